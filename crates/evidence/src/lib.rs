@@ -1,0 +1,25 @@
+//! The nouns of the laboratory.
+//!
+//! Everything a run can show is a value of one of these types: what was asked for ([`Setup`]),
+//! what the client's trace saw ([`TraceEvent`]), what the kernel listed ([`Socket`]) and what all
+//! witnesses together say happened ([`Outcome`]). Nothing here does I/O; that is what makes the
+//! judgements of the lab pure functions that a test can feed by hand.
+
+mod address;
+mod observed;
+mod outcome;
+mod setup;
+mod socket;
+mod tcp_state;
+mod trace;
+
+pub use address::{ClientAddr, Ends, ServerAddr};
+pub use observed::Observed;
+pub use outcome::{
+    Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind, Outcome,
+    Reading, Tables, Unreadable,
+};
+pub use setup::{BodyPolicy, Prediction, Preset, ServerSetup, Setup};
+pub use socket::{Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally};
+pub use tcp_state::{TcpState, UnknownTcpState};
+pub use trace::{CloseReason, ClosedBy, ConnectionId, ExchangeId, Moment, NotPooled, TraceEvent};

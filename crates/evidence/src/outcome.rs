@@ -1,0 +1,235 @@
+//! What happened in a run, with the witnesses of every number kept apart.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::{
+    ClientAddr, CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, NotPooled, Observed,
+    Prediction, Setup, SocketTable,
+};
+
+/// One request and what became of it, put together from the client's trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange {
+    /// Its number, from 1 in the order in which exchanges were started.
+    pub number: ExchangeId,
+    /// When it started, since the start of the run.
+    pub started: Duration,
+    /// The connection that carried it, if it got one.
+    pub connection: Option<ConnectionId>,
+    /// The client's end of that connection.
+    pub client: Option<ClientAddr>,
+    /// Whether the connection had carried an exchange before.
+    pub reused: bool,
+    /// How long the connection had been idle; `Known(None)` if it had not been.
+    pub idle_before: Observed<Option<Duration>>,
+    /// From the start of the exchange to the first byte of the response.
+    pub first_byte: Option<Duration>,
+    /// What the reader saw of the body, or how the exchange failed.
+    pub body: Result<BodySeen, Failure>,
+    /// What became of the connection.
+    pub afterwards: Afterwards,
+}
+
+/// What the reader saw of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodySeen {
+    /// It was read to its end.
+    Drained {
+        /// Its size in bytes.
+        bytes: u64,
+    },
+    /// It was let go of unread.
+    Dropped,
+    /// It is kept unread.
+    Held,
+}
+
+/// What became of a connection after an exchange, as far as the trace can tell at that moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It went back to the pool, or straight to a request that waited for it.
+    Pooled,
+    /// It was not pooled, for this reason, and is being closed.
+    NotPooled(NotPooled),
+    /// It still belongs to the exchange: the reader keeps the body.
+    Held,
+    /// Its fate is not decided yet: what is left of the body is being drained.
+    Draining,
+    /// The client does not tell.
+    NotObservable,
+    /// The exchange failed.
+    Failed,
+}
+
+/// The kinds of failure that mean different things to a learner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailureKind {
+    /// The name of the host has no address.
+    NameNotFound,
+    /// Nobody listens at the address.
+    Refused,
+    /// No way leads to the address.
+    Unreachable,
+    /// No ephemeral port is left for this destination (`EADDRNOTAVAIL`).
+    NoPortLeft,
+    /// Nothing answered in time.
+    TimedOut,
+    /// The peer sent something that is no HTTP/1.1 response.
+    NotHttp,
+    /// The peer closed cleanly before it sent any of the response: a close between messages.
+    ClosedBeforeResponse,
+    /// The peer closed inside the response: it is shorter than announced.
+    CutShort,
+    /// The peer reset the connection.
+    Reset,
+    /// Anything else; the message says what.
+    Other,
+}
+
+impl FailureKind {
+    /// A stable name for machines, such as `no-port-left`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NameNotFound => "name-not-found",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::NoPortLeft => "no-port-left",
+            Self::TimedOut => "timed-out",
+            Self::NotHttp => "not-http",
+            Self::ClosedBeforeResponse => "closed-before-response",
+            Self::CutShort => "cut-short",
+            Self::Reset => "reset",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How an exchange failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The kind.
+    pub kind: FailureKind,
+    /// What was attempted, on what, and the cause.
+    pub message: String,
+}
+
+/// One connection of the client under study, with what all witnesses say about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connection {
+    /// Its number, in the order of dialling.
+    pub id: ConnectionId,
+    /// Its two addresses.
+    pub ends: Ends,
+    /// How many exchanges it carried. A connection dialled in vain carried none.
+    pub exchanges: u64,
+    /// How it ended; `None` while it is open.
+    pub close: Option<Close>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Close {
+    /// Who closed first, agreed on by all witnesses that could see it.
+    pub by: ClosedBy,
+    /// What the client closed it for.
+    pub why: Observed<CloseReason>,
+    /// When the client's end was closed, since the start of the run.
+    pub at: Duration,
+    /// Bytes that lay unread at the client's end then.
+    pub unread: u64,
+}
+
+/// One reading of the kernel's table, reduced to this run's sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// This run's sockets, or why the system refused its table.
+    pub table: Result<SocketTable, Unreadable>,
+    /// Whether two readings in a row agreed and no end was on its way through a passing state.
+    pub settled: bool,
+}
+
+/// Why the kernel's table could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable(pub String);
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { table: Ok(SocketTable::default()), settled: true }
+    }
+}
+
+/// The kernel's table at the moments that matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// The reading with the most open connections, taken while exchanges were under way; `None`
+    /// if no reading was taken then.
+    pub busiest: Option<SocketTable>,
+    /// After the last exchange, the client still alive, once decided closes have settled.
+    pub while_running: Reading,
+    /// After the client has let go of held bodies and closed its idle connections.
+    pub after_closing: Reading,
+}
+
+/// A number on which two witnesses do not agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disagreement {
+    /// What is counted, and what each witness says, in one sentence.
+    pub sentence: String,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+/// What happened in a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// What was asked for.
+    pub setup: Setup,
+    /// What was predicted, where the model covers the setup.
+    pub prediction: Option<Prediction>,
+    /// Every exchange that was started, in the order of their numbers.
+    pub exchanges: Vec<Exchange>,
+    /// Every connection that was established, in the order of dialling.
+    pub connections: Vec<Connection>,
+    /// How many connections the server accepted; `None` if it is not ours to ask.
+    pub accepted: Option<usize>,
+    /// What the kernel listed.
+    pub tables: Tables,
+    /// Where the witnesses disagree.
+    pub disagreements: Vec<Disagreement>,
+    /// From the first request to the end of the last exchange.
+    pub elapsed: Duration,
+    /// Whether the learner ended the run early (Ctrl-C).
+    pub interrupted: bool,
+}
+
+impl Outcome {
+    /// Connections established, as the client's trace counts them.
+    #[must_use]
+    pub fn opened(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Connections that carried at least one exchange.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.connections.iter().filter(|connection| connection.exchanges > 0).count()
+    }
+
+    /// Exchanges that failed.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.exchanges.iter().filter(|exchange| exchange.body.is_err()).count()
+    }
+
+    /// Connections whose first close was `by`.
+    #[must_use]
+    pub fn closed_by(&self, by: ClosedBy) -> usize {
+        self.connections.iter().filter(|c| c.close.as_ref().is_some_and(|c| c.by == by)).count()
+    }
+}

@@ -1,0 +1,153 @@
+//! What a run was asked to do, and what it is predicted to show.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Whose pool rules the client follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Preset {
+    /// The rules of Go's `http.Transport` up to Go 1.26, re-created.
+    Go,
+    /// The rules of Go's `http.Transport` since Go 1.27, re-created.
+    Go127,
+    /// hyper-util's legacy `Client` itself.
+    HyperUtil,
+}
+
+impl Preset {
+    /// Every preset, in the order in which they are told.
+    pub const ALL: [Self; 3] = [Self::Go, Self::Go127, Self::HyperUtil];
+
+    /// The name by which it is asked for: `go`, `go1.27`, `hyper-util`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Go => "go",
+            Self::Go127 => "go1.27",
+            Self::HyperUtil => "hyper-util",
+        }
+    }
+
+    /// What it is, honestly: a re-creation or the real thing.
+    #[must_use]
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Go => "Go's http.Transport rules up to 1.26, re-created on hyper",
+            Self::Go127 => "Go's http.Transport rules since 1.27, re-created on hyper",
+            Self::HyperUtil => "hyper-util's legacy Client, the real thing",
+        }
+    }
+}
+
+/// What the reader does with the body of each response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BodyPolicy {
+    /// Reads it to its end.
+    Drain,
+    /// Lets go of it unread.
+    Drop,
+    /// Keeps it, unread, until the run is over.
+    Hold,
+}
+
+impl BodyPolicy {
+    /// Every policy.
+    pub const ALL: [Self; 3] = [Self::Drain, Self::Drop, Self::Hold];
+
+    /// `drain`, `drop` or `hold`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Drop => "drop",
+            Self::Hold => "hold",
+        }
+    }
+}
+
+/// What a run was asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// The program that runs it: `sequential` or `concurrent`.
+    pub program: &'static str,
+    /// The client's rules.
+    pub preset: Preset,
+    /// What happens to each body.
+    pub body: BodyPolicy,
+    /// How many workers send requests side by side.
+    pub workers: usize,
+    /// How many requests each worker sends, one after the other.
+    pub requests: usize,
+    /// The pause between a worker's exchanges.
+    pub interval: Duration,
+    /// Max idle connections per host.
+    pub per_host: usize,
+    /// Max idle connections in all; `None` for no limit.
+    pub max_idle: Option<usize>,
+    /// Max connections per host, busy ones included; `None` for no limit.
+    pub max_conns_per_host: Option<usize>,
+    /// How long a connection may stay idle; `None` for ever.
+    pub idle_timeout: Option<Duration>,
+    /// Whether connections are kept for another exchange at all.
+    pub keep_alives: bool,
+    /// What is asked of the server for each response.
+    pub server: ServerSetup,
+}
+
+/// The server's part of a [`Setup`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSetup {
+    /// Whether the server runs in this process, so that it can be asked what it accepted.
+    pub in_process: bool,
+    /// The URL of each request.
+    pub url: String,
+    /// The server's address, once known.
+    pub address: Option<SocketAddr>,
+    /// The size of each body in bytes; `None` if the server was not told.
+    pub bytes: Option<u64>,
+    /// The time before the head of each response.
+    pub delay: Duration,
+    /// The time between head and body of each response.
+    pub pause_before_body: Duration,
+}
+
+impl Setup {
+    /// All requests of all workers.
+    #[must_use]
+    pub fn exchanges(&self) -> usize {
+        self.workers.saturating_mul(self.requests)
+    }
+}
+
+/// How many connections a run is expected to open, told before it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prediction {
+    /// The smallest number that agrees with the prediction.
+    pub least: usize,
+    /// The largest number that agrees with the prediction.
+    pub most: usize,
+    /// The rule with this run's numbers in it, such as `10 + 9 x (10 - 2)`.
+    pub formula: String,
+    /// Why, in one short clause.
+    pub because: String,
+}
+
+impl Prediction {
+    /// Whether `opened` connections agree with it.
+    #[must_use]
+    pub fn holds(&self, opened: usize) -> bool {
+        (self.least..=self.most).contains(&opened)
+    }
+}
+
+impl fmt::Display for Prediction {
+    /// Writes `82` or `10 to 82`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.least == self.most {
+            write!(f, "{}", self.least)
+        } else {
+            write!(f, "{} to {}", self.least, self.most)
+        }
+    }
+}

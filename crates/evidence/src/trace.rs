@@ -1,0 +1,249 @@
+//! What the client's trace sees: the moments of Go's `net/http/httptrace`, under its names.
+//!
+//! Where a moment deviates from Go's hook of the same name, its documentation says how.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::{ClientAddr, Observed, ServerAddr};
+
+/// A connection, numbered in the order in which connections are dialled: `#1`, `#2`, …
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("#{}", self.0))
+    }
+}
+
+/// An exchange (one request with its response, RFC 9110 section 3.4), numbered by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExchangeId(pub u64);
+
+impl fmt::Display for ExchangeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Something that happened, when, and to whom.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceEvent {
+    /// The moment, on the monotonic clock.
+    pub at: Instant,
+    /// The exchange it happened for; `None` for a connection's own moments.
+    pub exchange: Option<ExchangeId>,
+    /// The connection it happened on; `None` before one is chosen.
+    pub connection: Option<ConnectionId>,
+    /// What happened.
+    pub moment: Moment,
+}
+
+/// A moment in the life of a request or of its connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Moment {
+    /// A connection is asked for: from the pool, or a new one. Again after a silent retry.
+    GetConn {
+        /// The host and port that are asked for.
+        host_port: String,
+    },
+    /// A name look-up starts. Never fires for a host that is an IP address.
+    DnsStart {
+        /// The name that is looked up.
+        host: String,
+    },
+    /// A name look-up is over.
+    DnsDone {
+        /// The addresses found, in the order in which they will be tried, or the cause.
+        result: Result<Vec<IpAddr>, String>,
+    },
+    /// One address is dialled.
+    ConnectStart {
+        /// The address.
+        server: ServerAddr,
+    },
+    /// The dial of one address is over. May come after the exchange that started it was served
+    /// by another connection.
+    ConnectDone {
+        /// The address.
+        server: ServerAddr,
+        /// The client's end of the new connection, or the cause of the failure.
+        result: Result<ClientAddr, String>,
+    },
+    /// The exchange has its connection.
+    GotConn {
+        /// The client's end of it.
+        client: ClientAddr,
+        /// Whether the connection carried an exchange before.
+        reused: bool,
+        /// Whether it came out of the idle pool; `false` if it was handed over directly by the
+        /// exchange before.
+        was_idle: Observed<bool>,
+        /// How long it had been idle, if it was.
+        idle_time: Observed<Option<Duration>>,
+    },
+    /// The head of the request is written to the socket.
+    WroteHeaders,
+    /// The whole request is written to the socket.
+    WroteRequest,
+    /// The first byte of the response was read from the socket.
+    GotFirstResponseByte,
+    /// The exchange is over for its connection: it is back in the pool (or handed to a request
+    /// that waits for one), or it is refused and will be closed.
+    ///
+    /// Go's hook stays silent where its transport never tries to pool the connection; this one
+    /// fires then too, with the reason: see [`NotPooled::go_tells`].
+    PutIdleConn {
+        /// Why the connection was not pooled; `None` if it was.
+        refused: Option<NotPooled>,
+    },
+    /// The connection is closed at the client's end. Go has no hook for this.
+    ConnectionClosed {
+        /// Who closed first, as seen from the client.
+        by: ClosedBy,
+        /// What the client closed it for.
+        why: Observed<CloseReason>,
+        /// The time since the connection was established.
+        age: Duration,
+        /// How many requests were written to it.
+        exchanges: u64,
+        /// Bytes that lay unread in the kernel when the client closed. Linux answers such a close
+        /// with a reset instead of a FIN (RFC 2525 section 2.17).
+        unread: u64,
+    },
+}
+
+impl Moment {
+    /// The moment's name, as in Go's `httptrace`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::GetConn { .. } => "GetConn",
+            Self::DnsStart { .. } => "DNSStart",
+            Self::DnsDone { .. } => "DNSDone",
+            Self::ConnectStart { .. } => "ConnectStart",
+            Self::ConnectDone { .. } => "ConnectDone",
+            Self::GotConn { .. } => "GotConn",
+            Self::WroteHeaders => "WroteHeaders",
+            Self::WroteRequest => "WroteRequest",
+            Self::GotFirstResponseByte => "GotFirstResponseByte",
+            Self::PutIdleConn { .. } => "PutIdleConn",
+            Self::ConnectionClosed { .. } => "ConnectionClosed",
+        }
+    }
+}
+
+/// Why a connection did not go back to the pool after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotPooled {
+    /// The reader let go of the body before its end.
+    BodyUnread {
+        /// How many bytes of it were left; `None` if the server did not announce a length.
+        left: Option<u64>,
+    },
+    /// As many connections to this host are idle already as may be.
+    IdleCapReached {
+        /// The limit: max idle per host.
+        per_host: usize,
+    },
+    /// As many connections are idle already, over all hosts, as may be.
+    TotalCapReached {
+        /// The limit: max idle in all.
+        max_idle: usize,
+    },
+    /// The transport is configured to use every connection once.
+    KeepAlivesDisabled,
+    /// The response carried `Connection: close`, or was HTTP/1.0 without `keep-alive`
+    /// (RFC 9112 section 9.3).
+    ServerSaidClose,
+    /// The body ended, but the connection was already gone or still busy with the request.
+    ConnectionBroken,
+    /// The transport is being closed.
+    TransportClosed,
+}
+
+impl NotPooled {
+    /// Whether Go's own `PutIdleConn` hook would be called with this refusal. Where it would not,
+    /// a Go program has no way to learn the reason.
+    #[must_use]
+    pub fn go_tells(self) -> bool {
+        match self {
+            Self::IdleCapReached { .. } | Self::ConnectionBroken | Self::TransportClosed => true,
+            Self::BodyUnread { .. }
+            | Self::TotalCapReached { .. }
+            | Self::KeepAlivesDisabled
+            | Self::ServerSaidClose => false,
+        }
+    }
+}
+
+impl fmt::Display for NotPooled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BodyUnread { left: Some(left) } => write!(f, "body unread, {left} B left"),
+            Self::BodyUnread { left: None } => f.write_str("body unread, length unknown"),
+            Self::IdleCapReached { per_host } => {
+                write!(f, "idle cap reached ({per_host} per host)")
+            }
+            Self::TotalCapReached { max_idle } => {
+                write!(f, "total cap reached ({max_idle} in all)")
+            }
+            Self::KeepAlivesDisabled => f.write_str("keep-alives disabled"),
+            Self::ServerSaidClose => f.write_str("server said close"),
+            Self::ConnectionBroken => f.write_str("connection broken"),
+            Self::TransportClosed => f.write_str("transport closed"),
+        }
+    }
+}
+
+/// Who closed a connection first, so performed the active close (RFC 9293 section 3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClosedBy {
+    /// The client: it holds `TIME_WAIT`.
+    Client,
+    /// The server: it holds `TIME_WAIT`.
+    Server,
+    /// A reset: nobody holds `TIME_WAIT`.
+    Reset,
+}
+
+impl ClosedBy {
+    /// `client`, `server` or `reset`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// What a connection was closed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client did not pool it after an exchange.
+    NotPooled(NotPooled),
+    /// The client closed it after it had been idle for the idle timeout.
+    IdleTimeout(Duration),
+    /// The client closed it because its transport was closed while the connection was idle.
+    TransportClosed,
+    /// The server closed it between two exchanges.
+    ServerClosed,
+    /// The exchange on it failed; the words say how.
+    Failed(String),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPooled(reason) => reason.fmt(f),
+            Self::IdleTimeout(limit) => write!(f, "idle for {limit:?}"),
+            Self::TransportClosed => f.write_str("transport closed"),
+            Self::ServerClosed => f.write_str("server closed it"),
+            Self::Failed(how) => f.write_str(how),
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! judgements of the lab pure functions that a test can feed by hand.
 
 mod address;
+mod byte_count;
 mod observed;
 mod outcome;
 mod setup;
@@ -14,6 +15,7 @@ mod tcp_state;
 mod trace;
 
 pub use address::{ClientAddr, Ends, ServerAddr};
+pub use byte_count::{ByteCount, NoByteCount};
 pub use observed::Observed;
 pub use outcome::{
     Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind, Outcome,

@@ -1,0 +1,101 @@
+//! The bytes of a body: `Hello world`, again and again, as long as asked for.
+
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
+
+use crate::answer::Answer;
+
+/// The whole body of an answer nobody asked anything special of.
+pub(crate) const HELLO: &[u8] = b"Hello world";
+
+/// `Hello world`, a line each after the first: what long bodies are cut from. Shared by all
+/// responses, so that a body of any size costs no memory of its own.
+static LINES: LazyLock<Bytes> = LazyLock::new(|| {
+    let line = [HELLO, b"\n"].concat();
+    Bytes::from(line.repeat(64 * 1024 / line.len()))
+});
+
+/// Is told once, when a body is done with.
+pub(crate) type OnEnd = Box<dyn FnOnce(bool) + Send>;
+
+/// A body of exactly as many bytes as asked for, of which the first may be late.
+pub(crate) struct HelloBody {
+    left: u64,
+    announced: bool,
+    /// The pause before the first byte; boxed because most bodies have none.
+    pause: Option<Pin<Box<Sleep>>>,
+    on_end: Option<OnEnd>,
+}
+
+impl HelloBody {
+    pub(crate) fn new(answer: &Answer, on_end: Option<OnEnd>) -> Self {
+        let pause = (answer.pause_before_body > Duration::ZERO)
+            .then(|| Box::pin(tokio::time::sleep(answer.pause_before_body)));
+        Self { left: answer.bytes, announced: !answer.chunked, pause, on_end }
+    }
+}
+
+impl Body for HelloBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    /// While this is pending hyper has nothing else to write, so it flushes the head first.
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let size = LINES.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= size as u64;
+        Poll::Ready(Some(Ok(Frame::data(LINES.slice(..size)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0 && self.pause.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.announced { SizeHint::with_exact(self.left) } else { SizeHint::default() }
+    }
+}
+
+impl Drop for HelloBody {
+    fn drop(&mut self) {
+        if let Some(on_end) = self.on_end.take() {
+            on_end(self.left == 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    async fn read(bytes: u64) -> Bytes {
+        let answer = Answer { bytes, ..Answer::default() };
+        HelloBody::new(&answer, None).collect().await.unwrap().to_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_body_has_exactly_the_size_asked_for() {
+        assert_eq!(read(11).await, "Hello world");
+        assert_eq!(read(0).await, "");
+        for bytes in [1, 12, 13, 65_531, 65_532, 65_533, 1 << 20] {
+            assert_eq!(read(bytes).await.len() as u64, bytes);
+        }
+        assert_eq!(&read(23).await[..], b"Hello world\nHello world");
+    }
+}

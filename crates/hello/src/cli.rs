@@ -1,0 +1,58 @@
+//! What can be typed after `hello`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Parser;
+use evidence::ByteCount;
+use hello::Answer;
+
+/// Answers `Hello world` on every path: the server of Keep-Alive Lab.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Listen on this address; port 0 takes any free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+
+    /// Send bodies of this size
+    #[arg(long, value_name = "SIZE", default_value = "11")]
+    bytes: ByteCount,
+
+    /// Wait before the head of each response
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
+    delay: Duration,
+
+    /// Wait between head and body of each response, the head being sent already
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
+    pause_before_body: Duration,
+
+    /// Answer `Connection: close`, so close every connection after one exchange
+    #[arg(long)]
+    close: bool,
+
+    /// Send bodies chunked, without announcing their length
+    #[arg(long)]
+    chunked: bool,
+}
+
+const EXAMPLES: &str = "\
+Each request can ask for its own answer in its query: bytes, delay,
+pause_before_body, close, chunked.
+
+Examples:
+  hello --listen 127.0.0.1:0           # any free port; the real one is printed
+  hello --bytes 1MiB --delay 20ms      # long bodies from a slow server
+  curl 'http://127.0.0.1:8080/?bytes=64KiB&close'";
+
+impl Args {
+    pub(crate) fn answer(&self) -> Answer {
+        Answer {
+            bytes: self.bytes.0,
+            delay: self.delay,
+            pause_before_body: self.pause_before_body,
+            close: self.close,
+            chunked: self.chunked,
+        }
+    }
+}

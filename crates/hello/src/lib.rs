@@ -1,0 +1,24 @@
+//! `hello`: the server of Keep-Alive Lab.
+//!
+//! It answers `Hello world` on every path, and it can be asked to do so slowly, in two steps, at
+//! length or for the last time: see [`Answer`]. It listens before [`Server::bind`] returns, so a
+//! client that knows its address can never come too early. Who wants to know what it sees passes
+//! an [`Observer`].
+//!
+//! | idea | file |
+//! |---|---|
+//! | what is asked of an answer, by flag or by query | `answer.rs` |
+//! | the bytes of a body, however long | `body.rs` |
+//! | one connection, from accept to close | `connection.rs` |
+//! | what the server tells | `observer.rs` |
+//! | listening, accepting, stopping | `server.rs` |
+
+mod answer;
+mod body;
+mod connection;
+mod observer;
+mod server;
+
+pub use answer::{Answer, BadQuery};
+pub use observer::{Accepted, Observer, ServerEvent, ServerMoment};
+pub use server::{BACKLOG, Error, GRACE, Running, Server};

@@ -1,0 +1,176 @@
+//! Listening, accepting, stopping.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evidence::{ClientAddr, Owner, ServerAddr};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::answer::Answer;
+use crate::connection::{self, Log};
+use crate::observer::{Accepted, Observer};
+
+/// How many connections may wait to be accepted, as in Go. The kernel may cap it lower
+/// (`net.core.somaxconn`); tokio's own `bind` asks for 1024 only, the standard library for 128.
+pub const BACKLOG: u32 = 4096;
+
+/// How long a stopping server waits for exchanges in flight before it cuts them off.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// The pause after a failed `accept`, such as when file descriptors have run out: without it the
+/// loop would burn a whole core until one is free.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+/// Why the server could not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else listens at the address.
+    #[error("cannot listen on {address}: port {} is in use{}; use another port, or port 0 for any free one", address.port(), by(owner))]
+    PortInUse {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Who listens there, if the system tells.
+        owner: Option<Owner>,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Anything else went wrong.
+    #[error("cannot listen on {address}")]
+    CannotListen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+fn by(owner: &Option<Owner>) -> String {
+    owner.as_ref().map_or(String::new(), |o| format!(" by {} (pid {})", o.process, o.pid))
+}
+
+/// A server that listens already, but does not accept yet. Connections wait in its backlog.
+pub struct Server {
+    listener: TcpListener,
+    address: ServerAddr,
+    answer: Answer,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl Server {
+    /// Listens on `address` (port 0: any free one). Whoever connects from now on is not refused.
+    ///
+    /// # Errors
+    /// [`Error::PortInUse`] with the port's owner, or [`Error::CannotListen`].
+    pub fn bind(address: SocketAddr, answer: Answer) -> Result<Self, Error> {
+        let listen = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // TIME_WAIT sockets of an earlier run on the same port shall not be in the way.
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let listener = socket.listen(BACKLOG)?;
+            let address = ServerAddr::new(listener.local_addr()?);
+            Ok((listener, address))
+        };
+        let (listener, address) = listen().map_err(|source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => Error::PortInUse { address, owner: None, source },
+            _ => Error::CannotListen { address, source },
+        })?;
+        Ok(Self { listener, address, answer, observer: None })
+    }
+
+    /// Tells `observer` what the server sees.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// The address it really has.
+    #[must_use]
+    pub fn address(&self) -> ServerAddr {
+        self.address
+    }
+
+    /// Accepts connections in the background, from now on until [`Running::stop`].
+    ///
+    /// # Panics
+    /// If there is no tokio runtime to run on.
+    #[must_use]
+    pub fn start(self) -> Running {
+        let address = self.address;
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(self.accept_until(stopped));
+        Running { address, stop, task }
+    }
+
+    async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
+        let Self { listener, answer, observer, .. } = self;
+        let answer = Arc::new(answer);
+        let mut connections = JoinSet::new();
+        let mut number = 0;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = connection::until_stopped(&mut stop) => return connections,
+            };
+            // Forget the connections that are over.
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, peer)) => {
+                    number += 1;
+                    set_options(&stream);
+                    let log = observer.as_ref().map(|observer| {
+                        Log::open(Arc::clone(observer), Accepted(number), ClientAddr::new(peer))
+                    });
+                    let answer = Arc::clone(&answer);
+                    connections.spawn(connection::serve(stream, answer, log, stop.clone()));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_BACKOFF).await,
+            }
+        }
+    }
+}
+
+/// An option that cannot be set leaves a connection that works; there is nobody to tell.
+fn set_options(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+}
+
+/// A server that accepts connections. Dropping it stops it without grace.
+#[derive(Debug)]
+pub struct Running {
+    address: ServerAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<JoinSet<()>>,
+}
+
+impl Running {
+    /// The address it really has.
+    #[must_use]
+    pub fn address(&self) -> ServerAddr {
+        self.address
+    }
+
+    /// Stops accepting, lets exchanges in flight finish for at most `grace`, closes the rest.
+    /// Returns how many connections had to be cut off.
+    pub async fn stop(mut self, grace: Duration) -> usize {
+        self.stop.send_replace(true);
+        let Ok(mut connections) = (&mut self.task).await else { return 0 };
+        let all_done = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(grace, all_done).await;
+        let cut_off = connections.len();
+        connections.shutdown().await;
+        cut_off
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,257 @@
+//! One end of a TCP connection, and what passed through it.
+//!
+//! hyper has no hooks for the moments at which bytes really meet the socket, nor does it say who
+//! closed a connection. [`Wire`] sits between hyper and the socket, passes everything through
+//! unchanged and tells a [`Tap`] what it saw. It is the eye of both the client and the server.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Who closed a connection first, as seen from one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstClose {
+    /// This end: it shut down its side, or dropped the socket, before the peer's FIN had come.
+    Here,
+    /// The peer: its FIN had come before this end closed.
+    There,
+    /// A reset came from the peer.
+    Reset,
+}
+
+/// How a connection ended at this end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Who closed first.
+    pub first: FirstClose,
+    /// Bytes that lay unread in the kernel when this end let go of the socket. Linux then sends a
+    /// reset instead of a FIN (RFC 2525 section 2.17), and nobody holds `TIME_WAIT`. Always 0
+    /// where the system cannot be asked (not Unix).
+    pub unread: u64,
+}
+
+/// Whoever wants to know what passes through a [`Wire`]. Every method does nothing by default.
+pub trait Tap: Send + 'static {
+    /// Bytes were read from the socket (never empty).
+    fn received(&mut self, bytes: &[u8]) {
+        let _ = bytes;
+    }
+
+    /// Bytes were accepted by the socket for sending (never empty).
+    fn sent(&mut self, bytes: &[u8]) {
+        let _ = bytes;
+    }
+
+    /// The writer above has nothing left to hand to the socket.
+    fn flushed(&mut self) {}
+
+    /// This end lets go of the socket. The last call of all.
+    fn closed(&mut self, ending: Ending) {
+        let _ = ending;
+    }
+}
+
+/// Nobody listens.
+impl Tap for () {}
+
+/// A listener may be absent at run time.
+impl<T: Tap> Tap for Option<T> {
+    fn received(&mut self, bytes: &[u8]) {
+        if let Some(tap) = self {
+            tap.received(bytes);
+        }
+    }
+
+    fn sent(&mut self, bytes: &[u8]) {
+        if let Some(tap) = self {
+            tap.sent(bytes);
+        }
+    }
+
+    fn flushed(&mut self) {
+        if let Some(tap) = self {
+            tap.flushed();
+        }
+    }
+
+    fn closed(&mut self, ending: Ending) {
+        if let Some(tap) = self {
+            tap.closed(ending);
+        }
+    }
+}
+
+/// A TCP stream that tells `T` what passes through it.
+#[derive(Debug)]
+pub struct Wire<T: Tap> {
+    stream: TcpStream,
+    tap: T,
+    first_close: Option<FirstClose>,
+}
+
+impl<T: Tap> Wire<T> {
+    /// Listens in on `stream` from now on.
+    pub fn new(stream: TcpStream, tap: T) -> Self {
+        Self { stream, tap, first_close: None }
+    }
+
+    /// This end's address.
+    ///
+    /// # Errors
+    /// Whatever the system says, for instance if the peer has reset the connection already.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Remembers that this end closes now, unless the peer did before.
+    fn closes_here(&mut self) {
+        if self.first_close.is_none() {
+            // The peer's FIN may lie in the queue without anybody having read it.
+            self.first_close = Some(match system::next_in_queue(&self.stream) {
+                system::Next::Fin => FirstClose::There,
+                system::Next::Reset => FirstClose::Reset,
+                system::Next::DataOrNothing => FirstClose::Here,
+            });
+        }
+    }
+
+    /// Remembers a reset, whatever came before it: it is what ends the connection.
+    fn note_error(&mut self, error: &io::Error) {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        if matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted) {
+            self.first_close = Some(FirstClose::Reset);
+        }
+    }
+}
+
+impl<T: Tap + Unpin> AsyncRead for Wire<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let room = buf.remaining();
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, buf)) {
+            Ok(()) => {
+                let fresh = buf.filled().get(before..).unwrap_or_default();
+                if !fresh.is_empty() {
+                    self.tap.received(fresh);
+                } else if room > 0 {
+                    self.first_close.get_or_insert(FirstClose::There);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                self.note_error(&error);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}
+
+impl<T: Tap + Unpin> AsyncWrite for Wire<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        match &result {
+            Ok(0) => {}
+            Ok(sent) => self.tap.sent(buf.get(..*sent).unwrap_or_default()),
+            Err(error) => self.note_error(error),
+        }
+        Poll::Ready(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        match &result {
+            Ok(sent) => {
+                let mut left = *sent;
+                for buf in bufs {
+                    let part = buf.get(..left.min(buf.len())).unwrap_or_default();
+                    if !part.is_empty() {
+                        self.tap.sent(part);
+                    }
+                    left -= part.len();
+                }
+            }
+            Err(error) => self.note_error(error),
+        }
+        Poll::Ready(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        if result.is_ok() {
+            self.tap.flushed();
+        }
+        Poll::Ready(result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.closes_here();
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<T: Tap> Drop for Wire<T> {
+    fn drop(&mut self) {
+        self.closes_here();
+        let first = self.first_close.unwrap_or(FirstClose::Here);
+        let unread = system::unread(&self.stream);
+        self.tap.closed(Ending { first, unread });
+    }
+}
+
+/// What only the system knows about a socket.
+mod system {
+    use tokio::net::TcpStream;
+
+    /// What a read would meet next.
+    pub(super) enum Next {
+        Fin,
+        Reset,
+        DataOrNothing,
+    }
+
+    #[cfg(unix)]
+    pub(super) fn next_in_queue(stream: &TcpStream) -> Next {
+        use rustix::net::{RecvFlags, recv};
+        let mut one = [0_u8; 1];
+        match recv(stream, &mut one, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => Next::Fin,
+            Err(rustix::io::Errno::CONNRESET) => Next::Reset,
+            Ok(_) | Err(_) => Next::DataOrNothing,
+        }
+    }
+
+    #[cfg(unix)]
+    pub(super) fn unread(stream: &TcpStream) -> u64 {
+        rustix::io::ioctl_fionread(stream).unwrap_or(0)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn next_in_queue(_: &TcpStream) -> Next {
+        Next::DataOrNothing
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn unread(_: &TcpStream) -> u64 {
+        0
+    }
+}

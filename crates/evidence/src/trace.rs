@@ -170,7 +170,9 @@ impl NotPooled {
     #[must_use]
     pub fn go_tells(self) -> bool {
         match self {
-            Self::IdleCapReached { .. } | Self::ConnectionBroken | Self::TransportClosed => true,
+            // A cap of 0 is Go's -1, which its transport treats like keep-alives disabled.
+            Self::IdleCapReached { per_host } => per_host > 0,
+            Self::ConnectionBroken | Self::TransportClosed => true,
             Self::BodyUnread { .. }
             | Self::TotalCapReached { .. }
             | Self::KeepAlivesDisabled
@@ -232,6 +234,10 @@ pub enum CloseReason {
     TransportClosed,
     /// The server closed it between two exchanges.
     ServerClosed,
+    /// The server reset it.
+    ServerReset,
+    /// The caller gave up the request before its response had begun.
+    RequestGivenUp,
     /// The exchange on it failed; the words say how.
     Failed(String),
 }
@@ -243,6 +249,8 @@ impl fmt::Display for CloseReason {
             Self::IdleTimeout(limit) => write!(f, "idle for {limit:?}"),
             Self::TransportClosed => f.write_str("transport closed"),
             Self::ServerClosed => f.write_str("server closed it"),
+            Self::ServerReset => f.write_str("server reset it"),
+            Self::RequestGivenUp => f.write_str("request given up"),
             Self::Failed(how) => f.write_str(how),
         }
     }

@@ -1,0 +1,150 @@
+//! A body that gives its connection back at its end, or loses it.
+//!
+//! The body of a response owns the right to use its connection again. At its end it puts the
+//! connection back *before* the reader learns of the end, so that the reader's next request finds
+//! it in the pool. Whoever lets go of the body earlier loses the connection, or not, by the
+//! [`EarlyDrop`] rule.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use evidence::NotPooled;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::runtime::Handle;
+
+use crate::error::Error;
+use crate::go::GiveBack;
+use crate::rules::EarlyDrop;
+use crate::wire::ConnectionInfo;
+
+/// The body of a response.
+pub struct Body {
+    info: ConnectionInfo,
+    received: u64,
+    announced: Option<u64>,
+    state: State,
+}
+
+enum State {
+    /// Go's rules: the end of the body decides on the connection.
+    Go {
+        incoming: Incoming,
+        give_back: Box<GiveBack>,
+        early_drop: EarlyDrop,
+    },
+    /// Go's rules: the end was read, the connection is on its way back.
+    GivingBack(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// hyper-util's client: it has its own ways.
+    HyperUtil(Incoming),
+    Ended,
+}
+
+impl Body {
+    pub(crate) fn of_go(incoming: Incoming, give_back: GiveBack, early_drop: EarlyDrop) -> Self {
+        let info = give_back.record().info;
+        let announced = incoming.size_hint().exact();
+        let state = State::Go { incoming, give_back: Box::new(give_back), early_drop };
+        Self { info, received: 0, announced, state }
+    }
+
+    pub(crate) fn of_hyper_util(incoming: Incoming, info: ConnectionInfo) -> Self {
+        let announced = incoming.size_hint().exact();
+        Self { info, received: 0, announced, state: State::HyperUtil(incoming) }
+    }
+
+    pub(crate) fn ended(info: ConnectionInfo) -> Self {
+        Self { info, received: 0, announced: Some(0), state: State::Ended }
+    }
+
+    /// The connection it comes on.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionInfo {
+        self.info
+    }
+
+    /// The bytes that the reader has not read yet, if the server announced a length.
+    #[must_use]
+    pub fn left(&self) -> Option<u64> {
+        self.announced.map(|announced| announced.saturating_sub(self.received))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        loop {
+            let incoming = match &mut this.state {
+                State::Go { incoming, .. } | State::HyperUtil(incoming) => incoming,
+                State::GivingBack(back) => {
+                    ready!(back.as_mut().poll(cx));
+                    this.state = State::Ended;
+                    return Poll::Ready(None);
+                }
+                State::Ended => return Poll::Ready(None),
+            };
+            let frame = ready!(Pin::new(incoming).poll_frame(cx));
+            if let Some(Ok(frame)) = frame {
+                this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            let before = std::mem::replace(&mut this.state, State::Ended);
+            if let Some(Err(source)) = frame {
+                let error = Error::inside_body(this.info, this.received, this.announced, source);
+                if let State::Go { give_back, .. } = before {
+                    give_back.fail(&error);
+                }
+                return Poll::Ready(Some(Err(error)));
+            }
+            if let State::Go { give_back, .. } = before {
+                this.state = State::GivingBack(Box::pin(give_back.at_the_end()));
+            }
+        }
+    }
+
+    /// `true` only once the connection is back: `hyper`'s own answer comes with the last byte,
+    /// and a reader that trusts it would never poll again.
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let left = self.left();
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Go { incoming, give_back, early_drop } => {
+                let all_read = incoming.is_end_stream();
+                match (Handle::try_current(), early_drop) {
+                    // The reader has every byte, it just did not wait for the end.
+                    (Ok(runtime), _) if all_read => {
+                        runtime.spawn(give_back.at_the_end());
+                    }
+                    (Ok(runtime), EarlyDrop::Drain { bytes, time })
+                        if left.is_none_or(|left| left <= bytes) =>
+                    {
+                        runtime.spawn(give_back.drain(incoming, bytes, time));
+                    }
+                    _ => give_back.refuse(NotPooled::BodyUnread { left }),
+                }
+            }
+            State::GivingBack(back) => {
+                if let Ok(runtime) = Handle::try_current() {
+                    runtime.spawn(back);
+                }
+            }
+            State::HyperUtil(_) | State::Ended => {}
+        }
+    }
+}

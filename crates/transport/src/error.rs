@@ -1,0 +1,240 @@
+//! What can go wrong in an exchange, told apart by what it means.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use evidence::{ByteCount, ConnectionId, FailureKind, ServerAddr};
+use http::uri::InvalidUri;
+
+use crate::wire::{ConnectionInfo, Record};
+
+/// Another library's error, kept as it came.
+pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
+
+/// An exchange that failed: what was attempted, on what, and the cause.
+///
+/// A close between messages, a close inside a message and a reset are three different findings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is no URL.
+    #[error("`{url}` is no URL")]
+    BadUrl {
+        /// The text.
+        url: String,
+        /// The cause.
+        source: InvalidUri,
+    },
+    /// The URL is not one this client can fetch.
+    #[error("cannot fetch `{url}`: {because}")]
+    UnsupportedUrl {
+        /// The URL.
+        url: String,
+        /// Why not.
+        because: &'static str,
+    },
+    /// The host's name has no address.
+    #[error("cannot look up `{host}`")]
+    NameNotFound {
+        /// The name.
+        host: String,
+        /// The resolver's words.
+        source: io::Error,
+    },
+    /// No address could be connected to; this is the last one's cause.
+    #[error("cannot connect to {server}")]
+    Connect {
+        /// The last address tried.
+        server: ServerAddr,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Nothing answered the dial in time.
+    #[error("cannot connect to {server}: no answer within {limit:?}")]
+    ConnectTimedOut {
+        /// The address being tried.
+        server: ServerAddr,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The peer closed cleanly where a response should have begun.
+    #[error("{server} closed connection {connection} without answering the request")]
+    ClosedBeforeResponse {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// hyper's words.
+        source: Cause,
+    },
+    /// The peer closed inside the head of a response.
+    #[error("the head of the response from {server} on connection {connection} ended early")]
+    HeadCutShort {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// hyper's words.
+        source: Cause,
+    },
+    /// The peer closed inside a body.
+    #[error("the body from {server} on connection {connection} ended after {}{}", ByteCount(*received), of(*announced))]
+    BodyCutShort {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// The bytes that came.
+        received: u64,
+        /// The bytes that were announced, if they were.
+        announced: Option<u64>,
+        /// hyper's words.
+        source: Cause,
+    },
+    /// What came is no HTTP/1.1 response.
+    #[error("{server} does not answer in HTTP/1.1 on connection {connection}")]
+    NotHttp {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// hyper's words.
+        source: Cause,
+    },
+    /// The peer reset the connection.
+    #[error("{server} reset connection {connection} {during}")]
+    Reset {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// What was under way.
+        during: &'static str,
+        /// hyper's words.
+        source: Cause,
+    },
+    /// The exchange failed in another way.
+    #[error("the exchange with {server} on connection {connection} failed")]
+    Exchange {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// hyper's words.
+        source: Cause,
+    },
+    /// hyper-util's client failed in a way of its own.
+    #[error("hyper-util's client failed to fetch `{url}`")]
+    Client {
+        /// The URL.
+        url: String,
+        /// Its words.
+        source: Cause,
+    },
+    /// The transport was closed while the request waited for a connection.
+    #[error("the transport was closed before the request had a connection")]
+    TransportClosed,
+}
+
+fn of(announced: Option<u64>) -> String {
+    announced.map_or(String::new(), |bytes| format!(" of {}", ByteCount(bytes)))
+}
+
+impl Error {
+    /// The kind of failure, for counting.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::NameNotFound { .. } => FailureKind::NameNotFound,
+            Self::Connect { source, .. } => match source.kind() {
+                io::ErrorKind::ConnectionRefused => FailureKind::Refused,
+                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                    FailureKind::Unreachable
+                }
+                io::ErrorKind::AddrNotAvailable => FailureKind::NoPortLeft,
+                io::ErrorKind::TimedOut => FailureKind::TimedOut,
+                io::ErrorKind::ConnectionReset => FailureKind::Reset,
+                _ => FailureKind::Other,
+            },
+            Self::ConnectTimedOut { .. } => FailureKind::TimedOut,
+            Self::ClosedBeforeResponse { .. } => FailureKind::ClosedBeforeResponse,
+            Self::HeadCutShort { .. } | Self::BodyCutShort { .. } => FailureKind::CutShort,
+            Self::NotHttp { .. } => FailureKind::NotHttp,
+            Self::Reset { .. } => FailureKind::Reset,
+            Self::BadUrl { .. }
+            | Self::UnsupportedUrl { .. }
+            | Self::Exchange { .. }
+            | Self::Client { .. }
+            | Self::TransportClosed => FailureKind::Other,
+        }
+    }
+
+    /// What hyper's error means when it comes instead of a response's head: a function that makes
+    /// an [`Error`] of it, or of whatever error wraps it.
+    pub(crate) fn meaning_before_head(
+        record: &Record,
+        error: &hyper::Error,
+    ) -> impl FnOnce(Cause) -> Self + use<> {
+        let ConnectionInfo { id: connection, ends } = record.info;
+        let server = ends.server;
+        let started = record.response_started();
+        let reset = is_reset(error);
+        let not_http = error.is_parse() || error.is_parse_too_large();
+        let cut_short = error.is_incomplete_message() && started;
+        let closed = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+        move |source| match () {
+            () if reset => {
+                let during =
+                    if started { "inside the head of its response" } else { "before it answered" };
+                Self::Reset { connection, server, during, source }
+            }
+            () if not_http => Self::NotHttp { connection, server, source },
+            () if cut_short => Self::HeadCutShort { connection, server, source },
+            () if closed => Self::ClosedBeforeResponse { connection, server, source },
+            () => Self::Exchange { connection, server, source },
+        }
+    }
+
+    /// The same for hyper's error itself.
+    pub(crate) fn before_head(record: &Record, error: hyper::Error) -> Self {
+        Self::meaning_before_head(record, &error)(error.into())
+    }
+
+    /// What hyper's error means when it comes inside a body of which `received` bytes came.
+    pub(crate) fn inside_body(
+        info: ConnectionInfo,
+        received: u64,
+        announced: Option<u64>,
+        error: hyper::Error,
+    ) -> Self {
+        let ConnectionInfo { id: connection, ends } = info;
+        let server = ends.server;
+        let (reset, early_end) = (is_reset(&error), is_early_end(&error));
+        let source = error.into();
+        if reset {
+            Self::Reset { connection, server, during: "inside the body of its response", source }
+        } else if early_end {
+            Self::BodyCutShort { connection, server, received, announced, source }
+        } else {
+            Self::Exchange { connection, server, source }
+        }
+    }
+}
+
+fn io_causes<'a>(error: &'a hyper::Error) -> impl Iterator<Item = &'a io::Error> {
+    let first: &'a (dyn StdError + 'static) = error;
+    std::iter::successors(Some(first), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+}
+
+fn is_reset(error: &hyper::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    io_causes(error)
+        .any(|cause| matches!(cause.kind(), ConnectionReset | BrokenPipe | ConnectionAborted))
+}
+
+fn is_early_end(error: &hyper::Error) -> bool {
+    error.is_incomplete_message()
+        || error.is_closed()
+        || io_causes(error).any(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
+}

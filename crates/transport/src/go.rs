@@ -1,0 +1,312 @@
+//! One exchange after Go's rules, from `GetConn` to the head of the response.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use bytes::Bytes;
+use evidence::{CloseReason, ExchangeId, Moment, NotPooled, Observed};
+use http::header::{CONNECTION, HOST, HeaderValue};
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::{Body as _, Incoming};
+use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
+
+use crate::body::Body;
+use crate::dial::{Dialer, Target};
+use crate::error::Error;
+use crate::pool::{Asked, Checkout, Lease, Pool, Want};
+use crate::rules::{self, Attempt, Config, EarlyDrop};
+use crate::trace::Tracer;
+use crate::wire::Record;
+
+/// A transport with Go's rules.
+pub(crate) struct Go {
+    pool: Arc<Pool>,
+    dialer: Dialer,
+    tracer: Tracer,
+    keep_alives: bool,
+    early_drop: EarlyDrop,
+}
+
+impl Go {
+    pub(crate) fn new(config: &Config, tracer: Tracer) -> Arc<Self> {
+        Arc::new(Self {
+            pool: Pool::new(config.limits),
+            dialer: Dialer::new(config, tracer.clone()),
+            tracer,
+            keep_alives: config.limits.keep_alives,
+            early_drop: config.early_drop(),
+        })
+    }
+
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        exchange: ExchangeId,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Body>, Error> {
+        let target = Target::of(request.uri())?;
+        let replayable = rules::is_replayable(&request);
+        let request = self.for_the_wire(request, &target);
+        loop {
+            let checkout = self.connection(&target, exchange).await?;
+            let record = Arc::clone(&checkout.lease.record);
+            let (from_pool, written) = (checkout.from_pool, record.requests_written());
+            match self.exchange(checkout, exchange, request.clone()).await {
+                Ok(response) => return Ok(response),
+                Err(error) => {
+                    let nothing_written = record.requests_written() == written;
+                    let response_started = !nothing_written && record.response_started();
+                    let attempt =
+                        Attempt { from_pool, nothing_written, response_started, replayable };
+                    if !rules::retries(attempt) {
+                        return Err(Error::before_head(&record, error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// hyper writes the URI as it is and adds no `Host`, so both are put in place here.
+    fn for_the_wire(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        target: &Target,
+    ) -> Request<Full<Bytes>> {
+        let origin_form =
+            request.uri().path_and_query().cloned().map_or_else(Uri::default, Uri::from);
+        *request.uri_mut() = origin_form;
+        let headers = request.headers_mut();
+        if let Ok(host) = HeaderValue::from_str(&target.host_port()) {
+            headers.entry(HOST).or_insert(host);
+        }
+        if !self.keep_alives {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        request
+    }
+
+    /// An idle connection, or whichever comes first: a new one, or one that comes back.
+    async fn connection(
+        self: &Arc<Self>,
+        target: &Target,
+        exchange: ExchangeId,
+    ) -> Result<Checkout, Error> {
+        self.tracer
+            .tell(Some(exchange), None, || Moment::GetConn { host_port: target.host_port() });
+        let (want, delivered) = Want::new(target.clone(), exchange);
+        let checkout = match self.pool.ask(&want) {
+            Asked::Idle(checkout) => checkout,
+            Asked::Wait => delivery(&self.pool, delivered).await?,
+            Asked::WaitAndDial => {
+                self.start_dial(want);
+                delivery(&self.pool, delivered).await?
+            }
+        };
+        let record = &checkout.lease.record;
+        let reused = record.claim(exchange);
+        self.tracer.tell(Some(exchange), Some(record.info.id), || Moment::GotConn {
+            client: record.info.ends.client,
+            reused,
+            was_idle: Observed::Known(checkout.idle_since.is_some()),
+            idle_time: Observed::Known(checkout.idle_since.map(|since| since.elapsed())),
+        });
+        Ok(checkout)
+    }
+
+    /// Dials in the background: the request may be served by another connection meanwhile.
+    fn start_dial(self: &Arc<Self>, want: Arc<Want>) {
+        let go = Arc::clone(self);
+        tokio::spawn(async move {
+            match go.dial(&want).await {
+                Ok(lease) => {
+                    let fresh = Checkout { lease, idle_since: None, from_pool: false };
+                    if let Err(Ok(unwanted)) = want.deliver(Ok(fresh)) {
+                        // Dialled in vain; if it is refused, its record says why.
+                        let _ = go.pool.put(unwanted.lease);
+                    }
+                }
+                Err(error) => {
+                    let _ = want.deliver(Err(error));
+                    go.after(go.pool.gone(&want.target, None));
+                }
+            }
+        });
+    }
+
+    /// Lets the next request dial, if one waits for a connection to be gone.
+    fn after(self: &Arc<Self>, next: Option<Arc<Want>>) {
+        if let Some(want) = next {
+            self.start_dial(want);
+        }
+    }
+
+    async fn dial(self: &Arc<Self>, want: &Want) -> Result<Lease, Error> {
+        let io = self.dialer.dial(&want.target, want.exchange).await?;
+        let record = Arc::clone(&io.record);
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io))
+            .await
+            .map_err(|error| Error::before_head(&record, error))?;
+        let go: Weak<Self> = Arc::downgrade(self);
+        let (driven, target) = (Arc::clone(&record), want.target.clone());
+        tokio::spawn(async move {
+            drive(connection, &driven).await;
+            if let Some(go) = go.upgrade() {
+                go.after(go.pool.gone(&target, Some(driven.info.id)));
+            }
+        });
+        Ok(Lease { sender, record, target: want.target.clone() })
+    }
+
+    /// Sends the request and waits for the head of the response.
+    async fn exchange(
+        self: &Arc<Self>,
+        checkout: Checkout,
+        exchange: ExchangeId,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Body>, hyper::Error> {
+        let Checkout { mut lease, .. } = checkout;
+        let record = Arc::clone(&lease.record);
+        let head_only = request.method() == http::Method::HEAD;
+        let response = match lease.sender.send_request(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                lease.close(CloseReason::Failed(error.to_string()));
+                return Err(error);
+            }
+        };
+        let fate = rules::persistence(&response, self.keep_alives);
+        let give_back = GiveBack {
+            lease,
+            fate,
+            exchange,
+            pool: Arc::clone(&self.pool),
+            tracer: self.tracer.clone(),
+        };
+        let no_body = head_only || response.body().is_end_stream();
+        let (head, incoming) = response.into_parts();
+        let body = if no_body {
+            // Nothing is left to read, so the caller need not be waited for.
+            give_back.at_the_end().await;
+            Body::ended(record.info)
+        } else {
+            Body::of_go(incoming, give_back, self.early_drop)
+        };
+        let mut response = Response::from_parts(head, body);
+        response.extensions_mut().insert(record.info);
+        Ok(response)
+    }
+}
+
+/// Runs a connection to its end. The wire is dropped here, after the reason is known.
+async fn drive<T>(
+    connection: hyper::client::conn::http1::Connection<T, Full<Bytes>>,
+    record: &Record,
+) where
+    T: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    let mut connection = std::pin::pin!(connection);
+    if let Err(error) = connection.as_mut().await
+        && (error.is_parse() || error.is_parse_too_large())
+    {
+        record.close_because(CloseReason::Failed(error.to_string()));
+    }
+}
+
+/// What a body does with its connection.
+pub(crate) struct GiveBack {
+    lease: Lease,
+    /// Whether the response allows another exchange.
+    fate: Result<(), NotPooled>,
+    exchange: ExchangeId,
+    pool: Arc<Pool>,
+    tracer: Tracer,
+}
+
+impl GiveBack {
+    pub(crate) fn record(&self) -> &Arc<Record> {
+        &self.lease.record
+    }
+
+    /// The body was read to its end: the connection goes to the pool, once hyper has done with
+    /// the request, or is refused.
+    pub(crate) async fn at_the_end(mut self) {
+        if let Err(refused) = self.fate {
+            return self.refuse(refused);
+        }
+        match tokio::time::timeout(rules::BUSY_GRACE, self.lease.sender.ready()).await {
+            Ok(Ok(())) => {
+                let Self { lease, exchange, pool, tracer, .. } = self;
+                let (at, id) = (Instant::now(), lease.record.info.id);
+                let refused = pool.put(lease).err();
+                tracer.tell_at(at, Some(exchange), Some(id), || Moment::PutIdleConn { refused });
+            }
+            Ok(Err(_)) | Err(_) => self.refuse(NotPooled::ConnectionBroken),
+        }
+    }
+
+    /// The connection is not pooled, for this reason.
+    pub(crate) fn refuse(self, refused: NotPooled) {
+        let Self { lease, exchange, tracer, .. } = self;
+        tracer.tell(Some(exchange), Some(lease.record.info.id), || Moment::PutIdleConn {
+            refused: Some(refused),
+        });
+        lease.close(CloseReason::NotPooled(refused));
+    }
+
+    /// The body failed: there is nothing to give back.
+    pub(crate) fn fail(self, error: &Error) {
+        self.lease.close(CloseReason::Failed(error.to_string()));
+    }
+
+    /// What is left of the body is read in the background, within limits.
+    pub(crate) async fn drain(self, mut rest: Incoming, limit: u64, time: std::time::Duration) {
+        use http_body_util::BodyExt;
+        let mut read = 0;
+        let to_the_end = async {
+            while let Some(frame) = rest.frame().await {
+                let Ok(frame) = frame else { return false };
+                read += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if read > limit {
+                    return false;
+                }
+            }
+            true
+        };
+        match tokio::time::timeout(time, to_the_end).await {
+            Ok(true) => self.at_the_end().await,
+            Ok(false) | Err(_) => {
+                let left = rest.size_hint().exact();
+                self.refuse(NotPooled::BodyUnread { left });
+            }
+        }
+    }
+}
+
+/// Waits for a delivery. If the request is given up while it waits, a connection that was
+/// delivered all the same goes back to the pool.
+async fn delivery(
+    pool: &Arc<Pool>,
+    delivered: oneshot::Receiver<Result<Checkout, Error>>,
+) -> Result<Checkout, Error> {
+    let mut waiting = Waiting { pool: Arc::clone(pool), delivered };
+    (&mut waiting.delivered).await.unwrap_or(Err(Error::TransportClosed))
+}
+
+struct Waiting {
+    pool: Arc<Pool>,
+    delivered: oneshot::Receiver<Result<Checkout, Error>>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.delivered.close();
+        if let Ok(Ok(checkout)) = self.delivered.try_recv() {
+            let _ = self.pool.put(checkout.lease);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! hyper-util's legacy `Client` behind the same interface: not an emulation, the real thing.
+//!
+//! Its pool decides in the dark: there are no hooks. Through the connector we see every dial and
+//! the wire of every connection; through `capture_connection` which connection a request got.
+//! Whether that had been idle, for how long, and why a connection is closed, cannot be observed.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use ::hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use ::hyper_util::client::legacy::{Client, Error as LegacyError};
+use ::hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use bytes::Bytes;
+use evidence::{ExchangeId, Moment, Observed};
+use http::{Extensions, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::body::Body;
+use crate::dial::{Dialer, Target};
+use crate::error::Error;
+use crate::rules::Config;
+use crate::trace::Tracer;
+use crate::wire::{Carried, ClientWire, Record};
+
+/// hyper-util's client, watched.
+pub(crate) struct HyperUtil {
+    /// `None` once it is closed: dropping the client is what closes its idle connections.
+    client: Mutex<Option<Client<Connector, Full<Bytes>>>>,
+    dialer: Arc<Dialer>,
+    tracer: Tracer,
+}
+
+impl HyperUtil {
+    pub(crate) fn new(config: &Config, tracer: Tracer) -> Self {
+        let dialer = Arc::new(Dialer::new(config, tracer.clone()));
+        let client = Client::builder(TokioExecutor::new())
+            // Without a timer the idle timeout is checked only when the next request comes.
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(config.limits.idle_timeout)
+            .pool_max_idle_per_host(config.limits.max_idle_per_host)
+            .build(Connector { dialer: Arc::clone(&dialer) });
+        Self { client: Mutex::new(Some(client)), dialer, tracer }
+    }
+
+    pub(crate) fn close(&self) {
+        self.dialer.client_closes();
+        lock(&self.client).take();
+    }
+
+    pub(crate) async fn send(
+        &self,
+        exchange: ExchangeId,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Body>, Error> {
+        let target = Target::of(request.uri())?;
+        let url = request.uri().to_string();
+        let client = lock(&self.client).clone();
+        let client = client.ok_or(Error::TransportClosed)?;
+        self.tracer
+            .tell(Some(exchange), None, || Moment::GetConn { host_port: target.host_port() });
+        let captured = capture_connection(&mut request);
+        let call = Call { exchange, dial_error: Arc::default() };
+        let dial_error = Arc::clone(&call.dial_error);
+        let response = CALL.scope(call, client.request(request));
+        let (result, record) = self.watch(exchange, captured, response).await;
+        let response = result.map_err(|error| {
+            lock(&dial_error).take().unwrap_or_else(|| explain(error, record.as_deref(), url))
+        })?;
+        let Some(info) = record.map(|record| record.info) else {
+            let source = "the response does not tell its connection".into();
+            return Err(Error::Client { url: target.host_port(), source });
+        };
+        let mut response = response.map(|incoming| Body::of_hyper_util(incoming, info));
+        response.extensions_mut().insert(info);
+        Ok(response)
+    }
+
+    /// Waits for the response, and tells of its connection as soon as that is chosen: the client
+    /// chooses while it is polled, so a look after each poll sees it before anything is written.
+    async fn watch(
+        &self,
+        exchange: ExchangeId,
+        captured: CaptureConnection,
+        response: impl Future<Output = Result<Response<Incoming>, LegacyError>>,
+    ) -> (Result<Response<Incoming>, LegacyError>, Option<Arc<Record>>) {
+        let mut response = std::pin::pin!(response);
+        let mut record: Option<Arc<Record>> = None;
+        let result = std::future::poll_fn(|cx| {
+            let polled = response.as_mut().poll(cx);
+            if let Some(chosen) = chosen(&captured)
+                // Its own retry may choose another one.
+                && record.as_ref().is_none_or(|record| !Arc::ptr_eq(record, &chosen))
+            {
+                self.got_connection(&chosen, exchange);
+                record = Some(chosen);
+            }
+            polled
+        })
+        .await;
+        (result, record)
+    }
+
+    fn got_connection(&self, record: &Record, exchange: ExchangeId) {
+        let reused = record.exchanges() > 0;
+        // Told before the claim, which may release moments that came after it.
+        self.tracer.tell(Some(exchange), Some(record.info.id), || Moment::GotConn {
+            client: record.info.ends.client,
+            reused,
+            was_idle: Observed::NotObservable,
+            idle_time: Observed::NotObservable,
+        });
+        record.claim(exchange);
+    }
+}
+
+/// The connection that the client has chosen, if it has.
+fn chosen(captured: &CaptureConnection) -> Option<Arc<Record>> {
+    let mut extensions = Extensions::new();
+    captured.connection_metadata().as_ref()?.get_extras(&mut extensions);
+    extensions.remove::<Carried>().map(|Carried(record)| record)
+}
+
+/// What the client's error means; the error within is hyper's, if hyper was asked at all.
+fn explain(error: LegacyError, record: Option<&Record>, url: String) -> Error {
+    let within = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<hyper::Error>());
+    match (within, record) {
+        (Some(within), Some(record)) => Error::meaning_before_head(record, within)(error.into()),
+        _ => Error::Client { url, source: error.into() },
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which exchange a dial is for, and where the cause goes if it fails: the client wraps a
+/// connector's error so that it cannot be had back.
+#[derive(Clone)]
+struct Call {
+    exchange: ExchangeId,
+    dial_error: Arc<Mutex<Option<Error>>>,
+}
+
+tokio::task_local! {
+    /// The client asks its connector for a connection in the task that made the request.
+    static CALL: Call;
+}
+
+/// Our dial, as the client asks for it.
+#[derive(Clone)]
+struct Connector {
+    dialer: Arc<Dialer>,
+}
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<ClientWire>;
+    type Error = DialFailed;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, DialFailed>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialFailed>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let dialer = Arc::clone(&self.dialer);
+        let call = CALL.try_with(Clone::clone);
+        Box::pin(async move {
+            let call = call.map_err(|_| DialFailed)?;
+            let dialled = match Target::of(&uri) {
+                Ok(target) => dialer.dial(&target, call.exchange).await,
+                Err(error) => Err(error),
+            };
+            dialled.map(TokioIo::new).map_err(|error| {
+                *lock(&call.dial_error) = Some(error);
+                DialFailed
+            })
+        })
+    }
+}
+
+/// Stands for the error in [`Call::dial_error`].
+#[derive(Debug, thiserror::Error)]
+#[error("the dial failed")]
+struct DialFailed;

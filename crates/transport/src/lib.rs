@@ -1,0 +1,134 @@
+//! The client under study.
+//!
+//! Go's `http.Transport` and hyper-util's `Client` decide differently what becomes of a TCP
+//! connection after an exchange. This crate re-creates Go's rules on top of hyper's own HTTP/1.1
+//! connection, small enough to read in half an hour, and puts hyper-util's real client beside it
+//! behind the same interface. Whoever wants to watch passes a [`Listener`], which hears the
+//! moments of Go's `net/http/httptrace`.
+//!
+//! | idea | file |
+//! |---|---|
+//! | the limits, and every decision as a pure function: **change a rule here** | `rules.rs` |
+//! | from a URL to an established TCP connection | `dial.rs` |
+//! | idle connections, and requests that wait for one | `pool.rs` |
+//! | a body that gives its connection back at its end, or loses it | `body.rs` |
+//! | what is seen on the socket itself, and who closed it | `wire.rs` |
+//! | who hears of it | `trace.rs` |
+//! | one exchange after Go's rules, from `GetConn` to the response's head | `go.rs` |
+//! | the same with hyper-util's client | `hyper_util.rs` |
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use http_body_util::BodyExt;
+//! use transport::{Config, Preset, Transport};
+//!
+//! let server = hello::Server::bind("127.0.0.1:0".parse()?, hello::Answer::default())?.start();
+//! let client = Transport::new(Config::of(Preset::Go), None)?;
+//! let response = client.get(&format!("http://{}/", server.address())).await?;
+//! assert_eq!(response.into_body().collect().await?.to_bytes(), "Hello world");
+//! # Ok(()) }
+//! ```
+
+mod body;
+mod dial;
+mod error;
+mod go;
+mod hyper_util;
+mod pool;
+mod rules;
+mod trace;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+
+pub use body::Body;
+pub use error::Error;
+pub use evidence::{ConnectionId, ExchangeId, Moment, Preset, TraceEvent};
+pub use rules::{Config, EarlyDrop, Limits, Unsupported};
+pub use trace::Listener;
+pub use wire::ConnectionInfo;
+
+/// An HTTP/1.1 client with a pool of persistent connections. Clones share the pool.
+#[derive(Clone)]
+pub struct Transport {
+    client: Client,
+    preset: Preset,
+    next_exchange: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+enum Client {
+    Go(Arc<go::Go>),
+    HyperUtil(Arc<hyper_util::HyperUtil>),
+}
+
+impl Transport {
+    /// A client that follows `config` and tells `listener` what it does, if there is one.
+    ///
+    /// # Errors
+    /// [`Unsupported`] if `config` asks for a limit that the preset's client does not have.
+    pub fn new(config: Config, listener: Option<Arc<dyn Listener>>) -> Result<Self, Unsupported> {
+        config.check()?;
+        let tracer = trace::Tracer::new(listener);
+        let preset = config.preset;
+        let client = match preset {
+            Preset::Go | Preset::Go127 => Client::Go(go::Go::new(&config, tracer)),
+            Preset::HyperUtil => {
+                Client::HyperUtil(hyper_util::HyperUtil::new(&config, tracer).into())
+            }
+        };
+        Ok(Self { client, preset, next_exchange: Arc::default() })
+    }
+
+    /// Whose rules it follows.
+    #[must_use]
+    pub fn preset(&self) -> Preset {
+        self.preset
+    }
+
+    /// Sends a GET request for `url`. Exchanges are numbered from 1 in the order of these calls.
+    ///
+    /// # Errors
+    /// As [`Transport::send`].
+    pub async fn get(&self, url: &str) -> Result<Response<Body>, Error> {
+        let uri: Uri =
+            url.parse().map_err(|source| Error::BadUrl { url: url.to_owned(), source })?;
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = uri;
+        let number = self.next_exchange.fetch_add(1, Ordering::Relaxed) + 1;
+        self.send(ExchangeId(number), request).await
+    }
+
+    /// Sends `request`, whose URI must be absolute (`http://host:port/path`), and returns once
+    /// the head of the response is there. `exchange` is the number under which the listener hears
+    /// of it. The response's extensions hold the [`ConnectionInfo`] of its connection.
+    ///
+    /// Dropping the future gives the request up and closes its connection.
+    ///
+    /// # Errors
+    /// [`Error`] says what was attempted, on what, and the cause.
+    pub async fn send(
+        &self,
+        exchange: ExchangeId,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Body>, Error> {
+        match &self.client {
+            Client::Go(go) => go.send(exchange, request).await,
+            Client::HyperUtil(client) => client.send(exchange, request).await,
+        }
+    }
+
+    /// Closes the idle connections and pools no others from now on. Connections whose body is
+    /// still being read live until it ends.
+    pub fn close(&self) {
+        match &self.client {
+            Client::Go(go) => go.close(),
+            Client::HyperUtil(client) => client.close(),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Idle connections, and requests that wait for one.
+//!
+//! Go's rules: the most recently used idle connection is taken first; a request that finds none
+//! dials, but takes whatever comes first, its own dial or a connection that another exchange has
+//! done with ("late binding"); a dial that comes too late for its request goes to the pool.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use bytes::Bytes;
+use evidence::{CloseReason, ConnectionId, ExchangeId, NotPooled};
+use http_body_util::Full;
+use hyper::client::conn::http1::SendRequest;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use crate::dial::Target;
+use crate::error::Error;
+use crate::rules::Limits;
+use crate::wire::Record;
+
+/// The right to send the next request on a connection. Dropping it closes the connection.
+pub(crate) struct Lease {
+    pub(crate) sender: SendRequest<Full<Bytes>>,
+    pub(crate) record: Arc<Record>,
+    pub(crate) target: Target,
+}
+
+impl Lease {
+    /// Closes the connection, for this reason.
+    pub(crate) fn close(self, why: CloseReason) {
+        self.record.close_because(why);
+    }
+}
+
+impl Drop for Lease {
+    /// Only a caller that goes away in the midst of a request drops a lease without a reason.
+    fn drop(&mut self) {
+        self.record.close_because(CloseReason::RequestGivenUp);
+    }
+}
+
+/// A connection for an exchange.
+pub(crate) struct Checkout {
+    pub(crate) lease: Lease,
+    /// Since when it was idle; `None` if it is new or was handed over directly.
+    pub(crate) idle_since: Option<Instant>,
+    /// Whether the transport had it before: then its server may have closed it in the meantime.
+    pub(crate) from_pool: bool,
+}
+
+type Delivery = Result<Checkout, Error>;
+
+/// A request that waits for a connection, from wherever it comes first.
+pub(crate) struct Want {
+    pub(crate) target: Target,
+    pub(crate) exchange: ExchangeId,
+    slot: Mutex<Option<oneshot::Sender<Delivery>>>,
+}
+
+impl Want {
+    pub(crate) fn new(
+        target: Target,
+        exchange: ExchangeId,
+    ) -> (Arc<Self>, oneshot::Receiver<Delivery>) {
+        let (slot, delivered) = oneshot::channel();
+        (Arc::new(Self { target, exchange, slot: Mutex::new(Some(slot)) }), delivered)
+    }
+
+    fn is_waiting(&self) -> bool {
+        lock(&self.slot).as_ref().is_some_and(|slot| !slot.is_closed())
+    }
+
+    /// Delivers, unless something else came first or the request was given up: then it comes back.
+    pub(crate) fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
+        match lock(&self.slot).take() {
+            Some(slot) => slot.send(delivery),
+            None => Err(delivery),
+        }
+    }
+}
+
+/// The pool of one transport.
+pub(crate) struct Pool {
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    hosts: HashMap<Target, Host>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Host {
+    /// Longest idle first, so that the last is the most recently used.
+    idle: Vec<Idle>,
+    /// Requests that take the next connection that comes back.
+    waiting: VecDeque<Arc<Want>>,
+    /// Connections and dials under way.
+    connections: usize,
+    /// Requests that may not dial before another connection is gone.
+    may_not_dial: VecDeque<Arc<Want>>,
+}
+
+struct Idle {
+    lease: Lease,
+    since: Instant,
+    _timer: Option<Timer>,
+}
+
+/// A task that closes an idle connection at its time; gone when the connection is taken.
+struct Timer(AbortHandle);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a request that asks for a connection gets at once.
+pub(crate) enum Asked {
+    /// An idle connection.
+    Idle(Checkout),
+    /// Nothing: it waits, and dials for itself.
+    WaitAndDial,
+    /// Nothing: it waits for a connection to come back, or for the right to dial.
+    Wait,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pool {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, state: Mutex::default() })
+    }
+
+    /// Takes the most recently used idle connection, or puts the request in line.
+    pub(crate) fn ask(&self, want: &Arc<Want>) -> Asked {
+        let mut state = lock(&self.state);
+        let host = state.hosts.entry(want.target.clone()).or_default();
+        while let Some(Idle { lease, since, .. }) = host.idle.pop() {
+            if lease.sender.is_closed() {
+                // The server was first; the wire tells so.
+                lease.close(CloseReason::ServerClosed);
+                continue;
+            }
+            // Only after a suspend of the machine: else the timer has closed it in time.
+            if let Some(limit) = self.limits.idle_timeout
+                && since.elapsed() > limit
+            {
+                lease.close(CloseReason::IdleTimeout(limit));
+                continue;
+            }
+            return Asked::Idle(Checkout { lease, idle_since: Some(since), from_pool: true });
+        }
+        host.waiting.retain(|waiting| waiting.is_waiting());
+        host.waiting.push_back(Arc::clone(want));
+        if self.limits.max_conns_per_host.is_some_and(|max| host.connections >= max) {
+            host.may_not_dial.push_back(Arc::clone(want));
+            return Asked::Wait;
+        }
+        host.connections += 1;
+        Asked::WaitAndDial
+    }
+
+    /// Takes back a connection whose exchange is done, or that was dialled in vain: hands it to
+    /// the request that has waited longest, or keeps it idle, or says why not.
+    pub(crate) fn put(self: &Arc<Self>, lease: Lease) -> Result<(), NotPooled> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return refuse(lease, NotPooled::TransportClosed);
+        }
+        let host = state.hosts.entry(lease.target.clone()).or_default();
+        let mut lease = lease;
+        while let Some(want) = host.waiting.pop_front() {
+            let handed_over = Checkout { lease, idle_since: None, from_pool: true };
+            match want.deliver(Ok(handed_over)) {
+                Ok(()) => return Ok(()),
+                Err(Ok(back)) => lease = back.lease,
+                // A connection was delivered, so nothing else can come back.
+                Err(Err(_)) => return Err(NotPooled::ConnectionBroken),
+            }
+        }
+        let per_host = self.limits.max_idle_per_host;
+        if host.idle.len() >= per_host {
+            return refuse(lease, NotPooled::IdleCapReached { per_host });
+        }
+        let id = lease.record.info.id;
+        let since = Instant::now();
+        let timer = self.start_timer(&lease, since);
+        host.idle.push(Idle { lease, since, _timer: timer });
+        let evicted = self.evict_longest_idle(&mut state);
+        drop(state);
+        let Some((max_idle, evicted)) = evicted else { return Ok(()) };
+        let itself = evicted.lease.record.info.id == id;
+        let refused = NotPooled::TotalCapReached { max_idle };
+        evicted.lease.close(CloseReason::NotPooled(refused));
+        if itself { Err(refused) } else { Ok(()) }
+    }
+
+    /// Removes the connection that has been idle longest if there are too many over all hosts.
+    fn evict_longest_idle(&self, state: &mut State) -> Option<(usize, Idle)> {
+        let max_idle = self.limits.max_idle?;
+        if state.hosts.values().map(|host| host.idle.len()).sum::<usize>() <= max_idle {
+            return None;
+        }
+        let longest_idle = state
+            .hosts
+            .values_mut()
+            .filter(|host| !host.idle.is_empty())
+            .min_by_key(|host| host.idle.first().map(|idle| idle.since))?;
+        Some((max_idle, longest_idle.idle.remove(0)))
+    }
+
+    fn start_timer(self: &Arc<Self>, lease: &Lease, since: Instant) -> Option<Timer> {
+        let limit = self.limits.idle_timeout?;
+        let pool: Weak<Self> = Arc::downgrade(self);
+        let (target, id) = (lease.target.clone(), lease.record.info.id);
+        // Without a runtime there is no timer; the next request checks the time all the same.
+        let task = Handle::try_current().ok()?.spawn(async move {
+            tokio::time::sleep_until((since + limit).into()).await;
+            let Some(pool) = pool.upgrade() else { return };
+            if let Some(idle) = pool.remove(&target, id) {
+                idle.lease.close(CloseReason::IdleTimeout(limit));
+            }
+        });
+        Some(Timer(task.abort_handle()))
+    }
+
+    fn remove(&self, target: &Target, id: ConnectionId) -> Option<Idle> {
+        let mut state = lock(&self.state);
+        let idle = &mut state.hosts.get_mut(target)?.idle;
+        let place = idle.iter().position(|idle| idle.lease.record.info.id == id)?;
+        Some(idle.remove(place))
+    }
+
+    /// A connection is gone, or a dial failed. Returns the request that may dial in its stead.
+    pub(crate) fn gone(&self, target: &Target, id: Option<ConnectionId>) -> Option<Arc<Want>> {
+        if let Some(idle) = id.and_then(|id| self.remove(target, id)) {
+            idle.lease.close(CloseReason::ServerClosed);
+        }
+        let mut state = lock(&self.state);
+        let host = state.hosts.get_mut(target)?;
+        host.connections = host.connections.saturating_sub(1);
+        while let Some(want) = host.may_not_dial.pop_front() {
+            if want.is_waiting() {
+                host.connections += 1;
+                return Some(want);
+            }
+        }
+        None
+    }
+
+    /// Closes the idle connections, and refuses all that come back from now on.
+    pub(crate) fn close(&self) {
+        let idle: Vec<Idle> = {
+            let mut state = lock(&self.state);
+            state.closed = true;
+            state.hosts.values_mut().flat_map(|host| host.idle.drain(..)).collect()
+        };
+        for Idle { lease, .. } in idle {
+            lease.close(CloseReason::TransportClosed);
+        }
+    }
+}
+
+fn refuse(lease: Lease, refused: NotPooled) -> Result<(), NotPooled> {
+    lease.close(CloseReason::NotPooled(refused));
+    Err(refused)
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

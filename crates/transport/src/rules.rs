@@ -1,0 +1,275 @@
+//! The limits, and every decision about a connection as a pure function.
+//!
+//! This is the file to change in order to see what another rule would do. The numbers are those
+//! of Go's `net/http`; where a field means something else by 0 than in Go, it says so.
+
+use std::time::Duration;
+
+use evidence::{NotPooled, Preset};
+use http::header::{CONNECTION, HeaderMap};
+use http::{Method, Request, Response, Version};
+
+/// How many connections may stay, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Max idle connections over all hosts; the one that has been idle longest goes. `None`: no
+    /// limit (in Go: 0). Go's `DefaultTransport`: 100.
+    pub max_idle: Option<usize>,
+    /// Max idle connections per host; a connection that comes back too many is closed. 0 pools
+    /// nothing (in Go: any negative number). Go's default: 2.
+    pub max_idle_per_host: usize,
+    /// Max connections per host, busy ones included; further requests wait. `None`: no limit
+    /// (in Go: 0), which is Go's default.
+    pub max_conns_per_host: Option<usize>,
+    /// How long a connection may be idle before it is closed. `None`: for ever (in Go: 0). Go's
+    /// `DefaultTransport`: 90 s.
+    pub idle_timeout: Option<Duration>,
+    /// Whether connections are used again at all. If not, requests carry `Connection: close`.
+    pub keep_alives: bool,
+}
+
+impl Limits {
+    /// The limits of Go's `http.DefaultTransport`.
+    pub const GO: Self = Self {
+        max_idle: Some(100),
+        max_idle_per_host: 2,
+        max_conns_per_host: None,
+        idle_timeout: Some(Duration::from_secs(90)),
+        keep_alives: true,
+    };
+
+    /// The limits of hyper-util's `Client` as its builder makes it.
+    pub const HYPER_UTIL: Self = Self {
+        max_idle: None,
+        max_idle_per_host: usize::MAX,
+        max_conns_per_host: None,
+        idle_timeout: Some(Duration::from_secs(90)),
+        keep_alives: true,
+    };
+}
+
+/// What happens to a connection whose body is let go of before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyDrop {
+    /// It is closed: Go up to 1.26.
+    Close,
+    /// The rest of the body is read in the background, and the connection kept if that takes no
+    /// more than this: Go since 1.27. A body that announces a longer rest is not even tried.
+    Drain {
+        /// At most so many bytes.
+        bytes: u64,
+        /// At most so long.
+        time: Duration,
+    },
+}
+
+impl EarlyDrop {
+    /// Go's rule since 1.27 (golang/go#77370).
+    pub const GO_1_27: Self = Self::Drain { bytes: 256 * 1024, time: Duration::from_millis(50) };
+}
+
+/// How long a connection whose response has ended may still be busy with its request before it
+/// counts as broken (Go's `maxWriteWaitBeforeConnReuse`).
+pub(crate) const BUSY_GRACE: Duration = Duration::from_millis(50);
+
+/// Everything that can be asked of a [`Transport`](crate::Transport).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Whose client it is.
+    pub preset: Preset,
+    /// Its limits.
+    pub limits: Limits,
+    /// After how much silence TCP keepalive probes start; `None`: never. Not HTTP keep-alive.
+    pub tcp_keepalive: Option<Duration>,
+    /// How long one dial may take, over all addresses of a name.
+    pub dial_timeout: Duration,
+}
+
+/// A limit that the preset's client does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} has no {limit}: {because}", preset.name())]
+pub struct Unsupported {
+    /// The preset.
+    pub preset: Preset,
+    /// The limit.
+    pub limit: &'static str,
+    /// Why not.
+    pub because: &'static str,
+}
+
+impl Config {
+    /// What `preset` does when nothing else is asked for. Dial time-out and TCP keepalive are
+    /// those of Go's `DefaultTransport` (30 s each) for every preset, so that the only difference
+    /// between two presets is their pool.
+    #[must_use]
+    pub fn of(preset: Preset) -> Self {
+        let limits = match preset {
+            Preset::Go | Preset::Go127 => Limits::GO,
+            Preset::HyperUtil => Limits::HYPER_UTIL,
+        };
+        let thirty = Duration::from_secs(30);
+        Self { preset, limits, tcp_keepalive: Some(thirty), dial_timeout: thirty }
+    }
+
+    /// Whether the preset's client has every limit that is asked for.
+    ///
+    /// # Errors
+    /// [`Unsupported`] names the first that it lacks, and why.
+    pub fn check(&self) -> Result<(), Unsupported> {
+        let refuse = |limit, because| Err(Unsupported { preset: self.preset, limit, because });
+        if self.preset != Preset::HyperUtil {
+            return Ok(());
+        }
+        if self.limits.max_idle.is_some() {
+            return refuse(
+                "limit on idle connections in all",
+                "its pool counts per host only (hyperium/hyper#2236)",
+            );
+        }
+        if self.limits.max_conns_per_host.is_some() {
+            return refuse(
+                "limit on connections per host",
+                "a request that finds none idle always dials a new one",
+            );
+        }
+        if !self.limits.keep_alives {
+            return refuse(
+                "switch for keep-alives",
+                "the nearest is 0 idle per host, which pools nothing but still asks the server to keep the connection",
+            );
+        }
+        Ok(())
+    }
+
+    /// What happens to a connection whose body is let go of early, where the rule is ours.
+    pub(crate) fn early_drop(&self) -> EarlyDrop {
+        match self.preset {
+            Preset::Go127 => EarlyDrop::GO_1_27,
+            Preset::Go | Preset::HyperUtil => EarlyDrop::Close,
+        }
+    }
+}
+
+/// Whether the connection may carry another exchange once this response has been read
+/// (RFC 9112 section 9.3).
+pub(crate) fn persistence<B>(response: &Response<B>, keep_alives: bool) -> Result<(), NotPooled> {
+    let says = |option| has_connection_option(response.headers(), option);
+    if !keep_alives {
+        Err(NotPooled::KeepAlivesDisabled)
+    } else if says("close") || (response.version() < Version::HTTP_11 && !says("keep-alive")) {
+        Err(NotPooled::ServerSaidClose)
+    } else {
+        Ok(())
+    }
+}
+
+fn has_connection_option(headers: &HeaderMap, option: &str) -> bool {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|word| word.trim().eq_ignore_ascii_case(option))
+}
+
+/// How an attempt at an exchange failed, as far as the decision to try again goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// The connection came out of the pool, so the server may have closed it in the meantime.
+    pub(crate) from_pool: bool,
+    /// Not a byte of the request was written.
+    pub(crate) nothing_written: bool,
+    /// A byte of the response came.
+    pub(crate) response_started: bool,
+    /// Sending the request twice is the same as sending it once.
+    pub(crate) replayable: bool,
+}
+
+/// Whether a request is silently sent again on another connection (Go's `shouldRetryRequest`).
+pub(crate) fn retries(attempt: Attempt) -> bool {
+    attempt.from_pool
+        && !attempt.response_started
+        && (attempt.nothing_written || attempt.replayable)
+}
+
+/// Whether Go would replay the request: a safe method, or one that says it is idempotent.
+pub(crate) fn is_replayable<B>(request: &Request<B>) -> bool {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
+    safe.contains(request.method())
+        || ["idempotency-key", "x-idempotency-key"]
+            .iter()
+            .any(|name| request.headers().contains_key(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(version: Version, connection: Option<&str>) -> Response<()> {
+        let mut response = Response::new(());
+        *response.version_mut() = version;
+        if let Some(value) = connection {
+            response.headers_mut().insert(CONNECTION, value.parse().unwrap());
+        }
+        response
+    }
+
+    #[test]
+    fn http_1_1_persists_unless_told_otherwise_and_http_1_0_the_other_way_round() {
+        let close = Err(NotPooled::ServerSaidClose);
+        for (version, connection, fate) in [
+            (Version::HTTP_11, None, Ok(())),
+            (Version::HTTP_11, Some("close"), close),
+            (Version::HTTP_11, Some("upgrade, Close"), close),
+            (Version::HTTP_11, Some("keep-alive"), Ok(())),
+            (Version::HTTP_10, None, close),
+            (Version::HTTP_10, Some("Keep-Alive"), Ok(())),
+        ] {
+            let response = response(version, connection);
+            assert_eq!(persistence(&response, true), fate, "{version:?} {connection:?}");
+            assert_eq!(persistence(&response, false), Err(NotPooled::KeepAlivesDisabled));
+        }
+    }
+
+    #[test]
+    fn a_request_is_replayed_only_on_a_pooled_connection_that_never_answered() {
+        let stale = Attempt {
+            from_pool: true,
+            nothing_written: false,
+            response_started: false,
+            replayable: true,
+        };
+        assert!(retries(stale), "a GET on a stale connection");
+        assert!(!retries(Attempt { from_pool: false, ..stale }), "a fresh connection");
+        assert!(!retries(Attempt { response_started: true, ..stale }), "half a response");
+        assert!(!retries(Attempt { replayable: false, ..stale }), "a POST that was written");
+        assert!(
+            retries(Attempt { replayable: false, nothing_written: true, ..stale }),
+            "a POST of which not a byte was written"
+        );
+    }
+
+    #[test]
+    fn what_is_replayable_is_what_go_replays() {
+        let mut post = Request::new(());
+        *post.method_mut() = Method::POST;
+        assert!(!is_replayable(&post));
+        post.headers_mut().insert("idempotency-key", "1".parse().unwrap());
+        assert!(is_replayable(&post));
+        assert!(is_replayable(&Request::new(())));
+    }
+
+    #[test]
+    fn hyper_utils_client_is_not_asked_for_limits_it_does_not_have() {
+        let config = Config::of(Preset::HyperUtil);
+        assert_eq!(config.check(), Ok(()));
+        for limits in [
+            Limits { max_idle: Some(100), ..config.limits },
+            Limits { max_conns_per_host: Some(4), ..config.limits },
+            Limits { keep_alives: false, ..config.limits },
+        ] {
+            assert!(Config { limits, ..config }.check().is_err(), "{limits:?}");
+            assert!(Config { preset: Preset::Go, limits, ..config }.check().is_ok());
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What is seen on the socket itself: when bytes really met it, and who closed it.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ::hyper_util::client::legacy::connect::{Connected, Connection};
+use evidence::{CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, Moment, Observed};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use wire::{Ending, FirstClose, Tap, Wire};
+
+use crate::trace::Tracer;
+
+/// Which connection carried a response. In the response's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Its number.
+    pub id: ConnectionId,
+    /// Its two addresses.
+    pub ends: Ends,
+}
+
+/// What is known about one connection, by everybody who has to do with it.
+pub(crate) struct Record {
+    pub(crate) info: ConnectionInfo,
+    tracer: Tracer,
+    established: Instant,
+    /// Exchanges that were given this connection.
+    exchanges: AtomicU64,
+    why: Mutex<Option<CloseReason>>,
+    talk: Mutex<Talk>,
+    /// Set while the client closes down, by a client that cannot tell why it closes a connection.
+    client_closing: Arc<AtomicBool>,
+}
+
+/// Where the talk on the wire is: HTTP/1.1 without pipelining alternates, so bytes that go out
+/// after an answer has started belong to the next exchange.
+#[derive(Default)]
+struct Talk {
+    exchange: Option<ExchangeId>,
+    /// The exchange that will write next, if that is known already.
+    next: Option<ExchangeId>,
+    /// Moments of an exchange whose number is not known yet.
+    unclaimed: Vec<(Instant, Moment)>,
+    requests: u64,
+    head: HeadScanner,
+    request_done: bool,
+    response_started: bool,
+}
+
+/// Finds the empty line that ends the head of a message, however it is cut into writes.
+#[derive(Default)]
+struct HeadScanner {
+    matched: usize,
+    done: bool,
+}
+
+impl HeadScanner {
+    /// Takes further bytes; returns whether the head ended among them.
+    fn ends_in(&mut self, bytes: &[u8]) -> bool {
+        const EMPTY_LINE: &[u8; 4] = b"\r\n\r\n";
+        if self.done {
+            return false;
+        }
+        for byte in bytes {
+            self.matched = match EMPTY_LINE.get(self.matched) {
+                Some(expected) if byte == expected => self.matched + 1,
+                _ => usize::from(*byte == b'\r'),
+            };
+            if self.matched == EMPTY_LINE.len() {
+                self.done = true;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Record {
+    pub(crate) fn new(
+        info: ConnectionInfo,
+        tracer: Tracer,
+        client_closing: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            info,
+            tracer,
+            established: Instant::now(),
+            exchanges: AtomicU64::new(0),
+            why: Mutex::default(),
+            talk: Mutex::default(),
+            client_closing,
+        }
+    }
+
+    /// Gives the connection to `exchange`; returns whether it had carried one before.
+    ///
+    /// For a client that chooses its connection without telling, this may come after the request
+    /// was written: moments that were kept back for it are told now.
+    pub(crate) fn claim(&self, exchange: ExchangeId) -> bool {
+        let reused = self.exchanges.fetch_add(1, Ordering::Relaxed) > 0;
+        let mut talk = lock(&self.talk);
+        if talk.requests > 0 && talk.exchange.is_none() {
+            talk.exchange = Some(exchange);
+            let kept = std::mem::take(&mut talk.unclaimed);
+            drop(talk);
+            for (at, moment) in kept {
+                self.tracer.tell_at(at, Some(exchange), Some(self.info.id), || moment);
+            }
+        } else {
+            talk.next = Some(exchange);
+        }
+        reused
+    }
+
+    /// How many exchanges were given this connection.
+    pub(crate) fn exchanges(&self) -> u64 {
+        self.exchanges.load(Ordering::Relaxed)
+    }
+
+    /// How many requests reached the socket, at least in part.
+    pub(crate) fn requests_written(&self) -> u64 {
+        lock(&self.talk).requests
+    }
+
+    /// Whether a byte of the answer to the last request has come.
+    pub(crate) fn response_started(&self) -> bool {
+        lock(&self.talk).response_started
+    }
+
+    /// Notes why the client is about to close the connection. The first reason is the true one.
+    pub(crate) fn close_because(&self, why: CloseReason) {
+        lock(&self.why).get_or_insert(why);
+    }
+
+    fn tell(&self, talk: &mut Talk, moment: Moment) {
+        match talk.exchange {
+            Some(_) => self.tracer.tell(talk.exchange, Some(self.info.id), || moment),
+            None => talk.unclaimed.push((Instant::now(), moment)),
+        }
+    }
+}
+
+/// The ear on a client's socket.
+pub(crate) struct ClientTap(pub(crate) Arc<Record>);
+
+impl Tap for ClientTap {
+    fn sent(&mut self, bytes: &[u8]) {
+        let talk = &mut *lock(&self.0.talk);
+        let is_next = talk.requests == 0 || (talk.response_started && talk.request_done);
+        if is_next {
+            talk.exchange = talk.next.take();
+            talk.unclaimed.clear();
+            talk.requests += 1;
+            talk.head = HeadScanner::default();
+            talk.request_done = false;
+            talk.response_started = false;
+        }
+        if talk.head.ends_in(bytes) {
+            self.0.tell(talk, Moment::WroteHeaders);
+        }
+    }
+
+    fn flushed(&mut self) {
+        let talk = &mut *lock(&self.0.talk);
+        if talk.head.done && !talk.request_done {
+            talk.request_done = true;
+            self.0.tell(talk, Moment::WroteRequest);
+        }
+    }
+
+    fn received(&mut self, _: &[u8]) {
+        let talk = &mut *lock(&self.0.talk);
+        if talk.requests > 0 && !talk.response_started {
+            talk.response_started = true;
+            self.0.tell(talk, Moment::GotFirstResponseByte);
+        }
+    }
+
+    fn closed(&mut self, ending: Ending) {
+        let record = &self.0;
+        let (by, seen_on_the_wire) = match ending.first {
+            FirstClose::Here => (ClosedBy::Client, None),
+            FirstClose::There => (ClosedBy::Server, Some(CloseReason::ServerClosed)),
+            FirstClose::Reset => (ClosedBy::Reset, Some(CloseReason::ServerReset)),
+        };
+        let closing = record.client_closing.load(Ordering::Relaxed);
+        let why = lock(&record.why)
+            .take()
+            .or(seen_on_the_wire)
+            .or(closing.then_some(CloseReason::TransportClosed))
+            .map_or(Observed::NotObservable, Observed::Known);
+        let exchanges = record.requests_written();
+        record.tracer.tell(None, Some(record.info.id), || Moment::ConnectionClosed {
+            by,
+            why,
+            age: record.established.elapsed(),
+            exchanges,
+            unread: ending.unread,
+        });
+    }
+}
+
+/// An established connection: what hyper reads from and writes to.
+pub(crate) struct ClientWire {
+    wire: Wire<ClientTap>,
+    pub(crate) record: Arc<Record>,
+}
+
+impl ClientWire {
+    pub(crate) fn new(stream: TcpStream, record: Arc<Record>) -> Self {
+        Self { wire: Wire::new(stream, ClientTap(Arc::clone(&record))), record }
+    }
+}
+
+impl AsyncRead for ClientWire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.wire).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for ClientWire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.wire.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.wire).poll_shutdown(cx)
+    }
+}
+
+/// A connection's record as hyper-util's client carries it along.
+#[derive(Clone)]
+pub(crate) struct Carried(pub(crate) Arc<Record>);
+
+impl Connection for ClientWire {
+    fn connected(&self) -> Connected {
+        Connected::new().extra(Carried(Arc::clone(&self.record)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_head_is_found_wherever_writes_are_cut() {
+        let head = b"GET / HTTP/1.1\r\nhost: a\r\n\r\nbody";
+        for cut in 0..head.len() {
+            let (first, second) = head.split_at(cut);
+            let mut scanner = HeadScanner::default();
+            let found = [scanner.ends_in(first), scanner.ends_in(second)];
+            assert_eq!(found, [cut >= head.len() - 4, cut < head.len() - 4], "cut at {cut}");
+        }
+        let mut scanner = HeadScanner::default();
+        assert!(!scanner.ends_in(b"a: b\r\n\rc\r\n\r"));
+        assert!(scanner.ends_in(b"\n"));
+        assert!(!scanner.ends_in(b"\r\n\r\n"), "a head ends once");
+    }
+}

@@ -1,0 +1,189 @@
+//! A close between messages, a close inside a message, a reset and the rest: told apart.
+
+mod common;
+
+use std::error::Error as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use evidence::{FailureKind, Moment, Preset, TraceEvent};
+use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use transport::{Config, Error, Transport};
+
+/// What a server of a few bytes does with the nth request that it reads, on any connection.
+#[derive(Clone, Copy)]
+enum Step {
+    /// Sends this and keeps the connection.
+    Send(&'static str),
+    /// Sends this and closes.
+    SendAndClose(&'static str),
+    /// Sends this and resets.
+    SendAndReset(&'static str),
+}
+
+const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nHello world";
+
+/// Serves `steps` in turn, the last one for ever.
+async fn server(steps: &'static [Step]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let turn = Arc::new(Mutex::new(0));
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(serve(stream, steps, Arc::clone(&turn)));
+        }
+    });
+    url
+}
+
+async fn serve(mut stream: TcpStream, steps: &'static [Step], turn: Arc<Mutex<usize>>) {
+    let mut request = [0; 4096];
+    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+        let step = {
+            let mut turn = turn.lock().unwrap();
+            *turn += 1;
+            steps[(*turn - 1).min(steps.len() - 1)]
+        };
+        match step {
+            Step::Send(text) => stream.write_all(text.as_bytes()).await.unwrap(),
+            Step::SendAndClose(text) => {
+                stream.write_all(text.as_bytes()).await.unwrap();
+                return;
+            }
+            Step::SendAndReset(text) => {
+                stream.write_all(text.as_bytes()).await.unwrap();
+                // Let the client read it: a reset throws away what is on its way.
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+                return;
+            }
+        }
+    }
+}
+
+async fn fetch(client: &Transport, url: &str) -> Result<usize, Error> {
+    let response = client.get(url).await?;
+    Ok(response.into_body().collect().await?.to_bytes().len())
+}
+
+/// The error that `step` leads to, the same kind for every preset.
+async fn failure(step: &'static [Step], kind: FailureKind) -> Vec<String> {
+    let mut told = Vec::new();
+    for preset in Preset::ALL {
+        let url = server(step).await;
+        let client = Transport::new(Config::of(preset), None).unwrap();
+        let error = fetch(&client, &url).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{}: {error:?}", preset.name());
+        told.push(error.to_string());
+    }
+    told
+}
+
+#[tokio::test]
+async fn a_close_instead_of_a_response_is_a_close_between_messages() {
+    let told = failure(&[Step::SendAndClose("")], FailureKind::ClosedBeforeResponse).await;
+    assert!(told[0].ends_with("closed connection #1 without answering the request"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_close_inside_the_head_is_a_response_cut_short() {
+    let told = failure(&[Step::SendAndClose("HTTP/1.1 200 OK\r\n")], FailureKind::CutShort).await;
+    assert!(told[0].starts_with("the head of the response"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_close_inside_the_body_is_a_response_cut_short_and_says_where() {
+    const SHORT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nHello";
+    let told = failure(&[Step::SendAndClose(SHORT)], FailureKind::CutShort).await;
+    for told in told {
+        assert!(told.ends_with("on connection #1 ended after 5 B of 11 B"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_told_apart_and_says_when_it_came() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n";
+    for (text, when) in [
+        ("", "before it answered"),
+        ("HTTP/1.1 2", "inside the head of its response"),
+        (head, "inside the body of its response"),
+    ] {
+        let steps: &'static [Step] = Box::leak(Box::new([Step::SendAndReset(text)]));
+        for told in failure(steps, FailureKind::Reset).await {
+            assert!(told.ends_with(when), "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_speaks_something_else_is_not_http() {
+    failure(&[Step::Send("SSH-2.0-OpenSSH_9.2p1\r\n")], FailureKind::NotHttp).await;
+}
+
+#[tokio::test]
+async fn a_refused_dial_names_the_address_and_the_cause() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    for preset in Preset::ALL {
+        let client = Transport::new(Config::of(preset), None).unwrap();
+        let error = fetch(&client, &format!("http://{address}/")).await.unwrap_err();
+        assert_eq!(error.kind(), FailureKind::Refused);
+        assert_eq!(error.to_string(), format!("cannot connect to {address}"));
+        assert!(error.source().unwrap().to_string().contains("refused"));
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_or_not_http_is_refused_before_anything_is_dialled() {
+    for preset in Preset::ALL {
+        let client = Transport::new(Config::of(preset), None).unwrap();
+        for url in ["http://a b/", "https://127.0.0.1/", "127.0.0.1:8080", "ftp://localhost/"] {
+            assert!(client.get(url).await.is_err(), "{url}");
+        }
+    }
+}
+
+/// Two exchanges; the server closes the connection when the second request arrives on it.
+async fn second_request_on_a_stale_connection(preset: Preset) -> (Result<usize, Error>, usize) {
+    let url = server(&[Step::Send(HELLO), Step::SendAndClose(""), Step::Send(HELLO)]).await;
+    let events: Arc<Mutex<Vec<TraceEvent>>> = Arc::default();
+    let client = common::watched(Config::of(preset), &events);
+    assert_eq!(fetch(&client, &url).await.unwrap(), 11);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let second = fetch(&client, &url).await;
+    let asked = common::count(&events.lock().unwrap(), |m| matches!(m, Moment::GetConn { .. }));
+    (second, asked)
+}
+
+#[tokio::test]
+async fn go_replays_a_get_on_a_connection_that_turns_out_stale() {
+    let (second, asked) = second_request_on_a_stale_connection(Preset::Go).await;
+    assert_eq!(second.unwrap(), 11);
+    assert_eq!(asked, 3, "the retry asks for a connection once more");
+}
+
+#[tokio::test]
+async fn hyper_util_does_not_replay_a_get_that_was_written() {
+    let (second, asked) = second_request_on_a_stale_connection(Preset::HyperUtil).await;
+    assert_eq!(second.unwrap_err().kind(), FailureKind::ClosedBeforeResponse);
+    assert_eq!(asked, 2);
+}
+
+#[tokio::test]
+async fn a_post_that_was_written_is_not_replayed_unless_it_is_idempotent() {
+    for (key, replayed) in [(false, false), (true, true)] {
+        let url = server(&[Step::Send(HELLO), Step::SendAndClose(""), Step::Send(HELLO)]).await;
+        let client = Transport::new(Config::of(Preset::Go), None).unwrap();
+        fetch(&client, &url).await.unwrap();
+        let mut post = http::Request::post(&url).body("data".into()).unwrap();
+        if key {
+            post.headers_mut().insert("idempotency-key", "1".parse().unwrap());
+        }
+        let response = client.send(evidence::ExchangeId(2), post).await;
+        assert_eq!(response.is_ok(), replayed, "idempotency key: {key}");
+    }
+}

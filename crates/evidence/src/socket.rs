@@ -88,9 +88,10 @@ pub struct Socket {
     pub send_queue: Observed<u32>,
     /// The running timer, if any.
     pub timer: Observed<Option<Timer>>,
-    /// The processes that hold it. Empty when the kernel knows of none, as in `TIME_WAIT`: the
-    /// process has closed it, only the kernel still remembers.
-    pub owners: Vec<Owner>,
+    /// The processes that hold it. Known to be empty when none does, as in `TIME_WAIT`: the
+    /// process has closed it, only the kernel still remembers. Not observable when nobody asked,
+    /// or when the system does not let this user look into the process.
+    pub owners: Observed<Vec<Owner>>,
 }
 
 impl Socket {
@@ -204,7 +205,7 @@ mod tests {
             recv_queue: Observed::Known(0),
             send_queue: Observed::Known(0),
             timer: Observed::NotObservable,
-            owners: Vec::new(),
+            owners: Observed::NotObservable,
         }
     }
 

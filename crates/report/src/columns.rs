@@ -1,0 +1,204 @@
+//! Aligned columns: measured as plain text, coloured afterwards.
+//!
+//! A column that no row fills drops out, header and all. Lines never end in spaces.
+
+use std::io::{self, Write};
+
+use anstyle::Style;
+
+/// What one column shows in one row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cell {
+    text: String,
+    style: Style,
+    right: bool,
+}
+
+impl Cell {
+    /// Text at the left edge of its column.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    /// A number, at the right edge of its column.
+    #[must_use]
+    pub fn number(number: u64) -> Self {
+        Self { text: number.to_string(), right: true, ..Self::default() }
+    }
+
+    /// An empty cell.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The same text in `style`.
+    #[must_use]
+    pub fn styled(self, style: Style) -> Self {
+        Self { style, ..self }
+    }
+
+    /// The same text at the right edge of its column.
+    #[must_use]
+    pub fn right(self) -> Self {
+        Self { right: true, ..self }
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+/// Rows of `N` cells under a header.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table<const N: usize> {
+    header: [Cell; N],
+    rows: Vec<[Cell; N]>,
+    columns: [Column; N],
+}
+
+/// Where a column stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Column {
+    /// Spaces before it.
+    gap: usize,
+    width: usize,
+    /// Whether any row has something to show in it.
+    filled: bool,
+}
+
+impl<const N: usize> Table<N> {
+    /// Lays out `rows` under `header`, no wider than they need: columns two spaces apart, the
+    /// first one `indent` spaces in.
+    #[must_use]
+    pub fn new(indent: usize, header: [Cell; N], rows: Vec<[Cell; N]>) -> Self {
+        let mut columns =
+            header.each_ref().map(|title| Column { gap: 2, width: title.width(), filled: false });
+        for row in &rows {
+            for (column, cell) in columns.iter_mut().zip(row) {
+                column.width = column.width.max(cell.width());
+                column.filled |= !cell.text.is_empty();
+            }
+        }
+        if let Some(first) = columns.iter_mut().find(|column| column.filled) {
+            first.gap = indent;
+        }
+        Self { header, rows, columns }
+    }
+
+    /// Makes `column` (from 0) not narrower than `width`, so that several tables line up.
+    #[must_use]
+    pub fn at_least(mut self, column: usize, width: usize) -> Self {
+        if let Some(column) = self.columns.get_mut(column) {
+            column.width = column.width.max(width);
+        }
+        self
+    }
+
+    /// Puts `gap` spaces before `column` (from 0).
+    #[must_use]
+    pub fn gap_before(mut self, column: usize, gap: usize) -> Self {
+        if let Some(column) = self.columns.get_mut(column) {
+            column.gap = gap;
+        }
+        self
+    }
+
+    /// How wide its widest line may be.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.columns.iter().filter(|c| c.filled).map(|c| c.gap + c.width).sum()
+    }
+
+    /// Writes the header and the rows.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        self.line(&self.header, out)?;
+        self.write_rows(out)
+    }
+
+    /// Writes the rows alone.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_rows(&self, out: &mut impl Write) -> io::Result<()> {
+        self.rows.iter().try_for_each(|row| self.line(row, out))
+    }
+
+    fn line(&self, cells: &[Cell; N], out: &mut impl Write) -> io::Result<()> {
+        let mut due = 0; // spaces, written as soon as something follows them
+        for (column, cell) in self.columns.iter().zip(cells).filter(|(column, _)| column.filled) {
+            let padding = column.width.saturating_sub(cell.width());
+            let (before, after) = if cell.right { (padding, 0) } else { (0, padding) };
+            due += column.gap + before;
+            if !cell.text.is_empty() {
+                let style = cell.style;
+                write!(out, "{:due$}{style}{}{style:#}", "", cell.text)?;
+                due = 0;
+            }
+            // An empty cell is all padding, wherever it would stand.
+            due += after;
+        }
+        writeln!(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written<const N: usize>(table: &Table<N>) -> String {
+        let mut out = Vec::new();
+        table.write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_column_that_no_row_fills_drops_out() {
+        let header = ["NAME", "NOTHING", "COUNT"].map(Cell::new);
+        let rows = vec![
+            [Cell::new("a"), Cell::empty(), Cell::number(5)],
+            [Cell::new("long one"), Cell::empty(), Cell::number(1_234_567)],
+        ];
+        let table = Table::new(2, header, rows);
+        insta::assert_snapshot!(written(&table), @r"
+        NAME      COUNT
+        a               5
+        long one  1234567
+        ");
+        assert_eq!(table.width(), "  long one  1234567".len());
+    }
+
+    #[test]
+    fn a_number_stands_at_the_right_edge_even_after_an_empty_cell() {
+        let header = [Cell::new("A"), Cell::new("B").right(), Cell::new("C")];
+        let rows = vec![
+            [Cell::new("x"), Cell::empty(), Cell::new("after an empty number")],
+            [Cell::empty(), Cell::number(12345), Cell::new("after a number")],
+        ];
+        insta::assert_snapshot!(written(&Table::new(0, header, rows)), @r"
+        A      B  C
+        x         after an empty number
+           12345  after a number
+        ");
+    }
+
+    #[test]
+    fn colours_move_no_column_and_no_line_ends_in_spaces() {
+        let header = || ["A", "B", "C"].map(Cell::new);
+        let plain = vec![
+            [Cell::new("x"), Cell::new("yy"), Cell::empty()],
+            [Cell::new("xxx"), Cell::empty(), Cell::new("z")],
+        ];
+        let bold = Style::new().bold();
+        let coloured = plain.iter().cloned().map(|row| row.map(|cell| cell.styled(bold))).collect();
+
+        let plain = written(&Table::new(2, header(), plain));
+        assert!(plain.lines().all(|line| line.trim_end() == line), "{plain:?}");
+        let mut stripped = anstream::StripStream::new(Vec::new());
+        stripped.write_all(written(&Table::new(2, header(), coloured)).as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(stripped.into_inner()).unwrap(), plain);
+    }
+}

@@ -1,0 +1,158 @@
+//! This machine's TCP sockets at one moment.
+//!
+//! [`snapshot`] is one reading of the kernel's table, cheap enough to be taken many times in a
+//! run: it asks the kernel for the wanted sockets alone. [`snapshot_with_owners`] also says which
+//! processes hold them, which takes a walk through the descriptors of every process.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `sock_diag.rs` | what is said to the Linux kernel, and what its answer means: bytes and values |
+//! | `linux.rs` | the conversation itself, and who holds a socket |
+//! | `portable.rs` | the same for other systems, which tell no queues and no timers |
+//! | `side.rs` | which end of a connection a socket is |
+//!
+//! ```
+//! use std::net::{TcpListener, TcpStream};
+//!
+//! use evidence::{Side, TcpState};
+//! use socket_inspector::Filter;
+//!
+//! let server = TcpListener::bind("127.0.0.1:0")?;
+//! let port = server.local_addr()?.port();
+//! let client = TcpStream::connect(("127.0.0.1", port))?;
+//!
+//! let table = socket_inspector::snapshot(&Filter::default().port(port))?;
+//! assert_eq!(table.count(Side::Client, TcpState::Established), 1);
+//! assert_eq!(table.count(Side::Server, TcpState::Established), 1);
+//! # drop(client);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod filter;
+mod owners;
+mod side;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(any(not(target_os = "linux"), test))]
+mod portable;
+#[cfg(target_os = "linux")]
+mod sock_diag;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod two_ways;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(not(target_os = "linux"))]
+use portable as system;
+
+use std::collections::HashSet;
+
+use evidence::{Observed, Owner, Socket, SocketTable, TcpState};
+
+use crate::side::Known;
+use crate::system::Row;
+
+pub use error::Error;
+pub use filter::Filter;
+
+/// Lists this machine's TCP sockets that `filter` selects, IPv4 and IPv6, without their owners.
+///
+/// One reading of a moving table: a state shorter than the reading may be absent. Which end of a
+/// connection a socket is ([`Socket::side`]) is worked out from ports, by the first of these signs
+/// that tells one port from the other. The server's port is the one
+///
+/// 1. that the filter declares a server's ([`Filter::servers`]),
+/// 2. on which somebody listens on this machine,
+/// 3. that lies outside the range from which the system picks ports for clients,
+/// 4. that the filter asks for ([`Filter::ports`]).
+///
+/// A socket for which they do not decide has no side, nor has one that listens: it is no end of a
+/// connection.
+///
+/// # Errors
+/// If the system refuses its table, and on Linux [`Error::Unsteady`] if the table changes faster
+/// than it can be read. The list is never silently short.
+pub fn snapshot(filter: &Filter) -> Result<SocketTable, Error> {
+    let sockets = rows(filter)?.into_iter().map(|row| row.socket).collect();
+    Ok(SocketTable { sockets })
+}
+
+/// Lists what [`snapshot`] lists, and the processes that hold each socket.
+///
+/// The names are those the system keeps: on Linux, the first 15 bytes of the program's name. Only
+/// root sees the descriptors of other users' processes; the owners of their sockets are
+/// [`Observed::NotObservable`] to anybody else. A process in another PID namespace is not seen at
+/// all: its sockets seem to have no owner.
+///
+/// # Errors
+/// Those of [`snapshot`], and [`Error::ProcessesUnreadable`] if processes cannot be listed.
+pub fn snapshot_with_owners(filter: &Filter) -> Result<SocketTable, Error> {
+    let rows = rows(filter)?;
+    let owners = owners::named(system::holders(&rows)?)?;
+    let with_owners = |(row, owners): (Row, _)| Socket { owners, ..row.socket };
+    Ok(SocketTable { sockets: rows.into_iter().zip(owners).map(with_owners).collect() })
+}
+
+/// Finds who listens on `port` (host byte order): `None` if nobody does on this machine.
+///
+/// Where several processes listen on it, at different addresses or side by side, one whose name
+/// can be told comes first.
+///
+/// # Errors
+/// Those of [`snapshot_with_owners`].
+pub fn listener(port: u16) -> Result<Option<Socket>, Error> {
+    let filter = Filter::default().port(port).state(TcpState::Listen);
+    let mut sockets = snapshot_with_owners(&filter)?.sockets;
+    sockets.sort_by_key(|socket| first_owner(socket).is_none());
+    Ok(sockets.into_iter().next())
+}
+
+/// The first process that holds `socket`, if any is known.
+fn first_owner(socket: &Socket) -> Option<&Owner> {
+    match &socket.owners {
+        Observed::Known(owners) => owners.first(),
+        Observed::NotObservable => None,
+    }
+}
+
+/// The rows that `filter` selects, with their sides.
+fn rows(filter: &Filter) -> Result<Vec<Row>, Error> {
+    let states: Vec<TcpState> = filter.states.iter().copied().collect();
+    let mut rows = system::read(&filter.ports, &states)?;
+    rows.retain(|row| filter.selects(&row.socket));
+
+    let mut known = Known {
+        servers: filter.servers.iter().copied().collect(),
+        listening: HashSet::new(),
+        ephemeral: system::ephemeral_ports(),
+        asked_for: filter.ports.iter().copied().collect(),
+    };
+    known.listening = if filter.selects_every_listener() {
+        listening(&rows)
+    } else if rows.iter().all(|row| told(&known, &row.socket)) {
+        HashSet::new() // nobody needs to know
+    } else {
+        listening(&system::read(&[], &[TcpState::Listen])?)
+    };
+    for Row { socket, .. } in &mut rows {
+        if socket.state != TcpState::Listen {
+            socket.side = known.side(socket.local.port(), socket.peer.port());
+        }
+    }
+    Ok(rows)
+}
+
+/// Whether the side of `socket` is a matter of what the caller said.
+fn told(known: &Known, socket: &Socket) -> bool {
+    socket.state == TcpState::Listen
+        || known.told(socket.local.port(), socket.peer.port()).is_some()
+}
+
+/// The ports on which somebody listens.
+fn listening(rows: &[Row]) -> HashSet<u16> {
+    let listeners = rows.iter().filter(|row| row.socket.state == TcpState::Listen);
+    listeners.map(|row| row.socket.local.port()).collect()
+}

@@ -1,0 +1,83 @@
+//! Systems other than Linux, by the netstat2 crate: no queues, no timers.
+//!
+//! Compiled on Linux for the tests alone, which hold it against `linux.rs`.
+
+use std::net::SocketAddr;
+#[cfg(not(target_os = "linux"))]
+use std::ops::RangeInclusive;
+
+use evidence::{Observed, Socket, TcpState};
+use netstat2::{AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, SocketInfo};
+
+use crate::Error;
+#[cfg(not(target_os = "linux"))]
+use crate::owners::Holders;
+
+/// A socket, with the processes that hold it.
+pub(crate) struct Row {
+    pub(crate) socket: Socket,
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "Linux asks /proc"))]
+    pids: Vec<u32>,
+}
+
+/// Lists every TCP socket: this way knows no filter, the caller has to look again.
+pub(crate) fn read(_ports: &[u16], _states: &[TcpState]) -> Result<Vec<Row>, Error> {
+    let families = AddressFamilyFlags::IPV4 | AddressFamilyFlags::IPV6;
+    let sockets = netstat2::get_sockets_info(families, ProtocolFlags::TCP)
+        .map_err(|source| Error::TableUnreadable { source: source.into() })?;
+    Ok(sockets.into_iter().filter_map(row).collect())
+}
+
+fn row(info: SocketInfo) -> Option<Row> {
+    let ProtocolSocketInfo::Tcp(tcp) = info.protocol_socket_info else { return None };
+    let socket = Socket {
+        local: SocketAddr::new(tcp.local_addr, tcp.local_port),
+        peer: SocketAddr::new(tcp.remote_addr, tcp.remote_port),
+        state: state_of(tcp.state)?,
+        side: None,
+        recv_queue: Observed::NotObservable,
+        send_queue: Observed::NotObservable,
+        timer: Observed::NotObservable,
+        owners: Observed::NotObservable,
+    };
+    Some(Row { socket, pids: info.associated_pids })
+}
+
+/// `None` for a state that the system itself has no name for.
+fn state_of(state: netstat2::TcpState) -> Option<TcpState> {
+    Some(match state {
+        netstat2::TcpState::Closed | netstat2::TcpState::DeleteTcb => TcpState::Closed,
+        netstat2::TcpState::Listen => TcpState::Listen,
+        netstat2::TcpState::SynSent => TcpState::SynSent,
+        netstat2::TcpState::SynReceived => TcpState::SynReceived,
+        netstat2::TcpState::Established => TcpState::Established,
+        netstat2::TcpState::FinWait1 => TcpState::FinWait1,
+        netstat2::TcpState::FinWait2 => TcpState::FinWait2,
+        netstat2::TcpState::CloseWait => TcpState::CloseWait,
+        netstat2::TcpState::Closing => TcpState::Closing,
+        netstat2::TcpState::LastAck => TcpState::LastAck,
+        netstat2::TcpState::TimeWait => TcpState::TimeWait,
+        netstat2::TcpState::Unknown => return None,
+    })
+}
+
+/// The ports from which a system that nobody has tuned picks one for a client (RFC 6335 section 6).
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn ephemeral_ports() -> RangeInclusive<u16> {
+    49152..=65535
+}
+
+/// The processes that hold each of `rows`, as the system told with the table itself.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn holders(rows: &[Row]) -> Result<Vec<Holders>, Error> {
+    let holders = rows.iter().map(|row| {
+        // Windows names process 0 for what no process holds any more.
+        let mut pids: Vec<u32> = row.pids.iter().copied().filter(|&pid| pid != 0).collect();
+        pids.sort_unstable();
+        if pids.is_empty() && row.socket.state != TcpState::TimeWait {
+            return Holders::Hidden;
+        }
+        Holders::Pids(pids)
+    });
+    Ok(holders.collect())
+}

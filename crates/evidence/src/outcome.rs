@@ -40,9 +40,15 @@ pub enum BodySeen {
         bytes: u64,
     },
     /// It was let go of unread.
-    Dropped,
+    Dropped {
+        /// Its size in bytes, if the server announced it.
+        left: Option<u64>,
+    },
     /// It is kept unread.
-    Held,
+    Held {
+        /// Its size in bytes, if the server announced it.
+        left: Option<u64>,
+    },
 }
 
 /// What became of a connection after an exchange, as far as the trace can tell at that moment.
@@ -88,6 +94,12 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Whether it means that there is no server at the other end of the URL.
+    #[must_use]
+    pub fn means_no_server(self) -> bool {
+        matches!(self, Self::NameNotFound | Self::Refused | Self::Unreachable | Self::TimedOut)
+    }
+
     /// A stable name for machines, such as `no-port-left`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -231,5 +243,18 @@ impl Outcome {
     #[must_use]
     pub fn closed_by(&self, by: ClosedBy) -> usize {
         self.connections.iter().filter(|c| c.close.as_ref().is_some_and(|c| c.by == by)).count()
+    }
+
+    /// The exit code of a program that ran this: 0 ran, 1 some request failed, 2 the witnesses
+    /// disagree, 130 ended by Ctrl-C.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if !self.disagreements.is_empty() {
+            2
+        } else if self.interrupted {
+            130
+        } else {
+            u8::from(self.failed() > 0)
+        }
     }
 }

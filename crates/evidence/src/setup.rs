@@ -1,7 +1,6 @@
 //! What a run was asked to do, and what it is predicted to show.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Whose pool rules the client follows.
@@ -102,8 +101,6 @@ pub struct ServerSetup {
     pub in_process: bool,
     /// The URL of each request.
     pub url: String,
-    /// The server's address, once known.
-    pub address: Option<SocketAddr>,
     /// The size of each body in bytes; `None` if the server was not told.
     pub bytes: Option<u64>,
     /// The time before the head of each response.

@@ -1,6 +1,8 @@
 //! Reports for programs. Every key of a number ends in its unit; `null` is what nobody could see
 //! or what does not exist.
 
+mod run;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -8,6 +10,8 @@ use evidence::{Observed, Side, SocketTable, TcpState};
 use serde::Serialize;
 
 use crate::words;
+
+pub use run::run;
 
 /// The version of the layout. It grows when a key changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;

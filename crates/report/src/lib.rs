@@ -7,11 +7,19 @@
 //! | file | idea |
 //! |---|---|
 //! | `sockets.rs` | a socket table as text: connections by who holds them, then the rest |
-//! | `json.rs` | the same for programs |
+//! | `run.rs` | a run, from its plan over its exchanges to its verdict, as it happens |
+//! | `run/lines.rs` | a line an exchange, a line a moment of the trace |
+//! | `run/tables.rs` | a run's sockets while running and after closing |
+//! | `run/verdict.rs` | what a run has shown, in sentences |
+//! | `json.rs` | socket tables for programs |
+//! | `json/run.rs` | runs for programs |
 //! | `words.rs` | how a timer, an owner, a tally is put into words |
 //! | `columns.rs` | aligned columns that drop out where they would be empty |
+//! | `exit.rs` | how a program that writes reports ends |
 
 pub mod columns;
+pub mod exit;
 pub mod json;
+pub mod run;
 pub mod sockets;
 pub mod words;

@@ -62,7 +62,7 @@ fn end_header(state: &str) -> [Cell; END] {
     [title(state), title("UNREAD").right(), title("UNACKED").right(), title("TIMER")]
 }
 
-fn end_row(end: &Socket) -> [Cell; END] {
+pub(crate) fn end_row(end: &Socket) -> [Cell; END] {
     [
         Cell::new(end.state.name()).styled(words::state_style(end.state)),
         queue(end.recv_queue).styled(STRIKING),

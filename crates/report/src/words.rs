@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use evidence::{Owner, TcpState, Timer};
@@ -55,6 +56,65 @@ pub fn tally(counts: &BTreeMap<TcpState, usize>) -> String {
     counts.join(" · ")
 }
 
+/// `20ms`, `1s`, `1m 30s`: a time that somebody has asked for.
+#[must_use]
+pub fn span(time: Duration) -> String {
+    let parts = [
+        (time.as_secs() / 3600, "h"),
+        (time.as_secs() / 60 % 60, "m"),
+        (time.as_secs() % 60, "s"),
+        (u64::from(time.subsec_millis()), "ms"),
+        (u64::from(time.subsec_micros() % 1000), "us"),
+    ];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect();
+    if parts.is_empty() { "0s".into() } else { parts.join(" ") }
+}
+
+/// `0.31 ms`, `12.3 ms`, `1.00 s`: a time that was measured, in at most seven characters.
+#[must_use]
+pub fn short(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1e3;
+    match ms {
+        ms if ms < 9.995 => format!("{ms:.2} ms"),
+        ms if ms < 99.95 => format!("{ms:.1} ms"),
+        ms if ms < 999.5 => format!("{ms:.0} ms"),
+        ms if ms < 99_995.0 => format!("{:.2} s", ms / 1e3),
+        ms => format!("{:.0} s", ms / 1e3),
+    }
+}
+
+/// `12.345 s`: a moment of a run.
+#[must_use]
+pub fn seconds(time: Duration) -> String {
+    format!("{:.3} s", time.as_secs_f64())
+}
+
+/// Breaks `text` into lines of at most `width` characters, between words.
+#[must_use]
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// `1 request`, `10 requests`.
+#[must_use]
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// `hello (4711)`, `nginx (812, 813)`: the processes that hold a socket, by name.
 ///
 /// A process chooses its own name: what would disturb a terminal is shown as `?`.
@@ -88,6 +148,19 @@ mod tests {
     #[test]
     fn a_process_cannot_paint_the_terminal_by_its_name() {
         assert_eq!(owners(&[owner(1, "\x1b[31mred\n")]), "?[31mred? (1)");
+    }
+
+    #[test]
+    fn times_are_asked_for_exactly_and_measured_shortly() {
+        let spans = [(0, "0s"), (20_000, "20ms"), (1_000_000, "1s"), (90_000_500, "1m 30s 500us")];
+        for (us, text) in spans {
+            assert_eq!(span(Duration::from_micros(us)), text);
+        }
+        let shorts =
+            [(312, "0.31 ms"), (9_999, "10.0 ms"), (99_960, "100 ms"), (999_700, "1.00 s")];
+        for (us, text) in shorts {
+            assert_eq!(short(Duration::from_micros(us)), text);
+        }
     }
 
     #[test]

@@ -96,12 +96,18 @@ impl Transport {
     /// # Errors
     /// As [`Transport::send`].
     pub async fn get(&self, url: &str) -> Result<Response<Body>, Error> {
-        let uri: Uri =
-            url.parse().map_err(|source| Error::BadUrl { url: url.to_owned(), source })?;
-        let mut request = Request::new(Full::default());
-        *request.uri_mut() = uri;
         let number = self.next_exchange.fetch_add(1, Ordering::Relaxed) + 1;
-        self.send(ExchangeId(number), request).await
+        self.get_as(ExchangeId(number), url).await
+    }
+
+    /// Sends a GET request for `url` as the exchange of this number.
+    ///
+    /// # Errors
+    /// As [`Transport::send`].
+    pub async fn get_as(&self, exchange: ExchangeId, url: &str) -> Result<Response<Body>, Error> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = check_url(url)?;
+        self.send(exchange, request).await
     }
 
     /// Sends `request`, whose URI must be absolute (`http://host:port/path`), and returns once
@@ -131,4 +137,14 @@ impl Transport {
             Client::HyperUtil(client) => client.close(),
         }
     }
+}
+
+/// Reads a URL that this client can fetch: absolute, and with the scheme http.
+///
+/// # Errors
+/// [`Error::BadUrl`] or [`Error::UnsupportedUrl`], with the reason.
+pub fn check_url(url: &str) -> Result<Uri, Error> {
+    let uri = url.parse().map_err(|source| Error::BadUrl { url: url.to_owned(), source })?;
+    dial::Target::of(&uri)?;
+    Ok(uri)
 }

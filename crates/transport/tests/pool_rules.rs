@@ -1,4 +1,5 @@
 //! What becomes of connections, by the rules of each preset.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

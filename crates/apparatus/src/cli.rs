@@ -1,0 +1,253 @@
+//! What can be asked of a run on the command line, and the [`Plan`] it means.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::builder::PossibleValue;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum, value_parser};
+use evidence::{BodyPolicy, ByteCount, Preset, ServerSetup, Setup};
+use hello::Answer;
+use transport::{Config, Limits};
+
+use crate::Plan;
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: a line an exchange, the socket tables, the verdict
+    Text,
+    /// For programs: one JSON object
+    Json,
+}
+
+/// The flags that every client program has.
+#[derive(Clone, Debug, Args)]
+pub struct ClientArgs {
+    /// Send so many requests, one after the other
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u64).range(1..=1_000_000))]
+    pub requests: u64,
+
+    /// Wait between an exchange and the next
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub interval: Duration,
+
+    /// What to do with the body of each response
+    #[arg(long, value_name = "POLICY", default_value = "drain")]
+    body: BodyArg,
+
+    /// Whose rules the client follows
+    #[arg(long, value_name = "RULES", default_value = "go")]
+    transport: PresetArg,
+
+    /// Ask for bodies of this size
+    #[arg(long, value_name = "SIZE", default_value = "11")]
+    bytes: ByteCount,
+
+    /// Let the server wait before the head of each response
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    delay: Duration,
+
+    /// Let the server wait between head and body of each response
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    pause_before_body: Duration,
+
+    /// Keep so many idle connections per host; 0 keeps none
+    #[arg(long, value_name = "N", default_value_t = 2, allow_hyphen_values = true, value_parser = count)]
+    per_host: usize,
+
+    /// Keep so many idle connections in all; `none` for no limit. Not with hyper-util
+    #[arg(long, value_name = "N", default_value = "100", allow_hyphen_values = true, value_parser = limit)]
+    max_idle: Limit<usize>,
+
+    /// Open so many connections per host, busy ones included; `none` for no limit. Not with
+    /// hyper-util
+    #[arg(long, value_name = "N", default_value = "none", allow_hyphen_values = true, value_parser = limit)]
+    max_conns_per_host: Limit<usize>,
+
+    /// Close a connection that has been idle so long; `none` for never
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = time_limit)]
+    idle_timeout: Limit<Duration>,
+
+    /// Use every connection once, and tell the server so. Not with hyper-util
+    #[arg(long)]
+    no_keep_alives: bool,
+
+    /// Start the server on this port of 127.0.0.1; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 8080, conflicts_with = "target")]
+    port: u16,
+
+    /// Talk to a server that is running already, instead of starting one
+    #[arg(long, value_name = "URL", value_parser = url)]
+    target: Option<String>,
+
+    /// Show every moment of the client's trace
+    #[arg(long)]
+    pub trace: bool,
+
+    /// Write results for people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// What `--transport` says about itself, in `--help` of every client program.
+pub const TRANSPORTS: &str = "\
+go and go1.27 are the rules of Go's http.Transport (up to 1.26, and since 1.27),
+re-created on hyper's HTTP/1.1 connection. hyper-util is no emulation: it is
+hyper-util's own legacy Client. Where they differ, the clients they stand for do.
+With --target, size and times of a response are asked for in the URL's query,
+which `cargo run -p hello` understands; another server will ignore them.";
+
+impl ClientArgs {
+    /// What was typed, as a plan for `workers` workers of `program`. `matches` tells which flags
+    /// were really typed.
+    #[must_use]
+    pub fn plan(&self, program: &'static str, workers: u64, matches: &ArgMatches) -> Plan {
+        let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let preset = self.transport.0;
+        let max_idle = match preset {
+            // The default is not for a client that has no such limit.
+            Preset::HyperUtil if !typed("max_idle") => None,
+            _ => self.max_idle.0,
+        };
+        let limits = Limits {
+            max_idle,
+            max_idle_per_host: self.per_host,
+            max_conns_per_host: self.max_conns_per_host.0,
+            idle_timeout: self.idle_timeout.0,
+            keep_alives: !self.no_keep_alives,
+        };
+        let answer = Answer {
+            bytes: self.bytes.0,
+            delay: self.delay,
+            pause_before_body: self.pause_before_body,
+            ..Answer::default()
+        };
+        let (server, server_setup) = match &self.target {
+            None => {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+                let setup = ServerSetup {
+                    in_process: true,
+                    url: format!("http://{address}/"),
+                    bytes: Some(answer.bytes),
+                    delay: answer.delay,
+                    pause_before_body: answer.pause_before_body,
+                };
+                (Some((address, answer)), setup)
+            }
+            Some(target) => (None, self.target_setup(target, typed)),
+        };
+        let setup = Setup {
+            program,
+            preset,
+            body: self.body.0,
+            workers: usize::try_from(workers).unwrap_or(usize::MAX),
+            requests: usize::try_from(self.requests).unwrap_or(usize::MAX),
+            interval: self.interval,
+            per_host: limits.max_idle_per_host,
+            max_idle: limits.max_idle,
+            max_conns_per_host: limits.max_conns_per_host,
+            idle_timeout: limits.idle_timeout,
+            keep_alives: limits.keep_alives,
+            server: server_setup,
+        };
+        let client = Config { limits, ..Config::of(preset) };
+        Plan { setup, client, server, trace: self.trace }
+    }
+
+    /// A server that is not ours is asked only for what was typed.
+    fn target_setup(&self, target: &str, typed: impl Fn(&str) -> bool) -> ServerSetup {
+        let asked: Vec<String> = [
+            ("bytes", self.bytes.0.to_string()),
+            ("delay", format!("{}us", self.delay.as_micros())),
+            ("pause_before_body", format!("{}us", self.pause_before_body.as_micros())),
+        ]
+        .into_iter()
+        .filter(|(key, _)| typed(key))
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+        let mut url = target.to_owned();
+        if !asked.is_empty() {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(&asked.join("&"));
+        }
+        let time = |key, time| if typed(key) { time } else { Duration::ZERO };
+        ServerSetup {
+            in_process: false,
+            url,
+            bytes: typed("bytes").then_some(self.bytes.0),
+            delay: time("delay", self.delay),
+            pause_before_body: time("pause_before_body", self.pause_before_body),
+        }
+    }
+}
+
+/// A limit, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limit<T>(Option<T>);
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "not a number of connections, which is 0 or more".to_owned())
+}
+
+fn limit(text: &str) -> Result<Limit<usize>, String> {
+    match text {
+        "none" => Ok(Limit(None)),
+        _ => count(text)
+            .map(|n| Limit(Some(n)))
+            .map_err(|_| "neither `none` nor a number of connections, which is 0 or more".into()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|cause| format!("{cause}; a time has a unit, as in 20ms, 1s or 2m"))
+}
+
+fn time_limit(text: &str) -> Result<Limit<Duration>, String> {
+    match text {
+        "none" => Ok(Limit(None)),
+        _ => duration(text).map(|time| Limit(Some(time))),
+    }
+}
+
+fn url(text: &str) -> Result<String, String> {
+    transport::check_url(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// [`Preset`] as a flag's value.
+#[derive(Clone, Copy, Debug)]
+struct PresetArg(Preset);
+
+impl ValueEnum for PresetArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [PresetArg; 3] =
+            [PresetArg(Preset::Go), PresetArg(Preset::Go127), PresetArg(Preset::HyperUtil)];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()).help(self.0.description()))
+    }
+}
+
+/// [`BodyPolicy`] as a flag's value.
+#[derive(Clone, Copy, Debug)]
+struct BodyArg(BodyPolicy);
+
+impl ValueEnum for BodyArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [BodyArg; 3] =
+            [BodyArg(BodyPolicy::Drain), BodyArg(BodyPolicy::Drop), BodyArg(BodyPolicy::Hold)];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self.0 {
+            BodyPolicy::Drain => "read it to its end",
+            BodyPolicy::Drop => "let go of it unread",
+            BodyPolicy::Hold => "keep it unread until the run is over",
+        };
+        Some(PossibleValue::new(self.0.name()).help(help))
+    }
+}

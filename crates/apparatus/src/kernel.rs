@@ -1,0 +1,117 @@
+//! The kernel's table as a witness: this run's sockets at the moments that matter.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use evidence::{
+    ConnectionId, Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable,
+};
+use socket_inspector::Filter;
+use tokio::time::Instant;
+
+use crate::recorder::{ClientWitness, ConnectionNotes};
+
+/// The pause between two readings that have to agree.
+const BETWEEN_READINGS: Duration = Duration::from_millis(25);
+
+/// How long a table may keep moving before it is shown as it is. Loopback settles within
+/// milliseconds; a peer that never closes its end never does.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long to wait for further connections before the busiest moment is looked at.
+const BREATH: Duration = Duration::from_millis(4);
+
+/// Reads the sockets of a run's connections, and no others: an earlier run's `TIME_WAIT` on the
+/// same port, or somebody else's connection to the same server, is not this run's.
+pub(crate) fn read(connections: &BTreeMap<ConnectionId, ConnectionNotes>) -> Result<SocketTable, Unreadable> {
+    let servers: HashSet<ServerAddr> = connections.values().map(|c| c.ends.server).collect();
+    let ours: HashSet<Ends> = connections.values().map(|c| c.ends).collect();
+    let mut filter = Filter::default();
+    for server in servers {
+        filter = filter.port(server.port()).server(server.port());
+    }
+    if ours.is_empty() {
+        return Ok(SocketTable::default());
+    }
+    let mut table =
+        socket_inspector::snapshot(&filter).map_err(|error| Unreadable(with_causes(&error)))?;
+    table.sockets.retain(|socket| socket.ends().is_some_and(|ends| ours.contains(&ends)));
+    Ok(table)
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Reads the table until it has settled: the client has carried out every close it decided on,
+/// no end is in a passing state, the trace's open connections are just the kernel's, and two
+/// readings in a row agree. Gives up after [`PATIENCE`] and says so.
+pub(crate) async fn settled(client: &ClientWitness) -> Reading {
+    let deadline = Instant::now() + PATIENCE;
+    let mut before: Option<Vec<Row>> = None;
+    loop {
+        let connections = client.connections();
+        let table = match read(&connections) {
+            Ok(table) => table,
+            Err(unreadable) => return Reading { table: Err(unreadable), settled: false },
+        };
+        let rows = rows(&table);
+        let at_rest = client.is_quiet()
+            && !table.sockets.iter().any(|socket| socket.state.is_passing())
+            && open_by_trace(&connections) == table.count(Side::Client, TcpState::Established)
+                + table.count(Side::Client, TcpState::CloseWait);
+        if at_rest && before.as_ref() == Some(&rows) {
+            return Reading { table: Ok(table), settled: true };
+        }
+        if Instant::now() >= deadline {
+            return Reading { table: Ok(table), settled: false };
+        }
+        before = Some(rows);
+        tokio::time::sleep(BETWEEN_READINGS).await;
+    }
+}
+
+fn open_by_trace(connections: &BTreeMap<ConnectionId, ConnectionNotes>) -> usize {
+    connections.values().filter(|connection| connection.closed.is_none()).count()
+}
+
+type Row = (Option<Ends>, Option<Side>, TcpState);
+
+/// What has to agree between two readings: not the queues, nor the timers.
+fn rows(table: &SocketTable) -> Vec<Row> {
+    let mut rows: Vec<Row> =
+        table.sockets.iter().map(|socket| (socket.ends(), socket.side, socket.state)).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// Keeps the reading with the most open connections.
+#[derive(Default)]
+pub(crate) struct Busiest(Mutex<Option<SocketTable>>);
+
+impl Busiest {
+    /// Reads the table each time more connections are open than ever before. Never ends.
+    pub(crate) async fn watch(self: Arc<Self>, client: Arc<ClientWitness>) {
+        let mut breath = BREATH;
+        loop {
+            client.busier.notified().await;
+            tokio::time::sleep(breath).await;
+            let started = Instant::now();
+            if let Ok(table) = read(&client.connections()) {
+                let open = |table: &SocketTable| table.count(Side::Client, TcpState::Established);
+                let mut busiest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if busiest.as_ref().is_none_or(|busiest| open(&table) > open(busiest)) {
+                    *busiest = Some(table);
+                }
+            }
+            // A large table takes long to read; a witness must not become the main event.
+            breath = BREATH.max(started.elapsed() * 10);
+        }
+    }
+
+    pub(crate) fn take(&self) -> Option<SocketTable> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,291 @@
+//! Sets up server, client and witnesses for a run, and takes them down again.
+//!
+//! A run is the same whatever its workload: [`Apparatus::set_up`], any number of
+//! [`Apparatus::exchange`]s, [`Apparatus::take_down`]. What comes out is an
+//! [`Outcome`](evidence::Outcome), in which every number has its witnesses.
+//!
+//! | idea | file |
+//! |---|---|
+//! | what can be asked of a run on the command line | `cli.rs` |
+//! | what the client's trace and the server tell, as facts | `recorder.rs` |
+//! | the kernel's table, once it has settled | `kernel.rs` |
+//! | who closed first, and where the witnesses disagree | `judge.rs` |
+//! | how many connections a run will open | `predict.rs` |
+//! | Ctrl-C | `interrupt.rs` |
+
+pub mod cli;
+mod interrupt;
+mod judge;
+mod kernel;
+mod predict;
+mod recorder;
+
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use evidence::{
+    Afterwards, BodyPolicy, BodySeen, ConnectionId, Exchange, ExchangeId, Failure, Outcome, Preset, Setup, Tables, TraceEvent,
+};
+use hello::Answer;
+use http_body_util::BodyExt;
+use tokio::task::AbortHandle;
+use transport::{Body, Config, Transport};
+
+pub use interrupt::Interrupt;
+pub use predict::opened as predict;
+
+use kernel::Busiest;
+use recorder::{ClientWitness, ExchangeNotes, ServerWitness};
+
+/// Everything a run needs to know before it starts.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What is asked for, in words that a report can repeat.
+    pub setup: Setup,
+    /// The client.
+    pub client: Config,
+    /// The server to start in this process; `None` if the URL names one that is running already.
+    pub server: Option<(SocketAddr, Answer)>,
+    /// Whether to keep every event of the client's trace.
+    pub trace: bool,
+}
+
+/// Why a run could not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server could not be started.
+    #[error(transparent)]
+    Server(#[from] hello::Error),
+    /// The client lacks a limit that was asked for.
+    #[error("cannot set up the client")]
+    Client(#[from] transport::Unsupported),
+    /// There is no server to talk to.
+    #[error("{0}; start a server with `cargo run -p hello`, or leave out --target")]
+    NoServer(String),
+}
+
+/// Server, client and witnesses of one run.
+pub struct Apparatus {
+    setup: Setup,
+    client: Transport,
+    server: Option<hello::Running>,
+    client_witness: Arc<ClientWitness>,
+    server_witness: Arc<ServerWitness>,
+    busiest: Arc<Busiest>,
+    sampler: AbortHandle,
+    started: Instant,
+    next: AtomicU64,
+    book: Mutex<Book>,
+}
+
+/// What the exchanges so far have left behind.
+#[derive(Default)]
+struct Book {
+    exchanges: BTreeMap<ExchangeId, Exchange>,
+    held: Vec<Body>,
+    last_end: Option<Instant>,
+}
+
+impl Apparatus {
+    /// Starts the server, if it is ours, and the client, and lets the witnesses listen.
+    ///
+    /// # Errors
+    /// [`Error`] says what could not be set up.
+    pub fn set_up(plan: Plan) -> Result<Self, Error> {
+        let Plan { mut setup, client, server, trace } = plan;
+        let server_witness = Arc::new(ServerWitness::default());
+        let server = match server {
+            None => None,
+            Some((address, answer)) => {
+                let observer = Arc::clone(&server_witness);
+                let server = hello::Server::bind(address, answer)?.observed_by(observer);
+                Some(server.start())
+            }
+        };
+        if let Some(server) = &server {
+            setup.server.url = format!("http://{}/", server.address());
+        }
+        let client_witness = Arc::new(ClientWitness::default());
+        if trace {
+            client_witness.keep_events();
+        }
+        let client = Transport::new(client, Some(client_witness.clone()))?;
+        let busiest = Arc::new(Busiest::default());
+        let watch = Arc::clone(&busiest).watch(Arc::clone(&client_witness));
+        Ok(Self {
+            setup,
+            client,
+            server,
+            client_witness,
+            server_witness,
+            busiest,
+            sampler: tokio::spawn(watch).abort_handle(),
+            started: Instant::now(),
+            next: AtomicU64::new(0),
+            book: Mutex::default(),
+        })
+    }
+
+    /// What is asked for, with the server's real address.
+    #[must_use]
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// When the run started: what the moments of its exchanges are counted from.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Carries out one exchange: sends a request, does with the body what the setup says, and
+    /// tells what became of the connection.
+    ///
+    /// # Errors
+    /// [`Error::NoServer`] if nobody can be reached and no exchange has succeeded so far: then the
+    /// run is over before it began. Any other failure is a finding, in the exchange itself.
+    pub async fn exchange(&self) -> Result<Exchange, Error> {
+        let number = ExchangeId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
+        let asked_at = Instant::now();
+        let body = self.send_and_read(number).await;
+        let ended_at = Instant::now();
+        let notes = self.client_witness.take_exchange(number);
+        let notes = notes.unwrap_or_else(|| ExchangeNotes::begun(asked_at));
+        let exchange = Exchange {
+            number,
+            started: notes.asked_at.duration_since(self.started),
+            connection: notes.connection,
+            client: notes.client,
+            reused: notes.reused,
+            idle_before: notes.idle_before,
+            first_byte: notes.first_byte_at.map(|at| at.duration_since(notes.asked_at)),
+            afterwards: self.afterwards(&body, &notes, number),
+            body,
+        };
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(failure) = &exchange.body
+            && failure.kind.means_no_server()
+            && !book.exchanges.values().any(|exchange| exchange.connection.is_some())
+        {
+            return Err(Error::NoServer(failure.message.clone()));
+        }
+        book.last_end = Some(ended_at);
+        book.exchanges.insert(number, exchange.clone());
+        Ok(exchange)
+    }
+
+    async fn send_and_read(&self, number: ExchangeId) -> Result<BodySeen, Failure> {
+        let response = self.client.get_as(number, &self.setup.server.url).await.map_err(fail)?;
+        let body = response.into_body();
+        match self.setup.body {
+            BodyPolicy::Drain => {
+                let bytes = body.collect().await.map_err(fail)?.to_bytes().len() as u64;
+                Ok(BodySeen::Drained { bytes })
+            }
+            BodyPolicy::Drop => {
+                let left = body.left();
+                drop(body);
+                Ok(BodySeen::Dropped { left })
+            }
+            BodyPolicy::Hold => {
+                let left = body.left();
+                self.book.lock().unwrap_or_else(PoisonError::into_inner).held.push(body);
+                Ok(BodySeen::Held { left })
+            }
+        }
+    }
+
+    fn afterwards(
+        &self,
+        body: &Result<BodySeen, Failure>,
+        notes: &ExchangeNotes,
+        number: ExchangeId,
+    ) -> Afterwards {
+        match (notes.put, body, self.setup.preset) {
+            (_, Err(_), _) => Afterwards::Failed,
+            (Some(None), ..) => Afterwards::Pooled,
+            (Some(Some(refused)), ..) => Afterwards::NotPooled(refused),
+            (None, _, Preset::HyperUtil) => Afterwards::NotObservable,
+            (None, Ok(BodySeen::Held { .. }), _) => Afterwards::Held,
+            (None, Ok(BodySeen::Dropped { .. } | BodySeen::Drained { .. }), _) => {
+                self.client_witness.drains(number);
+                Afterwards::Draining
+            }
+        }
+    }
+
+    /// The events of the client's trace since the last call, if the plan asked for them.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<TraceEvent> {
+        self.client_witness.take_events()
+    }
+
+    /// Reads the kernel's table once it has settled, lets go of held bodies, closes the client's
+    /// idle connections, reads the table again, stops the server, and hears all witnesses.
+    /// Returns the outcome, and the events of the trace since [`Self::take_events`].
+    pub async fn take_down(self, interrupted: bool) -> (Outcome, Vec<TraceEvent>) {
+        let Book { exchanges, held, last_end } =
+            self.book.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = last_end.unwrap_or(self.started).duration_since(self.started);
+        self.sampler.abort();
+        let while_running = kernel::settled(&self.client_witness).await;
+        let open_while_running: Vec<ConnectionId> = self
+            .client_witness
+            .connections()
+            .iter()
+            .filter(|(_, notes)| notes.closed.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        drop(held);
+        self.client.close();
+        let after_closing = kernel::settled(&self.client_witness).await;
+        let now = Instant::now();
+        let accepted = self.server.as_ref().map(|_| self.server_witness.accepted());
+        if let Some(server) = self.server {
+            server.stop(std::time::Duration::from_millis(200)).await;
+        }
+        let connections = self.client_witness.connections();
+        let testimony = judge::Testimony {
+            body: self.setup.body,
+            started: self.started,
+            now,
+            connections: &connections,
+            open_while_running: &open_while_running,
+            accepted: accepted.as_deref(),
+            while_running: &while_running,
+            after_closing: &after_closing,
+        };
+        let connections = judge::connections(&testimony);
+        let disagreements = judge::disagreements(&testimony, &connections);
+        let outcome = Outcome {
+            prediction: predict(&self.setup),
+            setup: self.setup,
+            exchanges: exchanges.into_values().collect(),
+            connections,
+            accepted: accepted.map(|accepted| accepted.len()),
+            tables: Tables { busiest: self.busiest.take(), while_running, after_closing },
+            disagreements,
+            elapsed,
+            interrupted,
+        };
+        (outcome, self.client_witness.take_events())
+    }
+}
+
+/// What was attempted, on what, and every cause below it.
+fn fail(error: transport::Error) -> Failure {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let mut message = error.to_string();
+    for cause in causes {
+        let cause = cause.to_string();
+        // Some libraries repeat their cause in their own words.
+        if !message.ends_with(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    Failure { kind: error.kind(), message }
+}

@@ -1,0 +1,155 @@
+//! How many connections a run will open, told before it runs. Pure.
+//!
+//! The model knows what each transport does with a body, and what a cap on idle connections does
+//! to workers that are all busy at once. Where the outcome hangs on the scheduler the prediction
+//! is a range, and where the model does not reach there is none.
+
+use std::time::Duration;
+
+use evidence::{BodyPolicy, Prediction, Preset, Setup};
+
+/// From this server delay on, the workers' exchanges overlap for sure.
+const SURE_OVERLAP: Duration = Duration::from_millis(10);
+
+/// hyper reads this much by itself: a response that fits, head included, never needs a reader.
+const HYPER_FIRST_READ: u64 = 8192;
+
+/// An upper bound for the head of a response of ours.
+const HEAD_AT_MOST: u64 = 256;
+
+/// A dropped body of up to this size survives hyper's one further read; measured between 24,000
+/// and 28,000 bytes.
+const HYPER_DROP_SURVIVES: u64 = 16 * 1024;
+const HYPER_DROP_FAILS: u64 = 32 * 1024;
+
+/// What each exchange does to its connection.
+enum PerExchange {
+    /// The connection can be used again.
+    Reused(&'static str),
+    /// The connection is lost to other exchanges.
+    Lost(&'static str),
+    /// It depends on timing.
+    Either(&'static str),
+}
+
+/// The number of connections that `setup` will open, as far as the model reaches.
+#[must_use]
+pub fn opened(setup: &Setup) -> Option<Prediction> {
+    let all = setup.exchanges();
+    if setup.max_conns_per_host.is_some() || !outlives_the_pauses(setup) {
+        return None;
+    }
+    if !setup.keep_alives {
+        let because = "without keep-alives every request has its own connection";
+        return Some(exact(all, all.to_string(), because));
+    }
+    match per_exchange(setup)? {
+        PerExchange::Lost(because) => {
+            let formula = match setup.workers {
+                1 => format!("{all} requests, one connection each"),
+                workers => format!("{workers} x {}", setup.requests),
+            };
+            Some(exact(all, formula, because))
+        }
+        PerExchange::Either(because) => {
+            let least = setup.workers.min(all);
+            Some(Prediction { least, most: all, formula: String::new(), because: because.into() })
+        }
+        PerExchange::Reused(because) => Some(pooled(setup, because)),
+    }
+}
+
+/// Whether no connection reaches its idle timeout, or comes near it, between two exchanges.
+fn outlives_the_pauses(setup: &Setup) -> bool {
+    setup.idle_timeout.is_none_or(|limit| limit > setup.interval + Duration::from_millis(500))
+}
+
+fn exact(opened: usize, formula: String, because: &str) -> Prediction {
+    Prediction { least: opened, most: opened, formula, because: because.into() }
+}
+
+/// Workers that all hold a connection at once, of which the pool keeps only some.
+fn pooled(setup: &Setup, because: &str) -> Prediction {
+    let (workers, requests) = (setup.workers, setup.requests);
+    let kept = setup.per_host.min(setup.max_idle.unwrap_or(usize::MAX)).min(workers);
+    let most = workers + (requests - 1) * (workers - kept);
+    if workers == 1 {
+        return match kept {
+            0 => exact(requests, format!("{requests} x 1"), "the pool keeps nothing"),
+            _ => exact(1, "1".into(), because),
+        };
+    }
+    let formula = format!("{workers} + {} x ({workers} - {kept})", requests - 1);
+    if requests == 1 && setup.server.delay >= SURE_OVERLAP {
+        return exact(workers, formula, "all workers hold a connection at once");
+    }
+    if setup.server.delay >= SURE_OVERLAP && setup.interval >= SURE_OVERLAP {
+        let because = match (kept < workers, kept) {
+            (true, 0) => "nothing is kept between rounds".into(),
+            (true, kept) => {
+                format!("each round finds {kept} idle and dials {} more", workers - kept)
+            }
+            (false, _) => "the pool keeps a connection for every worker".into(),
+        };
+        return exact(most, formula, &because);
+    }
+    let because = "at most: with a quick server or no pause the workers do not always overlap";
+    Prediction { least: 1, most, formula, because: because.into() }
+}
+
+fn per_exchange(setup: &Setup) -> Option<PerExchange> {
+    use PerExchange::{Either, Lost, Reused};
+    let late = setup.server.pause_before_body > Duration::ZERO;
+    let bytes = setup.server.bytes;
+    let empty = bytes == Some(0);
+    Some(match (setup.preset, setup.body) {
+        (Preset::HyperUtil, BodyPolicy::Drain) if bytes.is_none_or(|b| b > HYPER_FIRST_READ / 2) => {
+            if setup.interval < SURE_OVERLAP {
+                Either("hyper-util puts a connection back in a task of its own, maybe too late")
+            } else {
+                Reused("a drained connection goes back to the pool")
+            }
+        }
+        (_, BodyPolicy::Drain) => Reused("a drained connection goes back to the pool"),
+        (_, _) if empty => Reused("a response without a body is over with its head"),
+        (Preset::Go | Preset::Go127, BodyPolicy::Hold) => {
+            Lost("a body that is kept unread keeps its connection busy")
+        }
+        (Preset::Go, BodyPolicy::Drop) => {
+            Lost("up to Go 1.26 a body closed unread costs its connection")
+        }
+        (Preset::Go127, BodyPolicy::Drop) => match bytes? {
+            bytes if bytes > 256 * 1024 => Lost("Go 1.27 drains no more than 256 KiB"),
+            _ if setup.server.pause_before_body >= Duration::from_millis(100) => {
+                Lost("Go 1.27 drains for no longer than 50 ms")
+            }
+            _ if late || setup.interval < SURE_OVERLAP => {
+                Either("the drain in the background may not be done in time")
+            }
+            _ => Reused("Go 1.27 drains up to 256 KiB by itself"),
+        },
+        (Preset::HyperUtil, policy) => {
+            let bytes = bytes?;
+            let fits_first_read = bytes + HEAD_AT_MOST <= HYPER_FIRST_READ;
+            match policy {
+                BodyPolicy::Drop if late => Lost("what comes late finds nobody reading"),
+                BodyPolicy::Hold if late && setup.interval <= setup.server.pause_before_body => {
+                    Either("the body may come too late for the next request")
+                }
+                _ if fits_first_read && (setup.interval >= SURE_OVERLAP || !late) => {
+                    Reused("hyper reads a body by itself that comes with its head")
+                }
+                BodyPolicy::Hold if bytes > HYPER_FIRST_READ => {
+                    Lost("hyper reads ahead 8 KiB at most, the rest waits for the reader")
+                }
+                BodyPolicy::Drop if bytes > HYPER_DROP_FAILS => {
+                    Lost("hyper drains no more than one further read")
+                }
+                BodyPolicy::Drop if bytes > HYPER_DROP_SURVIVES => {
+                    Either("one further read may or may not reach the end")
+                }
+                _ => Either("hyper may or may not reach the end by itself"),
+            }
+        }
+    })
+}

@@ -1,0 +1,233 @@
+//! Turns what client and server tell, moment by moment, into facts about exchanges and
+//! connections.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use evidence::{
+    ClientAddr, CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, Moment, NotPooled, Observed,
+    TraceEvent,
+};
+use hello::{ServerEvent, ServerMoment};
+use tokio::sync::Notify;
+
+/// Hears the client's trace.
+#[derive(Default)]
+pub(crate) struct ClientWitness {
+    notes: Mutex<ClientNotes>,
+    /// Rung when more connections are open than ever before.
+    pub(crate) busier: Notify,
+}
+
+#[derive(Default)]
+struct ClientNotes {
+    exchanges: HashMap<ExchangeId, ExchangeNotes>,
+    connections: BTreeMap<ConnectionId, ConnectionNotes>,
+    /// Connections whose client has decided not to pool them, but that are not closed yet.
+    doomed: BTreeSet<ConnectionId>,
+    /// Exchanges whose client still drains what the reader left of the body.
+    draining: BTreeSet<ExchangeId>,
+    open: usize,
+    most_open: usize,
+    /// Every event, if somebody wants to read them.
+    events: Option<Vec<TraceEvent>>,
+}
+
+/// What the trace says about one exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct ExchangeNotes {
+    pub(crate) asked_at: Instant,
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) client: Option<ClientAddr>,
+    pub(crate) reused: bool,
+    pub(crate) idle_before: Observed<Option<std::time::Duration>>,
+    pub(crate) first_byte_at: Option<Instant>,
+    /// `Some(None)`: pooled; `Some(Some(why))`: not.
+    pub(crate) put: Option<Option<NotPooled>>,
+}
+
+/// What the trace says about one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionNotes {
+    pub(crate) ends: Ends,
+    /// How many exchanges were given this connection.
+    pub(crate) exchanges: u64,
+    pub(crate) closed: Option<ClosedNotes>,
+}
+
+/// How the client saw a connection end.
+#[derive(Clone, Debug)]
+pub(crate) struct ClosedNotes {
+    pub(crate) at: Instant,
+    pub(crate) by: ClosedBy,
+    pub(crate) why: Observed<CloseReason>,
+    pub(crate) unread: u64,
+}
+
+impl ClientWitness {
+    /// Keeps every event, for [`Self::take_events`].
+    pub(crate) fn keep_events(&self) {
+        self.lock().events = Some(Vec::new());
+    }
+
+    /// The events since the last call, in the order of their moments.
+    pub(crate) fn take_events(&self) -> Vec<TraceEvent> {
+        let mut events =
+            self.lock().events.as_mut().map(std::mem::take).unwrap_or_default();
+        events.sort_by_key(|event| event.at);
+        events
+    }
+
+    /// What is known about an exchange that is over. Forgets it.
+    pub(crate) fn take_exchange(&self, number: ExchangeId) -> Option<ExchangeNotes> {
+        self.lock().exchanges.remove(&number)
+    }
+
+    pub(crate) fn connections(&self) -> BTreeMap<ConnectionId, ConnectionNotes> {
+        self.lock().connections.clone()
+    }
+
+    /// The client still drains the body of this exchange, and has not decided on its connection.
+    pub(crate) fn drains(&self, number: ExchangeId) {
+        self.lock().draining.insert(number);
+    }
+
+    /// Whether every connection is decided on, and every decided close has been carried out.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let notes = self.lock();
+        notes.doomed.is_empty() && notes.draining.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ClientNotes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl transport::Listener for ClientWitness {
+    fn event(&self, event: TraceEvent) {
+        let mut notes = self.lock();
+        notes.note(&event);
+        let busier = notes.open > notes.most_open;
+        notes.most_open = notes.most_open.max(notes.open);
+        if let Some(events) = &mut notes.events {
+            events.push(event);
+        }
+        drop(notes);
+        if busier {
+            self.busier.notify_one();
+        }
+    }
+}
+
+impl ClientNotes {
+    fn note(&mut self, event: &TraceEvent) {
+        let TraceEvent { at, exchange, connection, moment } = event;
+        if let (Moment::GetConn { .. }, Some(exchange)) = (moment, exchange) {
+            // A silent retry asks again; the exchange began with the first time.
+            self.exchanges.entry(*exchange).or_insert_with(|| ExchangeNotes::begun(*at));
+        }
+        let mut about = exchange.and_then(|exchange| self.exchanges.get_mut(&exchange));
+        match moment {
+            Moment::ConnectDone { server, result: Ok(client) } => {
+                if let Some(id) = connection {
+                    let ends = Ends { client: *client, server: *server };
+                    let fresh = ConnectionNotes { ends, exchanges: 0, closed: None };
+                    self.connections.insert(*id, fresh);
+                    self.open += 1;
+                }
+            }
+            Moment::GotConn { client, reused, idle_time, .. } => {
+                if let Some(about) = &mut about {
+                    about.connection = *connection;
+                    about.client = Some(*client);
+                    about.reused = *reused;
+                    about.idle_before = *idle_time;
+                    about.first_byte_at = None;
+                }
+                if let Some(notes) = connection.and_then(|id| self.connections.get_mut(&id)) {
+                    notes.exchanges += 1;
+                }
+            }
+            Moment::GotFirstResponseByte => {
+                if let Some(about) = &mut about {
+                    about.first_byte_at = Some(*at);
+                }
+            }
+            Moment::PutIdleConn { refused } => {
+                if let Some(about) = &mut about {
+                    about.put = Some(*refused);
+                }
+                if let Some(exchange) = exchange {
+                    self.draining.remove(exchange);
+                }
+                if let (Some(_), Some(id)) = (refused, connection) {
+                    self.doomed.insert(*id);
+                }
+            }
+            Moment::ConnectionClosed { by, why, unread, .. } => {
+                let Some(id) = connection else { return };
+                self.doomed.remove(id);
+                self.open = self.open.saturating_sub(1);
+                if let Some(notes) = self.connections.get_mut(id) {
+                    let (by, why, unread) = (*by, why.clone(), *unread);
+                    notes.closed = Some(ClosedNotes { at: *at, by, why, unread });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl ExchangeNotes {
+    pub(crate) fn begun(asked_at: Instant) -> Self {
+        Self {
+            asked_at,
+            connection: None,
+            client: None,
+            reused: false,
+            idle_before: Observed::NotObservable,
+            first_byte_at: None,
+            put: None,
+        }
+    }
+}
+
+/// Hears the server, if it is ours.
+#[derive(Default)]
+pub(crate) struct ServerWitness {
+    /// The peers of accepted connections, and how the server saw each end.
+    accepted: Mutex<Vec<AcceptedNotes>>,
+}
+
+/// What the server says about one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct AcceptedNotes {
+    pub(crate) peer: ClientAddr,
+    pub(crate) closed_by: Option<ClosedBy>,
+}
+
+impl ServerWitness {
+    pub(crate) fn accepted(&self) -> Vec<AcceptedNotes> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl hello::Observer for ServerWitness {
+    fn event(&self, event: ServerEvent) {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        match event.moment {
+            ServerMoment::Accepted => {
+                accepted.push(AcceptedNotes { peer: event.peer, closed_by: None });
+            }
+            ServerMoment::Closed { by, .. } => {
+                // Connections are numbered from 1 in the order in which they are accepted.
+                let place = usize::try_from(event.connection.0).unwrap_or(usize::MAX) - 1;
+                if let Some(notes) = accepted.get_mut(place) {
+                    notes.closed_by = Some(by);
+                }
+            }
+            ServerMoment::Request { .. } | ServerMoment::ResponseDone { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What can be typed after `concurrent`.
+
+use apparatus::Plan;
+use apparatus::cli::{ClientArgs, TRANSPORTS};
+use clap::{CommandFactory, FromArgMatches, Parser, value_parser};
+
+/// Lets many workers send requests side by side and shows how many connections that takes.
+#[derive(Debug, Parser)]
+#[command(name = "concurrent", version, after_help = after_help())]
+pub(crate) struct Args {
+    /// Let so many workers send requests side by side
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u64).range(1..=10_000))]
+    workers: u64,
+
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+fn after_help() -> String {
+    format!(
+        "{TRANSPORTS}
+
+The server takes 20 ms for each response unless --delay says otherwise: with a
+quicker one it is the scheduler's luck how many workers are busy at once, and
+the number of connections is no longer the same in every run.
+
+Exit status: 0 ran; 1 some request failed; 2 could not run, or the witnesses
+disagree; 130 ended by Ctrl-C.
+
+Examples:
+  concurrent --per-host 2               # the pool keeps too few: 82 connections
+  concurrent --per-host 10              # one for every worker: 10
+  concurrent --per-host 2 --delay 0ms   # a quick server: fewer, and it varies
+  concurrent --workers 3 --requests 1 --delay 200ms"
+    )
+}
+
+impl Args {
+    /// What was typed, as a plan. Ends the program if it makes no sense.
+    pub(crate) fn read() -> (Self, Plan) {
+        let command = Self::command()
+            .mut_arg("delay", |delay| delay.default_value("20ms"))
+            .mut_arg("requests", |requests| requests.help("Let each worker send so many requests"));
+        let matches = command.get_matches();
+        let args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let plan = args.client.plan("concurrent", args.workers, &matches);
+        (args, plan)
+    }
+}

@@ -1,0 +1,51 @@
+//! `concurrent`: parse, run, render, choose an exit code.
+
+mod cli;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use apparatus::cli::Format;
+use apparatus::{Apparatus, Interrupt, Plan};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use report::run::RunReport;
+
+#[tokio::main(flavor = "current_thread")] // one thread: connection counts come out exact
+async fn main() -> ExitCode {
+    let (args, plan) = cli::Args::read();
+    report::exit::code("concurrent", execute(&args, plan).await)
+}
+
+async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
+    let interrupt = Interrupt::listen()?;
+    let bar = progress_bar(plan.setup.exchanges(), args.client.trace);
+    let mut report = match args.client.format {
+        Format::Text => RunReport::text(anstream::stdout()),
+        Format::Json => RunReport::json(anstream::stdout()),
+    };
+    let apparatus = Apparatus::set_up(plan)?;
+    let prediction = apparatus::predict(apparatus.setup());
+    report.start(apparatus.setup(), prediction.as_ref(), apparatus.started())?;
+    // On a terminal the bar stands for the lines; in a pipe, or a file, the lines are there.
+    let lines = bar.is_hidden() || !std::io::stdout().is_terminal();
+    let interrupted = concurrent::run(&apparatus, &interrupt, |exchange| {
+        bar.inc(1);
+        if lines { report.exchange(exchange, &apparatus.take_events()) } else { Ok(()) }
+    })
+    .await;
+    bar.finish_and_clear();
+    let (outcome, events) = apparatus.take_down(interrupted?).await;
+    report.end(&outcome, &events)?;
+    Ok(outcome.exit_code())
+}
+
+/// A bar on a terminal; hidden elsewhere, and where a trace takes its place.
+fn progress_bar(exchanges: usize, trace: bool) -> ProgressBar {
+    let target = if trace { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(exchanges as u64), target);
+    let look = "{bar:40} {pos}/{len} exchanges, {elapsed} gone";
+    if let Ok(style) = ProgressStyle::with_template(look) {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,266 @@
+//! A run for programs.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use evidence::{
+    Moment, Observed, Outcome, Reading, Side, SocketTable, TcpState, TimerKind, TraceEvent,
+};
+use serde::Serialize;
+
+use super::SCHEMA;
+
+/// A run. The keys keep their names as long as [`SCHEMA`] stays; more may be added.
+#[derive(Clone, Debug, Serialize)]
+struct Run<'a> {
+    schema: u32,
+    program: &'a str,
+    /// `go`, `go1.27` or `hyper-util`.
+    transport: &'a str,
+    /// Whether that is the real client, or its rules re-created.
+    transport_is: &'a str,
+    body: &'a str,
+    workers: usize,
+    requests_per_worker: usize,
+    /// Exchanges that ended, of all workers.
+    requests: usize,
+    failed: usize,
+    failures: Vec<Failure<'a>>,
+    predicted: Option<Predicted<'a>>,
+    opened: usize,
+    /// `null` if the server is not ours to ask.
+    accepted: Option<usize>,
+    used: usize,
+    sockets: Sockets,
+    connections: Vec<Connection>,
+    /// One sentence each; empty if the witnesses agree.
+    disagreements: Vec<String>,
+    interrupted: bool,
+    elapsed_us: u64,
+    /// With `--trace`: every moment of the client's trace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<Event>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Failure<'a> {
+    exchange: u64,
+    kind: &'a str,
+    message: &'a str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Predicted<'a> {
+    least: usize,
+    most: usize,
+    formula: &'a str,
+    held: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Sockets {
+    /// The most open connections that were seen; `null` if no look was taken.
+    busiest: Option<Ends>,
+    while_running: Option<Ends>,
+    after_closing: Option<Ends>,
+}
+
+/// How many ends are in which state.
+#[derive(Clone, Debug, Serialize)]
+struct Ends {
+    client: BTreeMap<&'static str, usize>,
+    server: BTreeMap<&'static str, usize>,
+    /// Bytes that nobody has read, over all client ends; `null` if that cannot be seen.
+    client_unread_bytes: Option<u64>,
+    /// The longest `TIME_WAIT` of a client end that is left; `null` if there is none.
+    client_time_wait_left_ms: Option<u64>,
+    /// `false` if the table still changed when the program stopped waiting.
+    settled: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Connection {
+    id: u64,
+    client: String,
+    server: String,
+    exchanges: u64,
+    /// `client`, `server`, `reset`, or `null` while it is open.
+    closed_by: Option<&'static str>,
+    /// `null` while it is open, or if it cannot be observed.
+    why: Option<String>,
+    /// When the client's end was closed, since the start of the run.
+    closed_at_us: Option<u64>,
+    /// Bytes that lay unread in the client's kernel then.
+    unread_bytes: Option<u64>,
+}
+
+/// One moment. `event` is Go's name for it, or ours where Go has none.
+#[derive(Clone, Debug, Serialize)]
+struct Event {
+    at_us: u64,
+    exchange: Option<u64>,
+    connection: Option<u64>,
+    event: &'static str,
+    #[serde(flatten)]
+    facts: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Writes the run as one JSON object and a line end.
+///
+/// # Errors
+/// Those of `out`.
+pub fn run(
+    outcome: &Outcome,
+    moments: &[TraceEvent],
+    started: Instant,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &Run::of(outcome, moments, started))?;
+    writeln!(out)
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl<'a> Run<'a> {
+    fn of(outcome: &'a Outcome, moments: &[TraceEvent], started: Instant) -> Self {
+        let setup = &outcome.setup;
+        let tables = &outcome.tables;
+        let failures = outcome.exchanges.iter().filter_map(|exchange| {
+            let failure = exchange.body.as_ref().err()?;
+            let kind = failure.kind.name();
+            Some(Failure { exchange: exchange.number.0, kind, message: &failure.message })
+        });
+        let predicted = outcome.prediction.as_ref().map(|prediction| Predicted {
+            least: prediction.least,
+            most: prediction.most,
+            formula: &prediction.formula,
+            held: prediction.holds(outcome.opened()),
+        });
+        Self {
+            schema: SCHEMA,
+            program: setup.program,
+            transport: setup.preset.name(),
+            transport_is: setup.preset.description(),
+            body: setup.body.name(),
+            workers: setup.workers,
+            requests_per_worker: setup.requests,
+            requests: outcome.exchanges.len(),
+            failed: outcome.failed(),
+            failures: failures.collect(),
+            predicted,
+            opened: outcome.opened(),
+            accepted: outcome.accepted,
+            used: outcome.used(),
+            sockets: Sockets {
+                busiest: tables.busiest.as_ref().map(|table| Ends::of(table, true)),
+                while_running: Ends::of_reading(&tables.while_running),
+                after_closing: Ends::of_reading(&tables.after_closing),
+            },
+            connections: outcome.connections.iter().map(Connection::from).collect(),
+            disagreements: outcome.disagreements.iter().map(ToString::to_string).collect(),
+            interrupted: outcome.interrupted,
+            elapsed_us: us(outcome.elapsed),
+            events: moments.iter().map(|moment| Event::of(moment, started)).collect(),
+        }
+    }
+}
+
+impl Ends {
+    fn of_reading(reading: &Reading) -> Option<Self> {
+        reading.table.as_ref().ok().map(|table| Self::of(table, reading.settled))
+    }
+
+    fn of(table: &SocketTable, settled: bool) -> Self {
+        let tally = |side| table.tally(side).into_iter().map(|(s, n)| (s.name(), n)).collect();
+        let client = || table.sockets.iter().filter(|socket| socket.side == Some(Side::Client));
+        let unread: Option<Vec<u32>> = client().map(|socket| socket.recv_queue.known()).collect();
+        Self {
+            client: tally(Side::Client),
+            server: tally(Side::Server),
+            client_unread_bytes: unread.map(|unread| unread.into_iter().map(u64::from).sum()),
+            client_time_wait_left_ms: client()
+                .filter(|socket| socket.state == TcpState::TimeWait)
+                .filter_map(|socket| socket.timer.known().flatten())
+                .filter(|timer| timer.kind == TimerKind::TimeWait)
+                .map(|timer| u64::try_from(timer.left.as_millis()).unwrap_or(u64::MAX))
+                .max(),
+            settled,
+        }
+    }
+}
+
+impl From<&evidence::Connection> for Connection {
+    fn from(connection: &evidence::Connection) -> Self {
+        let close = connection.close.as_ref();
+        Self {
+            id: connection.id.0,
+            client: connection.ends.client.to_string(),
+            server: connection.ends.server.to_string(),
+            exchanges: connection.exchanges,
+            closed_by: close.map(|close| close.by.name()),
+            why: close.and_then(|close| close.why.as_ref().known()).map(ToString::to_string),
+            closed_at_us: close.map(|close| us(close.at)),
+            unread_bytes: close.map(|close| close.unread),
+        }
+    }
+}
+
+impl Event {
+    fn of(event: &TraceEvent, started: Instant) -> Self {
+        Self {
+            at_us: us(event.at.saturating_duration_since(started)),
+            exchange: event.exchange.map(|exchange| exchange.0),
+            connection: event.connection.map(|connection| connection.0),
+            event: event.moment.name(),
+            facts: facts(&event.moment),
+        }
+    }
+}
+
+fn facts(moment: &Moment) -> serde_json::Map<String, serde_json::Value> {
+    use serde_json::{Value, json};
+    fn known<T: Into<Value>>(fact: Observed<T>) -> Value {
+        fact.known().map_or(Value::Null, Into::into)
+    }
+    let facts = match moment {
+        Moment::GetConn { host_port } => json!({ "host_port": host_port }),
+        Moment::DnsStart { host } => json!({ "host": host }),
+        Moment::DnsDone { result } => match result {
+            Ok(addresses) => {
+                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                json!({ "addresses": addresses, "error": null })
+            }
+            Err(error) => json!({ "addresses": [], "error": error }),
+        },
+        Moment::ConnectStart { server } => json!({ "server": server.to_string() }),
+        Moment::ConnectDone { server, result } => json!({
+            "server": server.to_string(),
+            "client": result.as_ref().ok().map(ToString::to_string),
+            "error": result.as_ref().err(),
+        }),
+        Moment::GotConn { client, reused, was_idle, idle_time } => json!({
+            "client": client.to_string(),
+            "reused": reused,
+            "was_idle": known(*was_idle),
+            "idle_time_us": idle_time.known().flatten().map(us),
+        }),
+        Moment::WroteHeaders | Moment::WroteRequest | Moment::GotFirstResponseByte => json!({}),
+        Moment::PutIdleConn { refused } => {
+            json!({ "refused": refused.map(|refused| refused.to_string()) })
+        }
+        Moment::ConnectionClosed { by, why, age, exchanges, unread } => json!({
+            "by": by.name(),
+            "why": why.as_ref().known().map(ToString::to_string),
+            "age_us": us(*age),
+            "exchanges": exchanges,
+            "unread_bytes": unread,
+        }),
+    };
+    match facts {
+        Value::Object(facts) => facts,
+        _ => serde_json::Map::new(),
+    }
+}

@@ -1,0 +1,234 @@
+//! The lines that appear while a run goes on.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use anstyle::{AnsiColor, Style};
+use evidence::{
+    Afterwards, BodySeen, ByteCount, Exchange, Moment, NotPooled, Observed, Prediction, Setup,
+    TraceEvent,
+};
+
+use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// What is about to be run.
+pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
+    let Setup { program, preset, workers, requests, server, .. } = setup;
+    let interval = words::span(setup.interval);
+    let load = match workers {
+        1 => format!("{}, {interval} apart", words::count(*requests, "request")),
+        _ => format!("{workers} workers x {requests} requests, {interval} apart"),
+    };
+    let body = match setup.body {
+        evidence::BodyPolicy::Drain => "bodies are read to their end",
+        evidence::BodyPolicy::Drop => "bodies are let go of unread",
+        evidence::BodyPolicy::Hold => "bodies are kept unread",
+    };
+    writeln!(out, "{HEADING}{program}{HEADING:#}  {load}; {body}")?;
+    fact("client", &format!("{}: {}", preset.name(), preset.description()), out)?;
+    fact("", &pool(setup), out)?;
+    let place = if server.in_process { "hello, in this process, at " } else { "" };
+    fact("server", &format!("{place}{}", server.url), out)?;
+    if let Some(bytes) = server.bytes {
+        let mut answer = format!("{} a body", ByteCount(bytes));
+        for (time, when) in [(server.delay, "before the head"), (server.pause_before_body, "between head and body")] {
+            if !time.is_zero() {
+                let _ = write!(answer, ", {} {when}", words::span(time));
+            }
+        }
+        fact("", &answer, out)?;
+    }
+    Ok(())
+}
+
+fn fact(name: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "  {FAINT}{name:<9}{FAINT:#} {text}")
+}
+
+/// The client's limits in words.
+fn pool(setup: &Setup) -> String {
+    if !setup.keep_alives {
+        return "keep-alives disabled: every connection is used once".into();
+    }
+    let mut text = format!("keeps {} idle per host", setup.per_host);
+    match setup.max_idle {
+        Some(max_idle) => {
+            let _ = write!(text, ", {max_idle} in all");
+        }
+        None => text.push_str(", any number in all"),
+    }
+    match setup.idle_timeout {
+        Some(limit) => {
+            let _ = write!(text, ", each for {}", words::span(limit));
+        }
+        None => text.push_str(", each for ever"),
+    }
+    if let Some(max) = setup.max_conns_per_host {
+        let _ = write!(text, "; opens {max} at most");
+    }
+    text
+}
+
+/// What is predicted, before it is run.
+pub(super) fn prediction(
+    prediction: Option<&Prediction>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let Some(predicted) = prediction else {
+        return fact("predicted", "nothing: the model does not cover these settings", out);
+    };
+    let connections = match predicted.most {
+        1 => "connection",
+        _ => "connections",
+    };
+    let formula = match predicted.formula.as_str() {
+        "" => String::new(),
+        formula if formula == predicted.to_string() => String::new(),
+        formula => format!(" = {formula}"),
+    };
+    fact("predicted", &format!("{HEADING}{predicted} {connections}{HEADING:#}{formula}"), out)?;
+    fact("", &predicted.because, out)
+}
+
+pub(super) fn exchange_header(out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{FAINT}{:>5}  {:>8}  {:<10}  {:>5}  {:>7}  {:>8}  {:<7}  AFTERWARDS{FAINT:#}",
+        "NO", "AT", "CONNECTION", "PORT", "IDLE", "1ST BYTE", "BODY"
+    )
+}
+
+/// One exchange: when, on which connection, how quick, and what became of the connection.
+pub(super) fn exchange(exchange: &Exchange, out: &mut impl Write) -> io::Result<()> {
+    let connection = match exchange.connection {
+        Some(id) => format!("{id} {}", if exchange.reused { "reused" } else { "new" }),
+        None => NONE.into(),
+    };
+    let style = if exchange.reused { GOOD } else { Style::new() };
+    let port = exchange.client.map_or(NONE.into(), |client| client.port().to_string());
+    let idle = match exchange.idle_before {
+        Observed::Known(Some(idle)) => words::short(idle),
+        Observed::Known(None) => NONE.into(),
+        Observed::NotObservable if exchange.reused => UNSEEN.into(),
+        Observed::NotObservable => NONE.into(),
+    };
+    let first_byte = exchange.first_byte.map_or(NONE.into(), words::short);
+    let body = match &exchange.body {
+        Ok(BodySeen::Drained { bytes }) => ByteCount(*bytes).to_string(),
+        Ok(BodySeen::Dropped { .. }) => "dropped".into(),
+        Ok(BodySeen::Held { .. }) => "held".into(),
+        Err(_) => NONE.into(),
+    };
+    let (afterwards, after_style) = afterwards(exchange);
+    writeln!(
+        out,
+        "{:>5}  {:>8}  {style}{connection:<10}{style:#}  {port:>5}  {idle:>7}  {first_byte:>8}  {body:<7}  {after_style}{afterwards}{after_style:#}",
+        exchange.number.0,
+        words::seconds(exchange.started),
+    )?;
+    if let Err(failure) = &exchange.body {
+        writeln!(out, "       {}", failure.message)?;
+    }
+    Ok(())
+}
+
+fn afterwards(exchange: &Exchange) -> (String, Style) {
+    let left = |left: Option<u64>| left.map_or("rest".into(), |left| ByteCount(left).to_string());
+    let plain = Style::new();
+    match exchange.afterwards {
+        Afterwards::Pooled => ("pooled".into(), GOOD),
+        Afterwards::NotPooled(NotPooled::BodyUnread { left: rest }) => {
+            (format!("closed: {} unread", left(rest)), STRIKING)
+        }
+        Afterwards::NotPooled(NotPooled::IdleCapReached { per_host }) => {
+            (format!("closed: idle cap {per_host}"), STRIKING)
+        }
+        Afterwards::NotPooled(NotPooled::TotalCapReached { max_idle }) => {
+            (format!("closed: total cap {max_idle}"), STRIKING)
+        }
+        Afterwards::NotPooled(NotPooled::KeepAlivesDisabled) => ("closed: used once".into(), plain),
+        Afterwards::NotPooled(reason) => (reason.to_string(), plain),
+        Afterwards::Held => match exchange.body {
+            Ok(BodySeen::Held { left: rest }) => (format!("held: {} unread", left(rest)), STRIKING),
+            _ => ("held".into(), STRIKING),
+        },
+        Afterwards::Draining => ("being drained".into(), plain),
+        Afterwards::NotObservable => (UNSEEN.into(), plain),
+        Afterwards::Failed => {
+            let kind = exchange.body.as_ref().err().map_or("failed", |failure| failure.kind.name());
+            (format!("failed: {kind}"), BAD)
+        }
+    }
+}
+
+/// What the signs in the lines mean, as far as they occur.
+pub(super) fn exchange_legend(exchanges: &[Exchange], out: &mut impl Write) -> io::Result<()> {
+    let unseen = exchanges.iter().any(|e| e.afterwards == Afterwards::NotObservable);
+    if unseen {
+        writeln!(
+            out,
+            "{FAINT}    {UNSEEN}  not observable: hyper-util's client does not tell it{FAINT:#}"
+        )?;
+    }
+    Ok(())
+}
+
+/// One moment of the trace, under Go's name for it.
+pub(super) fn moment(
+    event: &TraceEvent,
+    started: Instant,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let at = event.at.saturating_duration_since(started).as_secs_f64() * 1e3;
+    let exchange = event.exchange.map_or(String::new(), |exchange| exchange.to_string());
+    let connection = event.connection.map_or(String::new(), |id| id.to_string());
+    let name = event.moment.name();
+    let facts = facts(&event.moment);
+    let line = format!("{FAINT}{exchange:>5}  {at:>11.3} ms  {connection:<5} {name}{FAINT:#} {facts}");
+    writeln!(out, "{}", line.trim_end())
+}
+
+fn facts(moment: &Moment) -> String {
+    match moment {
+        Moment::GetConn { host_port } => host_port.clone(),
+        Moment::DnsStart { host } => host.clone(),
+        Moment::DnsDone { result: Ok(addresses) } => {
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            addresses.join(", ")
+        }
+        Moment::DnsDone { result: Err(error) } => format!("failed: {error}"),
+        Moment::ConnectStart { server } => server.to_string(),
+        Moment::ConnectDone { server, result: Ok(client) } => format!("{server} from {client}"),
+        Moment::ConnectDone { server, result: Err(error) } => format!("{server} failed: {error}"),
+        Moment::GotConn { reused, was_idle, idle_time, .. } => {
+            let was_idle = match was_idle {
+                Observed::Known(was_idle) => was_idle.to_string(),
+                Observed::NotObservable => UNSEEN.into(),
+            };
+            let idle_time = match idle_time {
+                Observed::Known(time) => words::short(time.unwrap_or(Duration::ZERO)),
+                Observed::NotObservable => UNSEEN.into(),
+            };
+            format!("reused={reused} was_idle={was_idle} idle_time={idle_time}")
+        }
+        Moment::WroteHeaders | Moment::WroteRequest | Moment::GotFirstResponseByte => String::new(),
+        Moment::PutIdleConn { refused: None } => "ok".into(),
+        Moment::PutIdleConn { refused: Some(refused) } => format!("refused: {refused}"),
+        Moment::ConnectionClosed { by, why, age, exchanges, unread } => {
+            let why = match why {
+                Observed::Known(why) => why.to_string(),
+                Observed::NotObservable => "why is not observable".into(),
+            };
+            let exchanges = words::count(usize::try_from(*exchanges).unwrap_or(usize::MAX), "exchange");
+            let mut text = format!("by {}: {why}; age {}, {exchanges}", by.name(), words::short(*age));
+            if *unread > 0 {
+                let _ = write!(text, ", {} unread", ByteCount(*unread));
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A run's sockets, from the client's end: while running, and after closing.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use evidence::{
+    BodyPolicy, ConnectionId, Ends, Outcome, Pair, Reading, Side, SocketTable, TcpState, Unreadable,
+};
+
+use super::heading;
+use crate::columns::{Cell, Table};
+use crate::sockets;
+use crate::words::{self, FAINT, NONE, STRIKING};
+
+/// More rows than this are told by examples.
+const ROWS: usize = 12;
+
+/// How many rows of one kind stand for the others.
+const EXAMPLES: usize = 3;
+
+/// Writes the tables of a run.
+pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+    // A port may be used twice in a run; the table then shows its last connection.
+    let ids: HashMap<Ends, ConnectionId> =
+        outcome.connections.iter().map(|connection| (connection.ends, connection.id)).collect();
+    if let Some(busiest) = &outcome.tables.busiest
+        && outcome.setup.workers > 1
+    {
+        heading("Busiest moment", "the most open connections that were seen", out)?;
+        tallies(busiest, out)?;
+        writeln!(out)?;
+    }
+    let last = if outcome.interrupted { "when you ended the run" } else { "after the last exchange" };
+    heading("While running", &format!("{last}, the client still alive"), out)?;
+    reading(&outcome.tables.while_running, &ids, out)?;
+    let meaning = match outcome.setup.body {
+        BodyPolicy::Hold => "the client has let go of held bodies and idle connections",
+        BodyPolicy::Drain | BodyPolicy::Drop => "the client has closed its idle connections",
+    };
+    heading("After closing", meaning, out)?;
+    reading(&outcome.tables.after_closing, &ids, out)
+}
+
+fn reading(
+    reading: &Reading,
+    ids: &HashMap<Ends, ConnectionId>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    match &reading.table {
+        Err(Unreadable(why)) => writeln!(out, "  the kernel's table cannot be read: {why}\n"),
+        Ok(table) => {
+            rows(table, ids, out)?;
+            tallies(table, out)?;
+            if !reading.settled {
+                let note = "still changing after 2 s; shown as it was then";
+                writeln!(out, "  {STRIKING}{note}{STRIKING:#}")?;
+            }
+            writeln!(out)
+        }
+    }
+}
+
+/// The columns: connection, client's address, state, unread, timer; server's state.
+const COLUMNS: usize = 6;
+
+fn rows(
+    table: &SocketTable,
+    ids: &HashMap<Ends, ConnectionId>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut pairs: Vec<(Option<ConnectionId>, Pair)> = table
+        .pairs()
+        .into_iter()
+        .map(|pair| (ids.get(&pair.ends).copied(), pair))
+        .collect();
+    pairs.sort_by_key(|(id, _)| *id);
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let all = pairs.len() <= ROWS;
+    let mut shown: HashMap<Kind, usize> = HashMap::new();
+    let mut left_out: Vec<(Kind, usize)> = Vec::new();
+    let mut lines = Vec::new();
+    for (id, pair) in &pairs {
+        let kind = Kind::of(pair);
+        let count = shown.entry(kind).or_default();
+        *count += 1;
+        if all || *count <= EXAMPLES {
+            lines.push(line(*id, pair));
+        } else {
+            match left_out.iter_mut().find(|(left_out, _)| *left_out == kind) {
+                Some((_, count)) => *count += 1,
+                None => left_out.push((kind, 1)),
+            }
+        }
+    }
+    let title = |title| Cell::new(title).styled(FAINT);
+    let header = [
+        title("CONN"),
+        title("CLIENT"),
+        title("STATE"),
+        title("UNREAD").right(),
+        title("TIMER"),
+        title("SERVER"),
+    ];
+    Table::new(2, header, lines).write(out)?;
+    for (kind, count) in left_out {
+        writeln!(out, "  {FAINT}… and {count} more: {}{FAINT:#}", kind.name())?;
+    }
+    Ok(())
+}
+
+fn line(id: Option<ConnectionId>, pair: &Pair) -> [Cell; COLUMNS] {
+    let conn = id.map_or(NONE.into(), |id| id.to_string());
+    let address = pair.ends.client.to_string();
+    let [state, unread, _, timer] = match &pair.client {
+        Some(end) => sockets::end_row(end),
+        None => [Cell::new(NONE), Cell::empty(), Cell::empty(), Cell::empty()],
+    };
+    let server = match &pair.server {
+        Some(end) => Cell::new(end.state.name()).styled(words::state_style(end.state)),
+        None => Cell::new(NONE),
+    };
+    [Cell::new(conn), Cell::new(address), state, unread, timer, server]
+}
+
+/// Rows that look alike: the states of both ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Kind {
+    client: Option<TcpState>,
+    server: Option<TcpState>,
+}
+
+impl Kind {
+    fn of(pair: &Pair) -> Self {
+        Self {
+            client: pair.client.as_ref().map(|end| end.state),
+            server: pair.server.as_ref().map(|end| end.state),
+        }
+    }
+
+    fn name(self) -> String {
+        let state = |state: Option<TcpState>| state.map_or("gone", TcpState::name);
+        format!("client {}, server {}", state(self.client), state(self.server))
+    }
+}
+
+/// How many ends are in which state, by side.
+fn tallies(table: &SocketTable, out: &mut impl Write) -> io::Result<()> {
+    for side in [Side::Client, Side::Server] {
+        let counts = table.tally(side);
+        let text = if counts.is_empty() { "none".to_owned() } else { words::tally(&counts) };
+        writeln!(out, "  {:<8} {text}", side.name())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,376 @@
+//! What a run has shown, in sentences: how many connections, why, who closed first, what next.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use evidence::{
+    Afterwards, BodyPolicy, ByteCount, ClosedBy, Ends, FailureKind, NotPooled, Observed, Outcome,
+    Preset, Setup, Side, TcpState, TimerKind,
+};
+
+use super::heading;
+use crate::words::{self, FAINT, HEADING};
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// Writes the verdict.
+pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+    heading("Verdict", "", out)?;
+    let sentences: Vec<String> =
+        [run(outcome), count(outcome), why(outcome), closers(outcome)].into_iter().flatten().collect();
+    for line in words::wrap(&sentences.join(" "), 76) {
+        writeln!(out, "  {line}")?;
+    }
+    writeln!(out)?;
+    witnesses(outcome, out)?;
+    let (command, question) = next(outcome);
+    writeln!(out, "  {FAINT}try next {FAINT:#} {HEADING}{command}{HEADING:#}")?;
+    writeln!(out, "            {FAINT}{question}{FAINT:#}")
+}
+
+/// What did not go as asked.
+fn run(outcome: &Outcome) -> Option<String> {
+    let (done, all) = (outcome.exchanges.len(), outcome.setup.exchanges());
+    let ended = outcome.interrupted.then(|| format!("You ended the run after {done} of {all} requests."));
+    let mut kinds: BTreeMap<FailureKind, usize> = BTreeMap::new();
+    for failure in outcome.exchanges.iter().filter_map(|exchange| exchange.body.as_ref().err()) {
+        *kinds.entry(failure.kind).or_default() += 1;
+    }
+    let kinds: Vec<String> =
+        kinds.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
+    let failed = (!kinds.is_empty())
+        .then(|| format!("{} of {done} requests failed ({}).", outcome.failed(), kinds.join(", ")));
+    let parts: Vec<String> = [ended, failed].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+/// How few connections could have carried these exchanges.
+fn enough(outcome: &Outcome) -> usize {
+    outcome.setup.workers.min(outcome.exchanges.len())
+}
+
+fn count(outcome: &Outcome) -> Option<String> {
+    let (requests, opened, enough) = (outcome.exchanges.len(), outcome.opened(), enough(outcome));
+    if requests == 0 {
+        return Some("No exchange was finished, so there is nothing to judge.".into());
+    }
+    let mut sentence = format!(
+        "{} opened {}",
+        words::count(requests, "request"),
+        words::count(opened, "connection")
+    );
+    match opened.cmp(&enough) {
+        std::cmp::Ordering::Greater => sentence.push_str(&format!("; {enough} would have done.")),
+        std::cmp::Ordering::Equal => sentence.push_str(", as few as can be."),
+        std::cmp::Ordering::Less => sentence.push_str(&format!(
+            ": the {enough} workers were never all busy at once."
+        )),
+    }
+    let unused = opened - outcome.used();
+    if unused > 0 {
+        sentence.push_str(&format!(
+            " {unused} of them carried no request: while they were dialled, another one came free."
+        ));
+    }
+    if let Some(predicted) = &outcome.prediction
+        && !outcome.interrupted
+    {
+        let held = if predicted.holds(opened) { "As predicted" } else { "Not as predicted" };
+        sentence.push_str(&match predicted.formula.as_str() {
+            "" => format!(" {held}: {predicted}."),
+            formula if formula == predicted.to_string() => format!(" {held}: {predicted}."),
+            formula => format!(" {held}: {formula} = {predicted}."),
+        });
+    }
+    Some(sentence)
+}
+
+/// Why connections were lost, or kept.
+fn why(outcome: &Outcome) -> Option<String> {
+    let setup = &outcome.setup;
+    if outcome.opened() == 0 {
+        return None;
+    }
+    let mut reasons: Vec<(Afterwards, usize)> = Vec::new();
+    for afterwards in outcome.exchanges.iter().map(|exchange| exchange.afterwards) {
+        match reasons.iter_mut().find(|(reason, _)| same(*reason, afterwards)) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((afterwards, 1)),
+        }
+    }
+    let few = outcome.opened() <= enough(outcome);
+    let lost = reasons
+        .iter()
+        .filter(|(reason, _)| matches!(reason, Afterwards::NotPooled(_) | Afterwards::Held))
+        .max_by_key(|(_, count)| *count);
+    match lost {
+        Some((Afterwards::NotPooled(refused), count)) => Some(refusal(*refused, *count)),
+        Some((_, count)) => Some(format!(
+            "{}: what the reader has not read stands between this response and the next (RFC 9112 section 9.3).",
+            if *count == 1 {
+                "A body that is kept unread kept its connection busy".to_owned()
+            } else {
+                format!("{count} bodies that are kept unread kept their connections busy")
+            }
+        )),
+        None if setup.preset == Preset::HyperUtil => Some(hyper_util(setup, few, outcome)),
+        None if setup.body == BodyPolicy::Drop && few => Some(
+            "Nobody read the bodies, but the client drained the rest of each by itself, so its connection was free again."
+                .into(),
+        ),
+        None if few => Some(
+            "Each response was read to its end, so its connection went back to the pool and the next request found it there."
+                .into(),
+        ),
+        None => None,
+    }
+}
+
+fn same(one: Afterwards, other: Afterwards) -> bool {
+    std::mem::discriminant(&one) == std::mem::discriminant(&other)
+        && match (one, other) {
+            (Afterwards::NotPooled(one), Afterwards::NotPooled(other)) => {
+                std::mem::discriminant(&one) == std::mem::discriminant(&other)
+            }
+            _ => true,
+        }
+}
+
+fn refusal(refused: NotPooled, count: usize) -> String {
+    let closed = if count == 1 {
+        "1 connection was closed".to_owned()
+    } else {
+        format!("{count} connections were closed")
+    };
+    match refused {
+        NotPooled::BodyUnread { left } => {
+            let left = left.map_or(String::new(), |left| format!(" ({} left)", ByteCount(left)));
+            format!(
+                "{closed} because the body was let go of unread{left}: what is left of it stands between this response and the next (RFC 9112 section 9.3)."
+            )
+        }
+        NotPooled::IdleCapReached { per_host } => format!(
+            "{closed} because the pool keeps {per_host} idle per host: whichever comes back too many has to go, and the next round dials anew."
+        ),
+        NotPooled::TotalCapReached { max_idle } => {
+            format!("{closed} because the pool keeps {max_idle} idle in all.")
+        }
+        NotPooled::KeepAlivesDisabled => {
+            format!("{closed} because keep-alives are disabled: every connection is used once.")
+        }
+        NotPooled::ServerSaidClose => format!(
+            "{closed} because the server said so: its responses carried `Connection: close` (RFC 9112 section 9.6)."
+        ),
+        NotPooled::ConnectionBroken => {
+            format!("{closed} because it was broken when its response had ended.")
+        }
+        NotPooled::TransportClosed => format!("{closed} because the client was closing down."),
+    }
+}
+
+/// What can be said of a client that does not tell why.
+fn hyper_util(setup: &Setup, few: bool, outcome: &Outcome) -> String {
+    match (few, setup.body) {
+        (true, BodyPolicy::Drain) => {
+            "Each response was read to its end, and the next request got the same connection.".into()
+        }
+        (true, _) => "Nobody read the bodies, and still the connection was used again: hyper reads by itself what comes along with the head."
+            .into(),
+        (false, BodyPolicy::Hold) => {
+            "The bodies that are kept unread are larger than what hyper reads ahead, so they keep their connections busy."
+                .into()
+        }
+        (false, BodyPolicy::Drop) => {
+            "hyper-util's client does not tell why it closes a connection; the bodies were let go of before hyper had read all of them."
+                .into()
+        }
+        (false, BodyPolicy::Drain) => {
+            let closed = outcome
+                .connections
+                .iter()
+                .filter_map(|connection| connection.close.as_ref())
+                .filter(|close| close.why == Observed::NotObservable)
+                .count();
+            format!(
+                "hyper-util's client closed {} and does not tell why; it was told to keep {} idle per host.",
+                words::count(closed, "connection"),
+                setup.per_host
+            )
+        }
+    }
+}
+
+/// Who closed first, so holds `TIME_WAIT`.
+fn closers(outcome: &Outcome) -> Option<String> {
+    let [client, server, reset] =
+        [ClosedBy::Client, ClosedBy::Server, ClosedBy::Reset].map(|by| outcome.closed_by(by));
+    let mut sentences = Vec::new();
+    if client > 0 {
+        let when = if closed_only_at_the_end(outcome) { ", at the end of the run" } else { "" };
+        sentences.push(format!(
+            "The client closed {} first{when}, so {} TIME_WAIT{} (RFC 9293 section 3.6).",
+            words::count(client, "connection"),
+            if client == 1 { "its end of it holds" } else { "its ends of them hold" },
+            longest(outcome, Side::Client),
+        ));
+    }
+    if server > 0 {
+        sentences.push(format!(
+            "The server closed {} first, so TIME_WAIT is at the server's end{} (RFC 9293 section 3.6).",
+            words::count(server, "connection"),
+            longest(outcome, Side::Server),
+        ));
+    }
+    if reset > 0 {
+        sentences.push(format!(
+            "{} ended in a reset: the client closed while bytes of the response were unread or still coming, and its kernel answers that with RST instead of FIN (RFC 2525 section 2.17). After a reset nobody holds TIME_WAIT.",
+            words::count(reset, "connection"),
+        ));
+    }
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+fn closed_only_at_the_end(outcome: &Outcome) -> bool {
+    outcome
+        .connections
+        .iter()
+        .filter_map(|connection| connection.close.as_ref())
+        .all(|close| close.at > outcome.elapsed)
+}
+
+/// The time that the kernel's own timer has left, as it was read.
+fn longest(outcome: &Outcome, side: Side) -> String {
+    let table = outcome.tables.after_closing.table.as_ref();
+    table
+        .ok()
+        .into_iter()
+        .flat_map(|table| &table.sockets)
+        .filter(|socket| socket.side == Some(side) && socket.state == TcpState::TimeWait)
+        .filter_map(|socket| socket.timer.known().flatten())
+        .filter(|timer| timer.kind == TimerKind::TimeWait)
+        .map(|timer| timer.left)
+        .max()
+        .map_or(String::new(), |left| format!(" for up to {:.0} s more", left.as_secs_f64()))
+}
+
+/// What each witness says of the number of connections.
+fn witnesses(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+    let accepted = outcome.accepted.map_or("not ours to ask".to_owned(), |n| n.to_string());
+    writeln!(
+        out,
+        "  {FAINT}witnesses{FAINT:#} opened by the client's trace {}, accepted by the server {accepted},",
+        outcome.opened(),
+    )?;
+    writeln!(out, "            seen in the kernel's table {}", listed(outcome))?;
+    if outcome.disagreements.is_empty() {
+        writeln!(out, "            {GOOD}they agree{GOOD:#}")?;
+    }
+    for disagreement in &outcome.disagreements {
+        for (n, line) in words::wrap(&format!("they disagree on {disagreement}"), 66).iter().enumerate() {
+            let indent = if n == 0 { 12 } else { 14 };
+            writeln!(out, "{:indent$}{BAD}{line}{BAD:#}", "")?;
+        }
+    }
+    Ok(())
+}
+
+/// How many of the run's connections the kernel listed, and what became of the others.
+fn listed(outcome: &Outcome) -> String {
+    let tables = &outcome.tables;
+    let (Ok(running), Ok(closed)) = (&tables.while_running.table, &tables.after_closing.table) else {
+        return "unknown: it cannot be read".into();
+    };
+    let busiest = tables.busiest.iter().flat_map(|table| &table.sockets);
+    let seen: HashSet<Ends> = running
+        .sockets
+        .iter()
+        .chain(&closed.sockets)
+        .chain(busiest)
+        .filter_map(evidence::Socket::ends)
+        .collect();
+    let reset = outcome
+        .connections
+        .iter()
+        .filter(|c| c.close.as_ref().is_some_and(|close| close.by == ClosedBy::Reset))
+        .filter(|connection| !seen.contains(&connection.ends))
+        .count();
+    let gone = outcome.opened().saturating_sub(seen.len() + reset);
+    let mut text = seen.len().to_string();
+    if reset > 0 {
+        text.push_str(&format!(", and {reset} reset in between, which leave no trace in it"));
+    }
+    if gone > 0 {
+        text.push_str(&format!(", and {gone} gone from it before it was read"));
+    }
+    text
+}
+
+/// One command to try next, and the question that it answers.
+fn next(outcome: &Outcome) -> (String, String) {
+    let setup = &outcome.setup;
+    let command = |flags: &str| match flags {
+        "" => format!("cargo run -p {}", setup.program),
+        flags => format!("cargo run -p {} -- {flags}", setup.program),
+    };
+    if outcome.failed() > 0 || !outcome.disagreements.is_empty() {
+        let port = outcome.connections.first().map_or(8080, |c| c.ends.server.port());
+        let command = format!("cargo run -p socket-inspector -- --port {port}");
+        return (command, "what does the kernel still list, and who holds it?".into());
+    }
+    let few = outcome.opened() <= enough(outcome);
+    let (flags, question) = match (setup.program, setup.preset, setup.body) {
+        ("concurrent", _, BodyPolicy::Drain) if !few => {
+            let flags = format!("--per-host {}{}", setup.workers, rules(setup));
+            return (command(&flags), "what if the pool keeps one for every worker?".into());
+        }
+        ("concurrent", Preset::HyperUtil, _) => {
+            ("--per-host 2", "do Go's rules do the same with the same cap?")
+        }
+        ("concurrent", _, BodyPolicy::Drain) if setup.per_host < setup.workers => {
+            ("--per-host 2 --delay 20ms", "what if all workers are busy at once?")
+        }
+        ("concurrent", ..) => {
+            ("--per-host 2 --transport hyper-util", "does hyper-util's own pool do the same?")
+        }
+        (_, Preset::Go, BodyPolicy::Drain) => {
+            ("--body drop --interval 100ms", "what if nobody reads the bodies?")
+        }
+        (_, Preset::Go, BodyPolicy::Drop) if outcome.closed_by(ClosedBy::Reset) > 0 => {
+            ("--body drop --interval 100ms", "and if the body is so small that nothing is left in the kernel?")
+        }
+        (_, Preset::Go, BodyPolicy::Drop) => (
+            "--body drop --interval 100ms --transport go1.27",
+            "what has Go 1.27 changed about that?",
+        ),
+        (_, Preset::Go127, BodyPolicy::Drop) if few => (
+            "--body drop --interval 100ms --transport go1.27 --bytes 1MiB",
+            "how much does it drain?",
+        ),
+        (_, Preset::HyperUtil, BodyPolicy::Drop) if few => (
+            "--body drop --interval 100ms --transport hyper-util --pause-before-body 30ms",
+            "what if the body comes later than its head?",
+        ),
+        (_, Preset::HyperUtil, BodyPolicy::Hold) if few => (
+            "--body hold --interval 100ms --transport hyper-util --bytes 64KiB",
+            "what if hyper cannot read all of it ahead?",
+        ),
+        (_, Preset::HyperUtil | Preset::Go127, BodyPolicy::Drain) => {
+            let flags = format!("--body drop --interval 100ms{}", rules(setup));
+            return (command(&flags), "what if nobody reads the bodies?".into());
+        }
+        _ => {
+            let flags = format!("--body drain --interval 100ms{}", rules(setup));
+            return (command(&flags), "what if the bodies are read to their end?".into());
+        }
+    };
+    (command(flags), question.into())
+}
+
+fn rules(setup: &Setup) -> String {
+    match setup.preset {
+        Preset::Go => String::new(),
+        preset => format!(" --transport {}", preset.name()),
+    }
+}

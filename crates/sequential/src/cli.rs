@@ -1,0 +1,39 @@
+//! What can be typed after `sequential`.
+
+use apparatus::Plan;
+use apparatus::cli::{ClientArgs, TRANSPORTS};
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+/// Sends requests one after another and shows what becomes of their TCP connections.
+#[derive(Debug, Parser)]
+#[command(name = "sequential", version, after_help = after_help())]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+fn after_help() -> String {
+    format!(
+        "{TRANSPORTS}
+
+Exit status: 0 ran; 1 some request failed; 2 could not run, or the witnesses
+disagree; 130 ended by Ctrl-C.
+
+Examples:
+  sequential                                  # bodies are read: 1 connection
+  sequential --body drop --interval 100ms     # bodies are not: 10
+  sequential --body drop --transport go1.27   # since Go 1.27 they are drained
+  sequential --body hold --bytes 64KiB --transport hyper-util
+  sequential --target http://localhost:8080/  # a server that runs already"
+    )
+}
+
+impl Args {
+    /// What was typed, as a plan. Ends the program if it makes no sense.
+    pub(crate) fn read() -> (Self, Plan) {
+        let matches = Self::command().get_matches();
+        let args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let plan = args.client.plan("sequential", 1, &matches);
+        (args, plan)
+    }
+}

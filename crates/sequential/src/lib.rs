@@ -1,0 +1,27 @@
+//! One request after another: is the connection used again?
+
+use std::io;
+
+use apparatus::{Apparatus, Interrupt};
+use evidence::Exchange;
+
+/// Carries out the run's exchanges one after the other, with its interval between them, and tells
+/// of each as it ends. Returns whether the run was interrupted.
+///
+/// # Errors
+/// If there is no server to talk to, or `tell` fails.
+pub async fn run(
+    apparatus: &Apparatus,
+    interrupt: &Interrupt,
+    mut tell: impl FnMut(&Exchange) -> io::Result<()>,
+) -> anyhow::Result<bool> {
+    let (requests, interval) = (apparatus.setup().requests, apparatus.setup().interval);
+    for number in 1..=requests {
+        let Some(exchange) = interrupt.or(apparatus.exchange()).await else { return Ok(true) };
+        tell(&exchange?)?;
+        if number < requests && interrupt.or(tokio::time::sleep(interval)).await.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

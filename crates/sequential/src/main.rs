@@ -1,0 +1,33 @@
+//! `sequential`: parse, run, render, choose an exit code.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use apparatus::cli::Format;
+use apparatus::{Apparatus, Interrupt, Plan};
+use report::run::RunReport;
+
+#[tokio::main(flavor = "current_thread")] // one thread: connection counts come out exact
+async fn main() -> ExitCode {
+    let (args, plan) = cli::Args::read();
+    report::exit::code("sequential", execute(&args, plan).await)
+}
+
+async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
+    let interrupt = Interrupt::listen()?;
+    let mut report = match args.client.format {
+        Format::Text => RunReport::text(anstream::stdout()),
+        Format::Json => RunReport::json(anstream::stdout()),
+    };
+    let apparatus = Apparatus::set_up(plan)?;
+    let prediction = apparatus::predict(apparatus.setup());
+    report.start(apparatus.setup(), prediction.as_ref(), apparatus.started())?;
+    let interrupted = sequential::run(&apparatus, &interrupt, |exchange| {
+        report.exchange(exchange, &apparatus.take_events())
+    })
+    .await?;
+    let (outcome, events) = apparatus.take_down(interrupted).await;
+    report.end(&outcome, &events)?;
+    Ok(outcome.exit_code())
+}

@@ -1,5 +1,7 @@
 //! Findings about real sockets of this machine. Every test asks for port 0, and takes a port that
-//! no connection of the past still has in the table, so that it sees its own sockets alone.
+//! no connection of the past still has in the table, so that it sees its own sockets alone. Queues
+//! and timers, and the 60 s of `TIME_WAIT`, are Linux's.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
@@ -294,7 +296,6 @@ fn who_listens_on_a_port_can_be_asked_for() {
     assert_eq!(listener(port).unwrap(), None, "bound, but nobody listens");
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn proc_net_tcp_lists_the_same_sockets() {
     /// `0100007F:1F90` is 127.0.0.1:8080, the address in the byte order of this machine.

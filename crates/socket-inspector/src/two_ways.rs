@@ -26,7 +26,7 @@ struct Scene {
 
 impl Scene {
     fn new(address: &str) -> Option<Self> {
-        let listener = TcpListener::bind(address).ok()?;
+        let listener = unhaunted_listener(address)?;
         let address = listener.local_addr().unwrap();
         let mut kept = Vec::new();
         let connect = || {
@@ -39,6 +39,21 @@ impl Scene {
         drop(connect()); // the client's end closes first: TIME_WAIT
         kept.extend([open.0, open.1, half_closed.0, half_closed.1]);
         Some(Self { port: address.port(), _kept: (listener, kept) })
+    }
+}
+
+/// A listener on a port that no connection of the past still has; `None` where there is no such
+/// address.
+fn unhaunted_listener(address: &str) -> Option<TcpListener> {
+    let mut haunted = Vec::new();
+    loop {
+        let listener = TcpListener::bind(address).ok()?;
+        let port = listener.local_addr().unwrap().port();
+        if linux::read(&[port], &[]).unwrap().len() == 1 {
+            return Some(listener);
+        }
+        haunted.push(listener); // keeps the system from picking it again
+        assert!(haunted.len() < 1000, "no port without a past");
     }
 }
 

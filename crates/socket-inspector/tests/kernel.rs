@@ -1,11 +1,13 @@
-//! Findings about real sockets of this machine. Every test asks for port 0, so it has a server's
-//! port to itself and sees no other test's sockets.
+//! Findings about real sockets of this machine. Every test asks for port 0, and takes a port that
+//! no connection of the past still has in the table, so that it sees its own sockets alone. Queues
+//! and timers, and the 60 s of `TIME_WAIT`, are Linux's.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use evidence::{Observed, Side, Socket, SocketTable, TcpState, TimerKind};
@@ -16,7 +18,23 @@ struct Server(TcpListener);
 
 impl Server {
     fn new() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+        Self::at("127.0.0.1:0").unwrap()
+    }
+
+    /// A listener on a port that no other socket has; `None` where there is no such address.
+    ///
+    /// `SO_REUSEADDR`, which the standard library sets, lets the system pick a port whose last
+    /// server still has connections in `TIME_WAIT`.
+    fn at(address: &str) -> Option<Self> {
+        let mut haunted = Vec::new();
+        loop {
+            let server = Self(TcpListener::bind(address).ok()?);
+            if server.table().sockets.len() == 1 {
+                return Some(server);
+            }
+            haunted.push(server); // keeps the system from picking it again
+            assert!(haunted.len() < 1000, "no port without a past");
+        }
     }
 
     fn address(&self) -> SocketAddr {
@@ -163,10 +181,9 @@ fn tcp_keepalive_shows_as_a_timer_of_its_own() {
 
 #[test]
 fn ipv6_sockets_are_listed_too() {
-    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+    let Some(server) = Server::at("[::1]:0") else {
         return eprintln!("skipped: this machine has no ::1");
     };
-    let server = Server(listener);
     let (client, _accepted) = server.connection();
     let table = server.table();
     assert_eq!(table.count(Side::Client, TcpState::Established), 1);
@@ -176,17 +193,12 @@ fn ipv6_sockets_are_listed_too() {
 
 #[test]
 fn an_ipv4_client_pairs_with_the_mapped_address_of_a_dual_stack_server() {
-    let (domain, kind) = (socket2::Domain::IPV6, socket2::Type::STREAM);
-    let Ok(socket) = socket2::Socket::new(domain, kind, None) else {
+    let Some(server) = Server::at("[::]:0") else {
         return eprintln!("skipped: this machine has no IPv6");
     };
-    socket.set_only_v6(false).unwrap();
-    if socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).is_err() {
-        return eprintln!("skipped: this machine has no IPv6");
-    }
-    socket.listen(8).unwrap();
-    let server = Server(socket.into());
-    let client = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
+    let Ok(client) = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())) else {
+        return eprintln!("skipped: IPv6 sockets do not take IPv4 here (bindv6only)");
+    };
     let _accepted = server.0.accept().unwrap();
 
     let table = server.table();
@@ -228,17 +240,26 @@ fn a_state_filter_still_tells_the_sides() {
 
 #[test]
 fn a_declared_server_keeps_its_side_when_nobody_listens_any_more() {
-    let server = Server::new();
+    // Without `SO_REUSEADDR`, nobody else can listen on the port while the connection is open.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    socket.listen(1).unwrap();
+    let server = Server(socket.into());
     let (client, _accepted) = server.connection();
     let server_port = server.port();
     drop(server);
-    // Asked for by the client's port, the client's end would pass for the server's.
-    let asked = Filter::default().port(client.local_addr().unwrap().port());
-    let told = snapshot(&asked.server(server_port)).unwrap();
-    assert_eq!(told.count(Side::Client, TcpState::Established), 1);
-    assert_eq!(told.count(Side::Server, TcpState::Established), 1);
-    let client_end = told.sockets.iter().find(|s| s.side == Some(Side::Client)).unwrap();
-    assert_eq!(client_end.local, client.local_addr().unwrap());
+    let (client_addr, server_addr) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+    let side = |filter: &Filter, local, peer| {
+        let sockets = snapshot(filter).unwrap().sockets;
+        sockets.iter().find(|s| (s.local, s.peer) == (local, peer)).unwrap().side
+    };
+    // Both ports are ephemeral: the one that is asked for passes for the server's ...
+    let asked = Filter::default().port(client_addr.port());
+    assert_eq!(side(&asked, client_addr, server_addr), Some(Side::Server));
+    // ... unless the caller knows better.
+    let told = asked.server(server_port);
+    assert_eq!(side(&told, client_addr, server_addr), Some(Side::Client));
+    assert_eq!(side(&told, server_addr, client_addr), Some(Side::Server));
 }
 
 #[test]
@@ -275,7 +296,6 @@ fn who_listens_on_a_port_can_be_asked_for() {
     assert_eq!(listener(port).unwrap(), None, "bound, but nobody listens");
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn proc_net_tcp_lists_the_same_sockets() {
     /// `0100007F:1F90` is 127.0.0.1:8080, the address in the byte order of this machine.

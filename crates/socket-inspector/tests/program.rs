@@ -5,6 +5,8 @@ use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 
+use socket_inspector::{Filter, snapshot};
+
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
     command.args(arguments);
@@ -19,9 +21,17 @@ fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
 }
 
-/// A port on which this test listens, with one open connection.
+/// A port on which this test listens, and no connection of the past remains, with one connection.
 fn connection() -> (u16, TcpListener, [TcpStream; 2]) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut haunted = Vec::new();
+    let listener = loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let filter = Filter::default().port(listener.local_addr().unwrap().port());
+        if snapshot(&filter).unwrap().sockets.len() == 1 {
+            break listener;
+        }
+        haunted.push(listener); // keeps the system from picking it again
+    };
     let address = listener.local_addr().unwrap();
     let client = TcpStream::connect(address).unwrap();
     let accepted = listener.accept().unwrap().0;

@@ -41,15 +41,16 @@ pub fn opened(setup: &Setup) -> Option<Prediction> {
     }
     if !setup.keep_alives {
         let because = "without keep-alives every request has its own connection";
-        return Some(exact(all, all.to_string(), because));
+        return Some(exact(all, String::new(), because));
     }
     match per_exchange(setup)? {
         PerExchange::Lost(because) => {
+            let because = format!("one for each request: {because}");
             let formula = match setup.workers {
-                1 => format!("{all} requests, one connection each"),
+                1 => String::new(),
                 workers => format!("{workers} x {}", setup.requests),
             };
-            Some(exact(all, formula, because))
+            Some(exact(all, formula, &because))
         }
         PerExchange::Either(because) => {
             let least = setup.workers.min(all);
@@ -75,8 +76,8 @@ fn pooled(setup: &Setup, because: &str) -> Prediction {
     let most = workers + (requests - 1) * (workers - kept);
     if workers == 1 {
         return match kept {
-            0 => exact(requests, format!("{requests} x 1"), "the pool keeps nothing"),
-            _ => exact(1, "1".into(), because),
+            0 => exact(requests, String::new(), "one for each request: the pool keeps nothing"),
+            _ => exact(1, String::new(), because),
         };
     }
     let formula = format!("{workers} + {} x ({workers} - {kept})", requests - 1);
@@ -84,16 +85,14 @@ fn pooled(setup: &Setup, because: &str) -> Prediction {
         return exact(workers, formula, "all workers hold a connection at once");
     }
     if setup.server.delay >= SURE_OVERLAP && setup.interval >= SURE_OVERLAP {
-        let because = match (kept < workers, kept) {
-            (true, 0) => "nothing is kept between rounds".into(),
-            (true, kept) => {
-                format!("each round finds {kept} idle and dials {} more", workers - kept)
-            }
-            (false, _) => "the pool keeps a connection for every worker".into(),
+        let rounds = match kept {
+            kept if kept == workers => "the pool keeps a connection for every worker".to_owned(),
+            kept => format!("each round finds {kept} idle and dials {} more", workers - kept),
         };
+        let because = format!("workers + (requests - 1) x (workers - kept idle): {rounds}");
         return exact(most, formula, &because);
     }
-    let because = "at most: with a quick server or no pause the workers do not always overlap";
+    let because = "at most workers + (requests - 1) x (workers - kept idle); fewer when a quick server or no pause keeps the workers from being busy all at once";
     Prediction { least: 1, most, formula, because: because.into() }
 }
 

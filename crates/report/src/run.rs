@@ -54,7 +54,7 @@ impl<W: Write> RunReport<W> {
             Audience::Programs(_) => Ok(()),
             Audience::People => {
                 lines::setup(setup, &mut self.out)?;
-                lines::prediction(prediction, &mut self.out)?;
+                lines::predicted(prediction, &mut self.out)?;
                 writeln!(self.out)
             }
         }
@@ -110,5 +110,9 @@ impl<W: Write> RunReport<W> {
 
 /// A heading, with what it means beside it.
 fn heading(title: &str, meaning: &str, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{HEADING}{title}{HEADING:#}  {FAINT}{meaning}{FAINT:#}")
+    write!(out, "{HEADING}{title}{HEADING:#}")?;
+    match meaning {
+        "" => writeln!(out),
+        meaning => writeln!(out, "  {FAINT}{meaning}{FAINT:#}"),
+    }
 }

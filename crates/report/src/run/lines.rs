@@ -45,7 +45,8 @@ pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn fact(name: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
+/// A fact under its name, in the second column.
+pub(super) fn fact(name: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  {FAINT}{name:<9}{FAINT:#} {text}")
 }
 
@@ -74,24 +75,24 @@ fn pool(setup: &Setup) -> String {
 }
 
 /// What is predicted, before it is run.
-pub(super) fn prediction(
-    prediction: Option<&Prediction>,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let Some(predicted) = prediction else {
+pub(super) fn predicted(predicted: Option<&Prediction>, out: &mut impl Write) -> io::Result<()> {
+    let Some(predicted) = predicted else {
         return fact("predicted", "nothing: the model does not cover these settings", out);
     };
-    let connections = match predicted.most {
-        1 => "connection",
-        _ => "connections",
-    };
-    let formula = match predicted.formula.as_str() {
-        "" => String::new(),
-        formula if formula == predicted.to_string() => String::new(),
-        formula => format!(" = {formula}"),
-    };
-    fact("predicted", &format!("{HEADING}{predicted} {connections}{HEADING:#}{formula}"), out)?;
-    fact("", &predicted.because, out)
+    fact("predicted", &prediction(predicted), out)?;
+    for line in words::wrap(&predicted.because, 66) {
+        fact("", &line, out)?;
+    }
+    Ok(())
+}
+
+/// `82 connections = 10 + 9 x (10 - 2)`
+pub(super) fn prediction(predicted: &Prediction) -> String {
+    let noun = if predicted.most == 1 { "connection" } else { "connections" };
+    match predicted.formula.as_str() {
+        "" => format!("{predicted} {noun}"),
+        formula => format!("{predicted} {noun} = {formula}"),
+    }
 }
 
 pub(super) fn exchange_header(out: &mut impl Write) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! A run's sockets, from the client's end: while running, and after closing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use evidence::{
@@ -32,13 +32,25 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     }
     let last = if outcome.interrupted { "when you ended the run" } else { "after the last exchange" };
     heading("While running", &format!("{last}, the client still alive"), out)?;
-    reading(&outcome.tables.while_running, &ids, out)?;
+    let (running, closed) = (&outcome.tables.while_running, &outcome.tables.after_closing);
+    reading(running, &ids, out)?;
     let meaning = match outcome.setup.body {
         BodyPolicy::Hold => "the client has let go of held bodies and idle connections",
         BodyPolicy::Drain | BodyPolicy::Drop => "the client has closed its idle connections",
     };
     heading("After closing", meaning, out)?;
-    reading(&outcome.tables.after_closing, &ids, out)
+    if let (Ok(running), Ok(closed)) = (&running.table, &closed.table)
+        && states(running) == states(closed)
+    {
+        writeln!(out, "  nothing has changed: no connection was left to close\n")
+    } else {
+        reading(closed, &ids, out)
+    }
+}
+
+/// What has to differ for a second table to be worth reading.
+fn states(table: &SocketTable) -> HashSet<(Option<Ends>, Option<Side>, TcpState)> {
+    table.sockets.iter().map(|socket| (socket.ends(), socket.side, socket.state)).collect()
 }
 
 fn reading(

@@ -9,6 +9,7 @@ use evidence::{
     Preset, Setup, Side, TcpState, TimerKind,
 };
 
+use super::lines::{fact, prediction};
 use super::heading;
 use crate::words::{self, FAINT, HEADING};
 
@@ -18,16 +19,47 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Writes the verdict.
 pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     heading("Verdict", "", out)?;
+    numbers(outcome, out)?;
+    writeln!(out)?;
     let sentences: Vec<String> =
         [run(outcome), count(outcome), why(outcome), closers(outcome)].into_iter().flatten().collect();
     for line in words::wrap(&sentences.join(" "), 76) {
         writeln!(out, "  {line}")?;
     }
     writeln!(out)?;
-    witnesses(outcome, out)?;
     let (command, question) = next(outcome);
-    writeln!(out, "  {FAINT}try next {FAINT:#} {HEADING}{command}{HEADING:#}")?;
-    writeln!(out, "            {FAINT}{question}{FAINT:#}")
+    fact("try next", &format!("{HEADING}{command}{HEADING:#}"), out)?;
+    fact("", &format!("{FAINT}{question}{FAINT:#}"), out)
+}
+
+/// What was predicted, what was observed, and what each witness says of it.
+fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+    let opened = outcome.opened();
+    let observed = words::count(opened, "connection");
+    match &outcome.prediction {
+        Some(predicted) if !outcome.interrupted => {
+            fact("predicted", &prediction(predicted), out)?;
+            let (style, held) = match predicted.holds(opened) {
+                true => (GOOD, "as predicted"),
+                false => (BAD, "not as predicted"),
+            };
+            fact("observed", &format!("{observed}, {style}{held}{style:#}"), out)?;
+        }
+        _ => fact("observed", &observed, out)?,
+    }
+    let accepted = outcome.accepted.map_or("not ours to ask".into(), |n| format!("accepted {n}"));
+    fact("witnesses", &format!("client's trace  opened {opened}"), out)?;
+    fact("", &format!("server          {accepted}"), out)?;
+    fact("", &format!("kernel's table  {}", listed(outcome)), out)?;
+    if outcome.disagreements.is_empty() {
+        return fact("", &format!("{GOOD}they agree{GOOD:#}"), out);
+    }
+    for disagreement in &outcome.disagreements {
+        for line in words::wrap(&format!("they disagree on {disagreement}"), 66) {
+            fact("", &format!("{BAD}{line}{BAD:#}"), out)?;
+        }
+    }
+    Ok(())
 }
 
 /// What did not go as asked.
@@ -73,16 +105,6 @@ fn count(outcome: &Outcome) -> Option<String> {
         sentence.push_str(&format!(
             " {unused} of them carried no request: while they were dialled, another one came free."
         ));
-    }
-    if let Some(predicted) = &outcome.prediction
-        && !outcome.interrupted
-    {
-        let held = if predicted.holds(opened) { "As predicted" } else { "Not as predicted" };
-        sentence.push_str(&match predicted.formula.as_str() {
-            "" => format!(" {held}: {predicted}."),
-            formula if formula == predicted.to_string() => format!(" {held}: {predicted}."),
-            formula => format!(" {held}: {formula} = {predicted}."),
-        });
     }
     Some(sentence)
 }
@@ -210,26 +232,34 @@ fn closers(outcome: &Outcome) -> Option<String> {
     if client > 0 {
         let when = if closed_only_at_the_end(outcome) { ", at the end of the run" } else { "" };
         sentences.push(format!(
-            "The client closed {} first{when}, so {} TIME_WAIT{} (RFC 9293 section 3.6).",
-            words::count(client, "connection"),
-            if client == 1 { "its end of it holds" } else { "its ends of them hold" },
+            "The client closed {} first{when}, so TIME_WAIT is at the client's end{} (RFC 9293 section 3.6).",
+            them(client, outcome.opened()),
             longest(outcome, Side::Client),
         ));
     }
     if server > 0 {
         sentences.push(format!(
             "The server closed {} first, so TIME_WAIT is at the server's end{} (RFC 9293 section 3.6).",
-            words::count(server, "connection"),
+            them(server, outcome.opened()),
             longest(outcome, Side::Server),
         ));
     }
     if reset > 0 {
         sentences.push(format!(
-            "{} ended in a reset: the client closed while bytes of the response were unread or still coming, and its kernel answers that with RST instead of FIN (RFC 2525 section 2.17). After a reset nobody holds TIME_WAIT.",
+            "{} ended in a reset: bytes of the response were unread or still coming when the client closed, and its kernel answers that with RST (RFC 2525 section 2.17). After a reset nobody holds TIME_WAIT.",
             words::count(reset, "connection"),
         ));
     }
     (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// So many of all connections.
+fn them(some: usize, all: usize) -> String {
+    match (some, all) {
+        (1, 1) => "it".into(),
+        (some, all) if some == all => format!("all {all}"),
+        (some, _) => some.to_string(),
+    }
 }
 
 fn closed_only_at_the_end(outcome: &Outcome) -> bool {
@@ -252,28 +282,7 @@ fn longest(outcome: &Outcome, side: Side) -> String {
         .filter(|timer| timer.kind == TimerKind::TimeWait)
         .map(|timer| timer.left)
         .max()
-        .map_or(String::new(), |left| format!(" for up to {:.0} s more", left.as_secs_f64()))
-}
-
-/// What each witness says of the number of connections.
-fn witnesses(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
-    let accepted = outcome.accepted.map_or("not ours to ask".to_owned(), |n| n.to_string());
-    writeln!(
-        out,
-        "  {FAINT}witnesses{FAINT:#} opened by the client's trace {}, accepted by the server {accepted},",
-        outcome.opened(),
-    )?;
-    writeln!(out, "            seen in the kernel's table {}", listed(outcome))?;
-    if outcome.disagreements.is_empty() {
-        writeln!(out, "            {GOOD}they agree{GOOD:#}")?;
-    }
-    for disagreement in &outcome.disagreements {
-        for (n, line) in words::wrap(&format!("they disagree on {disagreement}"), 66).iter().enumerate() {
-            let indent = if n == 0 { 12 } else { 14 };
-            writeln!(out, "{:indent$}{BAD}{line}{BAD:#}", "")?;
-        }
-    }
-    Ok(())
+        .map_or(String::new(), |left| format!(", for {:.0} s more by the kernel's timer", left.as_secs_f64()))
 }
 
 /// How many of the run's connections the kernel listed, and what became of the others.
@@ -297,12 +306,12 @@ fn listed(outcome: &Outcome) -> String {
         .filter(|connection| !seen.contains(&connection.ends))
         .count();
     let gone = outcome.opened().saturating_sub(seen.len() + reset);
-    let mut text = seen.len().to_string();
+    let mut text = format!("listed {}", seen.len());
     if reset > 0 {
-        text.push_str(&format!(", and {reset} reset in between, which leave no trace in it"));
+        text.push_str(&format!(", and {reset} that were reset are in it no more"));
     }
     if gone > 0 {
-        text.push_str(&format!(", and {gone} gone from it before it was read"));
+        text.push_str(&format!(", and {gone} left it before it was read"));
     }
     text
 }
@@ -335,33 +344,33 @@ fn next(outcome: &Outcome) -> (String, String) {
             ("--per-host 2 --transport hyper-util", "does hyper-util's own pool do the same?")
         }
         (_, Preset::Go, BodyPolicy::Drain) => {
-            ("--body drop --interval 100ms", "what if nobody reads the bodies?")
+            ("--body drop", "what if nobody reads the bodies?")
         }
         (_, Preset::Go, BodyPolicy::Drop) if outcome.closed_by(ClosedBy::Reset) > 0 => {
-            ("--body drop --interval 100ms", "and if the body is so small that nothing is left in the kernel?")
+            ("--body drop", "and if the body is so small that nothing is left in the kernel?")
         }
         (_, Preset::Go, BodyPolicy::Drop) => (
-            "--body drop --interval 100ms --transport go1.27",
+            "--body drop --transport go1.27",
             "what has Go 1.27 changed about that?",
         ),
         (_, Preset::Go127, BodyPolicy::Drop) if few => (
-            "--body drop --interval 100ms --transport go1.27 --bytes 1MiB",
+            "--body drop --transport go1.27 --bytes 1MiB",
             "how much does it drain?",
         ),
         (_, Preset::HyperUtil, BodyPolicy::Drop) if few => (
-            "--body drop --interval 100ms --transport hyper-util --pause-before-body 30ms",
+            "--body drop --transport hyper-util --pause-before-body 30ms",
             "what if the body comes later than its head?",
         ),
         (_, Preset::HyperUtil, BodyPolicy::Hold) if few => (
-            "--body hold --interval 100ms --transport hyper-util --bytes 64KiB",
+            "--body hold --transport hyper-util --bytes 64KiB",
             "what if hyper cannot read all of it ahead?",
         ),
         (_, Preset::HyperUtil | Preset::Go127, BodyPolicy::Drain) => {
-            let flags = format!("--body drop --interval 100ms{}", rules(setup));
+            let flags = format!("--body drop{}", rules(setup));
             return (command(&flags), "what if nobody reads the bodies?".into());
         }
         _ => {
-            let flags = format!("--body drain --interval 100ms{}", rules(setup));
+            let flags = format!("--body drain{}", rules(setup));
             return (command(&flags), "what if the bodies are read to their end?".into());
         }
     };

@@ -164,7 +164,9 @@ fn client_against_kernel(open: usize, table: &SocketTable) -> Option<String> {
     let listed = table.count(Side::Client, TcpState::Established)
         + table.count(Side::Client, TcpState::CloseWait);
     (open != listed).then(|| {
-        format!("open connections while running: {open} by the client, {listed} by the kernel's table")
+        format!(
+            "open connections while running: {open} by the client, {listed} by the kernel's table"
+        )
     })
 }
 
@@ -175,7 +177,8 @@ fn closes_against_time_wait(
     table: &SocketTable,
     testimony: &Testimony<'_>,
 ) -> Option<String> {
-    let recent = testimony.now.duration_since(testimony.started).saturating_sub(SURELY_STILL_IN_TIME_WAIT);
+    let recent =
+        testimony.now.duration_since(testimony.started).saturating_sub(SURELY_STILL_IN_TIME_WAIT);
     let expected: HashSet<Ends> = connections
         .iter()
         .filter(|connection| {

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use evidence::{
-    ConnectionId, Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable,
-};
+use evidence::{ConnectionId, Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable};
 use socket_inspector::Filter;
 use tokio::time::Instant;
 
@@ -24,7 +22,9 @@ const BREATH: Duration = Duration::from_millis(4);
 
 /// Reads the sockets of a run's connections, and no others: an earlier run's `TIME_WAIT` on the
 /// same port, or somebody else's connection to the same server, is not this run's.
-pub(crate) fn read(connections: &BTreeMap<ConnectionId, ConnectionNotes>) -> Result<SocketTable, Unreadable> {
+pub(crate) fn read(
+    connections: &BTreeMap<ConnectionId, ConnectionNotes>,
+) -> Result<SocketTable, Unreadable> {
     let servers: HashSet<ServerAddr> = connections.values().map(|c| c.ends.server).collect();
     let ours: HashSet<Ends> = connections.values().map(|c| c.ends).collect();
     let mut filter = Filter::default();
@@ -60,8 +60,9 @@ pub(crate) async fn settled(client: &ClientWitness) -> Reading {
         let rows = rows(&table);
         let at_rest = client.is_quiet()
             && !table.sockets.iter().any(|socket| socket.state.is_passing())
-            && open_by_trace(&connections) == table.count(Side::Client, TcpState::Established)
-                + table.count(Side::Client, TcpState::CloseWait);
+            && open_by_trace(&connections)
+                == table.count(Side::Client, TcpState::Established)
+                    + table.count(Side::Client, TcpState::CloseWait);
         if at_rest && before.as_ref() == Some(&rows) {
             return Reading { table: Ok(table), settled: true };
         }
@@ -100,7 +101,6 @@ impl Busiest {
             tokio::time::sleep(breath).await;
             let started = Instant::now();
             if let Ok(table) = read(&client.connections()) {
-                let open = |table: &SocketTable| table.count(Side::Client, TcpState::Established);
                 let mut busiest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 if busiest.as_ref().is_none_or(|busiest| open(&table) > open(busiest)) {
                     *busiest = Some(table);
@@ -111,7 +111,14 @@ impl Busiest {
         }
     }
 
-    pub(crate) fn take(&self) -> Option<SocketTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The reading with the most open connections, this one among them.
+    pub(crate) fn or(&self, last: &Reading) -> Option<SocketTable> {
+        let busiest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let last = last.table.as_ref().ok();
+        [busiest.as_ref(), last].into_iter().flatten().max_by_key(|table| open(table)).cloned()
     }
+}
+
+fn open(table: &SocketTable) -> usize {
+    table.count(Side::Client, TcpState::Established)
 }

@@ -28,7 +28,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use evidence::{
-    Afterwards, BodyPolicy, BodySeen, ConnectionId, Exchange, ExchangeId, Failure, Outcome, Preset, Setup, Tables, TraceEvent,
+    Afterwards, BodyPolicy, BodySeen, ConnectionId, Exchange, ExchangeId, Failure, Outcome, Preset,
+    Setup, Tables, TraceEvent,
 };
 use hello::Answer;
 use http_body_util::BodyExt;
@@ -58,7 +59,7 @@ pub struct Plan {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server could not be started.
-    #[error(transparent)]
+    #[error("cannot start the server{}", hint(.0))]
     Server(#[from] hello::Error),
     /// The client lacks a limit that was asked for.
     #[error("cannot set up the client")]
@@ -66,6 +67,13 @@ pub enum Error {
     /// There is no server to talk to.
     #[error("{0}; start a server with `cargo run -p hello`, or leave out --target")]
     NoServer(String),
+}
+
+fn hint(error: &hello::Error) -> &'static str {
+    match error {
+        hello::Error::PortInUse { .. } => " (--port 0 takes any free port)",
+        hello::Error::CannotListen { .. } => "",
+    }
 }
 
 /// Server, client and witnesses of one run.
@@ -233,6 +241,7 @@ impl Apparatus {
         let elapsed = last_end.unwrap_or(self.started).duration_since(self.started);
         self.sampler.abort();
         let while_running = kernel::settled(&self.client_witness).await;
+        let busiest = self.busiest.or(&while_running);
         let open_while_running: Vec<ConnectionId> = self
             .client_witness
             .connections()
@@ -267,7 +276,7 @@ impl Apparatus {
             exchanges: exchanges.into_values().collect(),
             connections,
             accepted: accepted.map(|accepted| accepted.len()),
-            tables: Tables { busiest: self.busiest.take(), while_running, after_closing },
+            tables: Tables { busiest, while_running, after_closing },
             disagreements,
             elapsed,
             interrupted,

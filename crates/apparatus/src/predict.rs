@@ -102,7 +102,9 @@ fn per_exchange(setup: &Setup) -> Option<PerExchange> {
     let bytes = setup.server.bytes;
     let empty = bytes == Some(0);
     Some(match (setup.preset, setup.body) {
-        (Preset::HyperUtil, BodyPolicy::Drain) if bytes.is_none_or(|b| b > HYPER_FIRST_READ / 2) => {
+        (Preset::HyperUtil, BodyPolicy::Drain)
+            if bytes.is_none_or(|b| b > HYPER_FIRST_READ / 2) =>
+        {
             if setup.interval < SURE_OVERLAP {
                 Either("hyper-util puts a connection back in a task of its own, maybe too late")
             } else {

@@ -73,8 +73,7 @@ impl ClientWitness {
 
     /// The events since the last call, in the order of their moments.
     pub(crate) fn take_events(&self) -> Vec<TraceEvent> {
-        let mut events =
-            self.lock().events.as_mut().map(std::mem::take).unwrap_or_default();
+        let mut events = self.lock().events.as_mut().map(std::mem::take).unwrap_or_default();
         events.sort_by_key(|event| event.at);
         events
     }

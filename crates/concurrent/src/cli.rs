@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, value_parser};
 
 /// Lets many workers send requests side by side and shows how many connections that takes.
 #[derive(Debug, Parser)]
-#[command(name = "concurrent", version, after_help = after_help())]
+#[command(name = "concurrent", version, args_override_self = true, after_help = after_help())]
 pub(crate) struct Args {
     /// Let so many workers send requests side by side
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u64).range(1..=10_000))]

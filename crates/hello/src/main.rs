@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
 
 async fn execute(args: &cli::Args) -> anyhow::Result<()> {
     let stop = stop_signal().context("cannot listen for Ctrl-C")?;
-    let server = hello::Server::bind(args.listen, args.answer())?;
+    let server = hello::Server::bind(args.listen, args.answer()).map_err(with_hint)?;
     let backlog = hello::BACKLOG;
     let _ = writeln!(
         io::stdout(),
@@ -39,6 +39,14 @@ async fn execute(args: &cli::Args) -> anyhow::Result<()> {
         }
     };
     Ok(())
+}
+
+fn with_hint(error: hello::Error) -> anyhow::Error {
+    match error {
+        hello::Error::PortInUse { .. } => anyhow::Error::new(error)
+            .context("cannot start (--listen 127.0.0.1:0 takes any free port)"),
+        hello::Error::CannotListen { .. } => error.into(),
+    }
 }
 
 /// Ctrl-C everywhere; also SIGTERM where there is one. Registered before the server is ready, so

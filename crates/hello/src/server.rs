@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evidence::{ClientAddr, Owner, ServerAddr};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -21,6 +22,10 @@ pub const BACKLOG: u32 = 4096;
 /// How long a stopping server waits for exchanges in flight before it cuts them off.
 pub const GRACE: Duration = Duration::from_secs(5);
 
+/// After so much silence the kernel probes whether the client still lives, as in Go. That is TCP
+/// keepalive, not HTTP keep-alive: it closes no connection whose other end answers.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
 /// The pause after a failed `accept`, such as when file descriptors have run out: without it the
 /// loop would burn a whole core until one is free.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
@@ -29,12 +34,12 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Somebody else listens at the address.
-    #[error("cannot listen on {address}: port {} is in use{}; use another port, or port 0 for any free one", address.port(), by(owner))]
+    #[error("cannot listen on {address}: port {} is in use{}", address.port(), by(owners))]
     PortInUse {
         /// The address asked for.
         address: SocketAddr,
-        /// Who listens there, if the system tells.
-        owner: Option<Owner>,
+        /// Who listens there, as far as the system tells.
+        owners: Vec<Owner>,
         /// The system's words.
         source: io::Error,
     },
@@ -48,8 +53,16 @@ pub enum Error {
     },
 }
 
-fn by(owner: &Option<Owner>) -> String {
-    owner.as_ref().map_or(String::new(), |o| format!(" by {} (pid {})", o.process, o.pid))
+fn by(owners: &[Owner]) -> String {
+    let owners: Vec<String> =
+        owners.iter().map(|owner| format!("{} (pid {})", owner.process, owner.pid)).collect();
+    if owners.is_empty() { String::new() } else { format!(" by {}", owners.join(", ")) }
+}
+
+/// Who listens on `port`, for a message: if that cannot be found out, the message does without.
+fn owners_of(port: u16) -> Vec<Owner> {
+    let listener = socket_inspector::listener(port).ok().flatten();
+    listener.and_then(|listener| listener.owners.known()).unwrap_or_default()
 }
 
 /// A server that listens already, but does not accept yet. Connections wait in its backlog.
@@ -77,7 +90,9 @@ impl Server {
             Ok((listener, address))
         };
         let (listener, address) = listen().map_err(|source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => Error::PortInUse { address, owner: None, source },
+            io::ErrorKind::AddrInUse => {
+                Error::PortInUse { address, owners: owners_of(address.port()), source }
+            }
             _ => Error::CannotListen { address, source },
         })?;
         Ok(Self { listener, address, answer, observer: None })
@@ -139,6 +154,8 @@ impl Server {
 /// An option that cannot be set leaves a connection that works; there is nobody to tell.
 fn set_options(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 /// A server that accepts connections. Dropping it stops it without grace.

@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 /// Sends requests one after another and shows what becomes of their TCP connections.
 #[derive(Debug, Parser)]
-#[command(name = "sequential", version, after_help = after_help())]
+#[command(name = "sequential", version, args_override_self = true, after_help = after_help())]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) client: ClientArgs,

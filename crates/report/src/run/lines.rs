@@ -35,7 +35,9 @@ pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
     fact("server", &format!("{place}{}", server.url), out)?;
     if let Some(bytes) = server.bytes {
         let mut answer = format!("{} a body", ByteCount(bytes));
-        for (time, when) in [(server.delay, "before the head"), (server.pause_before_body, "between head and body")] {
+        for (time, when) in
+            [(server.delay, "before the head"), (server.pause_before_body, "between head and body")]
+        {
             if !time.is_zero() {
                 let _ = write!(answer, ", {} {when}", words::span(time));
             }
@@ -179,17 +181,14 @@ pub(super) fn exchange_legend(exchanges: &[Exchange], out: &mut impl Write) -> i
 }
 
 /// One moment of the trace, under Go's name for it.
-pub(super) fn moment(
-    event: &TraceEvent,
-    started: Instant,
-    out: &mut impl Write,
-) -> io::Result<()> {
+pub(super) fn moment(event: &TraceEvent, started: Instant, out: &mut impl Write) -> io::Result<()> {
     let at = event.at.saturating_duration_since(started).as_secs_f64() * 1e3;
     let exchange = event.exchange.map_or(String::new(), |exchange| exchange.to_string());
     let connection = event.connection.map_or(String::new(), |id| id.to_string());
     let name = event.moment.name();
     let facts = facts(&event.moment);
-    let line = format!("{FAINT}{exchange:>5}  {at:>11.3} ms  {connection:<5} {name}{FAINT:#} {facts}");
+    let line =
+        format!("{FAINT}{exchange:>5}  {at:>11.3} ms  {connection:<5} {name}{FAINT:#} {facts}");
     writeln!(out, "{}", line.trim_end())
 }
 
@@ -224,8 +223,10 @@ fn facts(moment: &Moment) -> String {
                 Observed::Known(why) => why.to_string(),
                 Observed::NotObservable => "why is not observable".into(),
             };
-            let exchanges = words::count(usize::try_from(*exchanges).unwrap_or(usize::MAX), "exchange");
-            let mut text = format!("by {}: {why}; age {}, {exchanges}", by.name(), words::short(*age));
+            let exchanges =
+                words::count(usize::try_from(*exchanges).unwrap_or(usize::MAX), "exchange");
+            let mut text =
+                format!("by {}: {why}; age {}, {exchanges}", by.name(), words::short(*age));
             if *unread > 0 {
                 let _ = write!(text, ", {} unread", ByteCount(*unread));
             }

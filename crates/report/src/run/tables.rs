@@ -30,7 +30,8 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         tallies(busiest, out)?;
         writeln!(out)?;
     }
-    let last = if outcome.interrupted { "when you ended the run" } else { "after the last exchange" };
+    let last =
+        if outcome.interrupted { "when you ended the run" } else { "after the last exchange" };
     heading("While running", &format!("{last}, the client still alive"), out)?;
     let (running, closed) = (&outcome.tables.while_running, &outcome.tables.after_closing);
     reading(running, &ids, out)?;
@@ -80,11 +81,8 @@ fn rows(
     ids: &HashMap<Ends, ConnectionId>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let mut pairs: Vec<(Option<ConnectionId>, Pair)> = table
-        .pairs()
-        .into_iter()
-        .map(|pair| (ids.get(&pair.ends).copied(), pair))
-        .collect();
+    let mut pairs: Vec<(Option<ConnectionId>, Pair)> =
+        table.pairs().into_iter().map(|pair| (ids.get(&pair.ends).copied(), pair)).collect();
     pairs.sort_by_key(|(id, _)| *id);
     if pairs.is_empty() {
         return Ok(());

@@ -9,8 +9,8 @@ use evidence::{
     Preset, Setup, Side, TcpState, TimerKind,
 };
 
-use super::lines::{fact, prediction};
 use super::heading;
+use super::lines::{fact, prediction};
 use crate::words::{self, FAINT, HEADING};
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -21,8 +21,10 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     heading("Verdict", "", out)?;
     numbers(outcome, out)?;
     writeln!(out)?;
-    let sentences: Vec<String> =
-        [run(outcome), count(outcome), why(outcome), closers(outcome)].into_iter().flatten().collect();
+    let sentences: Vec<String> = [run(outcome), count(outcome), why(outcome), closers(outcome)]
+        .into_iter()
+        .flatten()
+        .collect();
     for line in words::wrap(&sentences.join(" "), 76) {
         writeln!(out, "  {line}")?;
     }
@@ -65,7 +67,8 @@ fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
 /// What did not go as asked.
 fn run(outcome: &Outcome) -> Option<String> {
     let (done, all) = (outcome.exchanges.len(), outcome.setup.exchanges());
-    let ended = outcome.interrupted.then(|| format!("You ended the run after {done} of {all} requests."));
+    let ended =
+        outcome.interrupted.then(|| format!("You ended the run after {done} of {all} requests."));
     let mut kinds: BTreeMap<FailureKind, usize> = BTreeMap::new();
     for failure in outcome.exchanges.iter().filter_map(|exchange| exchange.body.as_ref().err()) {
         *kinds.entry(failure.kind).or_default() += 1;
@@ -96,9 +99,9 @@ fn count(outcome: &Outcome) -> Option<String> {
     match opened.cmp(&enough) {
         std::cmp::Ordering::Greater => sentence.push_str(&format!("; {enough} would have done.")),
         std::cmp::Ordering::Equal => sentence.push_str(", as few as can be."),
-        std::cmp::Ordering::Less => sentence.push_str(&format!(
-            ": the {enough} workers were never all busy at once."
-        )),
+        std::cmp::Ordering::Less => {
+            sentence.push_str(&format!(": the {enough} workers were never all busy at once."))
+        }
     }
     let unused = opened - outcome.used();
     if unused > 0 {
@@ -282,13 +285,16 @@ fn longest(outcome: &Outcome, side: Side) -> String {
         .filter(|timer| timer.kind == TimerKind::TimeWait)
         .map(|timer| timer.left)
         .max()
-        .map_or(String::new(), |left| format!(", for {:.0} s more by the kernel's timer", left.as_secs_f64()))
+        .map_or(String::new(), |left| {
+            format!(", for {:.0} s more by the kernel's timer", left.as_secs_f64())
+        })
 }
 
 /// How many of the run's connections the kernel listed, and what became of the others.
 fn listed(outcome: &Outcome) -> String {
     let tables = &outcome.tables;
-    let (Ok(running), Ok(closed)) = (&tables.while_running.table, &tables.after_closing.table) else {
+    let (Ok(running), Ok(closed)) = (&tables.while_running.table, &tables.after_closing.table)
+    else {
         return "unknown: it cannot be read".into();
     };
     let busiest = tables.busiest.iter().flat_map(|table| &table.sockets);
@@ -343,20 +349,16 @@ fn next(outcome: &Outcome) -> (String, String) {
         ("concurrent", ..) => {
             ("--per-host 2 --transport hyper-util", "does hyper-util's own pool do the same?")
         }
-        (_, Preset::Go, BodyPolicy::Drain) => {
-            ("--body drop", "what if nobody reads the bodies?")
-        }
+        (_, Preset::Go, BodyPolicy::Drain) => ("--body drop", "what if nobody reads the bodies?"),
         (_, Preset::Go, BodyPolicy::Drop) if outcome.closed_by(ClosedBy::Reset) > 0 => {
             ("--body drop", "and if the body is so small that nothing is left in the kernel?")
         }
-        (_, Preset::Go, BodyPolicy::Drop) => (
-            "--body drop --transport go1.27",
-            "what has Go 1.27 changed about that?",
-        ),
-        (_, Preset::Go127, BodyPolicy::Drop) if few => (
-            "--body drop --transport go1.27 --bytes 1MiB",
-            "how much does it drain?",
-        ),
+        (_, Preset::Go, BodyPolicy::Drop) => {
+            ("--body drop --transport go1.27", "what has Go 1.27 changed about that?")
+        }
+        (_, Preset::Go127, BodyPolicy::Drop) if few => {
+            ("--body drop --transport go1.27 --bytes 1MiB", "how much does it drain?")
+        }
         (_, Preset::HyperUtil, BodyPolicy::Drop) if few => (
             "--body drop --transport hyper-util --pause-before-body 30ms",
             "what if the body comes later than its head?",

@@ -1,14 +1,14 @@
 //! The kernel's table as a witness: this run's sockets at the moments that matter.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use evidence::{ConnectionId, Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable};
+use evidence::{Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable};
 use socket_inspector::Filter;
 use tokio::time::Instant;
 
-use crate::recorder::{ClientWitness, ConnectionNotes};
+use crate::recorder::ClientWitness;
 
 /// The pause between two readings that have to agree.
 const BETWEEN_READINGS: Duration = Duration::from_millis(25);
@@ -20,24 +20,32 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait for further connections before the busiest moment is looked at.
 const BREATH: Duration = Duration::from_millis(4);
 
-/// Reads the sockets of a run's connections, and no others: an earlier run's `TIME_WAIT` on the
-/// same port, or somebody else's connection to the same server, is not this run's.
-pub(crate) fn read(
-    connections: &BTreeMap<ConnectionId, ConnectionNotes>,
-) -> Result<SocketTable, Unreadable> {
-    let servers: HashSet<ServerAddr> = connections.values().map(|c| c.ends.server).collect();
-    let ours: HashSet<Ends> = connections.values().map(|c| c.ends).collect();
-    let mut filter = Filter::default();
-    for server in servers {
-        filter = filter.port(server.port()).server(server.port());
+/// Which sockets are this run's: those of its connections, and no others. An earlier run's
+/// `TIME_WAIT` on the same port, or somebody else's connection to the same server, is not.
+struct Ours {
+    ends: HashSet<Ends>,
+    filter: Filter,
+}
+
+impl Ours {
+    fn of(client: &ClientWitness) -> Self {
+        let ends: HashSet<Ends> = client.all_ends().into_iter().collect();
+        let servers: HashSet<ServerAddr> = ends.iter().map(|ends| ends.server).collect();
+        let filter = servers.into_iter().fold(Filter::default(), |filter, server| {
+            filter.port(server.port()).server(server.port())
+        });
+        Self { ends, filter }
     }
-    if ours.is_empty() {
-        return Ok(SocketTable::default());
+
+    fn read(&self) -> Result<SocketTable, Unreadable> {
+        if self.ends.is_empty() {
+            return Ok(SocketTable::default());
+        }
+        let mut table = socket_inspector::snapshot(&self.filter)
+            .map_err(|error| Unreadable(with_causes(&error)))?;
+        table.sockets.retain(|socket| socket.ends().is_some_and(|ends| self.ends.contains(&ends)));
+        Ok(table)
     }
-    let mut table =
-        socket_inspector::snapshot(&filter).map_err(|error| Unreadable(with_causes(&error)))?;
-    table.sockets.retain(|socket| socket.ends().is_some_and(|ends| ours.contains(&ends)));
-    Ok(table)
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {
@@ -50,19 +58,20 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 /// readings in a row agree. Gives up after [`PATIENCE`] and says so.
 pub(crate) async fn settled(client: &ClientWitness) -> Reading {
     let deadline = Instant::now() + PATIENCE;
+    let mut ours = Ours::of(client);
     let mut before: Option<Vec<Row>> = None;
     loop {
-        let connections = client.connections();
-        let table = match read(&connections) {
+        if ours.ends.len() != client.opened() {
+            ours = Ours::of(client);
+        }
+        let table = match ours.read() {
             Ok(table) => table,
             Err(unreadable) => return Reading { table: Err(unreadable), settled: false },
         };
         let rows = rows(&table);
         let at_rest = client.is_quiet()
             && !table.sockets.iter().any(|socket| socket.state.is_passing())
-            && open_by_trace(&connections)
-                == table.count(Side::Client, TcpState::Established)
-                    + table.count(Side::Client, TcpState::CloseWait);
+            && client.open() == open(&table) + table.count(Side::Client, TcpState::CloseWait);
         if at_rest && before.as_ref() == Some(&rows) {
             return Reading { table: Ok(table), settled: true };
         }
@@ -72,10 +81,6 @@ pub(crate) async fn settled(client: &ClientWitness) -> Reading {
         before = Some(rows);
         tokio::time::sleep(BETWEEN_READINGS).await;
     }
-}
-
-fn open_by_trace(connections: &BTreeMap<ConnectionId, ConnectionNotes>) -> usize {
-    connections.values().filter(|connection| connection.closed.is_none()).count()
 }
 
 type Row = (Option<Ends>, Option<Side>, TcpState);
@@ -100,7 +105,7 @@ impl Busiest {
             client.busier.notified().await;
             tokio::time::sleep(breath).await;
             let started = Instant::now();
-            if let Ok(table) = read(&client.connections()) {
+            if let Ok(table) = Ours::of(&client).read() {
                 let mut busiest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 if busiest.as_ref().is_none_or(|busiest| open(&table) > open(busiest)) {
                     *busiest = Some(table);

@@ -28,8 +28,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use evidence::{
-    Afterwards, BodyPolicy, BodySeen, ConnectionId, Exchange, ExchangeId, Failure, Outcome, Preset,
-    Setup, Tables, TraceEvent,
+    Afterwards, BodyPolicy, BodySeen, Exchange, ExchangeId, Failure, Outcome, Preset, Setup,
+    Tables, TraceEvent,
 };
 use hello::Answer;
 use http_body_util::BodyExt;
@@ -187,11 +187,16 @@ impl Apparatus {
     }
 
     async fn send_and_read(&self, number: ExchangeId) -> Result<BodySeen, Failure> {
-        let response = self.client.get_as(number, &self.setup.server.url).await.map_err(fail)?;
+        let response = self
+            .client
+            .get_as(number, &self.setup.server.url)
+            .await
+            .map_err(|error| fail(&error))?;
         let body = response.into_body();
         match self.setup.body {
             BodyPolicy::Drain => {
-                let bytes = body.collect().await.map_err(fail)?.to_bytes().len() as u64;
+                let bytes =
+                    body.collect().await.map_err(|error| fail(&error))?.to_bytes().len() as u64;
                 Ok(BodySeen::Drained { bytes })
             }
             BodyPolicy::Drop => {
@@ -226,6 +231,14 @@ impl Apparatus {
         }
     }
 
+    /// The pause between two exchanges. No pause is none at all: even the shortest sleep would let
+    /// other workers in between, and change the number of connections.
+    pub async fn pause(&self) {
+        if !self.setup.interval.is_zero() {
+            tokio::time::sleep(self.setup.interval).await;
+        }
+    }
+
     /// The events of the client's trace since the last call, if the plan asked for them.
     #[must_use]
     pub fn take_events(&self) -> Vec<TraceEvent> {
@@ -242,13 +255,7 @@ impl Apparatus {
         self.sampler.abort();
         let while_running = kernel::settled(&self.client_witness).await;
         let busiest = self.busiest.or(&while_running);
-        let open_while_running: Vec<ConnectionId> = self
-            .client_witness
-            .connections()
-            .iter()
-            .filter(|(_, notes)| notes.closed.is_none())
-            .map(|(id, _)| *id)
-            .collect();
+        let open_while_running = self.client_witness.open();
         drop(held);
         self.client.close();
         let after_closing = kernel::settled(&self.client_witness).await;
@@ -263,7 +270,7 @@ impl Apparatus {
             started: self.started,
             now,
             connections: &connections,
-            open_while_running: &open_while_running,
+            open_while_running,
             accepted: accepted.as_deref(),
             while_running: &while_running,
             after_closing: &after_closing,
@@ -286,7 +293,7 @@ impl Apparatus {
 }
 
 /// What was attempted, on what, and every cause below it.
-fn fail(error: transport::Error) -> Failure {
+fn fail(error: &transport::Error) -> Failure {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     let mut message = error.to_string();
     for cause in causes {

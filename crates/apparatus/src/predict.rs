@@ -92,6 +92,10 @@ fn pooled(setup: &Setup, because: &str) -> Prediction {
         let because = format!("workers + (requests - 1) x (workers - kept idle): {rounds}");
         return exact(most, formula, &because);
     }
+    if setup.server.delay >= SURE_OVERLAP && setup.interval.is_zero() {
+        let because = "without a pause each worker takes up the connection it has just put back";
+        return exact(workers, String::new(), because);
+    }
     let because = "at most workers + (requests - 1) x (workers - kept idle); fewer when a quick server or no pause keeps the workers from being busy all at once";
     Prediction { least: 1, most, formula, because: because.into() }
 }

@@ -83,6 +83,21 @@ impl ClientWitness {
         self.lock().exchanges.remove(&number)
     }
 
+    /// How many connections were opened.
+    pub(crate) fn opened(&self) -> usize {
+        self.lock().connections.len()
+    }
+
+    /// How many of them are open.
+    pub(crate) fn open(&self) -> usize {
+        self.lock().open
+    }
+
+    /// The addresses of all of them.
+    pub(crate) fn all_ends(&self) -> Vec<Ends> {
+        self.lock().connections.values().map(|connection| connection.ends).collect()
+    }
+
     pub(crate) fn connections(&self) -> BTreeMap<ConnectionId, ConnectionNotes> {
         self.lock().connections.clone()
     }

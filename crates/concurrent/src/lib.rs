@@ -29,12 +29,12 @@ async fn worker(
     apparatus: &Apparatus,
     tell: &RefCell<impl FnMut(&Exchange) -> io::Result<()>>,
 ) -> anyhow::Result<()> {
-    let (requests, interval) = (apparatus.setup().requests, apparatus.setup().interval);
+    let requests = apparatus.setup().requests;
     for number in 1..=requests {
         let exchange = apparatus.exchange().await?;
         (tell.borrow_mut())(&exchange)?;
         if number < requests {
-            tokio::time::sleep(interval).await;
+            apparatus.pause().await;
         }
     }
     Ok(())

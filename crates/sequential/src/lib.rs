@@ -15,11 +15,11 @@ pub async fn run(
     interrupt: &Interrupt,
     mut tell: impl FnMut(&Exchange) -> io::Result<()>,
 ) -> anyhow::Result<bool> {
-    let (requests, interval) = (apparatus.setup().requests, apparatus.setup().interval);
+    let requests = apparatus.setup().requests;
     for number in 1..=requests {
         let Some(exchange) = interrupt.or(apparatus.exchange()).await else { return Ok(true) };
         tell(&exchange?)?;
-        if number < requests && interrupt.or(tokio::time::sleep(interval)).await.is_none() {
+        if number < requests && interrupt.or(apparatus.pause()).await.is_none() {
             return Ok(true);
         }
     }

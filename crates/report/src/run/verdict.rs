@@ -1,5 +1,6 @@
 //! What a run has shown, in sentences: how many connections, why, who closed first, what next.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 
@@ -91,25 +92,20 @@ fn count(outcome: &Outcome) -> Option<String> {
     if requests == 0 {
         return Some("No exchange was finished, so there is nothing to judge.".into());
     }
-    let mut sentence = format!(
-        "{} opened {}",
-        words::count(requests, "request"),
-        words::count(opened, "connection")
-    );
-    match opened.cmp(&enough) {
-        std::cmp::Ordering::Greater => sentence.push_str(&format!("; {enough} would have done.")),
-        std::cmp::Ordering::Equal => sentence.push_str(", as few as can be."),
-        std::cmp::Ordering::Less => {
-            sentence.push_str(&format!(": the {enough} workers were never all busy at once."))
-        }
-    }
-    let unused = opened - outcome.used();
-    if unused > 0 {
-        sentence.push_str(&format!(
-            " {unused} of them carried no request: while they were dialled, another one came free."
-        ));
-    }
-    Some(sentence)
+    let outcome_of_it = match opened.cmp(&enough) {
+        Ordering::Greater => format!("; {enough} would have done."),
+        Ordering::Equal => ", as few as can be.".into(),
+        Ordering::Less => format!(": the {enough} workers were never all busy at once."),
+    };
+    let unused = match opened - outcome.used() {
+        0 => String::new(),
+        n => format!(
+            " {n} of them carried no request: while they were dialled, another one came free."
+        ),
+    };
+    let requests = words::count(requests, "request");
+    let opened = words::count(opened, "connection");
+    Some(format!("{requests} opened {opened}{outcome_of_it}{unused}"))
 }
 
 /// Why connections were lost, or kept.

@@ -1,0 +1,177 @@
+//! What cannot be run is refused with the reason; what goes wrong in mid-run is shown.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+#[path = "../../apparatus/tests/program/mod.rs"]
+mod program;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use program::Ran;
+
+fn sequential(arguments: &str) -> Ran {
+    program::run(env!("CARGO_BIN_EXE_sequential"), arguments)
+}
+
+/// The arguments are refused, for each of these reasons in the message.
+fn refused(arguments: &str, reasons: &[&str]) {
+    let Ran { code, stdout, stderr } = sequential(arguments);
+    assert_eq!((code, stdout.as_str()), (2, ""), "{arguments}: {stderr}");
+    for reason in reasons {
+        assert!(stderr.contains(reason), "{arguments}: `{reason}` in {stderr}");
+    }
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused_with_what_would() {
+    refused("--requests 0", &["--requests", "1..=1000000"]);
+    refused("--per-host -1", &["--per-host", "0 or more"]);
+    refused("--transport curl", &["go, go1.27, hyper-util"]);
+    refused("--body eat", &["drain, drop, hold"]);
+    refused("--interval 1", &["--interval", "unit", "20ms"]);
+    refused("--idle-timeout soon", &["--idle-timeout"]);
+    refused("--bytes many", &["--bytes", "64KiB"]);
+    refused("--max-idle some", &["--max-idle", "none"]);
+    refused("--format xml", &["text, json"]);
+    refused("--target https://localhost/", &["TLS"]);
+    refused("--target localhost:8080", &["http"]);
+    refused("--target http://localhost/ --port 8080", &["cannot be used with"]);
+}
+
+#[test]
+fn a_limit_that_hyper_utils_client_lacks_is_refused_with_the_reason() {
+    for (limit, reason) in [
+        ("--max-idle 5", "counts per host only"),
+        ("--max-conns-per-host 5", "always dials a new one"),
+        ("--no-keep-alives", "pools nothing"),
+    ] {
+        refused(
+            &format!("--port 0 --transport hyper-util {limit}"),
+            &["hyper-util has no", reason],
+        );
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_owner_and_a_way_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let Ran { code, stderr, .. } = sequential(&format!("--port {port}"));
+    assert_eq!(code, 2);
+    assert!(stderr.contains(&format!("port {port} is in use")), "{stderr}");
+    assert!(stderr.contains("--port 0"), "{stderr}");
+    if cfg!(target_os = "linux") {
+        assert!(stderr.contains(&format!("(pid {})", std::process::id())), "{stderr}");
+    }
+}
+
+#[test]
+fn a_target_where_nobody_listens_is_refused_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let Ran { code, stderr, .. } = sequential(&format!("--target http://{address}/"));
+    assert_eq!(code, 2);
+    assert!(
+        stderr.contains(&format!("cannot connect to {address}: Connection refused")),
+        "{stderr}"
+    );
+    assert!(stderr.contains("cargo run -p hello"), "{stderr}");
+}
+
+/// A server that answers each connection with these bytes and closes it; for `connections` of
+/// them, then it is gone.
+fn server(answer: &'static str, connections: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().take(connections) {
+            serve(stream.unwrap(), answer);
+        }
+    });
+    format!("http://{address}/")
+}
+
+fn serve(mut stream: TcpStream, answer: &str) {
+    let mut request = [0; 4096];
+    if stream.read(&mut request).is_ok_and(|read| read > 0) {
+        stream.write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_peer_that_is_no_http_server_is_told_and_what_was_seen_is_shown() {
+    let url = server("SSH-2.0-OpenSSH_9.2\r\n", usize::MAX);
+    let ran = sequential(&format!("--target {url} --requests 2 --interval 5ms"));
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    for part in ["failed: not-http", "does not answer in HTTP/1.1", "2 of 2 requests failed"] {
+        assert!(ran.stdout.contains(part), "`{part}` in\n{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_response_cut_short_is_told_apart_from_a_clean_close() {
+    for (answer, kind) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nHello", "cut-short"),
+        ("", "closed-before-response"),
+    ] {
+        let url = server(answer, usize::MAX);
+        let ran = sequential(&format!("--target {url} --requests 2 --interval 5ms"));
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stdout.contains(&format!("failed: {kind}")), "{kind} in\n{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_server_that_is_gone_in_mid_run_leaves_what_was_observed() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nHello";
+    let url = server(answer, 2);
+    let ran = sequential(&format!("--target {url} --requests 4 --interval 20ms"));
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    for part in ["failed: refused", "2 of 4 requests failed (2 refused)", "opened 2 connections"] {
+        assert!(ran.stdout.contains(part), "`{part}` in\n{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sequential"))
+        .args(["--port", "0", "--requests", "30", "--interval", "5ms"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
+}
+
+/// Ctrl-C, as a terminal sends it.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_run_early_and_shows_what_was_observed() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sequential"))
+        .args(["--port", "0", "--requests", "1000", "--interval", "20ms"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut seen = String::new();
+    let mut buffer = [0; 1024];
+    while !seen.contains("#1 reused") {
+        let read = stdout.read(&mut buffer).unwrap();
+        seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    stdout.read_to_string(&mut seen).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    for part in
+        ["when you ended the run", "You ended the run after", "of 1000 requests", "they agree"]
+    {
+        assert!(seen.contains(part), "`{part}` in\n{seen}");
+    }
+}

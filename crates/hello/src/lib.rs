@@ -10,12 +10,14 @@
 //! | what is asked of an answer, by flag or by query | `answer.rs` |
 //! | the bytes of a body, however long | `body.rs` |
 //! | one connection, from accept to close | `connection.rs` |
+//! | the bookkeeping of one connection | `log.rs` |
 //! | what the server tells | `observer.rs` |
 //! | listening, accepting, stopping | `server.rs` |
 
 mod answer;
 mod body;
 mod connection;
+mod log;
 mod observer;
 mod server;
 

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::Answer;
-use crate::connection::{self, Log};
+use crate::connection;
+use crate::log::Log;
 use crate::observer::{Accepted, Observer};
 
 /// How many connections may wait to be accepted, as in Go. The kernel may cap it lower

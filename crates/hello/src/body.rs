@@ -60,8 +60,10 @@ impl Body for HelloBody {
         Poll::Ready(Some(Ok(Frame::data(LINES.slice(..size)))))
     }
 
+    /// Never before the end is polled for if the length is not announced: hyper would take a body
+    /// that is over at once for one of length 0, and announce that.
     fn is_end_stream(&self) -> bool {
-        self.left == 0 && self.pause.is_none()
+        self.announced && self.left == 0 && self.pause.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

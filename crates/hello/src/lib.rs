@@ -13,6 +13,7 @@
 //! | the bookkeeping of one connection | `log.rs` |
 //! | what the server tells | `observer.rs` |
 //! | listening, accepting, stopping | `server.rs` |
+//! | when it cannot accept | `trouble.rs` |
 
 mod answer;
 mod body;
@@ -20,7 +21,9 @@ mod connection;
 mod log;
 mod observer;
 mod server;
+mod trouble;
 
 pub use answer::{Answer, BadQuery};
 pub use observer::{Accepted, Observer, ServerEvent, ServerMoment};
 pub use server::{BACKLOG, Error, GRACE, Running, Server};
+pub use trouble::{ACCEPT_BACKOFF, AcceptTrouble};

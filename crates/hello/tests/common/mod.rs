@@ -110,6 +110,13 @@ pub struct Bound {
     runtime: Runtime,
 }
 
+impl Bound {
+    pub fn map(mut self, change: impl FnOnce(Server) -> Server) -> Self {
+        self.server = change(self.server);
+        self
+    }
+}
+
 pub fn bind(answer: Answer) -> (SocketAddr, Bound) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let server =

@@ -45,6 +45,7 @@ impl Hello {
 
     /// How it ended, and what it said on stderr.
     fn end(mut self) -> (ExitStatus, String) {
+        common::until("its end", || self.child.try_wait().unwrap().is_some());
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         (self.child.wait().unwrap(), said)

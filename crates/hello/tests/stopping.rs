@@ -75,7 +75,7 @@ fn idle_connections_are_closed_at_once() {
     }
     let mut silent = site.connect(); // has never asked for anything
     common::until("the last accept", || site.accepted() == 24);
-    assert_eq!(site.stop(FOREVER), 0); // a test that waits for the grace never ends
+    assert_eq!(site.stop(FOREVER), 0); // who waits for the grace misses the deadline
     for client in &mut clients {
         client.sees_the_close().unwrap();
     }

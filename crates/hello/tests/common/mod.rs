@@ -55,7 +55,10 @@ impl Site {
 
     /// Stops the server; returns how many connections were cut off.
     pub fn stop(&mut self, grace: Duration) -> usize {
-        self.runtime.block_on(self.server.take().unwrap().stop(grace))
+        let stop = self.server.take().unwrap().stop(grace);
+        let stopped =
+            self.runtime.block_on(async { tokio::time::timeout(DEADLINE * 2, stop).await });
+        stopped.expect("the stop has an end")
     }
 
     /// Lets go of the server without stopping it.
@@ -157,7 +160,7 @@ impl Response {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        Self::of(TcpStream::connect(address).unwrap())
+        Self::of(TcpStream::connect_timeout(&address, DEADLINE).unwrap())
     }
 
     pub fn of(stream: TcpStream) -> Self {

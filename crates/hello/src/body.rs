@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use crate::answer::Answer;
+use crate::log::InFlight;
 
 /// The whole body of an answer nobody asked anything special of.
 pub(crate) const HELLO: &[u8] = b"Hello world";
@@ -21,23 +22,20 @@ static LINES: LazyLock<Bytes> = LazyLock::new(|| {
     Bytes::from(line.repeat(64 * 1024 / line.len()))
 });
 
-/// Is told once, when a body is done with.
-pub(crate) type OnEnd = Box<dyn FnOnce(bool) + Send>;
-
 /// A body of exactly as many bytes as asked for, of which the first may be late.
 pub(crate) struct HelloBody {
     left: u64,
     announced: bool,
     /// The pause before the first byte; boxed because most bodies have none.
     pause: Option<Pin<Box<Sleep>>>,
-    on_end: Option<OnEnd>,
+    in_flight: Option<InFlight>,
 }
 
 impl HelloBody {
-    pub(crate) fn new(answer: &Answer, on_end: Option<OnEnd>) -> Self {
+    pub(crate) fn new(answer: &Answer, in_flight: Option<InFlight>) -> Self {
         let pause = (answer.pause_before_body > Duration::ZERO)
             .then(|| Box::pin(tokio::time::sleep(answer.pause_before_body)));
-        Self { left: answer.bytes, announced: !answer.chunked, pause, on_end }
+        Self { left: answer.bytes, announced: !answer.chunked, pause, in_flight }
     }
 }
 
@@ -62,8 +60,10 @@ impl Body for HelloBody {
         Poll::Ready(Some(Ok(Frame::data(LINES.slice(..size)))))
     }
 
+    /// Never before the end is polled for if the length is not announced: hyper would take a body
+    /// that is over at once for one of length 0, and announce that.
     fn is_end_stream(&self) -> bool {
-        self.left == 0 && self.pause.is_none()
+        self.announced && self.left == 0 && self.pause.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -73,8 +73,10 @@ impl Body for HelloBody {
 
 impl Drop for HelloBody {
     fn drop(&mut self) {
-        if let Some(on_end) = self.on_end.take() {
-            on_end(self.left == 0);
+        if self.left == 0
+            && let Some(in_flight) = self.in_flight.take()
+        {
+            in_flight.complete();
         }
     }
 }

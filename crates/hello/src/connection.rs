@@ -2,11 +2,8 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use bytes::Bytes;
-use evidence::{ClientAddr, ClosedBy};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
@@ -16,68 +13,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use wire::{Ending, FirstClose, Tap, Wire};
+use wire::Wire;
 
 use crate::answer::Answer;
-use crate::body::{HelloBody, OnEnd};
-use crate::observer::{Accepted, Observer, ServerEvent, ServerMoment};
-
-/// What one connection's bookkeeping needs; exists only while somebody observes.
-#[derive(Clone)]
-pub(crate) struct Log {
-    pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) connection: Accepted,
-    pub(crate) peer: ClientAddr,
-    pub(crate) accepted_at: Instant,
-    requests: Arc<AtomicU64>,
-}
-
-impl Log {
-    /// Starts the bookkeeping of a connection and tells that it was accepted.
-    pub(crate) fn open(
-        observer: Arc<dyn Observer>,
-        connection: Accepted,
-        peer: ClientAddr,
-    ) -> Self {
-        let accepted_at = Instant::now();
-        let log = Self { observer, connection, peer, accepted_at, requests: Arc::default() };
-        log.tell_at(accepted_at, ServerMoment::Accepted);
-        log
-    }
-
-    fn tell(&self, moment: ServerMoment) {
-        self.tell_at(Instant::now(), moment);
-    }
-
-    fn tell_at(&self, at: Instant, moment: ServerMoment) {
-        let (connection, peer) = (self.connection, self.peer);
-        self.observer.event(ServerEvent { at, connection, peer, moment });
-    }
-
-    /// Tells of a request, and returns what tells of its response when that is done.
-    fn request(&self) -> OnEnd {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        self.tell(ServerMoment::Request { number });
-        let log = self.clone();
-        Box::new(move |complete| log.tell(ServerMoment::ResponseDone { number, complete }))
-    }
-}
-
-impl Tap for Log {
-    fn closed(&mut self, ending: Ending) {
-        let by = match ending.first {
-            FirstClose::Here => ClosedBy::Server,
-            FirstClose::There => ClosedBy::Client,
-            FirstClose::Reset => ClosedBy::Reset,
-        };
-        self.tell(ServerMoment::Closed {
-            by,
-            requests: self.requests.load(Ordering::Relaxed),
-            age: self.accepted_at.elapsed(),
-            unread: ending.unread,
-        });
-    }
-}
+use crate::body::HelloBody;
+use crate::log::{InFlight, Log};
 
 /// Serves requests until the connection ends, or until `stop` changes: then it finishes the
 /// exchange in flight and closes.
@@ -119,23 +59,29 @@ async fn respond(
     defaults: Arc<Answer>,
     log: Option<Log>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let on_end = log.as_ref().map(Log::request);
+    let mut in_flight = log.as_ref().map(Log::request);
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "hello answers GET and HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Ok(finish(response, on_end));
+        return Ok(finish(response, in_flight));
     }
     let answer = match request.uri().query().map(|query| defaults.with_query(query)) {
         None => Answer::clone(&defaults),
         Some(Ok(answer)) => answer,
         Some(Err(bad)) => {
-            return Ok(finish(plain(StatusCode::BAD_REQUEST, format!("{bad}\n")), on_end));
+            return Ok(finish(plain(StatusCode::BAD_REQUEST, format!("{bad}\n")), in_flight));
         }
     };
     if !answer.delay.is_zero() {
         tokio::time::sleep(answer.delay).await;
     }
-    let mut response = Response::new(Either::Left(HelloBody::new(&answer, on_end)));
+    if request.method() == Method::HEAD {
+        // hyper takes the length from the body, then lets go of it unread: that is all there is.
+        if let Some(in_flight) = in_flight.take() {
+            in_flight.complete();
+        }
+    }
+    let mut response = Response::new(Either::Left(HelloBody::new(&answer, in_flight)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if answer.close {
@@ -151,9 +97,9 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
 }
 
 /// A refusal is done as soon as it is made: its few bytes go out with the head.
-fn finish(response: Response<Full<Bytes>>, on_end: Option<OnEnd>) -> Response<ResponseBody> {
-    if let Some(on_end) = on_end {
-        on_end(true);
+fn finish(response: Response<Full<Bytes>>, in_flight: Option<InFlight>) -> Response<ResponseBody> {
+    if let Some(in_flight) = in_flight {
+        in_flight.complete();
     }
     response.map(Either::Right)
 }

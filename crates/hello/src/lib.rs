@@ -10,15 +10,20 @@
 //! | what is asked of an answer, by flag or by query | `answer.rs` |
 //! | the bytes of a body, however long | `body.rs` |
 //! | one connection, from accept to close | `connection.rs` |
+//! | the bookkeeping of one connection | `log.rs` |
 //! | what the server tells | `observer.rs` |
 //! | listening, accepting, stopping | `server.rs` |
+//! | when it cannot accept | `trouble.rs` |
 
 mod answer;
 mod body;
 mod connection;
+mod log;
 mod observer;
 mod server;
+mod trouble;
 
 pub use answer::{Answer, BadQuery};
 pub use observer::{Accepted, Observer, ServerEvent, ServerMoment};
 pub use server::{BACKLOG, Error, GRACE, Running, Server};
+pub use trouble::{ACCEPT_BACKOFF, AcceptTrouble};

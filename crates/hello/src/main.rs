@@ -28,7 +28,11 @@ async fn execute(args: &cli::Args) -> anyhow::Result<()> {
         "hello listens on http://{} (backlog {backlog}, TCP_NODELAY on); Ctrl-C ends it",
         server.address()
     );
-    let running = server.start();
+    let running = server
+        .trouble_told_to(|trouble| {
+            let _ = writeln!(io::stderr(), "hello: {trouble}");
+        })
+        .start();
     stop.await;
     let cut_off = running.stop(hello::GRACE).await;
     let _ = match cut_off {

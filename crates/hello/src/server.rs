@@ -12,8 +12,10 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::Answer;
-use crate::connection::{self, Log};
+use crate::connection;
+use crate::log::Log;
 use crate::observer::{Accepted, Observer};
+use crate::trouble::{self, ACCEPT_BACKOFF, AcceptTrouble, Trouble};
 
 /// How many connections may wait to be accepted, as in Go. The kernel may cap it lower
 /// (`net.core.somaxconn`); tokio's own `bind` asks for 1024 only, the standard library for 128.
@@ -25,10 +27,6 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// After so much silence the kernel probes whether the client still lives, as in Go. That is TCP
 /// keepalive, not HTTP keep-alive: it closes no connection whose other end answers.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// The pause after a failed `accept`, such as when file descriptors have run out: without it the
-/// loop would burn a whole core until one is free.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Why the server could not listen.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +69,7 @@ pub struct Server {
     address: ServerAddr,
     answer: Answer,
     observer: Option<Arc<dyn Observer>>,
+    trouble: Trouble,
 }
 
 impl Server {
@@ -95,13 +94,21 @@ impl Server {
             }
             _ => Error::CannotListen { address, source },
         })?;
-        Ok(Self { listener, address, answer, observer: None })
+        Ok(Self { listener, address, answer, observer: None, trouble: Trouble::default() })
     }
 
     /// Tells `observer` what the server sees.
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Calls `tell` when the server cannot accept connections, and when it can again. Not a matter
+    /// for an [`Observer`], who is told of connections: here there is none.
+    #[must_use]
+    pub fn trouble_told_to(mut self, tell: impl Fn(AcceptTrouble) + Send + 'static) -> Self {
+        self.trouble.tell = Some(Box::new(tell));
         self
     }
 
@@ -124,28 +131,40 @@ impl Server {
     }
 
     async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
-        let Self { listener, answer, observer, .. } = self;
+        let Self { listener, answer, observer, mut trouble, .. } = self;
         let answer = Arc::new(answer);
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let (stream, peer) = tokio::select! {
+                accepted = accept(&listener, &mut trouble) => accepted,
                 () = connection::until_stopped(&mut stop) => return connections,
             };
             // Forget the connections that are over.
             while connections.try_join_next().is_some() {}
-            match accepted {
-                Ok((stream, peer)) => {
-                    number += 1;
-                    set_options(&stream);
-                    let log = observer.as_ref().map(|observer| {
-                        Log::open(Arc::clone(observer), Accepted(number), ClientAddr::new(peer))
-                    });
-                    let answer = Arc::clone(&answer);
-                    connections.spawn(connection::serve(stream, answer, log, stop.clone()));
-                }
-                Err(_) => tokio::time::sleep(ACCEPT_BACKOFF).await,
+            number += 1;
+            set_options(&stream);
+            let log = observer.as_ref().map(|observer| {
+                Log::open(Arc::clone(observer), Accepted(number), ClientAddr::new(peer))
+            });
+            let answer = Arc::clone(&answer);
+            connections.spawn(connection::serve(stream, answer, log, stop.clone()));
+        }
+    }
+}
+
+/// Waits for the next connection, however often that takes another try.
+async fn accept(listener: &TcpListener, trouble: &mut Trouble) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => {
+                trouble.succeeded();
+                return accepted;
+            }
+            Err(error) if trouble::is_of_one_connection(&error) => {}
+            Err(error) => {
+                trouble.failed(error);
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
     }

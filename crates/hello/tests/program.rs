@@ -1,0 +1,197 @@
+//! The program as it is used: started, asked, interrupted, started wrongly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use common::Client;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_hello");
+
+/// A running `hello`; killed when a test is done with it.
+struct Hello {
+    child: Child,
+    address: SocketAddr,
+    first_line: String,
+}
+
+impl Hello {
+    fn start(arguments: &[&str]) -> Self {
+        let arguments = ["--listen", "127.0.0.1:0"].iter().chain(arguments);
+        Self::from(Command::new(PROGRAM).args(arguments))
+    }
+
+    fn from(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first_line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first_line).unwrap();
+        let (_, rest) = first_line.split_once("http://").expect(&first_line);
+        let address = rest.split(' ').next().unwrap().parse().unwrap();
+        Self { child, address, first_line }
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: rustix::process::Signal) {
+        use rustix::process::{Pid, kill_process};
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// How it ended, and what it said on stderr.
+    fn end(mut self) -> (ExitStatus, String) {
+        common::until("its end", || self.child.try_wait().unwrap().is_some());
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap(), said)
+    }
+}
+
+impl Drop for Hello {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn the_address_it_prints_is_the_one_it_has() {
+    let hello = Hello::start(&[]);
+    assert_ne!(hello.address.port(), 0);
+    assert_eq!(
+        hello.first_line,
+        format!(
+            "hello listens on http://{} (backlog 4096, TCP_NODELAY on); Ctrl-C ends it\n",
+            hello.address
+        )
+    );
+    assert_eq!(hello.connect().get("/").text(), "Hello world");
+}
+
+#[test]
+fn flags_say_how_every_request_is_answered() {
+    let hello = Hello::start(&["--bytes", "64KiB", "--chunked", "--close"]);
+    let mut client = hello.connect();
+    let response = client.get("/");
+    assert_eq!(response.header("transfer-encoding"), Some("chunked"));
+    assert_eq!(response.header("connection"), Some("close"));
+    assert_eq!(response.body.len(), 65_536);
+    client.sees_the_close().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_after_the_exchange_in_flight() {
+    use rustix::process::Signal;
+    for signal in [Signal::TERM, Signal::INT] {
+        let hello = Hello::start(&[]);
+        let mut client = hello.connect();
+        client.ask("GET", "/?bytes=64KiB&pause_before_body=300ms");
+        let length: usize = client.head().header("content-length").unwrap().parse().unwrap();
+        hello.signal(signal);
+        assert_eq!(client.rest().len(), length);
+        let (status, said) = hello.end();
+        assert_eq!(status.code(), Some(0), "{signal:?}: {said}");
+        assert_eq!(said, "hello: stopped, every exchange in flight was finished\n");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_though_a_client_stays_connected() {
+    let hello = Hello::start(&[]);
+    let mut client = hello.connect();
+    client.get("/");
+    hello.signal(rustix::process::Signal::TERM);
+    assert_eq!(hello.end().0.code(), Some(0));
+    client.sees_the_close().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn what_the_grace_cut_off_is_told() {
+    let hello = Hello::start(&["--delay", "1h"]);
+    let mut client = hello.connect();
+    client.ask("GET", "/");
+    // An answer of another connection shows that hello has come to the first one, too.
+    assert_eq!(hello.connect().get("/?delay=0s").status, 200);
+    hello.signal(rustix::process::Signal::TERM);
+    let (status, said) = hello.end();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(said, "hello: stopped; cut off after 5s: 1 connection(s)\n");
+}
+
+#[test]
+fn a_port_in_use_is_told_with_its_owner() {
+    let hello = Hello::start(&[]);
+    let second = run(&["--listen", &hello.address.to_string()]);
+    assert_eq!(second.status.code(), Some(2));
+    let told = stderr(&second);
+    let in_use = format!("port {} is in use", hello.address.port());
+    assert!(told.contains(&in_use), "{told}");
+    if cfg!(target_os = "linux") {
+        let owner = format!("{in_use} by hello (pid {})", hello.child.id());
+        assert!(told.contains(&owner), "{told}");
+    }
+    assert!(second.stdout.is_empty());
+}
+
+#[test]
+fn an_address_of_another_machine_is_told_as_such() {
+    let output = run(&["--listen", "192.0.2.1:0"]); // TEST-NET-1: nobody's (RFC 5737)
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("cannot listen on 192.0.2.1:0: "), "{}", stderr(&output));
+}
+
+#[test]
+fn a_flag_that_makes_no_sense_is_refused_with_the_reason() {
+    for (arguments, told) in [
+        (["--bytes", "many"], "`many` is no number of bytes, as in 11, 64KiB or 1MiB"),
+        (["--delay", "20"], "time unit needed"),
+        (["--listen", "8080"], "invalid value '8080' for '--listen <ADDR:PORT>'"),
+        (["--sizes", "11"], "unexpected argument '--sizes' found"),
+        (["--close", "extra"], "unexpected argument 'extra' found"),
+    ] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn running_out_of_descriptors_is_told_once_and_so_is_its_end() {
+    let limited = format!("ulimit -n 32; exec '{PROGRAM}' --listen 127.0.0.1:0");
+    let mut hello = Hello::from(Command::new("sh").args(["-c", &limited]));
+    let clients: Vec<Client> = (0..41).map(|_| hello.connect()).collect();
+    let mut said = BufReader::new(hello.child.stderr.take().unwrap());
+    let mut line = || {
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!(
+        line(),
+        "hello: cannot accept connections: Too many open files (os error 24); \
+         clients wait, trying again every 50 ms\n"
+    );
+    std::thread::sleep(hello::ACCEPT_BACKOFF * 3);
+    drop(clients);
+    let over = line();
+    assert!(over.starts_with("hello: accepts connections again, after "), "{over}");
+    assert_eq!(hello.connect().get("/").text(), "Hello world");
+}

@@ -87,10 +87,10 @@ pub fn short(time: Duration) -> String {
     }
 }
 
-/// `12.345 s`: a moment of a run.
+/// `12.345s`: a moment of a run.
 #[must_use]
 pub fn seconds(time: Duration) -> String {
-    format!("{:.3} s", time.as_secs_f64())
+    format!("{:.3}s", time.as_secs_f64())
 }
 
 /// Breaks `text` into lines of at most `width` characters, between words.

@@ -100,8 +100,8 @@ pub(super) fn prediction(predicted: &Prediction) -> String {
 pub(super) fn exchange_header(out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "{FAINT}{:>5}  {:>8}  {:<10}  {:>5}  {:>7}  {:>8}  {:<7}  AFTERWARDS{FAINT:#}",
-        "NO", "AT", "CONNECTION", "PORT", "IDLE", "1ST BYTE", "BODY"
+        "{FAINT}{:>4}  {:>7}  {:<10} {:>5}  {:>7}  {:>7}  {:<7}  AFTERWARDS{FAINT:#}",
+        "NO", "AT", "CONNECTION", "PORT", "IDLE", "TTFB", "BODY"
     )
 }
 
@@ -129,12 +129,14 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Write) -> io::Result<
     let (afterwards, after_style) = afterwards(exchange);
     writeln!(
         out,
-        "{:>5}  {:>8}  {style}{connection:<10}{style:#}  {port:>5}  {idle:>7}  {first_byte:>8}  {body:<7}  {after_style}{afterwards}{after_style:#}",
+        "{:>4}  {:>7}  {style}{connection:<10}{style:#} {port:>5}  {idle:>7}  {first_byte:>7}  {body:<7}  {after_style}{afterwards}{after_style:#}",
         exchange.number.0,
         words::seconds(exchange.started),
     )?;
     if let Err(failure) = &exchange.body {
-        writeln!(out, "       {}", failure.message)?;
+        for line in words::wrap(&failure.message, 72) {
+            writeln!(out, "      {line}")?;
+        }
     }
     Ok(())
 }
@@ -188,7 +190,7 @@ pub(super) fn moment(event: &TraceEvent, started: Instant, out: &mut impl Write)
     let name = event.moment.name();
     let facts = facts(&event.moment);
     let line =
-        format!("{FAINT}{exchange:>5}  {at:>11.3} ms  {connection:<5} {name}{FAINT:#} {facts}");
+        format!("{FAINT}{exchange:>4}  {at:>11.3} ms  {connection:<5} {name}{FAINT:#} {facts}");
     writeln!(out, "{}", line.trim_end())
 }
 

@@ -243,7 +243,12 @@ fn closers(outcome: &Outcome) -> Option<String> {
             longest(outcome, Side::Server),
         ));
     }
-    if reset > 0 {
+    if reset > 0 && outcome.setup.body == BodyPolicy::Drain {
+        sentences.push(format!(
+            "{} ended in a reset, after which nobody holds TIME_WAIT.",
+            words::count(reset, "connection"),
+        ));
+    } else if reset > 0 {
         sentences.push(format!(
             "{} ended in a reset: bytes of the response were unread or still coming when the client closed, and its kernel answers that with RST (RFC 2525 section 2.17). After a reset nobody holds TIME_WAIT.",
             words::count(reset, "connection"),

@@ -200,9 +200,13 @@ fn limit(text: &str) -> Result<Limit<usize>, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|cause| format!("{cause}; a time has a unit, as in 20ms, 1s or 2m"))
+    let time = humantime::parse_duration(text)
+        .map_err(|cause| format!("{cause}; a time has a unit, as in 20ms, 1s or 2m"))?;
+    if time > LONGEST { Err("longer than a day".into()) } else { Ok(time) }
 }
+
+/// Nobody waits longer; and clocks overflow, in our libraries too.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn time_limit(text: &str) -> Result<Limit<Duration>, String> {
     match text {

@@ -18,7 +18,8 @@ pub(crate) struct Testimony<'a> {
     /// What was done with each body.
     pub(crate) body: BodyPolicy,
     pub(crate) started: Instant,
-    pub(crate) now: Instant,
+    /// When the table was read after closing.
+    pub(crate) read_at: Instant,
     pub(crate) connections: &'a BTreeMap<ConnectionId, ConnectionNotes>,
     /// How many were open by the trace when the table was read while running.
     pub(crate) open_while_running: usize,
@@ -33,9 +34,7 @@ pub(crate) fn connections(testimony: &Testimony<'_>) -> Vec<Connection> {
     let rows: HashMap<Ends, Pair> = table
         .map(|table| table.pairs().into_iter().map(|pair| (pair.ends, pair)).collect())
         .unwrap_or_default();
-    // A port may be used again within a run; the table then speaks of its last connection.
-    let last_on: HashMap<Ends, ConnectionId> =
-        testimony.connections.iter().map(|(id, notes)| (notes.ends, *id)).collect();
+    let last_on = last_on(testimony.connections);
     let server_saw: HashMap<ClientAddr, Option<ClosedBy>> = testimony
         .accepted
         .unwrap_or_default()
@@ -48,16 +47,23 @@ pub(crate) fn connections(testimony: &Testimony<'_>) -> Vec<Connection> {
         .map(|(&id, notes)| {
             let speaks_of_it = last_on.get(&notes.ends) == Some(&id);
             let close = notes.closed.as_ref().map(|closed| {
-                let kernel = match table {
-                    Some(_) if speaks_of_it => {
-                        holders(rows.get(&notes.ends), testimony.now.duration_since(closed.at))
+                let closed_for = testimony.read_at.checked_duration_since(closed.at);
+                let kernel = match (table, closed_for) {
+                    (Some(_), Some(closed_for)) if speaks_of_it => {
+                        holders(rows.get(&notes.ends), closed_for)
                     }
                     _ => TimeWait::Unknown,
                 };
                 let server = server_saw.get(&notes.ends.client).copied().flatten();
                 let server = server.filter(|_| speaks_of_it);
                 Close {
-                    by: closed_first(closed, server, kernel, testimony.body),
+                    by: closed_first(
+                        closed,
+                        server,
+                        testimony.accepted.is_some(),
+                        kernel,
+                        testimony.body,
+                    ),
                     why: closed.why.clone(),
                     at: closed.at.duration_since(testimony.started),
                     unread: closed.unread,
@@ -68,22 +74,40 @@ pub(crate) fn connections(testimony: &Testimony<'_>) -> Vec<Connection> {
         .collect()
 }
 
+/// The last connection on each pair of addresses: a port may be used again within a run, and the
+/// kernel's table then speaks of its last connection.
+fn last_on(connections: &BTreeMap<ConnectionId, ConnectionNotes>) -> HashMap<Ends, ConnectionId> {
+    connections.iter().map(|(id, notes)| (notes.ends, *id)).collect()
+}
+
 /// Who holds `TIME_WAIT` by the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TimeWait {
     Client,
     Server,
     Both,
+    /// The client has closed first, but the server has not closed its end yet.
+    ClientOnTheWay,
     Nobody,
-    /// The table does not tell: it could not be read, or the row may have left it.
+    /// The table does not tell: it could not be read, or was read before the close, or the row
+    /// may have left it.
     Unknown,
+}
+
+/// Whether an end in this state has closed first and is on its way to `TIME_WAIT`.
+fn on_the_way(state: TcpState) -> bool {
+    matches!(state, TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing)
 }
 
 fn holders(pair: Option<&Pair>, closed_for: Duration) -> TimeWait {
     let waits = |socket: Option<&evidence::Socket>| {
         socket.is_some_and(|socket| socket.state == TcpState::TimeWait)
     };
-    let client = waits(pair.and_then(|pair| pair.client.as_ref()));
+    let client_end = pair.and_then(|pair| pair.client.as_ref());
+    if client_end.is_some_and(|end| on_the_way(end.state)) {
+        return TimeWait::ClientOnTheWay;
+    }
+    let client = waits(client_end);
     let server = waits(pair.and_then(|pair| pair.server.as_ref()));
     match (client, server) {
         (true, true) => TimeWait::Both,
@@ -99,20 +123,25 @@ fn holders(pair: Option<&Pair>, closed_for: Duration) -> TimeWait {
 /// The kernel is believed first: whoever holds `TIME_WAIT` has closed first (RFC 9293 section
 /// 3.6). Where nobody holds it, a reset is named only if a witness saw one, or saw what makes the
 /// client's kernel send one: bytes of a response that nobody will ever read.
+///
+/// A server that is not ours cannot be asked (`server_is_ours`). If the client closed first then
+/// and nobody holds `TIME_WAIT`, that is the kernel's own testimony for a reset by the peer.
 fn closed_first(
     client: &ClosedNotes,
     server: Option<ClosedBy>,
+    server_is_ours: bool,
     kernel: TimeWait,
     body: BodyPolicy,
 ) -> ClosedBy {
-    let body_unread = client.by == ClosedBy::Client && body != BodyPolicy::Drain;
+    let client_first = client.by == ClosedBy::Client;
+    let body_unread = client_first && body != BodyPolicy::Drain;
     let reset_seen = client.by == ClosedBy::Reset
         || server == Some(ClosedBy::Reset)
         || (client.by == ClosedBy::Client && client.unread > 0);
     match kernel {
-        TimeWait::Client => ClosedBy::Client,
+        TimeWait::Client | TimeWait::ClientOnTheWay => ClosedBy::Client,
         TimeWait::Server => ClosedBy::Server,
-        TimeWait::Nobody if body_unread => ClosedBy::Reset,
+        TimeWait::Nobody if body_unread || (client_first && !server_is_ours) => ClosedBy::Reset,
         TimeWait::Both | TimeWait::Nobody | TimeWait::Unknown if reset_seen => ClosedBy::Reset,
         TimeWait::Both | TimeWait::Nobody | TimeWait::Unknown => client.by,
     }
@@ -140,22 +169,33 @@ fn client_against_server(
     connections: &BTreeMap<ConnectionId, ConnectionNotes>,
     accepted: &[AcceptedNotes],
 ) -> Option<String> {
-    if connections.len() == accepted.len() {
-        return None;
+    // One port may serve several connections, one after the other: count, do not collect.
+    let mut ours: HashMap<ClientAddr, usize> = HashMap::new();
+    for connection in connections.values() {
+        *ours.entry(connection.ends.client).or_default() += 1;
     }
-    let strangers = accepted
-        .iter()
-        .filter(|accepted| !connections.values().any(|c| c.ends.client == accepted.peer))
-        .count();
-    let explanation = match strangers {
-        0 => String::new(),
-        n => format!(" ({n} of them from another client)"),
-    };
-    Some(format!(
-        "connections: the client opened {}, the server accepted {}{explanation}",
-        connections.len(),
-        accepted.len()
-    ))
+    let mut strangers = 0;
+    for accepted in accepted {
+        match ours.get_mut(&accepted.peer) {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => strangers += 1,
+        }
+    }
+    let never_accepted: usize = ours.values().sum();
+    let parts: Vec<String> =
+        [(strangers, "from another client"), (never_accepted, "of the client's never accepted")]
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "connections: the client opened {}, the server accepted {} ({})",
+            connections.len(),
+            accepted.len(),
+            parts.join(", ")
+        )
+    })
 }
 
 /// While running, the connections that are open by the trace must be those that the kernel lists.
@@ -169,27 +209,33 @@ fn client_against_kernel(open: usize, table: &SocketTable) -> Option<String> {
     })
 }
 
-/// After closing, a connection that the client closed first must be in `TIME_WAIT` at its end,
-/// unless that was too long ago or its port has been used again.
+/// After closing, a connection that the client closed first must be in `TIME_WAIT` at its end, or
+/// on the way there, unless that was too long ago. Only where our own server is a witness too: a
+/// server of somebody else's may have answered the FIN with a reset, which nobody tells us.
 fn closes_against_time_wait(
     connections: &[Connection],
     table: &SocketTable,
     testimony: &Testimony<'_>,
 ) -> Option<String> {
-    let recent =
-        testimony.now.duration_since(testimony.started).saturating_sub(SURELY_STILL_IN_TIME_WAIT);
+    testimony.accepted?;
+    let read_after = testimony.read_at.duration_since(testimony.started);
+    let recent = read_after.saturating_sub(SURELY_STILL_IN_TIME_WAIT)..read_after;
+    let last_on = last_on(testimony.connections);
     let expected: HashSet<Ends> = connections
         .iter()
+        .filter(|connection| last_on.get(&connection.ends) == Some(&connection.id))
         .filter(|connection| {
-            connection.close.as_ref().is_some_and(|c| c.by == ClosedBy::Client && c.at >= recent)
+            let close = connection.close.as_ref();
+            close.is_some_and(|c| c.by == ClosedBy::Client && recent.contains(&c.at))
         })
         .map(|connection| connection.ends)
         .collect();
     let listed = table
         .sockets
         .iter()
+        .filter(|socket| socket.side == Some(Side::Client))
+        .filter(|socket| socket.state == TcpState::TimeWait || on_the_way(socket.state))
         .filter(|socket| socket.ends().is_some_and(|ends| expected.contains(&ends)))
-        .filter(|socket| socket.side == Some(Side::Client) && socket.state == TcpState::TimeWait)
         .count();
     (listed < expected.len()).then(|| {
         format!(
@@ -213,9 +259,9 @@ mod tests {
     fn whoever_holds_time_wait_has_closed_first_whatever_an_end_believes() {
         for body in BodyPolicy::ALL {
             let itself = closed(ClosedBy::Client, 0);
-            assert_eq!(closed_first(&itself, None, TimeWait::Server, body), ClosedBy::Server);
+            assert_eq!(closed_first(&itself, None, true, TimeWait::Server, body), ClosedBy::Server);
             let server = closed(ClosedBy::Server, 0);
-            assert_eq!(closed_first(&server, None, TimeWait::Client, body), ClosedBy::Client);
+            assert_eq!(closed_first(&server, None, true, TimeWait::Client, body), ClosedBy::Client);
         }
     }
 
@@ -231,7 +277,29 @@ mod tests {
             (closed(ClosedBy::Server, 0), None, Drop, ClosedBy::Server),
         ];
         for (client, server, body, by) in cases {
-            assert_eq!(closed_first(&client, server, TimeWait::Nobody, body), by, "{client:?}");
+            assert_eq!(
+                closed_first(&client, server, true, TimeWait::Nobody, body),
+                by,
+                "{client:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_that_has_not_closed_its_end_makes_no_reset() {
+        for body in BodyPolicy::ALL {
+            let client = closed(ClosedBy::Client, 0);
+            let by = closed_first(&client, None, false, TimeWait::ClientOnTheWay, body);
+            assert_eq!(by, ClosedBy::Client);
+        }
+    }
+
+    #[test]
+    fn nobody_in_time_wait_is_a_reset_by_a_server_that_cannot_be_asked() {
+        let client = closed(ClosedBy::Client, 0);
+        for (ours, by) in [(true, ClosedBy::Client), (false, ClosedBy::Reset)] {
+            let told = closed_first(&client, None, ours, TimeWait::Nobody, BodyPolicy::Drain);
+            assert_eq!(told, by);
         }
     }
 
@@ -263,11 +331,15 @@ mod tests {
         assert_eq!(client_against_server(&opened, &[accepted(1001), accepted(1002)]), None);
         insta::assert_snapshot!(
             client_against_server(&opened, &[accepted(1001), accepted(1002), accepted(7)]).unwrap(),
-            @"connections: the client opened 2, the server accepted 3 (1 of them from another client)"
+            @"connections: the client opened 2, the server accepted 3 (1 from another client)"
         );
         insta::assert_snapshot!(
             client_against_server(&opened, &[accepted(1001)]).unwrap(),
-            @"connections: the client opened 2, the server accepted 1"
+            @"connections: the client opened 2, the server accepted 1 (1 of the client's never accepted)"
+        );
+        insta::assert_snapshot!(
+            client_against_server(&opened, &[accepted(1001), accepted(7)]).unwrap(),
+            @"connections: the client opened 2, the server accepted 2 (1 from another client, 1 of the client's never accepted)"
         );
     }
 

@@ -11,9 +11,11 @@
 //! | the kernel's table, once it has settled | `kernel.rs` |
 //! | who closed first, and where the witnesses disagree | `judge.rs` |
 //! | how many connections a run will open | `predict.rs` |
+//! | how many files the system lets us open | `descriptors.rs` |
 //! | Ctrl-C | `interrupt.rs` |
 
 pub mod cli;
+mod descriptors;
 mod interrupt;
 mod judge;
 mod kernel;
@@ -64,9 +66,52 @@ pub enum Error {
     /// The client lacks a limit that was asked for.
     #[error("cannot set up the client")]
     Client(#[from] transport::Unsupported),
+    /// The run would stop for want of what it cannot get.
+    #[error(
+        "this run would wait for ever: every held body keeps its connection, and of {requests} requests only {max} may have one (--max-conns-per-host)"
+    )]
+    WouldWaitForEver {
+        /// All requests of the run.
+        requests: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The run needs more file descriptors than the system allows this process.
+    #[error(
+        "this run needs about {needed} file descriptors, and the system allows {allowed} (ulimit -n)"
+    )]
+    TooFewDescriptors {
+        /// An estimate from below.
+        needed: u64,
+        /// The limit.
+        allowed: u64,
+    },
     /// There is no server to talk to.
     #[error("{0}; start a server with `cargo run -p hello`, or leave out --target")]
     NoServer(String),
+}
+
+/// Whether the run can come to an end.
+fn feasible(setup: &Setup) -> Result<(), Error> {
+    let requests = setup.exchanges();
+    if let Some(max) = setup.max_conns_per_host
+        && setup.body == BodyPolicy::Hold
+        && setup.server.bytes != Some(0)
+        && requests > max
+    {
+        return Err(Error::WouldWaitForEver { requests, max });
+    }
+    // Open at once: all connections of held bodies, else one for each worker.
+    let open = match setup.body {
+        BodyPolicy::Hold => predict(setup).map_or(0, |predicted| predicted.least),
+        BodyPolicy::Drain | BodyPolicy::Drop => setup.workers,
+    };
+    let ends = if setup.server.in_process { 2 } else { 1 };
+    let needed = open as u64 * ends + descriptors::OTHERS;
+    match descriptors::raise_limit() {
+        Some(allowed) if allowed < needed => Err(Error::TooFewDescriptors { needed, allowed }),
+        _ => Ok(()),
+    }
 }
 
 fn hint(error: &hello::Error) -> &'static str {
@@ -84,17 +129,26 @@ pub struct Apparatus {
     client_witness: Arc<ClientWitness>,
     server_witness: Arc<ServerWitness>,
     busiest: Arc<Busiest>,
-    sampler: AbortHandle,
+    sampler: Sampler,
     started: Instant,
     next: AtomicU64,
     book: Mutex<Book>,
+}
+
+/// The task that looks for the busiest moment; ends when dropped.
+struct Sampler(AbortHandle);
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What the exchanges so far have left behind.
 #[derive(Default)]
 struct Book {
     exchanges: BTreeMap<ExchangeId, Exchange>,
-    held: Vec<Body>,
+    held: Vec<(ExchangeId, Body)>,
     last_end: Option<Instant>,
 }
 
@@ -105,6 +159,7 @@ impl Apparatus {
     /// [`Error`] says what could not be set up.
     pub fn set_up(plan: Plan) -> Result<Self, Error> {
         let Plan { mut setup, client, server, trace } = plan;
+        feasible(&setup)?;
         let server_witness = Arc::new(ServerWitness::default());
         let server = match server {
             None => None,
@@ -131,7 +186,7 @@ impl Apparatus {
             client_witness,
             server_witness,
             busiest,
-            sampler: tokio::spawn(watch).abort_handle(),
+            sampler: Sampler(tokio::spawn(watch).abort_handle()),
             started: Instant::now(),
             next: AtomicU64::new(0),
             book: Mutex::default(),
@@ -161,7 +216,9 @@ impl Apparatus {
         let asked_at = Instant::now();
         let body = self.send_and_read(number).await;
         let ended_at = Instant::now();
-        let notes = self.client_witness.take_exchange(number);
+        let lets_go = matches!(body, Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. }));
+        let tells = self.setup.preset != Preset::HyperUtil;
+        let notes = self.client_witness.take_exchange(number, lets_go && tells);
         let notes = notes.unwrap_or_else(|| ExchangeNotes::begun(asked_at));
         let exchange = Exchange {
             number,
@@ -171,7 +228,7 @@ impl Apparatus {
             reused: notes.reused,
             idle_before: notes.idle_before,
             first_byte: notes.first_byte_at.map(|at| at.duration_since(notes.asked_at)),
-            afterwards: self.afterwards(&body, &notes, number),
+            afterwards: self.afterwards(&body, &notes),
             body,
         };
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,18 +263,13 @@ impl Apparatus {
             }
             BodyPolicy::Hold => {
                 let left = body.left();
-                self.book.lock().unwrap_or_else(PoisonError::into_inner).held.push(body);
+                self.book.lock().unwrap_or_else(PoisonError::into_inner).held.push((number, body));
                 Ok(BodySeen::Held { left })
             }
         }
     }
 
-    fn afterwards(
-        &self,
-        body: &Result<BodySeen, Failure>,
-        notes: &ExchangeNotes,
-        number: ExchangeId,
-    ) -> Afterwards {
+    fn afterwards(&self, body: &Result<BodySeen, Failure>, notes: &ExchangeNotes) -> Afterwards {
         match (notes.put, body, self.setup.preset) {
             (_, Err(_), _) => Afterwards::Failed,
             (Some(None), ..) => Afterwards::Pooled,
@@ -225,7 +277,6 @@ impl Apparatus {
             (None, _, Preset::HyperUtil) => Afterwards::NotObservable,
             (None, Ok(BodySeen::Held { .. }), _) => Afterwards::Held,
             (None, Ok(BodySeen::Dropped { .. } | BodySeen::Drained { .. }), _) => {
-                self.client_witness.drains(number);
                 Afterwards::Draining
             }
         }
@@ -239,6 +290,18 @@ impl Apparatus {
         }
     }
 
+    /// Lets go of held bodies, and waits until the client has decided on their connections: what
+    /// is closed after that is closed for another reason.
+    async fn let_go(&self, held: Vec<(ExchangeId, Body)>) {
+        for (number, body) in held {
+            if self.setup.preset != Preset::HyperUtil && !body.is_over() {
+                self.client_witness.will_decide(number);
+            }
+            drop(body);
+        }
+        kernel::settled(&self.client_witness).await;
+    }
+
     /// The events of the client's trace since the last call, if the plan asked for them.
     #[must_use]
     pub fn take_events(&self) -> Vec<TraceEvent> {
@@ -250,16 +313,18 @@ impl Apparatus {
     /// Returns the outcome, and the events of the trace since [`Self::take_events`].
     pub async fn take_down(self, interrupted: bool) -> (Outcome, Vec<TraceEvent>) {
         let Book { exchanges, held, last_end } =
-            self.book.into_inner().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *self.book.lock().unwrap_or_else(PoisonError::into_inner));
         let elapsed = last_end.unwrap_or(self.started).duration_since(self.started);
-        self.sampler.abort();
+        self.sampler.0.abort();
         let while_running = kernel::settled(&self.client_witness).await;
         let busiest = self.busiest.or(&while_running);
         let open_while_running = self.client_witness.open();
-        drop(held);
+        if !held.is_empty() {
+            self.let_go(held).await;
+        }
         self.client.close();
         let after_closing = kernel::settled(&self.client_witness).await;
-        let now = Instant::now();
+        let read_at = Instant::now();
         let accepted = self.server.as_ref().map(|_| self.server_witness.accepted());
         if let Some(server) = self.server {
             server.stop(std::time::Duration::from_millis(200)).await;
@@ -268,7 +333,7 @@ impl Apparatus {
         let testimony = judge::Testimony {
             body: self.setup.body,
             started: self.started,
-            now,
+            read_at,
             connections: &connections,
             open_while_running,
             accepted: accepted.as_deref(),

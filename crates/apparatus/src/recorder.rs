@@ -26,8 +26,9 @@ struct ClientNotes {
     connections: BTreeMap<ConnectionId, ConnectionNotes>,
     /// Connections whose client has decided not to pool them, but that are not closed yet.
     doomed: BTreeSet<ConnectionId>,
-    /// Exchanges whose client still drains what the reader left of the body.
-    draining: BTreeSet<ExchangeId>,
+    /// Exchanges that are over, but whose client has not decided on the connection: it may be
+    /// draining what the reader left of the body.
+    undecided: BTreeSet<ExchangeId>,
     open: usize,
     most_open: usize,
     /// Every event, if somebody wants to read them.
@@ -78,9 +79,24 @@ impl ClientWitness {
         events
     }
 
-    /// What is known about an exchange that is over. Forgets it.
-    pub(crate) fn take_exchange(&self, number: ExchangeId) -> Option<ExchangeNotes> {
-        self.lock().exchanges.remove(&number)
+    /// What is known about an exchange that is over. Forgets it, but if `will_decide`, waits to
+    /// hear what its client decides on the connection, unless it has heard that already.
+    pub(crate) fn take_exchange(
+        &self,
+        number: ExchangeId,
+        will_decide: bool,
+    ) -> Option<ExchangeNotes> {
+        let mut notes = self.lock();
+        let exchange = notes.exchanges.remove(&number)?;
+        if will_decide && exchange.put.is_none() {
+            notes.undecided.insert(number);
+        }
+        Some(exchange)
+    }
+
+    /// A held body is about to be let go of: the client will decide on its connection.
+    pub(crate) fn will_decide(&self, number: ExchangeId) {
+        self.lock().undecided.insert(number);
     }
 
     /// How many connections were opened.
@@ -102,15 +118,10 @@ impl ClientWitness {
         self.lock().connections.clone()
     }
 
-    /// The client still drains the body of this exchange, and has not decided on its connection.
-    pub(crate) fn drains(&self, number: ExchangeId) {
-        self.lock().draining.insert(number);
-    }
-
     /// Whether every connection is decided on, and every decided close has been carried out.
     pub(crate) fn is_quiet(&self) -> bool {
         let notes = self.lock();
-        notes.doomed.is_empty() && notes.draining.is_empty()
+        notes.doomed.is_empty() && notes.undecided.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, ClientNotes> {
@@ -173,9 +184,12 @@ impl ClientNotes {
                     about.put = Some(*refused);
                 }
                 if let Some(exchange) = exchange {
-                    self.draining.remove(exchange);
+                    self.undecided.remove(exchange);
                 }
-                if let (Some(_), Some(id)) = (refused, connection) {
+                // The server may have been quicker, and closed it already.
+                if let (Some(_), Some(id)) = (refused, connection)
+                    && self.connections.get(id).is_some_and(|notes| notes.closed.is_none())
+                {
                     self.doomed.insert(*id);
                 }
             }

@@ -38,8 +38,9 @@ fn a_pool_as_large_as_its_workers_opens_one_connection_for_each() {
 #[test]
 fn the_formula_holds_for_every_cap() {
     for (per_host, opened) in [(0, 21), (1, 19), (3, 15), (6, 9), (7, 7), (11, 7)] {
-        let outcome =
-            concurrent(&format!("--workers 7 --requests 3 --interval 50ms --per-host {per_host}"));
+        let outcome = concurrent(&format!(
+            "--workers 7 --requests 3 --delay 60ms --interval 100ms --per-host {per_host}"
+        ));
         assert_eq!(outcome["opened"], opened, "cap {per_host}");
     }
 }

@@ -79,6 +79,8 @@ pub enum FailureKind {
     Unreachable,
     /// No ephemeral port is left for this destination (`EADDRNOTAVAIL`).
     NoPortLeft,
+    /// No file descriptor is left for another socket (`EMFILE`, `ulimit -n`).
+    NoDescriptorLeft,
     /// Nothing answered in time.
     TimedOut,
     /// The peer sent something that is no HTTP/1.1 response.
@@ -108,6 +110,7 @@ impl FailureKind {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::NoPortLeft => "no-port-left",
+            Self::NoDescriptorLeft => "no-descriptor-left",
             Self::TimedOut => "timed-out",
             Self::NotHttp => "not-http",
             Self::ClosedBeforeResponse => "closed-before-response",

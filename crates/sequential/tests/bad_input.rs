@@ -175,3 +175,47 @@ fn ctrl_c_ends_the_run_early_and_shows_what_was_observed() {
         assert!(seen.contains(part), "`{part}` in\n{seen}");
     }
 }
+
+#[test]
+fn a_run_that_could_not_end_is_refused_before_it_starts() {
+    refused(
+        "--port 0 --body hold --max-conns-per-host 2",
+        &["wait for ever", "of 10 requests only 2"],
+    );
+    refused("--port 0 --idle-timeout 584542000000y", &["longer than a day"]);
+}
+
+/// Answers every request on a connection, but never closes its end.
+fn stubborn_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            kept.push(stream.try_clone().unwrap());
+            thread::spawn(move || {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).is_ok_and(|read| read > 0) {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nHello";
+                    stream.write_all(answer).unwrap();
+                }
+            });
+        }
+    });
+    format!("http://{address}/")
+}
+
+#[test]
+fn a_server_that_does_not_close_its_end_is_no_disagreement() {
+    let ran = sequential(&format!(
+        "--target {} --requests 2 --interval 5ms --format json",
+        stubborn_server()
+    ));
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let outcome: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(outcome["connections"][0]["closed_by"], "client");
+    let after_closing = &outcome["sockets"]["after_closing"];
+    assert_eq!(after_closing["client"]["FIN_WAIT_2"], 1);
+    assert_eq!(after_closing["settled"], false, "the table says that it has not come to rest");
+}

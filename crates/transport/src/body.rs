@@ -35,7 +35,7 @@ enum State {
         early_drop: EarlyDrop,
     },
     /// Go's rules: the end was read, the connection is on its way back.
-    GivingBack(Pin<Box<dyn Future<Output = ()> + Send>>),
+    GivingBack(Pin<Box<dyn Future<Output = ()> + Send>>, Handle),
     /// hyper-util's client: it has its own ways.
     HyperUtil(Incoming),
     Ended,
@@ -54,14 +54,26 @@ impl Body {
         Self { info, received: 0, announced, state: State::HyperUtil(incoming) }
     }
 
-    pub(crate) fn ended(info: ConnectionInfo) -> Self {
-        Self { info, received: 0, announced: Some(0), state: State::Ended }
+    /// A body without content, once its connection is given back. If nobody waits for that any
+    /// more, it is given back all the same.
+    pub(crate) async fn given_back(give_back: GiveBack) -> Self {
+        let (info, runtime) = (give_back.record().info, give_back.runtime.clone());
+        let state = State::GivingBack(Box::pin(give_back.at_the_end()), runtime);
+        let mut body = Self { info, received: 0, announced: Some(0), state };
+        std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx).map(drop)).await;
+        body
     }
 
     /// The connection it comes on.
     #[must_use]
     pub fn connection(&self) -> ConnectionInfo {
         self.info
+    }
+
+    /// Whether nothing is left to read, and nothing to decide about the connection.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended)
     }
 
     /// The bytes that the reader has not read yet, if the server announced a length.
@@ -83,7 +95,7 @@ impl HttpBody for Body {
         loop {
             let incoming = match &mut this.state {
                 State::Go { incoming, .. } | State::HyperUtil(incoming) => incoming,
-                State::GivingBack(back) => {
+                State::GivingBack(back, _) => {
                     ready!(back.as_mut().poll(cx));
                     this.state = State::Ended;
                     return Poll::Ready(None);
@@ -104,7 +116,8 @@ impl HttpBody for Body {
                 return Poll::Ready(Some(Err(error)));
             }
             if let State::Go { give_back, .. } = before {
-                this.state = State::GivingBack(Box::pin(give_back.at_the_end()));
+                let runtime = give_back.runtime.clone();
+                this.state = State::GivingBack(Box::pin(give_back.at_the_end()), runtime);
             }
         }
     }
@@ -112,7 +125,7 @@ impl HttpBody for Body {
     /// `true` only once the connection is back: `hyper`'s own answer comes with the last byte,
     /// and a reader that trusts it would never poll again.
     fn is_end_stream(&self) -> bool {
-        matches!(self.state, State::Ended)
+        self.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -122,27 +135,23 @@ impl HttpBody for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        let left = self.left();
+        let (left, announced) = (self.left(), self.announced);
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Go { incoming, give_back, early_drop } => {
-                let all_read = incoming.is_end_stream();
-                match (Handle::try_current(), early_drop) {
+                let runtime = give_back.runtime.clone();
+                match early_drop {
                     // The reader has every byte, it just did not wait for the end.
-                    (Ok(runtime), _) if all_read => {
+                    _ if incoming.is_end_stream() => {
                         runtime.spawn(give_back.at_the_end());
                     }
-                    (Ok(runtime), EarlyDrop::Drain { bytes, time })
-                        if left.is_none_or(|left| left <= bytes) =>
-                    {
+                    EarlyDrop::Drain { bytes, time } if announced.is_none_or(|n| n <= bytes) => {
                         runtime.spawn(give_back.drain(incoming, bytes, time));
                     }
                     _ => give_back.refuse(NotPooled::BodyUnread { left }),
                 }
             }
-            State::GivingBack(back) => {
-                if let Ok(runtime) = Handle::try_current() {
-                    runtime.spawn(back);
-                }
+            State::GivingBack(back, runtime) => {
+                runtime.spawn(back);
             }
             State::HyperUtil(_) | State::Ended => {}
         }

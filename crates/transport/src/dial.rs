@@ -83,7 +83,7 @@ impl Dialer {
         let id = ConnectionId(self.dialled.fetch_add(1, Ordering::Relaxed) + 1);
         let deadline = Instant::now() + self.timeout;
         let mut failure = None;
-        for address in self.resolve(target, exchange, id).await? {
+        for address in self.resolve(target, exchange, id, deadline).await? {
             let server = ServerAddr::new(address);
             self.tell(exchange, id, || Moment::ConnectStart { server });
             match self.connect(address, deadline).await {
@@ -112,13 +112,17 @@ impl Dialer {
         target: &Target,
         exchange: ExchangeId,
         id: ConnectionId,
+        deadline: Instant,
     ) -> Result<Vec<SocketAddr>, Error> {
         if let Ok(ip) = target.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, target.port)]);
         }
         self.tell(exchange, id, || Moment::DnsStart { host: target.host.clone() });
-        let result = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-        let result = result.map(Vec::from_iter);
+        let look_up = tokio::net::lookup_host((target.host.as_str(), target.port));
+        let result = match tokio::time::timeout_at(deadline, look_up).await {
+            Ok(result) => result.map(Vec::from_iter),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
+        };
         self.tell(exchange, id, || Moment::DnsDone {
             result: match &result {
                 Ok(addresses) => Ok(addresses.iter().map(SocketAddr::ip).collect()),

@@ -154,6 +154,7 @@ impl Error {
                 io::ErrorKind::AddrNotAvailable => FailureKind::NoPortLeft,
                 io::ErrorKind::TimedOut => FailureKind::TimedOut,
                 io::ErrorKind::ConnectionReset => FailureKind::Reset,
+                _ if no_descriptor_left(source) => FailureKind::NoDescriptorLeft,
                 _ => FailureKind::Other,
             },
             Self::ConnectTimedOut { .. } => FailureKind::TimedOut,
@@ -179,16 +180,17 @@ impl Error {
         let server = ends.server;
         let started = record.response_started();
         let reset = is_reset(error);
-        let not_http = error.is_parse() || error.is_parse_too_large();
+        let not_http =
+            error.is_parse() || error.is_parse_too_large() || record.server_spoke_first();
         let cut_short = error.is_incomplete_message() && started;
         let closed = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
         move |source| match () {
+            () if not_http => Self::NotHttp { connection, server, source },
             () if reset => {
                 let during =
                     if started { "inside the head of its response" } else { "before it answered" };
                 Self::Reset { connection, server, during, source }
             }
-            () if not_http => Self::NotHttp { connection, server, source },
             () if cut_short => Self::HeadCutShort { connection, server, source },
             () if closed => Self::ClosedBeforeResponse { connection, server, source },
             () => Self::Exchange { connection, server, source },
@@ -221,10 +223,21 @@ impl Error {
     }
 }
 
+/// Whether hyper gave up a connection for what the peer sent, rather than for its going away.
+pub(crate) fn is_the_peers_fault(error: &hyper::Error) -> bool {
+    let gone = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+    !gone && io_causes(error).next().is_none()
+}
+
 fn io_causes<'a>(error: &'a hyper::Error) -> impl Iterator<Item = &'a io::Error> {
     let first: &'a (dyn StdError + 'static) = error;
     std::iter::successors(Some(first), |&error| error.source())
         .filter_map(|error| error.downcast_ref::<io::Error>())
+}
+
+/// `EMFILE` and `ENFILE`, which have these numbers on every Unix and no `ErrorKind`.
+fn no_descriptor_left(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 fn is_reset(error: &hyper::Error) -> bool {

@@ -4,17 +4,18 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use evidence::{CloseReason, ExchangeId, Moment, NotPooled, Observed};
+use evidence::{CloseReason, ConnectionId, ExchangeId, Moment, NotPooled, Observed};
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::TokioIo;
-use tokio::sync::oneshot;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
 
 use crate::body::Body;
 use crate::dial::{Dialer, Target};
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::pool::{Asked, Checkout, Lease, Pool, Want};
 use crate::rules::{self, Attempt, Config, EarlyDrop};
 use crate::trace::Tracer;
@@ -51,7 +52,7 @@ impl Go {
     ) -> Result<Response<Body>, Error> {
         let target = Target::of(request.uri())?;
         let replayable = rules::is_replayable(&request);
-        let request = self.for_the_wire(request, &target);
+        let request = self.for_the_wire(request);
         loop {
             let checkout = self.connection(&target, exchange).await?;
             let record = Arc::clone(&checkout.lease.record);
@@ -72,16 +73,16 @@ impl Go {
     }
 
     /// hyper writes the URI as it is and adds no `Host`, so both are put in place here.
-    fn for_the_wire(
-        &self,
-        mut request: Request<Full<Bytes>>,
-        target: &Target,
-    ) -> Request<Full<Bytes>> {
+    fn for_the_wire(&self, mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+        // The authority as it was typed, without user information (RFC 9112 section 3.2).
+        let authority = request.uri().authority().map_or("", |authority| authority.as_str());
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let host = HeaderValue::from_str(host).ok();
         let origin_form =
             request.uri().path_and_query().cloned().map_or_else(Uri::default, Uri::from);
         *request.uri_mut() = origin_form;
         let headers = request.headers_mut();
-        if let Ok(host) = HeaderValue::from_str(&target.host_port()) {
+        if let Some(host) = host {
             headers.entry(HOST).or_insert(host);
         }
         if !self.keep_alives {
@@ -122,7 +123,8 @@ impl Go {
     fn start_dial(self: &Arc<Self>, want: Arc<Want>) {
         let go = Arc::clone(self);
         tokio::spawn(async move {
-            match go.dial(&want).await {
+            let slot = Slot { go: Arc::downgrade(&go), target: want.target.clone(), id: None };
+            match go.dial(&want, slot).await {
                 Ok(lease) => {
                     let fresh = Checkout { lease, idle_since: None, from_pool: false };
                     if let Err(Ok(unwanted)) = want.deliver(Ok(fresh)) {
@@ -132,34 +134,31 @@ impl Go {
                 }
                 Err(error) => {
                     let _ = want.deliver(Err(error));
-                    go.after(go.pool.gone(&want.target, None));
                 }
             }
         });
     }
 
-    /// Lets the next request dial, if one waits for a connection to be gone.
-    fn after(self: &Arc<Self>, next: Option<Arc<Want>>) {
-        if let Some(want) = next {
-            self.start_dial(want);
-        }
-    }
-
-    async fn dial(self: &Arc<Self>, want: &Want) -> Result<Lease, Error> {
+    /// Makes a connection, which holds `slot` as long as it lives.
+    async fn dial(self: &Arc<Self>, want: &Want, mut slot: Slot) -> Result<Lease, Error> {
         let io = self.dialer.dial(&want.target, want.exchange).await?;
         let record = Arc::clone(&io.record);
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io))
             .await
             .map_err(|error| Error::before_head(&record, error))?;
-        let go: Weak<Self> = Arc::downgrade(self);
-        let (driven, target) = (Arc::clone(&record), want.target.clone());
+        let kill = Arc::new(Notify::new());
+        let lease = Lease {
+            sender,
+            record: Arc::clone(&record),
+            target: want.target.clone(),
+            kill: Arc::clone(&kill),
+        };
+        slot.id = Some(record.info.id);
         tokio::spawn(async move {
-            drive(connection, &driven).await;
-            if let Some(go) = go.upgrade() {
-                go.after(go.pool.gone(&target, Some(driven.info.id)));
-            }
+            drive(connection, &record, &kill).await;
+            drop(slot);
         });
-        Ok(Lease { sender, record, target: want.target.clone() })
+        Ok(lease)
     }
 
     /// Sends the request and waits for the head of the response.
@@ -172,6 +171,7 @@ impl Go {
         let Checkout { mut lease, .. } = checkout;
         let record = Arc::clone(&lease.record);
         let head_only = request.method() == http::Method::HEAD;
+        record.head_is_awaited();
         let response = match lease.sender.send_request(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -180,19 +180,24 @@ impl Go {
             }
         };
         let fate = rules::persistence(&response, self.keep_alives);
+        if let Err(refused) = fate {
+            // Known from now on; the server may close before the reader has come to the end.
+            record.close_because(CloseReason::NotPooled(refused));
+        }
+        record.head_is_read();
         let give_back = GiveBack {
             lease,
             fate,
             exchange,
             pool: Arc::clone(&self.pool),
             tracer: self.tracer.clone(),
+            runtime: Handle::current(),
         };
         let no_body = head_only || response.body().is_end_stream();
         let (head, incoming) = response.into_parts();
         let body = if no_body {
             // Nothing is left to read, so the caller need not be waited for.
-            give_back.at_the_end().await;
-            Body::ended(record.info)
+            Body::given_back(give_back).await
         } else {
             Body::of_go(incoming, give_back, self.early_drop)
         };
@@ -202,16 +207,40 @@ impl Go {
     }
 }
 
-/// Runs a connection to its end. The wire is dropped here, after the reason is known.
+/// A place among the connections that a host may have, from the dial to the close. However it
+/// comes to an end, the next request in line may dial.
+struct Slot {
+    go: Weak<Go>,
+    target: Target,
+    id: Option<ConnectionId>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Some(go) = self.go.upgrade() else { return };
+        let next = go.pool.gone(&self.target, self.id);
+        if let (Some(want), Ok(_)) = (next, Handle::try_current()) {
+            go.start_dial(want);
+        }
+    }
+}
+
+/// Runs a connection to its end, or until it is killed. The wire is dropped here, after the reason
+/// is known.
 async fn drive<T>(
     connection: hyper::client::conn::http1::Connection<T, Full<Bytes>>,
     record: &Record,
+    kill: &Notify,
 ) where
     T: hyper::rt::Read + hyper::rt::Write + Unpin,
 {
     let mut connection = std::pin::pin!(connection);
-    if let Err(error) = connection.as_mut().await
-        && (error.is_parse() || error.is_parse_too_large())
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = kill.notified() => return,
+    };
+    if let Err(error) = result
+        && error::is_the_peers_fault(&error)
     {
         record.close_because(CloseReason::Failed(error.to_string()));
     }
@@ -225,6 +254,8 @@ pub(crate) struct GiveBack {
     exchange: ExchangeId,
     pool: Arc<Pool>,
     tracer: Tracer,
+    /// Where what cannot be done in a destructor is done.
+    pub(crate) runtime: Handle,
 }
 
 impl GiveBack {
@@ -245,17 +276,27 @@ impl GiveBack {
                 let refused = pool.put(lease).err();
                 tracer.tell_at(at, Some(exchange), Some(id), || Moment::PutIdleConn { refused });
             }
-            Ok(Err(_)) | Err(_) => self.refuse(NotPooled::ConnectionBroken),
+            Ok(Err(_)) => self.refuse(NotPooled::ConnectionBroken),
+            Err(_) => {
+                // Still busy with the request: letting go of the lease would not stop hyper.
+                let lease = self.tell_refusal(NotPooled::ConnectionBroken);
+                lease.kill(CloseReason::NotPooled(NotPooled::ConnectionBroken));
+            }
         }
     }
 
-    /// The connection is not pooled, for this reason.
+    /// The connection is not pooled, for this reason or for the one that was known before.
     pub(crate) fn refuse(self, refused: NotPooled) {
+        let refused = self.fate.err().unwrap_or(refused);
+        self.tell_refusal(refused).close(CloseReason::NotPooled(refused));
+    }
+
+    fn tell_refusal(self, refused: NotPooled) -> Lease {
         let Self { lease, exchange, tracer, .. } = self;
         tracer.tell(Some(exchange), Some(lease.record.info.id), || Moment::PutIdleConn {
             refused: Some(refused),
         });
-        lease.close(CloseReason::NotPooled(refused));
+        lease
     }
 
     /// The body failed: there is nothing to give back.

@@ -13,7 +13,7 @@ use evidence::{CloseReason, ConnectionId, ExchangeId, NotPooled};
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::dial::Target;
@@ -26,6 +26,8 @@ pub(crate) struct Lease {
     pub(crate) sender: SendRequest<Full<Bytes>>,
     pub(crate) record: Arc<Record>,
     pub(crate) target: Target,
+    /// Ends the connection at once, whatever hyper is still busy with.
+    pub(crate) kill: Arc<Notify>,
 }
 
 impl Lease {
@@ -33,12 +35,19 @@ impl Lease {
     pub(crate) fn close(self, why: CloseReason) {
         self.record.close_because(why);
     }
+
+    /// Closes the connection even if hyper still writes a request to it.
+    pub(crate) fn kill(self, why: CloseReason) {
+        self.record.close_because(why);
+        self.kill.notify_one();
+    }
 }
 
 impl Drop for Lease {
     /// Only a caller that goes away in the midst of a request drops a lease without a reason.
     fn drop(&mut self) {
         self.record.close_because(CloseReason::RequestGivenUp);
+        self.record.head_is_read();
     }
 }
 
@@ -159,10 +168,9 @@ impl Pool {
             }
             return Asked::Idle(Checkout { lease, idle_since: Some(since), from_pool: true });
         }
-        host.waiting.retain(|waiting| waiting.is_waiting());
-        host.waiting.push_back(Arc::clone(want));
+        push(&mut host.waiting, want);
         if self.limits.max_conns_per_host.is_some_and(|max| host.connections >= max) {
-            host.may_not_dial.push_back(Arc::clone(want));
+            push(&mut host.may_not_dial, want);
             return Asked::Wait;
         }
         host.connections += 1;
@@ -172,6 +180,14 @@ impl Pool {
     /// Takes back a connection whose exchange is done, or that was dialled in vain: hands it to
     /// the request that has waited longest, or keeps it idle, or says why not.
     pub(crate) fn put(self: &Arc<Self>, lease: Lease) -> Result<(), NotPooled> {
+        // Both come before a request that waits: such a connection is for one exchange only.
+        if !self.limits.keep_alives {
+            return refuse(lease, NotPooled::KeepAlivesDisabled);
+        }
+        let per_host = self.limits.max_idle_per_host;
+        if per_host == 0 {
+            return refuse(lease, NotPooled::IdleCapReached { per_host });
+        }
         let mut state = lock(&self.state);
         if state.closed {
             return refuse(lease, NotPooled::TransportClosed);
@@ -187,7 +203,6 @@ impl Pool {
                 Err(Err(_)) => return Err(NotPooled::ConnectionBroken),
             }
         }
-        let per_host = self.limits.max_idle_per_host;
         if host.idle.len() >= per_host {
             return refuse(lease, NotPooled::IdleCapReached { per_host });
         }
@@ -220,11 +235,13 @@ impl Pool {
 
     fn start_timer(self: &Arc<Self>, lease: &Lease, since: Instant) -> Option<Timer> {
         let limit = self.limits.idle_timeout?;
+        // A time beyond what the clock can tell never comes.
+        let deadline = since.checked_add(limit)?;
         let pool: Weak<Self> = Arc::downgrade(self);
         let (target, id) = (lease.target.clone(), lease.record.info.id);
         // Without a runtime there is no timer; the next request checks the time all the same.
         let task = Handle::try_current().ok()?.spawn(async move {
-            tokio::time::sleep_until((since + limit).into()).await;
+            tokio::time::sleep_until(deadline.into()).await;
             let Some(pool) = pool.upgrade() else { return };
             if let Some(idle) = pool.remove(&target, id) {
                 idle.lease.close(CloseReason::IdleTimeout(limit));
@@ -268,6 +285,14 @@ impl Pool {
             lease.close(CloseReason::TransportClosed);
         }
     }
+}
+
+/// Puts a request at the end of a line, whose head is somebody who still waits.
+fn push(line: &mut VecDeque<Arc<Want>>, want: &Arc<Want>) {
+    while line.front().is_some_and(|first| !first.is_waiting()) {
+        line.pop_front();
+    }
+    line.push_back(Arc::clone(want));
 }
 
 fn refuse(lease: Lease, refused: NotPooled) -> Result<(), NotPooled> {

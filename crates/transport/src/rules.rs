@@ -54,7 +54,8 @@ pub enum EarlyDrop {
     /// It is closed: Go up to 1.26.
     Close,
     /// The rest of the body is read in the background, and the connection kept if that takes no
-    /// more than this: Go since 1.27. A body that announces a longer rest is not even tried.
+    /// more than this: Go since 1.27. A body that announces more is not even tried, however
+    /// little of it is left.
     Drain {
         /// At most so many bytes.
         bytes: u64,

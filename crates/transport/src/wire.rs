@@ -31,9 +31,29 @@ pub(crate) struct Record {
     /// Exchanges that were given this connection.
     exchanges: AtomicU64,
     why: Mutex<Option<CloseReason>>,
+    head: Mutex<Head>,
     talk: Mutex<Talk>,
     /// Set while the client closes down, by a client that cannot tell why it closes a connection.
     client_closing: Arc<AtomicBool>,
+}
+
+/// Whether the head of a response is being waited for. Its `Connection: close` is a reason to
+/// close, but hyper may close before whoever waits for the head has read it.
+#[derive(Default)]
+enum Head {
+    /// Nobody waits for one.
+    #[default]
+    NotAwaited,
+    /// Somebody does.
+    Awaited,
+    /// Somebody does, and the connection has been closed meanwhile.
+    AwaitedAndClosed(ClosedNotTold),
+}
+
+/// A close that is not told yet.
+struct ClosedNotTold {
+    at: Instant,
+    ending: Ending,
 }
 
 /// Where the talk on the wire is: HTTP/1.1 without pipelining alternates, so bytes that go out
@@ -49,6 +69,8 @@ struct Talk {
     head: HeadScanner,
     request_done: bool,
     response_started: bool,
+    /// Bytes came before any request was sent: HTTP/1.1 servers do not do that.
+    server_spoke_first: bool,
 }
 
 /// Finds the empty line that ends the head of a message, however it is cut into writes.
@@ -95,6 +117,7 @@ impl Record {
             established: Instant::now(),
             exchanges: AtomicU64::new(0),
             why: Mutex::default(),
+            head: Mutex::default(),
             talk: Mutex::default(),
             client_closing,
         }
@@ -132,12 +155,59 @@ impl Record {
 
     /// Whether a byte of the answer to the last request has come.
     pub(crate) fn response_started(&self) -> bool {
-        lock(&self.talk).response_started
+        let talk = lock(&self.talk);
+        // An exchange that has the connection, but has not written yet, has no answer either.
+        talk.response_started && talk.next.is_none()
+    }
+
+    /// Whether the server sent something before it was asked.
+    pub(crate) fn server_spoke_first(&self) -> bool {
+        lock(&self.talk).server_spoke_first
     }
 
     /// Notes why the client is about to close the connection. The first reason is the true one.
     pub(crate) fn close_because(&self, why: CloseReason) {
         lock(&self.why).get_or_insert(why);
+    }
+
+    /// A close is not told before [`Self::head_is_read`]: the head may hold its reason.
+    pub(crate) fn head_is_awaited(&self) {
+        *lock(&self.head) = Head::Awaited;
+    }
+
+    /// The head has been read, and a reason it gives is noted; or nobody waits for it any more.
+    pub(crate) fn head_is_read(&self) {
+        let before = std::mem::take(&mut *lock(&self.head));
+        if let Head::AwaitedAndClosed(closed) = before {
+            self.tell_close(&closed);
+        }
+    }
+
+    fn tell_close(&self, ClosedNotTold { at, ending }: &ClosedNotTold) {
+        let (by, seen_on_the_wire) = match ending.first {
+            FirstClose::Here => (ClosedBy::Client, None),
+            FirstClose::There => (ClosedBy::Server, Some(CloseReason::ServerClosed)),
+            FirstClose::Reset => (ClosedBy::Reset, Some(CloseReason::ServerReset)),
+        };
+        let closing = self.client_closing.load(Ordering::Relaxed);
+        let noted = lock(&self.why).take();
+        let why = match (noted, seen_on_the_wire) {
+            // That an exchange failed is what its end looks like from above; the wire knows better.
+            (Some(CloseReason::Failed(_)), Some(seen)) => Some(seen),
+            (Some(noted), _) => Some(noted),
+            (None, seen) => seen,
+        };
+        let why = why
+            .or(closing.then_some(CloseReason::TransportClosed))
+            .map_or(Observed::NotObservable, Observed::Known);
+        let exchanges = self.requests_written();
+        self.tracer.tell_at(*at, None, Some(self.info.id), || Moment::ConnectionClosed {
+            by,
+            why,
+            age: at.duration_since(self.established),
+            exchanges,
+            unread: ending.unread,
+        });
     }
 
     fn tell(&self, talk: &mut Talk, moment: Moment) {
@@ -178,6 +248,7 @@ impl Tap for ClientTap {
 
     fn received(&mut self, _: &[u8]) {
         let talk = &mut *lock(&self.0.talk);
+        talk.server_spoke_first |= talk.requests == 0;
         if talk.requests > 0 && !talk.response_started {
             talk.response_started = true;
             self.0.tell(talk, Moment::GotFirstResponseByte);
@@ -185,26 +256,14 @@ impl Tap for ClientTap {
     }
 
     fn closed(&mut self, ending: Ending) {
-        let record = &self.0;
-        let (by, seen_on_the_wire) = match ending.first {
-            FirstClose::Here => (ClosedBy::Client, None),
-            FirstClose::There => (ClosedBy::Server, Some(CloseReason::ServerClosed)),
-            FirstClose::Reset => (ClosedBy::Reset, Some(CloseReason::ServerReset)),
-        };
-        let closing = record.client_closing.load(Ordering::Relaxed);
-        let why = lock(&record.why)
-            .take()
-            .or(seen_on_the_wire)
-            .or(closing.then_some(CloseReason::TransportClosed))
-            .map_or(Observed::NotObservable, Observed::Known);
-        let exchanges = record.requests_written();
-        record.tracer.tell(None, Some(record.info.id), || Moment::ConnectionClosed {
-            by,
-            why,
-            age: record.established.elapsed(),
-            exchanges,
-            unread: ending.unread,
-        });
+        let closed = ClosedNotTold { at: Instant::now(), ending };
+        let mut head = lock(&self.0.head);
+        if matches!(*head, Head::Awaited) {
+            *head = Head::AwaitedAndClosed(closed);
+        } else {
+            drop(head);
+            self.0.tell_close(&closed);
+        }
     }
 }
 

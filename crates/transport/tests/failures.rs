@@ -188,3 +188,18 @@ async fn a_post_that_was_written_is_not_replayed_unless_it_is_idempotent() {
         assert_eq!(response.is_ok(), replayed, "idempotency key: {key}");
     }
 }
+
+#[tokio::test]
+async fn a_peer_that_speaks_before_it_is_asked_is_not_http() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n").await.unwrap();
+            let _ = stream.read(&mut [0; 64]).await;
+        }
+    });
+    let client = Transport::new(Config::of(Preset::Go), None).unwrap();
+    assert_eq!(fetch(&client, &url).await.unwrap_err().kind(), FailureKind::NotHttp);
+}

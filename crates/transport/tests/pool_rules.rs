@@ -358,3 +358,70 @@ async fn a_request_given_up_while_it_waits_leaves_its_dial_to_the_pool() {
     bench.drain().await.unwrap();
     assert_eq!(bench.opened(), 1, "the spare connection served the next request");
 }
+
+#[tokio::test]
+async fn every_connection_that_a_server_said_close_on_is_told_to_be_closed_for_that() {
+    for (config, answer, because) in [
+        (Config::of(Preset::Go), Answer { close: true, ..answer() }, NotPooled::ServerSaidClose),
+        (
+            limits(Limits { keep_alives: false, ..Limits::GO }),
+            answer(),
+            NotPooled::KeepAlivesDisabled,
+        ),
+    ] {
+        let bench = Bench::new(config, answer);
+        for _ in 0..PRIME {
+            bench.drain().await.unwrap();
+        }
+        let why = Observed::Known(CloseReason::NotPooled(because));
+        for closed in bench.closed_count(PRIME).await {
+            assert_eq!(closed.why, why);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pool_that_keeps_nothing_hands_nothing_over_either() {
+    let bench = Bench::new(limits(Limits { max_idle_per_host: 0, ..Limits::GO }), answer());
+    for _ in 0..3 {
+        at_once(&bench, 7).await;
+    }
+    assert_eq!(bench.opened(), 21);
+    assert!(bench.closed_count(21).await.iter().all(|closed| closed.exchanges == 1));
+}
+
+#[tokio::test]
+async fn since_go_1_27_it_is_the_announced_length_that_decides_whether_a_body_is_drained() {
+    let bench = Bench::new(Config::of(Preset::Go127), sized(300 * 1024));
+    let mut response = bench.client.get(&bench.url).await.unwrap();
+    let mut read = 0;
+    while read < 100 * 1024 {
+        let frame = response.body_mut().frame().await.unwrap().unwrap();
+        read += frame.into_data().unwrap().len();
+    }
+    drop(response);
+    let closed = bench.closed_count(1).await;
+    let left = Some(300 * 1024 - read as u64);
+    let unread = CloseReason::NotPooled(NotPooled::BodyUnread { left });
+    assert_eq!(closed[0].why, Observed::Known(unread), "less than 256 KiB were left");
+}
+
+#[test]
+fn a_runtime_that_ends_gives_its_places_back() {
+    let config = limits(Limits { max_conns_per_host: Some(1), ..Limits::GO });
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = runtime();
+    let bench = server.block_on(async { Bench::new(config, answer()) });
+    std::thread::scope(|scope| {
+        let (done, is_done) = tokio::sync::oneshot::channel::<()>();
+        scope.spawn(|| server.block_on(async { is_done.await.unwrap() }));
+        for _ in 0..3 {
+            let client = runtime();
+            let size = client.block_on(async {
+                tokio::time::timeout(Duration::from_secs(10), bench.drain()).await
+            });
+            assert_eq!(size.unwrap().unwrap(), 11);
+        }
+        done.send(()).unwrap();
+    });
+}

@@ -55,7 +55,8 @@ struct Predicted<'a> {
     least: usize,
     most: usize,
     formula: &'a str,
-    held: bool,
+    /// `null` if the run was ended early.
+    held: Option<bool>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -137,7 +138,7 @@ impl<'a> Run<'a> {
             least: prediction.least,
             most: prediction.most,
             formula: &prediction.formula,
-            held: prediction.holds(outcome.opened()),
+            held: (!outcome.interrupted).then(|| prediction.holds(outcome.opened())),
         });
         Self {
             schema: SCHEMA,

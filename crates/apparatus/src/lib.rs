@@ -2,7 +2,7 @@
 //!
 //! A run is the same whatever its workload: [`Apparatus::set_up`], any number of
 //! [`Apparatus::exchange`]s, [`Apparatus::take_down`]. What comes out is an
-//! [`Outcome`](evidence::Outcome), in which every number has its witnesses.
+//! [`Outcome`], in which every number has its witnesses.
 //!
 //! | idea | file |
 //! |---|---|

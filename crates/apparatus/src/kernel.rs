@@ -120,7 +120,8 @@ impl Busiest {
     pub(crate) fn or(&self, last: &Reading) -> Option<SocketTable> {
         let busiest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let last = last.table.as_ref().ok();
-        [busiest.as_ref(), last].into_iter().flatten().max_by_key(|table| open(table)).cloned()
+        let tables = [busiest.as_ref(), last].into_iter().flatten();
+        tables.filter(|table| open(table) > 0).max_by_key(|table| open(table)).cloned()
     }
 }
 

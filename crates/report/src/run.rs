@@ -116,3 +116,6 @@ fn heading(title: &str, meaning: &str, out: &mut impl Write) -> io::Result<()> {
         meaning => writeln!(out, "  {FAINT}{meaning}{FAINT:#}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! Reports of runs that never took place, so that every line can be known in advance.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evidence::{
+    Afterwards, BodyPolicy, BodySeen, ClientAddr, Close, CloseReason, ClosedBy, Connection,
+    ConnectionId, Disagreement, Ends, ExchangeId, Failure, FailureKind, NotPooled, Observed,
+    Prediction, Preset, Reading, ServerAddr, ServerSetup, Side, Socket, SocketTable, Tables,
+    TcpState, Timer, TimerKind, Unreadable,
+};
+
+use super::*;
+
+fn setup(preset: Preset, body: BodyPolicy) -> Setup {
+    Setup {
+        program: "sequential",
+        preset,
+        body,
+        workers: 1,
+        requests: 2,
+        interval: Duration::from_secs(1),
+        per_host: 2,
+        max_idle: Some(100),
+        max_conns_per_host: None,
+        idle_timeout: Some(Duration::from_secs(90)),
+        keep_alives: true,
+        server: ServerSetup {
+            in_process: true,
+            url: "http://127.0.0.1:8080/".into(),
+            bytes: Some(11),
+            delay: Duration::ZERO,
+            pause_before_body: Duration::ZERO,
+        },
+    }
+}
+
+fn ends(port: u16) -> Ends {
+    Ends {
+        client: ClientAddr::new(SocketAddr::from(([127, 0, 0, 1], port))),
+        server: ServerAddr::new(SocketAddr::from(([127, 0, 0, 1], 8080))),
+    }
+}
+
+fn exchange(number: u64, connection: u64, afterwards: Afterwards, body: BodySeen) -> Exchange {
+    let reused = number > connection;
+    Exchange {
+        number: ExchangeId(number),
+        started: Duration::from_millis((number - 1) * 1001),
+        connection: Some(ConnectionId(connection)),
+        client: Some(ends(40_000 + u16::try_from(connection).unwrap()).client),
+        reused,
+        idle_before: Observed::Known(reused.then_some(Duration::from_secs(1))),
+        first_byte: Some(Duration::from_micros(312)),
+        body: Ok(body),
+        afterwards,
+    }
+}
+
+fn connection(id: u64, exchanges: u64, by: ClosedBy, why: CloseReason, at_ms: u64) -> Connection {
+    let ends = ends(40_000 + u16::try_from(id).unwrap());
+    let close = Close {
+        by,
+        why: Observed::Known(why),
+        at: Duration::from_millis(at_ms),
+        unread: 0,
+    };
+    Connection { id: ConnectionId(id), ends, exchanges, close: Some(close) }
+}
+
+fn end(id: u16, side: Side, state: TcpState) -> Socket {
+    let Ends { client, server } = ends(40_000 + id);
+    let (local, peer) = match side {
+        Side::Client => (client.socket_addr(), server.socket_addr()),
+        Side::Server => (server.socket_addr(), client.socket_addr()),
+    };
+    let timer = (state == TcpState::TimeWait)
+        .then_some(Timer { kind: TimerKind::TimeWait, left: Duration::from_millis(59_800) });
+    Socket {
+        local,
+        peer,
+        state,
+        side: Some(side),
+        recv_queue: Observed::Known(0),
+        send_queue: Observed::Known(0),
+        timer: Observed::Known(timer),
+        owners: Observed::NotObservable,
+    }
+}
+
+fn reading(sockets: Vec<Socket>) -> Reading {
+    Reading { table: Ok(SocketTable { sockets }), settled: true }
+}
+
+/// Two drained exchanges on one connection.
+fn drained() -> Outcome {
+    let body = BodySeen::Drained { bytes: 11 };
+    Outcome {
+        setup: setup(Preset::Go, BodyPolicy::Drain),
+        prediction: Some(Prediction {
+            least: 1,
+            most: 1,
+            formula: String::new(),
+            because: "a drained connection goes back to the pool".into(),
+        }),
+        exchanges: vec![
+            exchange(1, 1, Afterwards::Pooled, body),
+            exchange(2, 1, Afterwards::Pooled, body),
+        ],
+        connections: vec![connection(1, 2, ClosedBy::Client, CloseReason::TransportClosed, 1100)],
+        accepted: Some(1),
+        tables: Tables {
+            busiest: None,
+            while_running: reading(vec![
+                end(1, Side::Client, TcpState::Established),
+                end(1, Side::Server, TcpState::Established),
+            ]),
+            after_closing: reading(vec![end(1, Side::Client, TcpState::TimeWait)]),
+        },
+        disagreements: Vec::new(),
+        elapsed: Duration::from_millis(1002),
+        interrupted: false,
+    }
+}
+
+/// Two dropped exchanges of 1 MiB, each of which ended in a reset.
+fn reset() -> Outcome {
+    let left = Some(1 << 20);
+    let refused = NotPooled::BodyUnread { left };
+    let dropped = |n| {
+        let body = BodySeen::Dropped { left };
+        Exchange {
+            reused: false,
+            idle_before: Observed::Known(None),
+            ..exchange(n, n, Afterwards::NotPooled(refused), body)
+        }
+    };
+    let closed = |n| connection(n, 1, ClosedBy::Reset, CloseReason::NotPooled(refused), n * 10);
+    Outcome {
+        setup: setup(Preset::Go, BodyPolicy::Drop),
+        prediction: None,
+        exchanges: vec![dropped(1), dropped(2)],
+        connections: vec![closed(1), closed(2)],
+        accepted: Some(2),
+        tables: Tables::default(),
+        ..drained()
+    }
+}
+
+fn text(outcome: &Outcome) -> String {
+    let mut plain = anstream::StripStream::new(Vec::new());
+    let mut report = RunReport::text(&mut plain);
+    report.start(&outcome.setup, outcome.prediction.as_ref(), Instant::now()).unwrap();
+    for exchange in &outcome.exchanges {
+        report.exchange(exchange, &[]).unwrap();
+    }
+    report.end(outcome, &[]).unwrap();
+    let text = String::from_utf8(plain.into_inner()).unwrap();
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "too wide: {line}");
+        assert_eq!(line, line.trim_end(), "ends in spaces");
+    }
+    text
+}
+
+/// The verdict alone.
+fn verdict(outcome: &Outcome) -> String {
+    let text = text(outcome);
+    text[text.find("Verdict").unwrap()..].to_owned()
+}
+
+#[test]
+fn a_drained_run_reads_from_its_prediction_to_what_to_try_next() {
+    insta::assert_snapshot!(text(&drained()));
+}
+
+#[test]
+fn a_reset_is_explained_by_what_is_missing_from_the_table() {
+    insta::assert_snapshot!(verdict(&reset()));
+}
+
+#[test]
+fn witnesses_that_disagree_are_heard_out() {
+    let sentence = "connections: the client opened 1, the server accepted 2 (1 from another client)";
+    let outcome = Outcome {
+        accepted: Some(2),
+        disagreements: vec![Disagreement { sentence: sentence.into() }],
+        ..drained()
+    };
+    assert_eq!(outcome.exit_code(), 2);
+    insta::assert_snapshot!(verdict(&outcome));
+}
+
+#[test]
+fn a_prediction_that_does_not_hold_is_said_to() {
+    let prediction = Prediction {
+        least: 2,
+        most: 3,
+        formula: "1 + 2".into(),
+        because: "a test says so".into(),
+    };
+    let verdict = verdict(&Outcome { prediction: Some(prediction), ..drained() });
+    assert!(verdict.contains("predicted 2 to 3 connections = 1 + 2"), "{verdict}");
+    assert!(verdict.contains("observed  1 connection, not as predicted"), "{verdict}");
+}
+
+#[test]
+fn a_run_that_failed_and_was_ended_early_says_both() {
+    let mut outcome = drained();
+    let message = "127.0.0.1:8080 reset connection #1 before it answered".into();
+    outcome.exchanges[1].body = Err(Failure { kind: FailureKind::Reset, message });
+    outcome.exchanges[1].afterwards = Afterwards::Failed;
+    outcome.setup.requests = 10;
+    outcome.interrupted = true;
+    assert_eq!(outcome.exit_code(), 130);
+    let text = text(&outcome);
+    assert!(text.contains("failed: reset\n      127.0.0.1:8080 reset connection #1"), "{text}");
+    assert!(text.contains("You ended the run after 2 of 10 requests."), "{text}");
+    assert!(text.contains("1 of 2 requests failed (1 reset)."), "{text}");
+    assert!(!text.contains("as predicted"), "{text}");
+}
+
+#[test]
+fn a_table_that_cannot_be_read_is_no_empty_table() {
+    let unreadable = || Reading {
+        table: Err(Unreadable("the kernel refused it".into())),
+        settled: false,
+    };
+    let mut outcome = drained();
+    outcome.tables.while_running = unreadable();
+    outcome.tables.after_closing = unreadable();
+    let text = text(&outcome);
+    assert!(text.contains("the kernel's table cannot be read: the kernel refused it"), "{text}");
+    assert!(text.contains("kernel's table  unknown: it cannot be read"), "{text}");
+    assert!(!text.contains("none"), "{text}");
+}
+
+#[test]
+fn what_hyper_utils_client_does_not_tell_is_marked_and_explained() {
+    let mut outcome = drained();
+    outcome.setup.preset = Preset::HyperUtil;
+    for exchange in &mut outcome.exchanges {
+        exchange.afterwards = Afterwards::NotObservable;
+        exchange.idle_before = Observed::NotObservable;
+    }
+    let text = text(&outcome);
+    let reused = text.lines().find(|line| line.contains("#1 reused")).unwrap();
+    assert_eq!(reused, "   2   1.001s  #1 reused  40001        ?  0.31 ms  11 B     ?");
+    assert!(text.contains("?  not observable: hyper-util's client does not tell it"), "{text}");
+}
+
+#[test]
+fn many_rows_are_told_by_examples() {
+    let mut outcome = drained();
+    let ends = (1..=50).map(|id| end(id, Side::Client, TcpState::TimeWait));
+    outcome.tables.after_closing = reading(ends.collect());
+    let text = text(&outcome);
+    assert!(text.contains("… and 47 more: client TIME_WAIT, server gone"), "{text}");
+    assert!(text.contains("client   TIME_WAIT 50"), "{text}");
+}
+
+#[test]
+fn programs_get_one_object_whose_keys_keep_their_names() {
+    let mut json = Vec::new();
+    let outcome = reset();
+    let mut report = RunReport::json(&mut json);
+    report.start(&outcome.setup, None, Instant::now()).unwrap();
+    report.exchange(&outcome.exchanges[0], &[]).unwrap();
+    report.end(&outcome, &[]).unwrap();
+    insta::assert_snapshot!(String::from_utf8(json).unwrap());
+}

@@ -59,12 +59,8 @@ fn exchange(number: u64, connection: u64, afterwards: Afterwards, body: BodySeen
 
 fn connection(id: u64, exchanges: u64, by: ClosedBy, why: CloseReason, at_ms: u64) -> Connection {
     let ends = ends(40_000 + u16::try_from(id).unwrap());
-    let close = Close {
-        by,
-        why: Observed::Known(why),
-        at: Duration::from_millis(at_ms),
-        unread: 0,
-    };
+    let close =
+        Close { by, why: Observed::Known(why), at: Duration::from_millis(at_ms), unread: 0 };
     Connection { id: ConnectionId(id), ends, exchanges, close: Some(close) }
 }
 
@@ -181,7 +177,8 @@ fn a_reset_is_explained_by_what_is_missing_from_the_table() {
 
 #[test]
 fn witnesses_that_disagree_are_heard_out() {
-    let sentence = "connections: the client opened 1, the server accepted 2 (1 from another client)";
+    let sentence =
+        "connections: the client opened 1, the server accepted 2 (1 from another client)";
     let outcome = Outcome {
         accepted: Some(2),
         disagreements: vec![Disagreement { sentence: sentence.into() }],
@@ -193,12 +190,8 @@ fn witnesses_that_disagree_are_heard_out() {
 
 #[test]
 fn a_prediction_that_does_not_hold_is_said_to() {
-    let prediction = Prediction {
-        least: 2,
-        most: 3,
-        formula: "1 + 2".into(),
-        because: "a test says so".into(),
-    };
+    let prediction =
+        Prediction { least: 2, most: 3, formula: "1 + 2".into(), because: "a test says so".into() };
     let verdict = verdict(&Outcome { prediction: Some(prediction), ..drained() });
     assert!(verdict.contains("predicted 2 to 3 connections = 1 + 2"), "{verdict}");
     assert!(verdict.contains("observed  1 connection, not as predicted"), "{verdict}");
@@ -222,10 +215,8 @@ fn a_run_that_failed_and_was_ended_early_says_both() {
 
 #[test]
 fn a_table_that_cannot_be_read_is_no_empty_table() {
-    let unreadable = || Reading {
-        table: Err(Unreadable("the kernel refused it".into())),
-        settled: false,
-    };
+    let unreadable =
+        || Reading { table: Err(Unreadable("the kernel refused it".into())), settled: false };
     let mut outcome = drained();
     outcome.tables.while_running = unreadable();
     outcome.tables.after_closing = unreadable();

@@ -92,7 +92,11 @@ fn count(outcome: &Outcome) -> Option<String> {
     if requests == 0 {
         return Some("No exchange was finished, so there is nothing to judge.".into());
     }
+    let said_close = Afterwards::NotPooled(NotPooled::ServerSaidClose);
+    let server_closes = outcome.exchanges.iter().any(|exchange| exchange.afterwards == said_close);
     let outcome_of_it = match opened.cmp(&enough) {
+        // What would have done is for the client to say only where the server lets it.
+        Ordering::Greater if server_closes => ".".into(),
         Ordering::Greater => format!("; {enough} would have done."),
         Ordering::Equal => ", as few as can be.".into(),
         Ordering::Less => format!(": the {enough} workers were never all busy at once."),
@@ -182,7 +186,7 @@ fn refusal(refused: NotPooled, count: usize) -> String {
             format!("{closed} because keep-alives are disabled: every connection is used once.")
         }
         NotPooled::ServerSaidClose => format!(
-            "{closed} because the server said so: its responses carried `Connection: close` (RFC 9112 section 9.6)."
+            "{closed} because the server said so: `Connection: close`, or HTTP/1.0 without `keep-alive` (RFC 9112 section 9.3). No client can keep what its server closes."
         ),
         NotPooled::ConnectionBroken => {
             format!("{closed} because it was broken when its response had ended.")

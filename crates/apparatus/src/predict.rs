@@ -124,8 +124,9 @@ fn pooled(setup: &Setup, because: &str) -> Prediction {
             return exact(most, formula, &because);
         }
     }
-    let because = "at most workers + (requests - 1) x (workers - kept idle); fewer when the workers are not all busy at once, or drift apart";
-    Prediction { least: 1, most, formula, because: because.into() }
+    let because = "workers + (requests - 1) x (workers - kept idle) if they are all busy at once in every round; fewer when they are not";
+    let least = if all_start_together(setup) { workers } else { 1 };
+    Prediction { least, most, formula, because: because.into() }
 }
 
 fn per_exchange(setup: &Setup) -> Option<PerExchange> {

@@ -19,10 +19,13 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
     let Setup { program, preset, workers, requests, server, .. } = setup;
     let interval = words::span(setup.interval);
-    let load = match workers {
-        1 => format!("{}, {interval} apart", words::count(*requests, "request")),
-        _ => format!("{workers} workers x {requests} requests, {interval} apart"),
-    };
+    let mut load = words::count(*requests, "request");
+    if *workers > 1 {
+        load = format!("{workers} workers x {load}");
+    }
+    if *requests > 1 {
+        load = format!("{load}, {interval} apart");
+    }
     let body = match setup.body {
         evidence::BodyPolicy::Drain => "bodies are read to their end",
         evidence::BodyPolicy::Drop => "bodies are let go of unread",
@@ -79,7 +82,7 @@ fn pool(setup: &Setup) -> String {
 /// What is predicted, before it is run.
 pub(super) fn predicted(predicted: Option<&Prediction>, out: &mut impl Write) -> io::Result<()> {
     let Some(predicted) = predicted else {
-        return fact("predicted", "nothing: the model does not cover these settings", out);
+        return fact("predicted", "no number: these settings are beyond the model", out);
     };
     fact("predicted", &prediction(predicted), out)?;
     for line in words::wrap(&predicted.because, 66) {
@@ -93,6 +96,9 @@ pub(super) fn prediction(predicted: &Prediction) -> String {
     let noun = if predicted.most == 1 { "connection" } else { "connections" };
     match predicted.formula.as_str() {
         "" => format!("{predicted} {noun}"),
+        formula if predicted.least < predicted.most => {
+            format!("{predicted} {noun}; at most {formula}")
+        }
         formula => format!("{predicted} {noun} = {formula}"),
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use evidence::{
-    BodyPolicy, ConnectionId, Ends, Outcome, Pair, Reading, Side, SocketTable, TcpState, Unreadable,
+    BodyPolicy, ConnectionId, Ends, Outcome, Pair, Reading, Side, SocketTable, TcpState, TimerKind,
+    Unreadable,
 };
 
 use super::heading;
@@ -39,12 +40,13 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         BodyPolicy::Hold => "the client has let go of held bodies and idle connections",
         BodyPolicy::Drain | BodyPolicy::Drop => "the client has closed its idle connections",
     };
-    heading("After closing", meaning, out)?;
     if let (Ok(running), Ok(closed)) = (&running.table, &closed.table)
         && states(running) == states(closed)
     {
-        writeln!(out, "  nothing has changed: no connection was left to close\n")
+        heading("After closing", "nothing has changed: no connection was left to close", out)?;
+        writeln!(out)
     } else {
+        heading("After closing", meaning, out)?;
         reading(closed, &ids, out)
     }
 }
@@ -114,10 +116,19 @@ fn rows(
         title("SERVER"),
     ];
     Table::new(2, header, lines).write(out)?;
+    if pairs.iter().any(|(_, pair)| has_keepalive(pair)) {
+        let meaning = "keepalive is TCP's own probe of a silent peer, not HTTP keep-alive";
+        writeln!(out, "  {FAINT}{meaning}{FAINT:#}")?;
+    }
     for (kind, count) in left_out {
         writeln!(out, "  {FAINT}… and {count} more: {}{FAINT:#}", kind.name())?;
     }
     Ok(())
+}
+
+fn has_keepalive(pair: &Pair) -> bool {
+    let timer = pair.client.as_ref().and_then(|end| end.timer.known().flatten());
+    timer.is_some_and(|timer| timer.kind == TimerKind::KeepAlive)
 }
 
 fn line(id: Option<ConnectionId>, pair: &Pair) -> [Cell; COLUMNS] {

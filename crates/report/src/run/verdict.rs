@@ -6,8 +6,8 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use evidence::{
-    Afterwards, BodyPolicy, ByteCount, ClosedBy, Ends, FailureKind, NotPooled, Observed, Outcome,
-    Preset, Setup, Side, TcpState, TimerKind,
+    Afterwards, BodyPolicy, ByteCount, CloseReason, ClosedBy, Ends, Exchange, FailureKind,
+    NotPooled, Observed, Outcome, Preset, Setup, Side, TcpState, TimerKind,
 };
 
 use super::heading;
@@ -115,60 +115,88 @@ fn count(outcome: &Outcome) -> Option<String> {
 /// Why connections were lost, or kept.
 fn why(outcome: &Outcome) -> Option<String> {
     let setup = &outcome.setup;
+    let few = outcome.opened() <= enough(outcome);
     if outcome.opened() == 0 {
         return None;
     }
-    let mut reasons: Vec<(Afterwards, usize)> = Vec::new();
-    for afterwards in outcome.exchanges.iter().map(|exchange| exchange.afterwards) {
-        match reasons.iter_mut().find(|(reason, _)| same(*reason, afterwards)) {
-            Some((_, count)) => *count += 1,
-            None => reasons.push((afterwards, 1)),
-        }
+    if let Some(held) = held(outcome) {
+        return Some(held);
     }
-    let few = outcome.opened() <= enough(outcome);
-    let lost = reasons
-        .iter()
-        .filter(|(reason, _)| matches!(reason, Afterwards::NotPooled(_) | Afterwards::Held))
-        .max_by_key(|(_, count)| *count);
-    match lost {
-        Some((Afterwards::NotPooled(refused), count)) => Some(refusal(*refused, *count)),
-        Some((_, count)) => Some(format!(
-            "{}: what the reader has not read stands between this response and the next (RFC 9112 section 9.3).",
-            if *count == 1 {
-                "A body that is kept unread kept its connection busy".to_owned()
-            } else {
-                format!("{count} bodies that are kept unread kept their connections busy")
-            }
-        )),
-        None if setup.preset == Preset::HyperUtil => Some(hyper_util(setup, few, outcome)),
-        None if setup.body == BodyPolicy::Drop && few => Some(
+    if let Some((reason, count)) = most_frequent_loss(outcome) {
+        return match reason {
+            CloseReason::NotPooled(refused) => Some(refusal(*refused, count, setup)),
+            CloseReason::IdleTimeout(limit) => Some(format!(
+                "{} after {} idle, before the next request came.",
+                were_closed(count),
+                words::span(*limit)
+            )),
+            _ => None,
+        };
+    }
+    if setup.preset == Preset::HyperUtil {
+        return Some(hyper_util(setup, few, outcome));
+    }
+    let used_again = match outcome.exchanges.iter().any(|exchange| exchange.reused) {
+        true => " and the next request found it there",
+        false => "",
+    };
+    match setup.body {
+        _ if !few => None,
+        BodyPolicy::Drop => Some(
             "Nobody read the bodies, but the client drained the rest of each by itself, so its connection was free again."
                 .into(),
         ),
-        None if few => Some(
-            "Each response was read to its end, so its connection went back to the pool and the next request found it there."
-                .into(),
-        ),
-        None => None,
+        BodyPolicy::Drain | BodyPolicy::Hold => Some(format!(
+            "Each response was read to its end, so its connection went back to the pool{used_again}."
+        )),
     }
 }
 
-fn same(one: Afterwards, other: Afterwards) -> bool {
-    std::mem::discriminant(&one) == std::mem::discriminant(&other)
-        && match (one, other) {
-            (Afterwards::NotPooled(one), Afterwards::NotPooled(other)) => {
-                std::mem::discriminant(&one) == std::mem::discriminant(&other)
-            }
-            _ => true,
-        }
+/// Bodies that are kept unread, and so their connections.
+fn held(outcome: &Outcome) -> Option<String> {
+    let held = |exchange: &&Exchange| exchange.afterwards == Afterwards::Held;
+    let whose = match outcome.exchanges.iter().filter(held).count() {
+        0 => return None,
+        1 => "A body that is kept unread kept its connection busy".to_owned(),
+        count => format!("{count} bodies that are kept unread kept their connections busy"),
+    };
+    Some(format!(
+        "{whose}: what the reader has not read stands between this response and the next (RFC 9112 section 9.3)."
+    ))
 }
 
-fn refusal(refused: NotPooled, count: usize) -> String {
-    let closed = if count == 1 {
-        "1 connection was closed".to_owned()
-    } else {
-        format!("{count} connections were closed")
-    };
+/// The reason for which the client closed most connections before the run was over.
+fn most_frequent_loss(outcome: &Outcome) -> Option<(&CloseReason, usize)> {
+    let mut reasons: Vec<(&CloseReason, usize)> = Vec::new();
+    let closes = outcome.connections.iter().filter_map(|connection| connection.close.as_ref());
+    for reason in closes.filter_map(|close| close.why.as_ref().known()) {
+        let kind = |reason: &CloseReason| match reason {
+            CloseReason::NotPooled(refused) => Some((0, std::mem::discriminant(refused))),
+            CloseReason::IdleTimeout(_) => {
+                Some((1, std::mem::discriminant(&NotPooled::ConnectionBroken)))
+            }
+            _ => None,
+        };
+        if kind(reason).is_none() {
+            continue;
+        }
+        match reasons.iter_mut().find(|(known, _)| kind(known) == kind(reason)) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((reason, 1)),
+        }
+    }
+    reasons.into_iter().max_by_key(|(_, count)| *count)
+}
+
+fn were_closed(count: usize) -> String {
+    match count {
+        1 => "1 connection was closed".into(),
+        count => format!("{count} connections were closed"),
+    }
+}
+
+fn refusal(refused: NotPooled, count: usize, setup: &Setup) -> String {
+    let closed = were_closed(count);
     match refused {
         NotPooled::BodyUnread { left } => {
             let left = left.map_or(String::new(), |left| format!(" ({} left)", ByteCount(left)));
@@ -176,12 +204,18 @@ fn refusal(refused: NotPooled, count: usize) -> String {
                 "{closed} because the body was let go of unread{left}: what is left of it stands between this response and the next (RFC 9112 section 9.3)."
             )
         }
-        NotPooled::IdleCapReached { per_host } => format!(
-            "{closed} because the pool keeps {per_host} idle per host: whichever comes back too many has to go, and the next round dials anew."
-        ),
-        NotPooled::TotalCapReached { max_idle } => {
-            format!("{closed} because the pool keeps {max_idle} idle in all.")
+        NotPooled::IdleCapReached { per_host } => {
+            let next = match setup.requests > 1 && !setup.interval.is_zero() {
+                true => ", and the next round dials anew",
+                false => "",
+            };
+            format!(
+                "{closed} because the pool keeps {per_host} idle per host: whichever comes back too many has to go{next}."
+            )
         }
+        NotPooled::TotalCapReached { max_idle } => format!(
+            "{closed} because the pool keeps {max_idle} idle in all: the one that has been idle longest has to go."
+        ),
         NotPooled::KeepAlivesDisabled => {
             format!("{closed} because keep-alives are disabled: every connection is used once.")
         }
@@ -233,7 +267,11 @@ fn closers(outcome: &Outcome) -> Option<String> {
         [ClosedBy::Client, ClosedBy::Server, ClosedBy::Reset].map(|by| outcome.closed_by(by));
     let mut sentences = Vec::new();
     if client > 0 {
-        let when = if closed_only_at_the_end(outcome) { ", at the end of the run" } else { "" };
+        let when = match closed_at_the_end(outcome) {
+            0 => String::new(),
+            end if end >= client => ", at the end of the run".into(),
+            end => format!(", {end} of them at the end of the run"),
+        };
         sentences.push(format!(
             "The client closed {} first{when}, so TIME_WAIT is at the client's end{} (RFC 9293 section 3.6).",
             them(client, outcome.opened()),
@@ -270,12 +308,15 @@ fn them(some: usize, all: usize) -> String {
     }
 }
 
-fn closed_only_at_the_end(outcome: &Outcome) -> bool {
-    outcome
-        .connections
-        .iter()
-        .filter_map(|connection| connection.close.as_ref())
-        .all(|close| close.at > outcome.elapsed)
+/// How many connections the client kept until the run was over: idle ones, and those of bodies
+/// that it held.
+fn closed_at_the_end(outcome: &Outcome) -> usize {
+    let held = outcome.setup.body == BodyPolicy::Hold;
+    let closes = outcome.connections.iter().filter_map(|connection| connection.close.as_ref());
+    closes
+        .filter(|close| close.by == ClosedBy::Client)
+        .filter(|close| held || close.why == Observed::Known(CloseReason::TransportClosed))
+        .count()
 }
 
 /// The time that the kernel's own timer has left, as it was read.
@@ -319,10 +360,10 @@ fn listed(outcome: &Outcome) -> String {
     let gone = outcome.opened().saturating_sub(seen.len() + reset);
     let mut text = format!("listed {}", seen.len());
     if reset > 0 {
-        text.push_str(&format!(", and {reset} that were reset are in it no more"));
+        text.push_str(&format!("; the {reset} that were reset are gone from it"));
     }
     if gone > 0 {
-        text.push_str(&format!(", and {gone} left it before it was read"));
+        text.push_str(&format!("; {gone} had left it before it was read"));
     }
     text
 }
@@ -340,6 +381,10 @@ fn next(outcome: &Outcome) -> (String, String) {
         return (command, "what does the kernel still list, and who holds it?".into());
     }
     let few = outcome.opened() <= enough(outcome);
+    if let Some((CloseReason::IdleTimeout(_), _)) = most_frequent_loss(outcome) {
+        let flags = format!("--idle-timeout 90s{}", rules(setup));
+        return (command(&flags), "what if they may wait longer than the pause?".into());
+    }
     let (flags, question) = match (setup.program, setup.preset, setup.body) {
         ("concurrent", _, BodyPolicy::Drain) if !few => {
             let flags = format!("--per-host {}{}", setup.workers, rules(setup));

@@ -1,0 +1,134 @@
+//! Are the docs true? Every `console` block is run, every relative link is followed.
+//!
+//! A `console` block begins with `$ cargo run -q -p NAME -- ARGUMENTS`; what the program printed
+//! follows. A line `...` stands for any number of lines. What differs from run to run (ports,
+//! times, pids, column widths) is not compared: see `normal.rs`.
+//!
+//! ```text
+//! cargo test -p docs-check                  # after `cargo build --workspace`
+//! UPDATE_DOCS=1 cargo test -p docs-check    # rewrites the blocks that are no longer true
+//! ```
+//!
+//! | idea | file |
+//! |---|---|
+//! | the blocks, links and headings of a page | `page.rs` |
+//! | what is the same in every run | `normal.rs` |
+//! | a block against an output, and a block made new | `compare.rs` |
+//! | a command line, carried out | `program.rs` |
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod compare;
+mod normal;
+mod page;
+mod program;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use page::Page;
+
+/// How often a command may print something else before its page counts as wrong.
+const ATTEMPTS: usize = 3;
+
+/// The directory that holds `docs/`.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// README.md and the pages of every directory that explains something.
+fn pages() -> Vec<Page> {
+    let mut paths: Vec<PathBuf> = ["", "docs", "experiments", "scripts"]
+        .iter()
+        .filter_map(|directory| fs::read_dir(root().join(directory)).ok())
+        .flat_map(|entries| entries.map(|entry| entry.unwrap().path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    paths.sort();
+    paths.into_iter().map(|path| Page::read(&path)).collect()
+}
+
+/// `docs/01-name.md` rather than the whole path.
+fn short(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+#[test]
+fn every_console_block_prints_what_it_says() {
+    let update = env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1");
+    let mut outputs: HashMap<String, Vec<String>> = HashMap::new();
+    let mut wrong = Vec::new();
+    let mut blocks = 0;
+    for mut page in pages() {
+        // From the last to the first, so that a rewritten block moves none that is still to come.
+        for block in page.console_blocks().into_iter().rev() {
+            blocks += 1;
+            let place = format!("{}:{}", short(&page.path), block.line);
+            let Some(command) = program::parse(&block.command) else {
+                wrong.push(format!(
+                    "{place}: a console block begins with `$ cargo run -q -p NAME -- ARGUMENTS`, \
+                     not with `{}`; what cannot be run that way is a text block",
+                    block.command
+                ));
+                continue;
+            };
+            // Each command runs once, whatever the number of pages that show it. On a machine that is
+            // busy with something else ten workers may not be busy all at once; so what comes out
+            // otherwise is tried again, and a page is wrong if it is wrong every time.
+            let output = outputs
+                .entry(block.command.clone())
+                .or_insert_with(|| program::output(&command, update));
+            for _ in 1..ATTEMPTS {
+                if compare::compare(&block.output, output).is_err() {
+                    *output = program::output(&command, false);
+                }
+            }
+            let Err(difference) = compare::compare(&block.output, output) else { continue };
+            if update {
+                page.replace(&block, &compare::renew(&block.output, output));
+            } else {
+                let line = block.line + 1 + difference.at;
+                wrong.push(format!(
+                    "{}:{line}: `{}` prints something else\n{difference}",
+                    short(&page.path),
+                    block.command
+                ));
+            }
+        }
+        if update {
+            page.write();
+        }
+    }
+    assert!(blocks > 0, "the docs hold no console block: were they looked for in the right place?");
+    wrong.reverse();
+    assert!(
+        wrong.is_empty(),
+        "{} of {blocks} console blocks are not true.\n\n{}\n\nIf the programs are right, rewrite \
+         the blocks: UPDATE_DOCS=1 cargo test -p docs-check",
+        wrong.len(),
+        wrong.join("\n\n")
+    );
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        for (line, target) in page.links() {
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let (path, heading) = target.split_once('#').unwrap_or((&target, ""));
+            let path = match path {
+                "" => page.path.clone(),
+                path => page.path.parent().unwrap().join(path),
+            };
+            let found = path.exists()
+                && (heading.is_empty() || Page::read(&path).anchors().iter().any(|a| a == heading));
+            if !found {
+                broken.push(format!("{}:{line}: {target}", short(&page.path)));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}

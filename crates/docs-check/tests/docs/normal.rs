@@ -1,0 +1,99 @@
+//! What is the same in every run. The rest is replaced by a word in capitals.
+
+/// `line` with one word for whatever the kernel, the clock or the column widths decide:
+///
+/// - the port after `127.0.0.1:`, and the one in the PORT column;
+/// - every time, such as `0.31 ms`, `59.8 s`, `0.052s`, or a JSON number whose key says so;
+/// - process ids;
+/// - how many spaces stand between two words.
+pub(crate) fn normal(line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let mut normal: Vec<String> = Vec::new();
+    let mut index = 0;
+    while index < words.len() {
+        let word = words[index];
+        let before = if index == 0 { "" } else { words[index - 1] };
+        let next = words.get(index + 1).map(|next| split_punctuation(next));
+        if let Some(("ms" | "s", punctuation)) = next
+            && is_number(word)
+        {
+            normal.push(format!("TIME{punctuation}"));
+            index += 2;
+            continue;
+        }
+        normal.push(match split_punctuation(word) {
+            (number, end) if is_number(number) && is_time_key(before) => format!("TIME{end}"),
+            _ if is_moment(word) => "TIME".into(),
+            _ if is_port(word) && matches!(before, "new" | "reused") => "PORT".into(),
+            _ if is_pid(before, word) => "PID".into(),
+            _ => without_port(word),
+        });
+        index += 1;
+    }
+    normal.join(" ")
+}
+
+fn split_punctuation(word: &str) -> (&str, &str) {
+    word.split_at(word.trim_end_matches([',', ';', '.', ':', ')']).len())
+}
+
+/// `59`, `0.31`.
+fn is_number(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit()) && word.parse::<f64>().is_ok()
+}
+
+/// `0.052s`, but not `1s`: that is a setting.
+fn is_moment(word: &str) -> bool {
+    word.strip_suffix('s').is_some_and(|number| number.contains('.') && is_number(number))
+}
+
+/// `"elapsed_us":`
+fn is_time_key(word: &str) -> bool {
+    word.ends_with("_us\":") || word.ends_with("_ms\":")
+}
+
+fn is_port(word: &str) -> bool {
+    word.parse::<u16>().is_ok_and(|port| port >= 1024)
+}
+
+/// `hello (28981)`, `(pid 28981)`.
+fn is_pid(before: &str, word: &str) -> bool {
+    let digits = word.trim_matches(['(', ')', ':', ',']);
+    let is_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    is_digits && (before.ends_with("pid") || (word.starts_with('(') && word.contains(')')))
+}
+
+/// `http://127.0.0.1:PORT/`
+fn without_port(word: &str) -> String {
+    let loopback = "127.0.0.1:";
+    match word.find(loopback) {
+        None => word.to_owned(),
+        Some(at) => {
+            let (address, rest) = word.split_at(at + loopback.len());
+            format!("{address}PORT{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+        }
+    }
+}
+
+#[test]
+fn what_varies_is_replaced_and_nothing_else() {
+    for (line, expected) in [
+        ("  10   0.470s  #10 new    34134        —  0.75 ms", "10 TIME #10 new PORT — TIME"),
+        (
+            "   2  0.052s  #1 reused 39592  50.9 ms  0.40 ms  11 B",
+            "2 TIME #1 reused PORT TIME TIME 11 B",
+        ),
+        ("at http://127.0.0.1:44951/", "at http://127.0.0.1:PORT/"),
+        ("TIME_WAIT  timewait 59.9 s  —", "TIME_WAIT timewait TIME —"),
+        ("for 60 s more by", "for TIME more by"),
+        ("transport closed; age 81.1 ms, 2 exchanges", "transport closed; age TIME, 2 exchanges"),
+        ("hello (28981)", "hello PID"),
+        ("in use by hello (pid 28981):", "in use by hello (pid PID"),
+        ("\"elapsed_us\": 920,", "\"elapsed_us\": TIME,"),
+        ("client ESTABLISHED 2 · TIME_WAIT 80", "client ESTABLISHED 2 · TIME_WAIT 80"),
+        ("82 connections = 10 + 9 x (10 - 2)", "82 connections = 10 + 9 x (10 - 2)"),
+        ("10 requests, 50ms apart; each for 1m 30s", "10 requests, 50ms apart; each for 1m 30s"),
+    ] {
+        assert_eq!(normal(line), expected);
+    }
+}

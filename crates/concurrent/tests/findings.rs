@@ -4,10 +4,16 @@
 #[path = "../../apparatus/tests/program/mod.rs"]
 mod program;
 
+use std::sync::{Mutex, PoisonError};
+
 use program::{closed, closed_by, running};
 use serde_json::{Value, json};
 
+/// One run at a time: workers that have to be busy at once should not wait for another test's.
+static TURN: Mutex<()> = Mutex::new(());
+
 fn concurrent(arguments: &str) -> Value {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     program::json(env!("CARGO_BIN_EXE_concurrent"), arguments)
 }
 
@@ -75,6 +81,7 @@ fn a_cap_on_connections_makes_requests_wait_instead_of_dialling() {
 
 #[test]
 fn with_no_flag_but_the_cap_the_formula_stands_beside_what_was_observed() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // The interval alone is shortened: by default it is the article's second.
     let ran =
         program::run(env!("CARGO_BIN_EXE_concurrent"), "--per-host 2 --interval 100ms --port 0");

@@ -394,7 +394,7 @@ fn next(outcome: &Outcome) -> (String, String) {
             ("--per-host 2", "do Go's rules do the same with the same cap?")
         }
         ("concurrent", _, BodyPolicy::Drain) if setup.per_host < setup.workers => {
-            ("--per-host 2 --delay 20ms", "what if all workers are busy at once?")
+            ("--per-host 2", "what if they come back round after round, with a pause between?")
         }
         ("concurrent", ..) => {
             ("--per-host 2 --transport hyper-util", "does hyper-util's own pool do the same?")

@@ -193,7 +193,7 @@ fn a_prediction_that_does_not_hold_is_said_to() {
     let prediction =
         Prediction { least: 2, most: 3, formula: "1 + 2".into(), because: "a test says so".into() };
     let verdict = verdict(&Outcome { prediction: Some(prediction), ..drained() });
-    assert!(verdict.contains("predicted 2 to 3 connections = 1 + 2"), "{verdict}");
+    assert!(verdict.contains("predicted 2 to 3 connections; at most 1 + 2"), "{verdict}");
     assert!(verdict.contains("observed  1 connection, not as predicted"), "{verdict}");
 }
 

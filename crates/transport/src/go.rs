@@ -122,8 +122,9 @@ impl Go {
     /// Dials in the background: the request may be served by another connection meanwhile.
     fn start_dial(self: &Arc<Self>, want: Arc<Want>) {
         let go = Arc::clone(self);
+        // Taken before the task runs: a runtime that ends first drops it all the same.
+        let slot = Slot { go: Arc::downgrade(self), target: want.target.clone(), id: None };
         tokio::spawn(async move {
-            let slot = Slot { go: Arc::downgrade(&go), target: want.target.clone(), id: None };
             match go.dial(&want, slot).await {
                 Ok(lease) => {
                     let fresh = Checkout { lease, idle_since: None, from_pool: false };

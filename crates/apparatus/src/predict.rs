@@ -58,7 +58,7 @@ pub fn opened(setup: &Setup) -> Option<Prediction> {
             Some(exact(all, formula, &because))
         }
         PerExchange::Either(because) => {
-            let least = setup.workers.min(all);
+            let least = if all_start_together(setup) { setup.workers } else { 1 };
             Some(Prediction { least, most: all, formula: String::new(), because: because.into() })
         }
         PerExchange::Reused(because) => {
@@ -186,4 +186,119 @@ fn per_exchange(setup: &Setup) -> Option<PerExchange> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evidence::ServerSetup;
+    use proptest::prelude::*;
+
+    fn setup(preset: Preset, body: BodyPolicy, bytes: u64) -> Setup {
+        Setup {
+            program: "sequential",
+            preset,
+            body,
+            workers: 1,
+            requests: 10,
+            interval: Duration::from_secs(1),
+            per_host: 2,
+            max_idle: None,
+            max_conns_per_host: None,
+            idle_timeout: Some(Duration::from_secs(90)),
+            keep_alives: true,
+            server: ServerSetup {
+                in_process: true,
+                url: String::new(),
+                bytes: Some(bytes),
+                delay: Duration::ZERO,
+                pause_before_body: Duration::ZERO,
+            },
+        }
+    }
+
+    fn workers(workers: usize, requests: usize, per_host: usize) -> Setup {
+        let mut setup = setup(Preset::Go, BodyPolicy::Drain, 11);
+        (setup.workers, setup.requests, setup.per_host) = (workers, requests, per_host);
+        setup.server.delay = Duration::from_millis(20);
+        setup
+    }
+
+    fn range(setup: &Setup) -> Option<(usize, usize)> {
+        opened(setup).map(|predicted| (predicted.least, predicted.most))
+    }
+
+    #[test]
+    fn what_a_body_costs_depends_on_whose_rules_hold() {
+        use BodyPolicy::{Drain, Drop, Hold};
+        use Preset::{Go, Go127, HyperUtil};
+        for (preset, body, bytes, expected) in [
+            (Go, Drain, 11, (1, 1)),
+            (Go, Drop, 11, (10, 10)),
+            (Go, Hold, 11, (10, 10)),
+            (Go, Drop, 0, (1, 1)),
+            (Go127, Drop, 256 * 1024, (1, 1)),
+            (Go127, Drop, 256 * 1024 + 1, (10, 10)),
+            (Go127, Hold, 11, (10, 10)),
+            (HyperUtil, Drop, 11, (1, 1)),
+            (HyperUtil, Hold, 11, (1, 1)),
+            (HyperUtil, Drop, 24_000, (1, 10)),
+            (HyperUtil, Drop, 1 << 20, (10, 10)),
+            (HyperUtil, Hold, 64 * 1024, (10, 10)),
+        ] {
+            let name = preset.name();
+            assert_eq!(
+                range(&setup(preset, body, bytes)),
+                Some(expected),
+                "{name} {body:?} {bytes}"
+            );
+        }
+    }
+
+    #[test]
+    fn surplus_connections_are_dialled_anew_in_every_round() {
+        for (per_host, expected) in [(0, 100), (1, 91), (2, 82), (5, 55), (10, 10), (11, 10)] {
+            assert_eq!(range(&workers(10, 10, per_host)), Some((expected, expected)), "{per_host}");
+        }
+    }
+
+    #[test]
+    fn what_the_scheduler_decides_is_a_range() {
+        let mut quick = workers(10, 10, 2);
+        quick.server.delay = Duration::ZERO;
+        assert_eq!(range(&quick), Some((1, 82)));
+        // The workers drift apart in the course of many rounds.
+        assert_eq!(range(&workers(10, 60, 2)), Some((10, 482)));
+        // A pool that is large enough does not care.
+        assert_eq!(range(&workers(10, 60, 10)), Some((10, 10)));
+    }
+
+    #[test]
+    fn where_the_model_does_not_reach_there_is_no_number() {
+        let mut capped = workers(10, 10, 2);
+        capped.max_conns_per_host = Some(4);
+        assert_eq!(opened(&capped), None);
+        let mut short = workers(10, 10, 2);
+        short.idle_timeout = Some(Duration::from_millis(100));
+        assert_eq!(opened(&short), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_prediction_lies_between_one_connection_and_one_for_each_request(
+            (many, requests, per_host) in (1_usize..200, 1_usize..200, 0_usize..50),
+            (preset, body) in (prop::sample::select(&Preset::ALL[..]), prop::sample::select(&BodyPolicy::ALL[..])),
+            (bytes, delay, pause, interval) in (0_u64..300_000, 0_u64..50, 0_u64..120, 0_u64..200),
+        ) {
+            let mut setup = workers(many, requests, per_host);
+            (setup.preset, setup.body) = (preset, body);
+            setup.interval = Duration::from_millis(interval);
+            setup.server.bytes = Some(bytes);
+            setup.server.delay = Duration::from_millis(delay);
+            setup.server.pause_before_body = Duration::from_millis(pause);
+            if let Some((least, most)) = range(&setup) {
+                prop_assert!(1 <= least && least <= most && most <= setup.exchanges());
+            }
+        }
+    }
 }

@@ -249,11 +249,15 @@ impl Apparatus {
             .get_as(number, &self.setup.server.url)
             .await
             .map_err(|error| fail(&error))?;
-        let body = response.into_body();
+        let mut body = response.into_body();
         match self.setup.body {
             BodyPolicy::Drain => {
-                let bytes =
-                    body.collect().await.map_err(|error| fail(&error))?.to_bytes().len() as u64;
+                // Counted, not collected: a body may be larger than the memory.
+                let mut bytes = 0;
+                while let Some(frame) = body.frame().await {
+                    let frame = frame.map_err(|error| fail(&error))?;
+                    bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
                 Ok(BodySeen::Drained { bytes })
             }
             BodyPolicy::Drop => {

@@ -1,7 +1,7 @@
 //! The kernel's table as a witness: this run's sockets at the moments that matter.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evidence::{Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable};
@@ -9,6 +9,7 @@ use socket_inspector::Filter;
 use tokio::time::Instant;
 
 use crate::recorder::ClientWitness;
+use crate::{lock, with_causes};
 
 /// The pause between two readings that have to agree.
 const BETWEEN_READINGS: Duration = Duration::from_millis(25);
@@ -46,11 +47,6 @@ impl Ours {
         table.sockets.retain(|socket| socket.ends().is_some_and(|ends| self.ends.contains(&ends)));
         Ok(table)
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Reads the table until it has settled: the client has carried out every close it decided on,
@@ -106,7 +102,7 @@ impl Busiest {
             tokio::time::sleep(breath).await;
             let started = Instant::now();
             if let Ok(table) = Ours::of(&client).read() {
-                let mut busiest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut busiest = lock(&self.0);
                 if busiest.as_ref().is_none_or(|busiest| open(&table) > open(busiest)) {
                     *busiest = Some(table);
                 }
@@ -118,7 +114,7 @@ impl Busiest {
 
     /// The reading with the most open connections, this one among them.
     pub(crate) fn or(&self, last: &Reading) -> Option<SocketTable> {
-        let busiest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let busiest = lock(&self.0).take();
         let last = last.table.as_ref().ok();
         let tables = [busiest.as_ref(), last].into_iter().flatten();
         tables.filter(|table| open(table) > 0).max_by_key(|table| open(table)).cloned()

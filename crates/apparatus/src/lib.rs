@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use evidence::{
@@ -231,7 +231,7 @@ impl Apparatus {
             afterwards: self.afterwards(&body, &notes),
             body,
         };
-        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = lock(&self.book);
         if let Err(failure) = &exchange.body
             && failure.kind.means_no_server()
             && !book.exchanges.values().any(|exchange| exchange.connection.is_some())
@@ -267,7 +267,7 @@ impl Apparatus {
             }
             BodyPolicy::Hold => {
                 let left = body.left();
-                self.book.lock().unwrap_or_else(PoisonError::into_inner).held.push((number, body));
+                lock(&self.book).held.push((number, body));
                 Ok(BodySeen::Held { left })
             }
         }
@@ -316,8 +316,7 @@ impl Apparatus {
     /// idle connections, reads the table again, stops the server, and hears all witnesses.
     /// Returns the outcome, and the events of the trace since [`Self::take_events`].
     pub async fn take_down(self, interrupted: bool) -> (Outcome, Vec<TraceEvent>) {
-        let Book { exchanges, held, last_end } =
-            std::mem::take(&mut *self.book.lock().unwrap_or_else(PoisonError::into_inner));
+        let Book { exchanges, held, last_end } = std::mem::take(&mut *lock(&self.book));
         let elapsed = last_end.unwrap_or(self.started).duration_since(self.started);
         self.sampler.0.abort();
         let while_running = kernel::settled(&self.client_witness).await;
@@ -361,16 +360,21 @@ impl Apparatus {
     }
 }
 
-/// What was attempted, on what, and every cause below it.
 fn fail(error: &transport::Error) -> Failure {
+    Failure { kind: error.kind(), message: with_causes(error) }
+}
+
+/// What was attempted, on what, and every cause below it.
+fn with_causes(error: &dyn StdError) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    let mut message = error.to_string();
-    for cause in causes {
-        let cause = cause.to_string();
+    causes.map(ToString::to_string).fold(error.to_string(), |message, cause| {
         // Some libraries repeat their cause in their own words.
-        if !message.ends_with(&cause) {
-            message = format!("{message}: {cause}");
-        }
-    }
-    Failure { kind: error.kind(), message }
+        if message.ends_with(&cause) { message } else { format!("{message}: {cause}") }
+    })
+}
+
+/// Locks `mutex`. A panic elsewhere leaves nothing half done behind these locks, so it does not
+/// become ours.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 //! connections.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use evidence::{
@@ -11,6 +11,8 @@ use evidence::{
 };
 use hello::{ServerEvent, ServerMoment};
 use tokio::sync::Notify;
+
+use crate::lock;
 
 /// Hears the client's trace.
 #[derive(Default)]
@@ -125,7 +127,7 @@ impl ClientWitness {
     }
 
     fn lock(&self) -> MutexGuard<'_, ClientNotes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.notes)
     }
 }
 
@@ -237,13 +239,13 @@ pub(crate) struct AcceptedNotes {
 
 impl ServerWitness {
     pub(crate) fn accepted(&self) -> Vec<AcceptedNotes> {
-        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.accepted).clone()
     }
 }
 
 impl hello::Observer for ServerWitness {
     fn event(&self, event: ServerEvent) {
-        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accepted = lock(&self.accepted);
         match event.moment {
             ServerMoment::Accepted => {
                 accepted.push(AcceptedNotes { peer: event.peer, closed_by: None });

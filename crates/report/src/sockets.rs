@@ -41,8 +41,7 @@ pub fn text(table: &SocketTable, asked_for: &str, out: &mut impl Write) -> io::R
 }
 
 /// The header of [`pair_row`].
-#[must_use]
-pub fn pair_header() -> [Cell; PAIR] {
+fn pair_header() -> [Cell; PAIR] {
     let [c1, c2, c3, c4] = end_header("STATE");
     let [s1, s2, s3, s4] = end_header("SERVER");
     [Cell::new("CLIENT").styled(FAINT), c1, c2, c3, c4, s1, s2, s3, s4]
@@ -50,8 +49,7 @@ pub fn pair_header() -> [Cell; PAIR] {
 
 /// One connection: the client's address, then state, queues and timer of the client's end and of
 /// the server's. An end that is not in the table leaves its cells empty.
-#[must_use]
-pub fn pair_row(pair: &Pair) -> [Cell; PAIR] {
+fn pair_row(pair: &Pair) -> [Cell; PAIR] {
     let [c1, c2, c3, c4] = pair.client.as_ref().map(end_row).unwrap_or_default();
     let [s1, s2, s3, s4] = pair.server.as_ref().map(end_row).unwrap_or_default();
     [Cell::new(pair.ends.client.to_string()), c1, c2, c3, c4, s1, s2, s3, s4]

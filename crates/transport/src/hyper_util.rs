@@ -5,7 +5,7 @@
 //! Whether that had been idle, for how long, and why a connection is closed, cannot be observed.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use ::hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use crate::body::Body;
 use crate::dial::{Dialer, Target};
 use crate::error::Error;
+use crate::lock;
 use crate::rules::Config;
 use crate::trace::Tracer;
 use crate::wire::{Carried, ClientWire, Record};
@@ -129,10 +130,6 @@ fn explain(error: LegacyError, record: Option<&Record>, url: String) -> Error {
         (Some(within), Some(record)) => Error::meaning_before_head(record, within)(error.into()),
         _ => Error::Client { url, source: error.into() },
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Which exchange a dial is for, and where the cause goes if it fails: the client wraps a

@@ -39,8 +39,8 @@ mod rules;
 mod trace;
 mod wire;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -147,4 +147,10 @@ pub fn check_url(url: &str) -> Result<Uri, Error> {
     let uri = url.parse().map_err(|source| Error::BadUrl { url: url.to_owned(), source })?;
     dial::Target::of(&uri)?;
     Ok(uri)
+}
+
+/// Locks `mutex`. A panic elsewhere leaves nothing half done behind these locks, so it does not
+/// become ours.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

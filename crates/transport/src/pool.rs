@@ -5,7 +5,7 @@
 //! done with ("late binding"); a dial that comes too late for its request goes to the pool.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::dial::Target;
 use crate::error::Error;
+use crate::lock;
 use crate::rules::Limits;
 use crate::wire::Record;
 
@@ -138,10 +139,6 @@ pub(crate) enum Asked {
     WaitAndDial,
     /// Nothing: it waits for a connection to come back, or for the right to dial.
     Wait,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pool {

@@ -10,7 +10,7 @@ use evidence::{BodyPolicy, ByteCount, Preset, ServerSetup, Setup};
 use hello::Answer;
 use transport::{Config, Limits};
 
-use crate::Plan;
+use crate::{Plan, ServerPlan, Starts};
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,7 +123,7 @@ impl ClientArgs {
             pause_before_body: self.pause_before_body,
             ..Answer::default()
         };
-        let (server, server_setup) = match &self.target {
+        let (servers, server_setup) = match &self.target {
             None => {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
                 let setup = ServerSetup {
@@ -133,9 +133,10 @@ impl ClientArgs {
                     delay: answer.delay,
                     pause_before_body: answer.pause_before_body,
                 };
-                (Some((address, answer)), setup)
+                let starts = Starts::AtOnce;
+                (vec![ServerPlan { address, answer, idle_timeout: None, starts }], setup)
             }
-            Some(target) => (None, self.target_setup(target, typed)),
+            Some(target) => (Vec::new(), self.target_setup(target, typed)),
         };
         let setup = Setup {
             program,
@@ -152,7 +153,7 @@ impl ClientArgs {
             server: server_setup,
         };
         let client = Config { limits, ..Config::of(preset) };
-        Plan { setup, client, server, trace: self.trace }
+        Plan { setup, client, servers, trace: self.trace }
     }
 
     /// A server that is not ours is asked only for what was typed.

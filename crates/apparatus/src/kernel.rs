@@ -1,6 +1,7 @@
 //! The kernel's table as a witness: this run's sockets at the moments that matter.
 
 use std::collections::HashSet;
+use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,6 +80,21 @@ pub(crate) async fn settled(client: &ClientWitness) -> Reading {
     }
 }
 
+/// Whether the kernel has as many `TIME_WAIT` sockets as `net.ipv4.tcp_max_tw_buckets` lets it
+/// keep: those that came later are not in its table. `false` where it does not tell.
+pub(crate) fn time_wait_is_full() -> bool {
+    let most = fs::read_to_string("/proc/sys/net/ipv4/tcp_max_tw_buckets").ok();
+    let most = most.and_then(|most| most.trim().parse::<u64>().ok());
+    let now = fs::read_to_string("/proc/net/sockstat").ok();
+    matches!((now.as_deref().and_then(time_wait_in), most), (Some(now), Some(most)) if now >= most)
+}
+
+/// The number after `tw` in the line `TCP: inuse 5 orphan 0 tw 4 alloc 6 mem 1`.
+fn time_wait_in(sockstat: &str) -> Option<u64> {
+    let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+    line.split_whitespace().skip_while(|word| *word != "tw").nth(1)?.parse().ok()
+}
+
 type Row = (Option<Ends>, Option<Side>, TcpState);
 
 /// What has to agree between two readings: not the queues, nor the timers.
@@ -123,4 +139,17 @@ impl Busiest {
 
 fn open(table: &SocketTable) -> usize {
     table.count(Side::Client, TcpState::Established)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_counts_its_time_wait_sockets() {
+        let sockstat = "sockets: used 9\nTCP: inuse 5 orphan 0 tw 4 alloc 6 mem 1\nUDP: inuse 0\n";
+        assert_eq!(time_wait_in(sockstat), Some(4));
+        assert_eq!(time_wait_in("TCP: inuse 5"), None);
+        assert_eq!(time_wait_in(""), None);
+    }
 }

@@ -7,6 +7,8 @@
 //! | idea | file |
 //! |---|---|
 //! | what can be asked of a run on the command line | `cli.rs` |
+//! | what a run is made of, and whether it can come to an end | `plan.rs` |
+//! | the servers, from nothing over listening to accepting | `servers.rs` |
 //! | what the client's trace and the server tell, as facts | `recorder.rs` |
 //! | the kernel's table, once it has settled | `kernel.rs` |
 //! | who closed first, and where the witnesses disagree | `judge.rs` |
@@ -19,120 +21,55 @@ mod descriptors;
 mod interrupt;
 mod judge;
 mod kernel;
+mod plan;
 mod predict;
 mod recorder;
+mod servers;
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use evidence::{
-    Afterwards, BodyPolicy, BodySeen, Exchange, ExchangeId, Failure, Outcome, Preset, Setup,
-    Tables, TraceEvent,
+    Afterwards, BodyPolicy, BodySeen, Exchange, ExchangeId, Failure, Outcome, Preset, Reading,
+    Setup, Tables, TraceEvent,
 };
-use hello::Answer;
 use http_body_util::BodyExt;
 use tokio::task::AbortHandle;
-use transport::{Body, Config, Transport};
+use transport::{Body, Transport};
 
 pub use interrupt::Interrupt;
+pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
 
 use kernel::Busiest;
-use recorder::{ClientWitness, ExchangeNotes, ServerWitness};
-
-/// Everything a run needs to know before it starts.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// What is asked for, in words that a report can repeat.
-    pub setup: Setup,
-    /// The client.
-    pub client: Config,
-    /// The server to start in this process; `None` if the URL names one that is running already.
-    pub server: Option<(SocketAddr, Answer)>,
-    /// Whether to keep every event of the client's trace.
-    pub trace: bool,
-}
-
-/// Why a run could not take place.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The server could not be started.
-    #[error("cannot start the server{}", hint(.0))]
-    Server(#[from] hello::Error),
-    /// The client lacks a limit that was asked for.
-    #[error("cannot set up the client")]
-    Client(#[from] transport::Unsupported),
-    /// The run would stop for want of what it cannot get.
-    #[error(
-        "this run would wait for ever: every held body keeps its connection, and of {requests} requests only {max} may have one (--max-conns-per-host)"
-    )]
-    WouldWaitForEver {
-        /// All requests of the run.
-        requests: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// The run needs more file descriptors than the system allows this process.
-    #[error(
-        "this run needs about {needed} file descriptors, and the system allows {allowed} (ulimit -n)"
-    )]
-    TooFewDescriptors {
-        /// An estimate from below.
-        needed: u64,
-        /// The limit.
-        allowed: u64,
-    },
-    /// There is no server to talk to.
-    #[error("{0}; start a server with `cargo run -p hello`, or leave out --target")]
-    NoServer(String),
-}
-
-/// Whether the run can come to an end.
-fn feasible(setup: &Setup) -> Result<(), Error> {
-    let requests = setup.exchanges();
-    if let Some(max) = setup.max_conns_per_host
-        && setup.body == BodyPolicy::Hold
-        && setup.server.bytes != Some(0)
-        && requests > max
-    {
-        return Err(Error::WouldWaitForEver { requests, max });
-    }
-    // Open at once: all connections of held bodies, else one for each worker.
-    let open = match setup.body {
-        BodyPolicy::Hold => predict(setup).map_or(0, |predicted| predicted.least),
-        BodyPolicy::Drain | BodyPolicy::Drop => setup.workers,
-    };
-    let ends = if setup.server.in_process { 2 } else { 1 };
-    let needed = open as u64 * ends + descriptors::OTHERS;
-    match descriptors::raise_limit() {
-        Some(allowed) if allowed < needed => Err(Error::TooFewDescriptors { needed, allowed }),
-        _ => Ok(()),
-    }
-}
-
-fn hint(error: &hello::Error) -> &'static str {
-    match error {
-        hello::Error::PortInUse { .. } => " (--port 0 takes any free port)",
-        hello::Error::CannotListen { .. } => "",
-    }
-}
+use recorder::{ClientWitness, ExchangeNotes};
+use servers::Servers;
 
 /// Server, client and witnesses of one run.
 pub struct Apparatus {
     setup: Setup,
     client: Transport,
-    server: Option<hello::Running>,
+    servers: Servers,
     client_witness: Arc<ClientWitness>,
-    server_witness: Arc<ServerWitness>,
     busiest: Arc<Busiest>,
     sampler: Sampler,
     started: Instant,
     next: AtomicU64,
     book: Mutex<Book>,
+}
+
+/// What one request asks for, and what happens to its response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Which of the run's own servers, from 0.
+    pub server: usize,
+    /// What is asked of that server for this request alone, such as `delay=20ms&bytes=64KiB`.
+    pub query: String,
+    /// What happens to the body.
+    pub body: BodyPolicy,
 }
 
 /// The task that looks for the busiest moment; ends when dropped.
@@ -153,24 +90,16 @@ struct Book {
 }
 
 impl Apparatus {
-    /// Starts the server, if it is ours, and the client, and lets the witnesses listen.
+    /// Starts the servers, if they are ours, and the client, and lets the witnesses listen.
     ///
     /// # Errors
     /// [`Error`] says what could not be set up.
     pub fn set_up(plan: Plan) -> Result<Self, Error> {
-        let Plan { mut setup, client, server, trace } = plan;
-        feasible(&setup)?;
-        let server_witness = Arc::new(ServerWitness::default());
-        let server = match server {
-            None => None,
-            Some((address, answer)) => {
-                let observer = Arc::clone(&server_witness);
-                let server = hello::Server::bind(address, answer)?.observed_by(observer);
-                Some(server.start())
-            }
-        };
-        if let Some(server) = &server {
-            setup.server.url = format!("http://{}/", server.address());
+        plan::feasible(&plan.setup)?;
+        let Plan { mut setup, client, servers, trace } = plan;
+        let servers = Servers::set_up(servers)?;
+        if let Some(url) = servers.url(0) {
+            setup.server.url = url;
         }
         let client_witness = Arc::new(ClientWitness::default());
         if trace {
@@ -182,9 +111,8 @@ impl Apparatus {
         Ok(Self {
             setup,
             client,
-            server,
+            servers,
             client_witness,
-            server_witness,
             busiest,
             sampler: Sampler(tokio::spawn(watch).abort_handle()),
             started: Instant::now(),
@@ -205,16 +133,40 @@ impl Apparatus {
         self.started
     }
 
-    /// Carries out one exchange: sends a request, does with the body what the setup says, and
-    /// tells what became of the connection.
+    /// Lets the servers that start when they are told to listen: whoever connects from now on is
+    /// not refused, but waits.
     ///
     /// # Errors
-    /// [`Error::NoServer`] if nobody can be reached and no exchange has succeeded so far: then the
-    /// run is over before it began. Any other failure is a finding, in the exchange itself.
+    /// If one of them cannot listen.
+    pub fn listen(&self) -> Result<(), Error> {
+        self.servers.listen()
+    }
+
+    /// Lets the servers that listen accept connections.
+    pub fn accept(&self) {
+        self.servers.accept();
+    }
+
+    /// Carries out one exchange as the setup says: see [`Self::exchange_for`].
+    ///
+    /// # Errors
+    /// Those of [`Self::exchange_for`].
     pub async fn exchange(&self) -> Result<Exchange, Error> {
+        let ask = Ask { server: 0, query: String::new(), body: self.setup.body };
+        self.exchange_for(&ask).await
+    }
+
+    /// Carries out one exchange: sends a request, does with the body what is asked for, and tells
+    /// what became of the connection.
+    ///
+    /// # Errors
+    /// [`Error::NoServer`] if the server is not ours, nobody can be reached and no exchange has
+    /// succeeded so far: then the run is over before it began. Any other failure is a finding, in
+    /// the exchange itself.
+    pub async fn exchange_for(&self, ask: &Ask) -> Result<Exchange, Error> {
         let number = ExchangeId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
         let asked_at = Instant::now();
-        let body = self.send_and_read(number).await;
+        let body = self.send_and_read(number, ask).await;
         let ended_at = Instant::now();
         let lets_go = matches!(body, Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. }));
         let tells = self.setup.preset != Preset::HyperUtil;
@@ -223,6 +175,7 @@ impl Apparatus {
         let exchange = Exchange {
             number,
             started: notes.asked_at.duration_since(self.started),
+            took: ended_at.duration_since(notes.asked_at),
             connection: notes.connection,
             client: notes.client,
             reused: notes.reused,
@@ -234,6 +187,7 @@ impl Apparatus {
         let mut book = lock(&self.book);
         if let Err(failure) = &exchange.body
             && failure.kind.means_no_server()
+            && self.servers.are_strangers()
             && !book.exchanges.values().any(|exchange| exchange.connection.is_some())
         {
             return Err(Error::NoServer(failure.message.clone()));
@@ -243,14 +197,17 @@ impl Apparatus {
         Ok(exchange)
     }
 
-    async fn send_and_read(&self, number: ExchangeId) -> Result<BodySeen, Failure> {
-        let response = self
-            .client
-            .get_as(number, &self.setup.server.url)
-            .await
-            .map_err(|error| fail(&error))?;
+    /// The URL of a request. A server that is not ours is told everything by the setup's URL.
+    fn url(&self, ask: &Ask) -> String {
+        let url = self.servers.url(ask.server).unwrap_or_else(|| self.setup.server.url.clone());
+        if ask.query.is_empty() { url } else { format!("{url}?{}", ask.query) }
+    }
+
+    async fn send_and_read(&self, number: ExchangeId, ask: &Ask) -> Result<BodySeen, Failure> {
+        let response =
+            self.client.get_as(number, &self.url(ask)).await.map_err(|error| fail(&error))?;
         let mut body = response.into_body();
-        match self.setup.body {
+        match ask.body {
             BodyPolicy::Drain => {
                 // Counted, not collected: a body may be larger than the memory.
                 let mut bytes = 0;
@@ -294,9 +251,29 @@ impl Apparatus {
         }
     }
 
+    /// The kernel's table of this run's sockets, once it has settled.
+    pub async fn look(&self) -> Reading {
+        kernel::settled(&self.client_witness).await
+    }
+
+    /// Waits until so many connections have been closed in all, or no longer than `patience`.
+    pub async fn until_closed(&self, connections: usize, patience: Duration) {
+        let enough = async {
+            while self.client_witness.closed() < connections {
+                self.client_witness.one_less.notified().await;
+            }
+        };
+        // Whether it came to that is for the witnesses to say.
+        let _ = tokio::time::timeout(patience, enough).await;
+    }
+
     /// Lets go of held bodies, and waits until the client has decided on their connections: what
     /// is closed after that is closed for another reason.
-    async fn let_go(&self, held: Vec<(ExchangeId, Body)>) {
+    pub async fn release(&self) {
+        let held = std::mem::take(&mut lock(&self.book).held);
+        if held.is_empty() {
+            return;
+        }
         for (number, body) in held {
             if self.setup.preset != Preset::HyperUtil && !body.is_over() {
                 self.client_witness.will_decide(number);
@@ -316,25 +293,24 @@ impl Apparatus {
     /// idle connections, reads the table again, stops the server, and hears all witnesses.
     /// Returns the outcome, and the events of the trace since [`Self::take_events`].
     pub async fn take_down(self, interrupted: bool) -> (Outcome, Vec<TraceEvent>) {
-        let Book { exchanges, held, last_end } = std::mem::take(&mut *lock(&self.book));
-        let elapsed = last_end.unwrap_or(self.started).duration_since(self.started);
         self.sampler.0.abort();
-        let while_running = kernel::settled(&self.client_witness).await;
+        let while_running = self.look().await;
         let busiest = self.busiest.or(&while_running);
         let open_while_running = self.client_witness.open();
-        if !held.is_empty() {
-            self.let_go(held).await;
-        }
+        self.release().await;
         self.client.close();
-        let after_closing = kernel::settled(&self.client_witness).await;
+        let after_closing = self.look().await;
         let read_at = Instant::now();
-        let accepted = self.server.as_ref().map(|_| self.server_witness.accepted());
-        if let Some(server) = self.server {
-            server.stop(std::time::Duration::from_millis(200)).await;
-        }
+        let time_wait_is_full = kernel::time_wait_is_full();
+        let accepted = self.servers.accepted();
+        let in_flight = self.servers.in_flight();
+        self.servers.stop().await;
+        let Book { exchanges, last_end, .. } = std::mem::take(&mut *lock(&self.book));
+        let elapsed = last_end.unwrap_or(self.started).duration_since(self.started);
+        let exchanges: Vec<Exchange> = exchanges.into_values().collect();
         let connections = self.client_witness.connections();
         let testimony = judge::Testimony {
-            body: self.setup.body,
+            bodies_left_unread: exchanges.iter().any(leaves_its_body),
             started: self.started,
             read_at,
             connections: &connections,
@@ -342,15 +318,17 @@ impl Apparatus {
             accepted: accepted.as_deref(),
             while_running: &while_running,
             after_closing: &after_closing,
+            time_wait_is_full,
         };
         let connections = judge::connections(&testimony);
         let disagreements = judge::disagreements(&testimony, &connections);
         let outcome = Outcome {
             prediction: predict(&self.setup),
             setup: self.setup,
-            exchanges: exchanges.into_values().collect(),
+            exchanges,
             connections,
             accepted: accepted.map(|accepted| accepted.len()),
+            in_flight,
             tables: Tables { busiest, while_running, after_closing },
             disagreements,
             elapsed,
@@ -358,6 +336,11 @@ impl Apparatus {
         };
         (outcome, self.client_witness.take_events())
     }
+}
+
+/// Whether the reader of this exchange did not read its body to the end.
+fn leaves_its_body(exchange: &Exchange) -> bool {
+    matches!(exchange.body, Ok(BodySeen::Dropped { .. } | BodySeen::Held { .. }))
 }
 
 fn fail(error: &transport::Error) -> Failure {

@@ -2,12 +2,12 @@
 //! connections.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use evidence::{
-    ClientAddr, CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, Moment, NotPooled, Observed,
-    TraceEvent,
+    ClientAddr, CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, InFlight, Moment, NotPooled,
+    Observed, ServerAddr, TraceEvent,
 };
 use hello::{ServerEvent, ServerMoment};
 use tokio::sync::Notify;
@@ -20,6 +20,8 @@ pub(crate) struct ClientWitness {
     notes: Mutex<ClientNotes>,
     /// Rung when more connections are open than ever before.
     pub(crate) busier: Notify,
+    /// Rung when a connection is closed.
+    pub(crate) one_less: Notify,
 }
 
 #[derive(Default)]
@@ -44,7 +46,7 @@ pub(crate) struct ExchangeNotes {
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) client: Option<ClientAddr>,
     pub(crate) reused: bool,
-    pub(crate) idle_before: Observed<Option<std::time::Duration>>,
+    pub(crate) idle_before: Observed<Option<Duration>>,
     pub(crate) first_byte_at: Option<Instant>,
     /// `Some(None)`: pooled; `Some(Some(why))`: not.
     pub(crate) put: Option<Option<NotPooled>>,
@@ -111,6 +113,12 @@ impl ClientWitness {
         self.lock().open
     }
 
+    /// How many of them have been closed.
+    pub(crate) fn closed(&self) -> usize {
+        let notes = self.lock();
+        notes.connections.len() - notes.open
+    }
+
     /// The addresses of all of them.
     pub(crate) fn all_ends(&self) -> Vec<Ends> {
         self.lock().connections.values().map(|connection| connection.ends).collect()
@@ -135,6 +143,7 @@ impl transport::Listener for ClientWitness {
     fn event(&self, event: TraceEvent) {
         let mut notes = self.lock();
         notes.note(&event);
+        let one_less = matches!(event.moment, Moment::ConnectionClosed { .. });
         let busier = notes.open > notes.most_open;
         notes.most_open = notes.most_open.max(notes.open);
         if let Some(events) = &mut notes.events {
@@ -143,6 +152,9 @@ impl transport::Listener for ClientWitness {
         drop(notes);
         if busier {
             self.busier.notify_one();
+        }
+        if one_less {
+            self.one_less.notify_one();
         }
     }
 }
@@ -223,41 +235,124 @@ impl ExchangeNotes {
     }
 }
 
-/// Hears the server, if it is ours.
+/// Hears the servers that are ours.
 #[derive(Default)]
-pub(crate) struct ServerWitness {
-    /// The peers of accepted connections, and how the server saw each end.
-    accepted: Mutex<Vec<AcceptedNotes>>,
+pub(crate) struct ServerWitness(Mutex<ServerNotes>);
+
+#[derive(Default)]
+struct ServerNotes {
+    /// Accepted connections, and how the server saw each end.
+    accepted: Vec<AcceptedNotes>,
+    /// Where in `accepted` a server's connection is.
+    places: HashMap<(ServerAddr, hello::Accepted), usize>,
+    load: Load,
 }
 
 /// What the server says about one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct AcceptedNotes {
-    pub(crate) peer: ClientAddr,
+    pub(crate) ends: Ends,
     pub(crate) closed_by: Option<ClosedBy>,
 }
 
 impl ServerWitness {
     pub(crate) fn accepted(&self) -> Vec<AcceptedNotes> {
-        lock(&self.accepted).clone()
+        lock(&self.0).accepted.clone()
+    }
+
+    pub(crate) fn in_flight(&self) -> InFlight {
+        lock(&self.0).load.in_flight()
     }
 }
 
-impl hello::Observer for ServerWitness {
+/// The ear at one of the servers.
+pub(crate) struct ServerEar {
+    pub(crate) witness: Arc<ServerWitness>,
+    pub(crate) server: ServerAddr,
+}
+
+impl hello::Observer for ServerEar {
     fn event(&self, event: ServerEvent) {
-        let mut accepted = lock(&self.accepted);
+        let notes = &mut *lock(&self.witness.0);
+        let key = (self.server, event.connection);
         match event.moment {
             ServerMoment::Accepted => {
-                accepted.push(AcceptedNotes { peer: event.peer, closed_by: None });
+                let ends = Ends { client: event.peer, server: self.server };
+                notes.places.insert(key, notes.accepted.len());
+                notes.accepted.push(AcceptedNotes { ends, closed_by: None });
             }
             ServerMoment::Closed { by, .. } => {
-                // Connections are numbered from 1 in the order in which they are accepted.
-                let place = usize::try_from(event.connection.0).unwrap_or(usize::MAX) - 1;
-                if let Some(notes) = accepted.get_mut(place) {
+                let place = notes.places.get(&key);
+                if let Some(notes) = place.and_then(|&place| notes.accepted.get_mut(place)) {
                     notes.closed_by = Some(by);
                 }
             }
-            ServerMoment::Request { .. } | ServerMoment::ResponseDone { .. } => {}
+            ServerMoment::Request { .. } => notes.load.one_more(event.at),
+            ServerMoment::ResponseDone { .. } => notes.load.one_less(event.at),
         }
+    }
+}
+
+/// How many requests are being answered, and for how long it was how many.
+#[derive(Default)]
+struct Load {
+    now: usize,
+    most: usize,
+    /// The sum of the times of all requests, up to the last change.
+    request_time: Duration,
+    first_at: Option<Instant>,
+    last_at: Option<Instant>,
+}
+
+impl Load {
+    fn one_more(&mut self, at: Instant) {
+        self.change(at);
+        self.now += 1;
+        self.most = self.most.max(self.now);
+    }
+
+    fn one_less(&mut self, at: Instant) {
+        self.change(at);
+        self.now = self.now.saturating_sub(1);
+    }
+
+    fn change(&mut self, at: Instant) {
+        if let Some(last) = self.last_at {
+            let since = at.saturating_duration_since(last);
+            self.request_time += since * u32::try_from(self.now).unwrap_or(u32::MAX);
+        }
+        self.first_at.get_or_insert(at);
+        self.last_at = Some(at);
+    }
+
+    fn in_flight(&self) -> InFlight {
+        let span = match (self.first_at, self.last_at) {
+            (Some(first), Some(last)) => last.saturating_duration_since(first),
+            _ => Duration::ZERO,
+        };
+        let mean = match span {
+            Duration::ZERO => 0.0,
+            span => self.request_time.as_secs_f64() / span.as_secs_f64(),
+        };
+        InFlight { most: self.most, mean }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_number_in_flight_weighs_each_number_with_its_time() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut load = Load::default();
+        load.one_more(at(0));
+        load.one_more(at(10));
+        load.one_less(at(30));
+        load.one_less(at(40));
+        // 1 for 10 ms, 2 for 20 ms, 1 for 10 ms.
+        assert_eq!(load.in_flight(), InFlight { most: 2, mean: 1.5 });
+        assert_eq!(Load::default().in_flight(), InFlight { most: 0, mean: 0.0 });
     }
 }

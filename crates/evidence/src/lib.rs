@@ -18,8 +18,8 @@ pub use address::{ClientAddr, Ends, ServerAddr};
 pub use byte_count::{ByteCount, NoByteCount};
 pub use observed::Observed;
 pub use outcome::{
-    Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind, Outcome,
-    Reading, Tables, Unreadable,
+    Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind,
+    InFlight, Outcome, Reading, Tables, Unreadable,
 };
 pub use setup::{BodyPolicy, Prediction, Preset, ServerSetup, Setup};
 pub use socket::{Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally};

@@ -15,6 +15,8 @@ pub struct Exchange {
     pub number: ExchangeId,
     /// When it started, since the start of the run.
     pub started: Duration,
+    /// How long it took, until the reader had done with its body or it had failed.
+    pub took: Duration,
     /// The connection that carried it, if it got one.
     pub connection: Option<ConnectionId>,
     /// The client's end of that connection.
@@ -96,6 +98,21 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::NameNotFound,
+        Self::Refused,
+        Self::Unreachable,
+        Self::NoPortLeft,
+        Self::NoDescriptorLeft,
+        Self::TimedOut,
+        Self::NotHttp,
+        Self::ClosedBeforeResponse,
+        Self::CutShort,
+        Self::Reset,
+        Self::Other,
+    ];
+
     /// Whether it means that there is no server at the other end of the URL.
     #[must_use]
     pub fn means_no_server(self) -> bool {
@@ -200,6 +217,16 @@ impl fmt::Display for Disagreement {
     }
 }
 
+/// How many requests the server was answering at a time: from the head of a request until the
+/// response was handed over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InFlight {
+    /// The most at one moment.
+    pub most: usize,
+    /// The mean over the time from the first request to the last response.
+    pub mean: f64,
+}
+
 /// What happened in a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -213,6 +240,8 @@ pub struct Outcome {
     pub connections: Vec<Connection>,
     /// How many connections the server accepted; `None` if it is not ours to ask.
     pub accepted: Option<usize>,
+    /// How many requests it was answering at a time; `None` if it is not ours to ask.
+    pub in_flight: Option<InFlight>,
     /// What the kernel listed.
     pub tables: Tables,
     /// Where the witnesses disagree.

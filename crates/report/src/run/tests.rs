@@ -47,6 +47,7 @@ fn exchange(number: u64, connection: u64, afterwards: Afterwards, body: BodySeen
     Exchange {
         number: ExchangeId(number),
         started: Duration::from_millis((number - 1) * 1001),
+        took: Duration::from_millis(1),
         connection: Some(ConnectionId(connection)),
         client: Some(ends(40_000 + u16::try_from(connection).unwrap()).client),
         reused,
@@ -104,6 +105,7 @@ fn drained() -> Outcome {
             exchange(2, 1, Afterwards::Pooled, body),
         ],
         connections: vec![connection(1, 2, ClosedBy::Client, CloseReason::TransportClosed, 1100)],
+        in_flight: None,
         accepted: Some(1),
         tables: Tables {
             busiest: None,
@@ -137,6 +139,7 @@ fn reset() -> Outcome {
         prediction: None,
         exchanges: vec![dropped(1), dropped(2)],
         connections: vec![closed(1), closed(2)],
+        in_flight: None,
         accepted: Some(2),
         tables: Tables::default(),
         ..drained()
@@ -180,6 +183,7 @@ fn witnesses_that_disagree_are_heard_out() {
     let sentence =
         "connections: the client opened 1, the server accepted 2 (1 from another client)";
     let outcome = Outcome {
+        in_flight: None,
         accepted: Some(2),
         disagreements: vec![Disagreement { sentence: sentence.into() }],
         ..drained()

@@ -1,0 +1,118 @@
+//! The servers of a run, from nothing over listening to accepting.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use evidence::{InFlight, ServerAddr};
+use hello::{Running, Server};
+
+use crate::lock;
+use crate::plan::{Error, ServerPlan, Starts};
+use crate::recorder::{AcceptedNotes, ServerEar, ServerWitness};
+
+/// How long exchanges in flight may take to end when a run is over.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Our own servers, in the order in which the plan names them.
+pub(crate) struct Servers {
+    addresses: Vec<ServerAddr>,
+    places: Mutex<Vec<Place>>,
+    witness: Arc<ServerWitness>,
+}
+
+struct Place {
+    plan: ServerPlan,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Nobody listens at the address.
+    Absent,
+    /// Whoever connects waits to be accepted.
+    Listening(Server),
+    Accepting(Running),
+}
+
+impl Servers {
+    /// Starts those that start at once, and finds an address for the others.
+    pub(crate) fn set_up(plans: Vec<ServerPlan>) -> Result<Self, Error> {
+        let witness = Arc::new(ServerWitness::default());
+        let mut places = Vec::new();
+        let mut addresses = Vec::new();
+        for mut plan in plans {
+            let (address, stage) = match plan.starts {
+                Starts::AtOnce => {
+                    let server = bound(&plan, &witness)?;
+                    (server.address(), Stage::Accepting(server.start()))
+                }
+                Starts::WhenTold => (free_address(plan.address)?, Stage::Absent),
+            };
+            plan.address = address.socket_addr();
+            addresses.push(address);
+            places.push(Place { plan, stage });
+        }
+        Ok(Self { addresses, places: Mutex::new(places), witness })
+    }
+
+    /// Whether no server is ours.
+    pub(crate) fn are_strangers(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    /// The URL of a server of ours.
+    pub(crate) fn url(&self, server: usize) -> Option<String> {
+        self.addresses.get(server).map(|address| format!("http://{address}/"))
+    }
+
+    pub(crate) fn listen(&self) -> Result<(), Error> {
+        for place in lock(&self.places).iter_mut() {
+            if matches!(place.stage, Stage::Absent) {
+                place.stage = Stage::Listening(bound(&place.plan, &self.witness)?);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn accept(&self) {
+        for place in lock(&self.places).iter_mut() {
+            place.stage = match std::mem::replace(&mut place.stage, Stage::Absent) {
+                Stage::Listening(server) => Stage::Accepting(server.start()),
+                stage => stage,
+            };
+        }
+    }
+
+    /// What the servers accepted; `None` if no server is ours to ask.
+    pub(crate) fn accepted(&self) -> Option<Vec<AcceptedNotes>> {
+        (!self.are_strangers()).then(|| self.witness.accepted())
+    }
+
+    /// How many requests were being answered; `None` if no server is ours to ask.
+    pub(crate) fn in_flight(&self) -> Option<InFlight> {
+        (!self.are_strangers()).then(|| self.witness.in_flight())
+    }
+
+    pub(crate) async fn stop(self) {
+        let places = std::mem::take(&mut *lock(&self.places));
+        for place in places {
+            if let Stage::Accepting(running) = place.stage {
+                running.stop(GRACE).await;
+            }
+        }
+    }
+}
+
+fn bound(plan: &ServerPlan, witness: &Arc<ServerWitness>) -> Result<Server, Error> {
+    let server = Server::bind(plan.address, plan.answer.clone())?;
+    let ear = ServerEar { witness: Arc::clone(witness), server: server.address() };
+    Ok(server.observed_by(Arc::new(ear)))
+}
+
+/// An address at which nobody listens: the one that is asked for, with a port that was free just
+/// now if any will do.
+fn free_address(asked: SocketAddr) -> Result<ServerAddr, Error> {
+    let free = TcpListener::bind(asked).and_then(|listener| listener.local_addr());
+    let source = |source| hello::Error::CannotListen { address: asked, source };
+    Ok(ServerAddr::new(free.map_err(source)?))
+}

@@ -7,7 +7,8 @@
 //! process in it.
 //!
 //! A process enters as a whole and for good, and only while it has one thread. An experiment
-//! therefore runs in a child process, which calls [`enter`] before anything else.
+//! therefore runs in a child process, which calls [`die_with_parent`] and [`enter`] before
+//! anything else.
 //!
 //! | file | idea |
 //! |---|---|
@@ -17,6 +18,7 @@
 //! | `diagnosis.rs` | facts in, culprit out: who refuses a private network here |
 //! | `refused.rs` | the same as a sentence, with the fix |
 //! | `counters.rs` | the kernel's counters under `nstat`'s names |
+//! | `parent.rs` | no process outlives the one that started it |
 //! | `elsewhere.rs` | systems that are not Linux |
 //!
 //! ```standalone_crate
@@ -46,6 +48,7 @@
 
 mod counters;
 mod error;
+mod parent;
 mod refused;
 mod settings;
 
@@ -65,6 +68,7 @@ use linux as system;
 
 pub use counters::Counters;
 pub use error::Error;
+pub use parent::{die_with, die_with_parent};
 pub use refused::Refused;
 pub use settings::Settings;
 

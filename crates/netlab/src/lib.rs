@@ -1,0 +1,115 @@
+//! A private network in which one experiment runs, made without root.
+//!
+//! A machine's network remembers: connections of the past stay in `TIME_WAIT` for a minute, other
+//! programs open and close their own, the counters count them all. [`enter`] leaves that network
+//! for a fresh one, which has no sockets, counters that start at zero, a loopback interface of its
+//! own and settings that may be changed without touching the machine's. It ends with the last
+//! process in it.
+//!
+//! A process enters as a whole and for good, and only while it has one thread. An experiment
+//! therefore runs in a child process, which calls [`die_with_parent`] and [`enter`] before
+//! anything else.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `settings.rs` | what may be asked of a network, in the kernel's names and units |
+//! | `linux.rs` | the move itself; the only place that changes anything |
+//! | `rtnetlink.rs` | what is said to the kernel to bring `lo` up, and what its answer means |
+//! | `diagnosis.rs` | facts in, culprit out: who refuses a private network here |
+//! | `refused.rs` | the same as a sentence, with the fix |
+//! | `counters.rs` | the kernel's counters under `nstat`'s names |
+//! | `parent.rs` | no process outlives the one that started it |
+//! | `elsewhere.rs` | systems that are not Linux |
+//!
+//! ```standalone_crate
+//! use std::net::{TcpListener, TcpStream};
+//!
+//! use netlab::{Counters, Error, Settings};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Settings { local_ports: Some((50_000, 50_019)), ..Settings::default() };
+//! match netlab::enter(&settings) {
+//!     Ok(private) => {
+//!         assert_eq!(private.settings()?.local_ports, Some((50_000, 50_019)));
+//!         let before = Counters::read()?;
+//!         let server = TcpListener::bind("127.0.0.1:8080")?; // free, whatever else runs here
+//!         let client = TcpStream::connect("127.0.0.1:8080")?;
+//!         assert!((50_000..50_020).contains(&client.local_addr()?.port()));
+//!         assert_eq!(Counters::read()?.since(&before)["TcpActiveOpens"], 1);
+//!         # drop(server);
+//!     }
+//!     // One line: what was refused, by whom, and the fix.
+//!     Err(Error::Refused(refused)) => eprintln!("{refused}"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod counters;
+mod error;
+mod parent;
+mod refused;
+mod settings;
+
+#[cfg(target_os = "linux")]
+mod diagnosis;
+#[cfg(any(not(target_os = "linux"), test))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+mod rtnetlink;
+
+#[cfg(not(target_os = "linux"))]
+use elsewhere as system;
+#[cfg(target_os = "linux")]
+use linux as system;
+
+pub use counters::Counters;
+pub use error::Error;
+pub use parent::{die_with, die_with_parent};
+pub use refused::Refused;
+pub use settings::Settings;
+
+/// Proof that this process lives in a private network.
+#[derive(Debug)]
+pub struct Private {
+    network: system::Network,
+}
+
+impl Private {
+    /// Reads every setting back from the kernel, also those that were not asked for.
+    ///
+    /// A setting that this kernel does not have is `None`: `tcp_tw_reuse_delay` came with
+    /// Linux 6.14.
+    ///
+    /// # Errors
+    /// [`Error::SettingUnreadable`] if the kernel does not tell one.
+    pub fn settings(&self) -> Result<Settings, Error> {
+        Settings::told_by(|name| self.network.read(name))
+    }
+}
+
+/// Leaves the machine's network for a fresh private one, brings its loopback interface up and
+/// writes `settings`.
+///
+/// Call it in a process that has one thread only, before any runtime is built: a namespace belongs
+/// to a thread, and only threads started later follow. Sockets opened before stay in the machine's
+/// network.
+///
+/// Where the process may not be root, it becomes root of a user namespace in which nobody else
+/// exists: files keep their owners and their permissions, but all other users look like `nobody`.
+/// Where user namespaces are refused, a process with `CAP_SYS_ADMIN` enters without one.
+///
+/// The machine's own settings are never written: that takes a network which the kernel has
+/// confirmed to be another than the one before.
+///
+/// # Errors
+/// [`Error::Invalid`] and [`Error::ManyThreads`] before anything has changed. After
+/// [`Error::Refused`], [`Error::LoopbackDown`] or [`Error::Setting`] the process may be in a
+/// network of which it can make no use: it should end.
+pub fn enter(settings: &Settings) -> Result<Private, Error> {
+    let network = system::enter(&settings.checked()?)?;
+    Ok(Private { network })
+}

@@ -1,0 +1,193 @@
+//! Linux: the move into a private network. Nothing else in the workspace needs privilege.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::linux::fs::MetadataExt;
+
+use netlink_sys::{SocketAddr as NetlinkAddr, protocols::NETLINK_ROUTE};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use rustix::process::{getegid, geteuid};
+
+use crate::diagnosis::{Facts, Step, diagnose, not_moved};
+use crate::rtnetlink::{LOOPBACK, bring_up, outcome};
+use crate::settings::Sysctl;
+use crate::{Error, Refused};
+
+/// One entry for each thread of this process.
+const THREADS: &str = "/proc/self/task";
+/// Tells in which network the calling thread is.
+const NETWORK: &str = "/proc/thread-self/ns/net";
+
+/// The number of a network: no two that exist at the same time have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NetworkId {
+    device: u64,
+    inode: u64,
+}
+
+impl NetworkId {
+    /// The network in which the calling thread is.
+    fn here() -> io::Result<Self> {
+        let namespace = fs::metadata(NETWORK)?;
+        Ok(Self { device: namespace.st_dev(), inode: namespace.st_ino() })
+    }
+}
+
+/// A private network. There is no value of this type unless the kernel has confirmed the move.
+#[derive(Debug)]
+pub(crate) struct Network {
+    id: NetworkId,
+}
+
+/// Leaves the machine's network for a fresh one, and makes that as wished.
+pub(crate) fn enter(settings: &[Sysctl]) -> Result<Network, Error> {
+    one_thread()?;
+    let network = Network::fresh()?;
+    network.loopback_up().map_err(|source| Error::LoopbackDown { source })?;
+    for Sysctl { name, value } in settings {
+        let failed = |source| Error::Setting { name, value: value.clone(), source };
+        network.write(name, value).map_err(failed)?;
+    }
+    Ok(network)
+}
+
+/// Only the calling thread would move; others would go on in the machine's network.
+fn one_thread() -> Result<(), Error> {
+    let threads = fs::read_dir(THREADS).map_err(|error| refusal(Step::Locate(THREADS), &error))?;
+    match threads.count() {
+        1 => Ok(()),
+        threads => Err(Error::ManyThreads { threads }),
+    }
+}
+
+impl Network {
+    /// Moves into a new network, and makes sure of it.
+    fn fresh() -> Result<Self, Refused> {
+        let here = || NetworkId::here().map_err(|error| refusal(Step::Locate(NETWORK), &error));
+        let before = here()?;
+        leave()?;
+        match here()? {
+            unmoved if unmoved == before => Err(not_moved()),
+            id => Ok(Self { id }),
+        }
+    }
+
+    /// Brings `lo` up, which also gives it 127.0.0.1 and `::1`.
+    fn loopback_up(&self) -> io::Result<()> {
+        self.check()?;
+        let sequence = 1;
+        let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&NetlinkAddr::new(0, 0))?; // 0 is the kernel
+        socket.send(&bring_up(LOOPBACK, sequence), 0)?;
+        let mut answer = Vec::with_capacity(4096);
+        socket.recv(&mut answer, 0)?;
+        match outcome(&answer, sequence) {
+            Ok(0) => Ok(()),
+            Ok(errno) => Err(io::Error::from_raw_os_error(errno)),
+            Err(malformed) => Err(io::Error::new(io::ErrorKind::InvalidData, malformed)),
+        }
+    }
+
+    /// Reads one setting of this network.
+    pub(crate) fn read(&self, name: &str) -> io::Result<String> {
+        self.check()?;
+        fs::read_to_string(path(name))
+    }
+
+    /// Writes one setting of this network.
+    fn write(&self, name: &str, value: &str) -> io::Result<()> {
+        self.check()?;
+        overwrite(&path(name), value)
+    }
+
+    /// Whether the calling thread is in this network: the kernel reads and writes the settings of
+    /// the network in which the caller is.
+    fn check(&self) -> io::Result<()> {
+        if NetworkId::here()? == self.id {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "this thread is not in the private network",
+        ))
+    }
+}
+
+/// Where the kernel keeps the setting that `sysctl` calls `name`.
+fn path(name: &str) -> String {
+    format!("/proc/sys/{}", name.replace('.', "/"))
+}
+
+/// Moves into a new network: as root of a new user namespace or, if there can be none and the
+/// process may do it, as whoever it is.
+fn leave() -> Result<(), Refused> {
+    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+    match unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET) {
+        Ok(()) => become_root(user, group),
+        // Whoever has no `CAP_SYS_ADMIN` wants to know what refused the way that is open to all.
+        Err(errno) => unshare(CloneFlags::CLONE_NEWNET)
+            .map_err(|_| diagnose(&Facts::gather(Step::Unshare, errno))),
+    }
+}
+
+/// Makes `user` and `group`, who this process is outside, root in its new user namespace.
+///
+/// An ordinary user may map a group only after giving up `setgroups` for good: it could otherwise
+/// leave a group whose members are denied something.
+fn become_root(user: u32, group: u32) -> Result<(), Refused> {
+    let write = |file, line: &str| {
+        overwrite(file, line).map_err(|error| refusal(Step::Map { file, user }, &error))
+    };
+    write("/proc/self/uid_map", &format!("0 {user} 1"))?;
+    write("/proc/self/setgroups", "deny")?;
+    write("/proc/self/gid_map", &format!("0 {group} 1"))
+}
+
+/// Writes a file that exists, in one go as the kernel wants it. Never makes one.
+fn overwrite(path: &str, text: &str) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
+}
+
+fn refusal(step: Step, error: &io::Error) -> Refused {
+    let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
+    diagnose(&Facts::gather(step, errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTING: &str = "net.ipv4.tcp_fin_timeout";
+
+    #[test]
+    fn nothing_is_written_to_a_network_other_than_the_private_one() {
+        let now = fs::read_to_string(path(SETTING)).unwrap();
+        let elsewhere = Network { id: NetworkId { device: 0, inode: 0 } };
+        // What it is set to already, so that a broken lock breaks nothing else.
+        let refusal = elsewhere.write(SETTING, now.trim()).unwrap_err();
+        assert_eq!(refusal.to_string(), "this thread is not in the private network");
+        assert!(elsewhere.read(SETTING).is_err());
+        assert!(elsewhere.loopback_up().is_err());
+    }
+
+    #[test]
+    fn a_setting_lies_where_sysctl_finds_it() {
+        assert_eq!(path(SETTING), "/proc/sys/net/ipv4/tcp_fin_timeout");
+    }
+
+    #[test]
+    fn a_file_that_does_not_exist_is_not_made() {
+        let error = overwrite("/proc/sys/net/ipv4/no_such_setting", "1").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn the_harness_has_several_threads_and_may_not_enter() {
+        let before = NetworkId::here().unwrap();
+        let Err(Error::ManyThreads { threads }) = enter(&[]) else { panic!("it entered") };
+        assert!(threads > 1, "{threads}");
+        assert_eq!(NetworkId::here().unwrap(), before);
+    }
+}

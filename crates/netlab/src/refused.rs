@@ -1,0 +1,63 @@
+//! Why there is no private network, as one sentence.
+
+use thiserror::Error;
+
+/// Why this system makes no private network: what was refused, by whom, and the exact fix.
+///
+/// One line, such as `no private network: unshare refused (EPERM) by Debian's switch
+/// kernel.unprivileged_userns_clone = 0; fix: sudo sysctl kernel.unprivileged_userns_clone=1`.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("no private network: {what} by {by}; fix: {fix}")]
+pub struct Refused {
+    what: String,
+    by: String,
+    fix: String,
+}
+
+impl Refused {
+    pub(crate) fn new(what: String, by: String, fix: String) -> Self {
+        Self { what, by, fix }
+    }
+
+    /// `system` has no network namespaces.
+    #[cfg(any(not(target_os = "linux"), test))]
+    pub(crate) fn not_linux(system: &str) -> Self {
+        Self::new(
+            "network namespaces are not offered".to_owned(),
+            format!("{system}, which is not Linux"),
+            "run it on Linux, or in a Linux virtual machine".to_owned(),
+        )
+    }
+
+    /// The step that failed, with the system's answer: `unshare refused (EPERM)`.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Who refused, as far as it can be told: a switch, a limit, a guard. It says so if it cannot.
+    #[must_use]
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
+    /// What to do about it: a command, where one is known.
+    #[must_use]
+    pub fn fix(&self) -> &str {
+        &self.fix
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_that_is_not_linux_says_so_in_one_line() {
+        assert_eq!(
+            Refused::not_linux("macos").to_string(),
+            "no private network: network namespaces are not offered by macos, which is not \
+             Linux; fix: run it on Linux, or in a Linux virtual machine"
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! What may be asked of a private network: checked here, in the kernel's names and units.
+
+use std::io;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+const LOCAL_PORTS: &str = "net.ipv4.ip_local_port_range";
+const TW_REUSE: &str = "net.ipv4.tcp_tw_reuse";
+const TW_REUSE_DELAY: &str = "net.ipv4.tcp_tw_reuse_delay";
+const MAX_TW_BUCKETS: &str = "net.ipv4.tcp_max_tw_buckets";
+const FIN_TIMEOUT: &str = "net.ipv4.tcp_fin_timeout";
+
+/// Ports below this are servers' (`net.ipv4.ip_unprivileged_port_start` of a fresh network).
+const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+/// `TCP_PAWS_MSL`: the kernel takes no longer delay.
+const LONGEST_REUSE_DELAY: Duration = Duration::from_secs(60);
+/// The kernel counts it in ticks, of which it has up to 1000 a second, in 31 bits.
+const LONGEST_FIN_TIMEOUT: Duration = Duration::from_secs(i32::MAX as u64 / 1000);
+
+/// The settings of a private network. `None` stands for the kernel's default for a fresh one,
+/// which does not depend on what the machine's own network is set to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// `net.ipv4.ip_local_port_range`: the ports from which clients get theirs, the first and the
+    /// last included. The kernel's default is 32768 to 60999.
+    pub local_ports: Option<(u16, u16)>,
+    /// `net.ipv4.tcp_tw_reuse`: whether a new connection may take the place of one of its own
+    /// machine in `TIME_WAIT`; 0 never, 1 always, 2 on loopback alone, which is the default.
+    pub tcp_tw_reuse: Option<u8>,
+    /// `net.ipv4.tcp_tw_reuse_delay`: how long that place must have been silent; whole
+    /// milliseconds up to 60 s, by default 1 s. Kernels before Linux 6.14 do not have it.
+    pub tcp_tw_reuse_delay: Option<Duration>,
+    /// `net.ipv4.tcp_max_tw_buckets`: how many sockets may be in `TIME_WAIT` at a time; the next
+    /// connection skips the state.
+    pub tcp_max_tw_buckets: Option<u32>,
+    /// `net.ipv4.tcp_fin_timeout`: how long a closed socket waits in `FIN_WAIT2` for its peer;
+    /// whole seconds, by default 60.
+    pub tcp_fin_timeout: Option<Duration>,
+}
+
+/// A setting as the kernel takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sysctl {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+}
+
+impl Settings {
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What the kernel is to be told, if it would take it.
+    pub(crate) fn checked(&self) -> Result<Vec<Sysctl>, Error> {
+        let all = [
+            self.local_ports.map(local_ports),
+            self.tcp_tw_reuse.map(tw_reuse),
+            self.tcp_tw_reuse_delay.map(tw_reuse_delay),
+            self.tcp_max_tw_buckets.map(max_tw_buckets),
+            self.tcp_fin_timeout.map(fin_timeout),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// The settings of a network whose sysctls `read` reads. One that does not exist is `None`.
+    pub(crate) fn told_by(read: impl Fn(&str) -> io::Result<String>) -> Result<Self, Error> {
+        Ok(Self {
+            local_ports: told(LOCAL_PORTS, &read, two_ports)?,
+            tcp_tw_reuse: told(TW_REUSE, &read, |text| text.parse().ok())?,
+            tcp_tw_reuse_delay: told(TW_REUSE_DELAY, &read, |text| {
+                text.parse().ok().map(Duration::from_millis)
+            })?,
+            tcp_max_tw_buckets: told(MAX_TW_BUCKETS, &read, |text| text.parse().ok())?,
+            tcp_fin_timeout: told(FIN_TIMEOUT, &read, |text| {
+                text.parse().ok().map(Duration::from_secs)
+            })?,
+        })
+    }
+}
+
+fn local_ports((first, last): (u16, u16)) -> Result<Sysctl, Error> {
+    let range = format!("{first} {last}");
+    if first > last {
+        return refuse(LOCAL_PORTS, &range, "its first port is greater than its last");
+    }
+    if first < FIRST_UNPRIVILEGED_PORT {
+        return refuse(LOCAL_PORTS, &range, "ports below 1024 are not given to clients");
+    }
+    Ok(Sysctl { name: LOCAL_PORTS, value: range })
+}
+
+fn tw_reuse(choice: u8) -> Result<Sysctl, Error> {
+    if choice > 2 {
+        return refuse(TW_REUSE, &choice, "it is 0 (never), 1 (always) or 2 (on loopback)");
+    }
+    Ok(Sysctl { name: TW_REUSE, value: choice.to_string() })
+}
+
+fn tw_reuse_delay(delay: Duration) -> Result<Sysctl, Error> {
+    let whole = Duration::from_millis(1)..=LONGEST_REUSE_DELAY;
+    if !whole.contains(&delay) || !delay.subsec_nanos().is_multiple_of(1_000_000) {
+        let why = "it is a whole number of milliseconds, from 1 ms to 60 s";
+        return refuse(TW_REUSE_DELAY, &format!("{delay:?}"), why);
+    }
+    Ok(Sysctl { name: TW_REUSE_DELAY, value: delay.as_millis().to_string() })
+}
+
+fn max_tw_buckets(most: u32) -> Result<Sysctl, Error> {
+    if i32::try_from(most).is_err() {
+        return refuse(MAX_TW_BUCKETS, &most, "it is at most 2147483647");
+    }
+    Ok(Sysctl { name: MAX_TW_BUCKETS, value: most.to_string() })
+}
+
+fn fin_timeout(timeout: Duration) -> Result<Sysctl, Error> {
+    if timeout > LONGEST_FIN_TIMEOUT || timeout.subsec_nanos() != 0 {
+        let why = "it is a whole number of seconds, up to 2147483";
+        return refuse(FIN_TIMEOUT, &format!("{timeout:?}"), why);
+    }
+    Ok(Sysctl { name: FIN_TIMEOUT, value: timeout.as_secs().to_string() })
+}
+
+fn refuse(name: &'static str, value: &dyn ToString, why: &'static str) -> Result<Sysctl, Error> {
+    Err(Error::Invalid { name, value: value.to_string(), why })
+}
+
+/// What `read` reads under `name`, understood by `parse`.
+fn told<T>(
+    name: &'static str,
+    read: impl Fn(&str) -> io::Result<String>,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    let text = match read(name) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::SettingUnreadable { name, source }),
+    };
+    let unlike = || io::Error::new(io::ErrorKind::InvalidData, format!("the kernel says {text:?}"));
+    match parse(text.trim()) {
+        Some(value) => Ok(Some(value)),
+        None => Err(Error::SettingUnreadable { name, source: unlike() }),
+    }
+}
+
+/// `32768` and `60999`, a tab between them.
+fn two_ports(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once(char::is_whitespace)?;
+    Some((first.parse().ok()?, last.trim_start().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(settings: &Settings) -> String {
+        settings.checked().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_kernel_is_told_what_is_asked_for_in_its_own_units() {
+        let asked = Settings {
+            local_ports: Some((50_000, 50_019)),
+            tcp_tw_reuse: Some(1),
+            tcp_tw_reuse_delay: Some(Duration::from_millis(1500)),
+            tcp_max_tw_buckets: Some(23),
+            tcp_fin_timeout: Some(Duration::from_secs(7)),
+        };
+        let told: Vec<_> =
+            asked.checked().unwrap().into_iter().map(|told| (told.name, told.value)).collect();
+        let expected = [
+            ("net.ipv4.ip_local_port_range", "50000 50019"),
+            ("net.ipv4.tcp_tw_reuse", "1"),
+            ("net.ipv4.tcp_tw_reuse_delay", "1500"),
+            ("net.ipv4.tcp_max_tw_buckets", "23"),
+            ("net.ipv4.tcp_fin_timeout", "7"),
+        ];
+        assert_eq!(told, expected.map(|(name, value)| (name, value.to_owned())));
+        assert!(!asked.is_default());
+    }
+
+    #[test]
+    fn nothing_asked_is_nothing_told() {
+        assert!(Settings::default().is_default());
+        assert_eq!(Settings::default().checked().unwrap(), []);
+    }
+
+    #[test]
+    fn one_port_is_a_range() {
+        let one = Settings { local_ports: Some((1024, 1024)), ..Settings::default() };
+        assert_eq!(one.checked().unwrap()[0].value, "1024 1024");
+    }
+
+    #[test]
+    fn a_range_that_runs_backwards_is_refused() {
+        let backwards = Settings { local_ports: Some((50_019, 50_000)), ..Settings::default() };
+        assert_eq!(
+            refusal(&backwards),
+            "net.ipv4.ip_local_port_range cannot be 50019 50000: its first port is greater than \
+             its last"
+        );
+    }
+
+    #[test]
+    fn values_that_the_kernel_does_not_take_are_refused_with_its_rule() {
+        let default = Settings::default;
+        let ms = Duration::from_millis;
+        let cases = [
+            (Settings { local_ports: Some((1023, 2000)), ..default() }, "below 1024"),
+            (Settings { tcp_tw_reuse: Some(3), ..default() }, "0 (never)"),
+            (Settings { tcp_tw_reuse_delay: Some(ms(0)), ..default() }, "from 1 ms"),
+            (Settings { tcp_tw_reuse_delay: Some(ms(60_001)), ..default() }, "to 60 s"),
+            (
+                Settings { tcp_tw_reuse_delay: Some(Duration::from_micros(1500)), ..default() },
+                "1.5ms",
+            ),
+            (Settings { tcp_max_tw_buckets: Some(1 << 31), ..default() }, "2147483647"),
+            (Settings { tcp_fin_timeout: Some(ms(500)), ..default() }, "whole number of seconds"),
+            (Settings { tcp_fin_timeout: Some(Duration::MAX), ..default() }, "up to 2147483"),
+        ];
+        for (settings, rule) in cases {
+            let refusal = refusal(&settings);
+            assert!(refusal.contains(rule), "{refusal:?} should say {rule:?}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_the_kernel_lacks_is_read_back_as_none() {
+        let old_kernel = |name: &str| match name {
+            "net.ipv4.ip_local_port_range" => Ok("32768\t60999\n".to_owned()),
+            "net.ipv4.tcp_tw_reuse_delay" => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok("2\n".to_owned()),
+        };
+        let expected = Settings {
+            local_ports: Some((32768, 60999)),
+            tcp_tw_reuse: Some(2),
+            tcp_tw_reuse_delay: None,
+            tcp_max_tw_buckets: Some(2),
+            tcp_fin_timeout: Some(Duration::from_secs(2)),
+        };
+        assert_eq!(Settings::told_by(old_kernel).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_setting_of_an_unknown_shape_is_unreadable_and_not_a_default() {
+        let error = Settings::told_by(|_| Ok("many\n".to_owned())).unwrap_err();
+        let Error::SettingUnreadable { name, source } = error else { panic!("{error}") };
+        assert_eq!(name, LOCAL_PORTS);
+        assert_eq!(source.to_string(), "the kernel says \"many\\n\"");
+    }
+
+    #[test]
+    fn settings_travel_to_another_process_unchanged() {
+        let asked = Settings {
+            local_ports: Some((50_000, 50_019)),
+            tcp_tw_reuse_delay: Some(Duration::from_millis(23)),
+            ..Settings::default()
+        };
+        let json = serde_json::to_string(&asked).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), asked);
+    }
+}

@@ -1,0 +1,244 @@
+//! The findings.
+
+use std::fs;
+use std::time::Duration;
+
+use netlab::Settings;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::child::{Child, Who, is_root, seen_by};
+use crate::runner::{Skipped, Test};
+
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name)),*] };
+}
+
+pub(crate) const ALL: &[Test] = tests![
+    a_fresh_private_network_has_no_sockets_and_a_loopback_that_works,
+    an_ordinary_user_needs_no_root_and_is_root_inside,
+    root_gets_a_private_network_too,
+    two_private_networks_have_two_port_tables,
+    settings_are_read_back_as_asked,
+    settings_that_nobody_asked_for_are_the_kernel_s_defaults,
+    the_machine_s_own_settings_stay_as_they_are,
+    values_that_the_kernel_would_not_take_are_refused_before_the_move,
+    the_kernel_takes_the_least_and_the_greatest_value_that_is_not_refused,
+    a_process_with_two_threads_is_refused_and_stays_where_it_is,
+    whoever_may_have_no_user_namespace_is_told_which_limit_forbids_it,
+    whoever_administers_the_network_needs_no_user_namespace,
+    one_connection_is_opened_once_and_accepted_once,
+    a_process_dies_with_its_parent_also_in_a_private_network,
+    an_orphan_that_knows_its_parent_dies_at_once,
+    an_orphan_in_the_care_of_process_1_dies_at_once,
+];
+
+const NOTHING: Value = Value::Null;
+
+/// Settings that are nobody's default.
+fn settings() -> Settings {
+    Settings {
+        local_ports: Some((50_000, 50_019)),
+        tcp_tw_reuse: Some(1),
+        tcp_tw_reuse_delay: delay(Duration::from_millis(230)),
+        tcp_max_tw_buckets: Some(31),
+        tcp_fin_timeout: Some(Duration::from_secs(7)),
+    }
+}
+
+/// The one setting that an older kernel does not have.
+fn delay(wanted: Duration) -> Option<Duration> {
+    let known = fs::exists("/proc/sys/net/ipv4/tcp_tw_reuse_delay").unwrap();
+    if !known {
+        eprintln!("SKIPPED: tcp_tw_reuse_delay: this kernel does not have it");
+    }
+    known.then_some(wanted)
+}
+
+fn read_back(who: Who, asked: &Settings) -> Result<Settings, Skipped> {
+    let seen = seen_by(who, "set", &json!(asked))?;
+    Ok(serde_json::from_value(seen).unwrap())
+}
+
+fn a_fresh_private_network_has_no_sockets_and_a_loopback_that_works() -> Result<(), Skipped> {
+    let _in_the_machine_s_network = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let seen = seen_by(Who::Ordinary, "look around", &NOTHING)?;
+    assert_eq!(seen["sockets_at_first"], 0);
+    assert_eq!(seen["sockets_with_a_connection"], 3, "a listener and two ends");
+    Ok(())
+}
+
+fn an_ordinary_user_needs_no_root_and_is_root_inside() -> Result<(), Skipped> {
+    let seen = seen_by(Who::Ordinary, "look around", &NOTHING)?;
+    assert_ne!(seen["user_outside"], 0);
+    assert_eq!(seen["user_inside"], 0);
+    Ok(())
+}
+
+fn root_gets_a_private_network_too() -> Result<(), Skipped> {
+    if !is_root() {
+        return Err(Skipped("only root can try".to_owned()));
+    }
+    let seen = seen_by(Who::Caller, "look around", &NOTHING)?;
+    assert_eq!((&seen["user_outside"], &seen["user_inside"]), (&json!(0), &json!(0)));
+    assert_eq!(seen["sockets_at_first"], 0);
+    Ok(())
+}
+
+fn two_private_networks_have_two_port_tables() -> Result<(), Skipped> {
+    let both = [(); 2].map(|()| Child::start("hold a port", &NOTHING, Who::Ordinary));
+    let (one, other) = (both[0].report()?, both[1].report()?);
+    assert_eq!((&one["holds"], &other["holds"]), (&json!(8080), &json!(8080)));
+    assert_ne!(one["network"], other["network"]);
+    Ok(())
+}
+
+fn settings_are_read_back_as_asked() -> Result<(), Skipped> {
+    for who in [Who::Ordinary, Who::Caller] {
+        assert_eq!(read_back(who, &settings())?, settings(), "{who:?}");
+    }
+    Ok(())
+}
+
+fn settings_that_nobody_asked_for_are_the_kernel_s_defaults() -> Result<(), Skipped> {
+    let seen = read_back(Who::Ordinary, &Settings::default())?;
+    assert_eq!(seen.local_ports, Some((32768, 60999)));
+    assert_eq!(seen.tcp_fin_timeout, Some(Duration::from_secs(60)));
+    assert_eq!(seen.tcp_tw_reuse, Some(2));
+    Ok(())
+}
+
+fn the_machine_s_own_settings_stay_as_they_are() -> Result<(), Skipped> {
+    const ALL: [&str; 5] = [
+        "ip_local_port_range",
+        "tcp_tw_reuse",
+        "tcp_tw_reuse_delay",
+        "tcp_max_tw_buckets",
+        "tcp_fin_timeout",
+    ];
+    let now = || ALL.map(|name| fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok());
+    let before = now();
+    // As root, if possible: an ordinary user could not change them by mistake.
+    let inside = read_back(Who::Caller, &settings())?;
+    assert_eq!(inside, settings());
+    assert_eq!(now(), before);
+    assert_ne!(before[0].as_deref().map(str::trim), Some("50000\t50019"), "no way to tell");
+    Ok(())
+}
+
+fn values_that_the_kernel_would_not_take_are_refused_before_the_move() -> Result<(), Skipped> {
+    let backwards = Settings { local_ports: Some((50_019, 50_000)), ..Settings::default() };
+    let seen = seen_by(Who::Ordinary, "enter with", &json!(backwards))?;
+    let error = seen["error_text"].as_str().unwrap();
+    assert!(error.starts_with("net.ipv4.ip_local_port_range cannot be 50019 50000"), "{error}");
+    assert_eq!(seen["moved"], false);
+    Ok(())
+}
+
+fn the_kernel_takes_the_least_and_the_greatest_value_that_is_not_refused() -> Result<(), Skipped> {
+    let least = Settings {
+        local_ports: Some((1024, 1024)),
+        tcp_tw_reuse: Some(0),
+        tcp_tw_reuse_delay: delay(Duration::from_millis(1)),
+        tcp_max_tw_buckets: Some(0),
+        tcp_fin_timeout: Some(Duration::ZERO),
+    };
+    let greatest = Settings {
+        local_ports: Some((u16::MAX, u16::MAX)),
+        tcp_tw_reuse: Some(2),
+        tcp_tw_reuse_delay: delay(Duration::from_secs(60)),
+        tcp_max_tw_buckets: Some(i32::MAX.unsigned_abs()),
+        tcp_fin_timeout: Some(Duration::from_secs(2_147_483)),
+    };
+    for asked in [least, greatest] {
+        assert_eq!(read_back(Who::Ordinary, &asked)?, asked);
+    }
+    Ok(())
+}
+
+fn a_process_with_two_threads_is_refused_and_stays_where_it_is() -> Result<(), Skipped> {
+    let seen = seen_by(Who::Ordinary, "enter with threads", &NOTHING)?;
+    let error = seen["error_text"].as_str().unwrap();
+    assert!(error.starts_with("cannot enter a private network with 2 threads"), "{error}");
+    assert!(error.contains("before any runtime is built"), "{error}");
+    assert_eq!(seen["moved"], false);
+    Ok(())
+}
+
+fn whoever_may_have_no_user_namespace_is_told_which_limit_forbids_it() -> Result<(), Skipped> {
+    let seen = seen_by(Who::Ordinary, "enter again", &json!({ "as_root": false }))?;
+    assert_eq!(seen["what"], "unshare refused (ENOSPC)");
+    assert_eq!(seen["by"], "the limit user.max_user_namespaces = 0");
+    assert_eq!(seen["fix"], "sudo sysctl user.max_user_namespaces=15000");
+    assert_eq!(seen["moved"], false);
+    Ok(())
+}
+
+fn whoever_administers_the_network_needs_no_user_namespace() -> Result<(), Skipped> {
+    let seen = seen_by(Who::Ordinary, "enter again", &json!({ "as_root": true }))?;
+    assert_eq!((&seen["line"], &seen["moved"]), (&NOTHING, &json!(true)));
+    Ok(())
+}
+
+fn one_connection_is_opened_once_and_accepted_once() -> Result<(), Skipped> {
+    let seen = seen_by(Who::Ordinary, "connect once", &NOTHING)?;
+    let count = |when: &str, name: &str| seen[when][name].as_u64().unwrap();
+    assert_eq!(count("before", "TcpOutSegs"), 0, "its counters start at zero");
+    for when in ["open", "closed"] {
+        assert_eq!(count(when, "TcpActiveOpens"), 1, "{when}");
+        assert_eq!(count(when, "TcpPassiveOpens"), 1, "{when}");
+    }
+    assert_eq!(count("open", "TcpOutSegs"), 3, "SYN, SYN+ACK, ACK");
+    assert_eq!(count("open", "TcpCurrEstab"), 2, "both ends are here");
+    assert_eq!(count("closed", "TcpCurrEstab"), 0);
+    Ok(())
+}
+
+/// Kills a process when the test is over, should it have failed.
+struct Leftover(Pid);
+
+impl Leftover {
+    fn of(report: &Value) -> Self {
+        let pid = i32::try_from(report["pid"].as_i64().unwrap()).unwrap();
+        Self(Pid::from_raw(pid).unwrap())
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = kill_process(self.0, Signal::KILL);
+        }
+    }
+}
+
+fn a_process_dies_with_its_parent_also_in_a_private_network() -> Result<(), Skipped> {
+    let role = json!({ "role": "die with parent", "ends": false });
+    let mut parent = Child::start("start another", &role, Who::Ordinary);
+    let _leftover = Leftover::of(&parent.report()?);
+    parent.kill();
+    parent.wait_until_nobody_is_left();
+    Ok(())
+}
+
+fn an_orphan_that_knows_its_parent_dies_at_once() -> Result<(), Skipped> {
+    let role = json!({ "role": "be an orphan", "ends": true, "told": true });
+    let parent = Child::start("start another", &role, Who::Ordinary);
+    let _leftover = Leftover::of(&parent.report()?);
+    parent.wait_until_nobody_is_left();
+    Ok(())
+}
+
+fn an_orphan_in_the_care_of_process_1_dies_at_once() -> Result<(), Skipped> {
+    let role = json!({ "role": "be an orphan", "ends": true, "told": false });
+    let parent = Child::start("start another", &role, Who::Ordinary);
+    let report = parent.report()?;
+    let orphan = Leftover::of(&report);
+    if report["adopted_by"] != 1 {
+        let _ = kill_process(orphan.0, Signal::KILL);
+        let why = format!("process {} takes in orphans here, not 1", report["adopted_by"]);
+        return Err(Skipped(why));
+    }
+    parent.wait_until_nobody_is_left();
+    Ok(())
+}

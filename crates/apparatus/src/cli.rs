@@ -222,7 +222,7 @@ fn url(text: &str) -> Result<String, String> {
 
 /// [`Preset`] as a flag's value.
 #[derive(Clone, Copy, Debug)]
-struct PresetArg(Preset);
+pub struct PresetArg(pub Preset);
 
 impl ValueEnum for PresetArg {
     fn value_variants<'a>() -> &'a [Self] {

@@ -21,9 +21,7 @@ const EXAMPLES: usize = 3;
 
 /// Writes the tables of a run.
 pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
-    // A port may be used twice in a run; the table then shows its last connection.
-    let ids: HashMap<Ends, ConnectionId> =
-        outcome.connections.iter().map(|connection| (connection.ends, connection.id)).collect();
+    let ids = ids(outcome);
     if let Some(busiest) = &outcome.tables.busiest
         && outcome.setup.workers > 1
     {
@@ -49,6 +47,26 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         heading("After closing", meaning, out)?;
         reading(closed, &ids, out)
     }
+}
+
+/// Writes the tables that a run was asked to keep, under the names it gave them.
+pub(super) fn kept(
+    outcome: &Outcome,
+    kept: &[(&str, &Reading)],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let ids = ids(outcome);
+    for (name, table) in kept {
+        heading(name, "", out)?;
+        reading(table, &ids, out)?;
+    }
+    Ok(())
+}
+
+/// Which connection has these ends. A port may be used twice in a run; a table then shows the
+/// last one.
+fn ids(outcome: &Outcome) -> HashMap<Ends, ConnectionId> {
+    outcome.connections.iter().map(|connection| (connection.ends, connection.id)).collect()
 }
 
 /// What has to differ for a second table to be worth reading.

@@ -1,0 +1,103 @@
+//! The learner's own predictions, asked for before anything runs.
+
+use std::io::{self, BufRead, Write};
+
+use report::words::{FAINT, HEADING};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::experiment::{Experiment, Trial};
+use crate::render::show;
+
+/// Lines that somebody types.
+pub struct Answers(UnboundedReceiver<String>);
+
+/// What the learner says to one question.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Answer {
+    Number(f64),
+    /// An empty line: no prediction.
+    Skip,
+    Unclear,
+}
+
+impl Answer {
+    fn of(line: &str) -> Self {
+        match line.trim() {
+            "" => Self::Skip,
+            text => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Self::Number(number),
+                _ => Self::Unclear,
+            },
+        }
+    }
+}
+
+impl Answers {
+    /// Listens to stdin. In a thread of its own, which nobody waits for: a read from a terminal
+    /// cannot be given up, and Ctrl-C must end the lab at a question, too.
+    #[must_use]
+    pub fn listen() -> Self {
+        let (sender, receiver) = unbounded_channel();
+        std::thread::spawn(move || {
+            for line in io::stdin().lock().lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// Asks for the first prediction of every trial of `experiment`. Who says nothing more is
+    /// asked nothing more.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub async fn about(
+        &mut self,
+        experiment: &Experiment,
+        out: &mut impl Write,
+    ) -> io::Result<Vec<Option<f64>>> {
+        show::question(experiment, out)?;
+        writeln!(out, "\n{FAINT}Your predictions; an empty line skips one.{FAINT:#}")?;
+        let mut guesses = Vec::new();
+        for trial in &experiment.trials {
+            guesses.push(self.ask(trial, out).await?);
+        }
+        writeln!(out)?;
+        Ok(guesses)
+    }
+
+    async fn ask(&mut self, trial: &Trial, out: &mut impl Write) -> io::Result<Option<f64>> {
+        let Some(prediction) = trial.predictions.first() else { return Ok(None) };
+        loop {
+            let case = if trial.case.is_empty() { "" } else { &format!("{}, ", trial.case) };
+            let (transport, what) = (trial.preset.name(), prediction.what.text());
+            write!(out, "  {case}{transport}: {HEADING}{what}{HEADING:#} = ")?;
+            out.flush()?;
+            let Some(line) = self.0.recv().await else {
+                writeln!(out)?;
+                return Ok(None);
+            };
+            match Answer::of(&line) {
+                Answer::Number(number) => return Ok(Some(number)),
+                Answer::Skip => return Ok(None),
+                Answer::Unclear => writeln!(out, "  a number, such as 10, or an empty line")?,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_a_number_or_nothing() {
+        assert_eq!(Answer::of(" 82 "), Answer::Number(82.0));
+        assert_eq!(Answer::of("0.5"), Answer::Number(0.5));
+        assert_eq!(Answer::of(""), Answer::Skip);
+        assert_eq!(Answer::of("many"), Answer::Unclear);
+        assert_eq!(Answer::of("inf"), Answer::Unclear);
+    }
+}

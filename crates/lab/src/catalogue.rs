@@ -1,0 +1,114 @@
+//! The experiments that come with the lab, and those that a learner writes.
+
+use std::fs;
+use std::path::Path;
+
+use crate::experiment::{Error as Wrong, Experiment, Override};
+use crate::formula::closest;
+
+macro_rules! built_in {
+    ($($name:literal,)*) => {
+        [$(($name, include_str!(concat!("../../../experiments/", $name, ".toml"))),)*]
+    };
+}
+
+/// The name and the text of each.
+const BUILT_IN: [(&str, &str); 18] = built_in![
+    "01-sequential-drained",
+    "02-sequential-held",
+    "03-sequential-dropped",
+    "04-concurrent-cap-2",
+    "05-concurrent-cap-10",
+    "06-cap-sweep",
+    "07-three-at-once",
+    "08-idle-timeout",
+    "09-max-idle-in-all",
+    "10-max-connections-per-host",
+    "11-who-closes-first",
+    "12-time-wait",
+    "13-port-exhaustion",
+    "14-http2",
+    "15-keep-alive-or-keepalive",
+    "16-cost-of-short-connections",
+    "17-throughput",
+    "18-race-at-start",
+];
+
+/// Why there is no such experiment.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No experiment has this name.
+    #[error(
+        "there is no experiment `{asked}`{}; `lab list` names them all, and a file's name ends in .toml",
+        hint(known)
+    )]
+    Unknown {
+        /// What was asked for.
+        asked: String,
+        /// A name like it.
+        known: Option<&'static str>,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the experiment {file}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The experiment makes no sense.
+    #[error(transparent)]
+    Wrong(#[from] Wrong),
+}
+
+fn hint(known: &Option<&str>) -> String {
+    known.map_or(String::new(), |known| format!("; did you mean `{known}`?"))
+}
+
+/// Every experiment that comes with the lab, in order.
+///
+/// # Errors
+/// If an override fits one of them badly.
+pub fn all(overrides: &[Override]) -> Result<Vec<Experiment>, Error> {
+    BUILT_IN.iter().map(|(name, text)| built_in(name, text, overrides)).collect()
+}
+
+fn built_in(name: &str, text: &str, overrides: &[Override]) -> Result<Experiment, Error> {
+    let shown = format!("experiments/{name}.toml");
+    Ok(Experiment::read(name, &shown, text, overrides)?)
+}
+
+/// The experiment that `asked` names: by its whole name, its number (`4`, `04`), its name without
+/// the number (`concurrent-cap-2`), or as a file.
+///
+/// # Errors
+/// [`Error`] says what is wrong, and what may have been meant.
+pub fn find(asked: &str, overrides: &[Override]) -> Result<Experiment, Error> {
+    if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| is_called(name, asked)) {
+        return built_in(name, text, overrides);
+    }
+    let path = Path::new(asked);
+    if path.extension().is_none_or(|extension| extension != "toml") {
+        let names = BUILT_IN.iter().map(|(name, _)| *name);
+        let known = closest(asked, names.clone());
+        let known = known.or_else(|| {
+            let bare = closest(asked, names.clone().map(without_number))?;
+            names.clone().find(|name| without_number(name) == bare)
+        });
+        return Err(Error::Unknown { asked: asked.to_owned(), known });
+    }
+    let text = fs::read_to_string(path)
+        .map_err(|source| Error::Unreadable { file: asked.to_owned(), source })?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(Experiment::read(&name, asked, &text, overrides)?)
+}
+
+fn without_number(name: &str) -> &str {
+    name.split_once('-').map_or(name, |(_, rest)| rest)
+}
+
+fn is_called(name: &str, asked: &str) -> bool {
+    let number = |text: &str| text.parse::<u32>().ok();
+    let own = name.split('-').next().and_then(number);
+    name == asked || without_number(name) == asked || (own.is_some() && own == number(asked))
+}

@@ -1,0 +1,118 @@
+//! What can be asked of the lab on the command line.
+
+use std::time::Duration;
+
+use apparatus::cli::PresetArg;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Experiments on TCP connections of HTTP clients: predicted, run on this machine's kernel, judged
+#[derive(Debug, Parser)]
+#[command(name = "lab", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lab list                           # what there is to find out
+  lab run                            # everything, in less than half a minute
+  lab run 4 --predict                # guess first
+  lab run 4 --set client.per_host=5  # the prediction follows
+  lab run my-own.toml                # see experiments/README.md
+
+Exit status: 0 every prediction held, 1 some did not, 2 something could not run,
+130 ended by Ctrl-C.";
+
+/// A command of the lab.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Name every experiment and its question
+    List,
+    /// Show an experiment: its question, setup, prediction, and what to look for
+    Show {
+        /// Its name, number or file
+        name: String,
+        /// Override a setting, as in client.per_host=5
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        overrides: Vec<String>,
+    },
+    /// Run experiments; all of them if none is named
+    Run(Run),
+    /// What the lab starts for each run
+    #[command(name = crate::run::CHILD, hide = true)]
+    Trial {
+        /// The process id of the lab, without which a run does not go on
+        parent: u32,
+    },
+}
+
+/// `lab run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Their names, numbers or files
+    #[arg(value_name = "NAME|FILE")]
+    pub names: Vec<String>,
+
+    /// Override a setting, as in client.per_host=5
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+
+    /// Ask for your own prediction before each run
+    #[arg(long)]
+    pub predict: bool,
+
+    /// Run only through this transport; may be repeated
+    #[arg(long = "transport", value_name = "RULES")]
+    pub transports: Vec<PresetArg>,
+
+    /// Whether each run has a private network, made without root
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub isolate: Isolate,
+
+    /// Write results for people, for programs, or for a CI system
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+
+    /// Show the evidence of every run, not only of those that did not go as predicted
+    #[arg(long)]
+    pub evidence: bool,
+
+    /// Let so many runs go on side by side
+    #[arg(long, value_name = "N", default_value_t = jobs(), value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+
+    /// Give up on a run that takes longer
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
+    pub at_most: Duration,
+}
+
+/// Runs wait most of their time, so more of them fit than there are cores; but they must not be
+/// in each other's way.
+fn jobs() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u16::try_from(2 * cores).unwrap_or(8).clamp(1, 8)
+}
+
+/// Whether each run has a private network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Isolate {
+    /// If the system makes one; else the machine's own, and what needs more is skipped
+    Auto,
+    /// Yes, or not at all
+    Always,
+    /// No: all in the machine's own network
+    Never,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs: one JSON object
+    Json,
+    /// For a CI system: JUnit XML
+    Junit,
+}

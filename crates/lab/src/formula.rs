@@ -1,0 +1,263 @@
+//! Formulas: arithmetic over named numbers. The expressions are rhai's; this file is all that
+//! knows it.
+
+use std::collections::BTreeMap;
+
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Map, Scope};
+
+/// Named numbers. A name with a dot, such as `after.client.time_wait`, is a part of a group.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Names(BTreeMap<String, f64>);
+
+impl Names {
+    /// Gives `name` this value.
+    pub fn set(&mut self, name: impl Into<String>, value: f64) {
+        self.0.insert(name.into(), value);
+    }
+
+    /// The names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// All names with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// These names and those.
+    #[must_use]
+    pub fn and(&self, others: &Self) -> Self {
+        let mut both = self.clone();
+        both.0.extend(others.0.clone());
+        both
+    }
+
+    fn scope(&self) -> Scope<'static> {
+        let mut top = Map::new();
+        for (name, value) in &self.0 {
+            insert(&mut top, name, *value);
+        }
+        let mut scope = Scope::new();
+        for (name, value) in top {
+            scope.push_constant_dynamic(name.as_str(), value);
+        }
+        scope
+    }
+
+    /// The name that is most like `name`, if any is.
+    fn most_like(&self, name: &str) -> Option<&str> {
+        closest(name, self.names())
+    }
+}
+
+impl FromIterator<(String, f64)> for Names {
+    fn from_iter<T: IntoIterator<Item = (String, f64)>>(names: T) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
+fn insert(group: &mut Map, name: &str, value: f64) {
+    match name.split_once('.') {
+        None => {
+            group.insert(name.into(), value.into());
+        }
+        Some((first, rest)) => {
+            let inner = group.entry(first.into()).or_insert_with(|| Map::new().into());
+            if let Some(mut inner) = inner.write_lock::<Map>() {
+                insert(&mut inner, rest, value);
+            }
+        }
+    }
+}
+
+/// The candidate that `word` is most likely to stand for: whoever types has hit most letters.
+pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |candidate: &&str| strsim::jaro_winkler(word, candidate);
+    let best = candidates.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(&best) > 0.75).then_some(best)
+}
+
+/// An expression such as `workers + (requests - 1) * (workers - per_host)`.
+#[derive(Clone, Debug)]
+pub struct Formula {
+    text: String,
+    tree: AST,
+}
+
+impl PartialEq for Formula {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// Why a formula gives no number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is no expression.
+    #[error("`{formula}` is no formula: {cause}")]
+    NoFormula {
+        /// The formula.
+        formula: String,
+        /// Where it departs from one.
+        cause: String,
+    },
+    /// It uses a name that means nothing here.
+    #[error("`{formula}` names `{name}`, which is unknown{}", hint(known.as_deref()))]
+    UnknownName {
+        /// The formula.
+        formula: String,
+        /// The name.
+        name: String,
+        /// A name like it.
+        known: Option<String>,
+    },
+    /// Its value is no number.
+    #[error("`{formula}` gives no number: {cause}")]
+    NoNumber {
+        /// The formula.
+        formula: String,
+        /// Why not.
+        cause: String,
+    },
+}
+
+fn hint(known: Option<&str>) -> String {
+    known.map_or(String::new(), |known| format!("; did you mean `{known}`?"))
+}
+
+impl Formula {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// [`Error::NoFormula`] says where it stops being one.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let tree = ENGINE.with(|engine| engine.compile_expression(text)).map_err(|cause| {
+            Error::NoFormula { formula: text.to_owned(), cause: cause.to_string() }
+        })?;
+        Ok(Self { text: text.to_owned(), tree })
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is a number and nothing else.
+    #[must_use]
+    pub fn is_number(&self) -> bool {
+        self.text.trim().parse::<f64>().is_ok()
+    }
+
+    /// Its value, where `names` have theirs.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`], or [`Error::NoNumber`], as after a division by zero.
+    pub fn value(&self, names: &Names) -> Result<f64, Error> {
+        let mut scope = names.scope();
+        let result =
+            ENGINE.with(|engine| engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.tree));
+        let value = result.map_err(|error| self.error(*error, names))?;
+        let number = value.as_float().or_else(|_| value.as_int().map(|int| int as f64));
+        match number {
+            Ok(number) if number.is_finite() => Ok(number),
+            Ok(_) => Err(self.no_number("it divides by zero".into())),
+            Err(kind) => Err(self.no_number(format!("it is a {kind}"))),
+        }
+    }
+
+    fn error(&self, error: EvalAltResult, names: &Names) -> Error {
+        match error {
+            EvalAltResult::ErrorVariableNotFound(name, _)
+            | EvalAltResult::ErrorPropertyNotFound(name, _) => {
+                let name = self.full_name(&name);
+                let known = names.most_like(&name).map(str::to_owned);
+                Error::UnknownName { formula: self.text.clone(), name, known }
+            }
+            other => self.no_number(other.to_string()),
+        }
+    }
+
+    /// `after.client.time_wiat`, of which the engine tells the last part alone.
+    fn full_name(&self, last: &str) -> String {
+        let is_part_of_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+        self.text
+            .split(|c| !is_part_of_name(c))
+            .find(|name| name.split('.').any(|part| part == last))
+            .unwrap_or(last)
+            .to_owned()
+    }
+
+    fn no_number(&self, cause: String) -> Error {
+        Error::NoNumber { formula: self.text.clone(), cause }
+    }
+}
+
+thread_local! {
+    /// Made once: it takes a millisecond or more.
+    static ENGINE: Engine = engine();
+}
+
+/// Arithmetic that ends: no statements, no loops, no functions but a few.
+fn engine() -> Engine {
+    let mut engine = Engine::new();
+    engine.set_fail_on_invalid_map_property(true);
+    engine.set_max_operations(10_000);
+    engine.register_fn("min", |a: f64, b: f64| a.min(b));
+    engine.register_fn("min", |a: f64, b: i64| a.min(b as f64));
+    engine.register_fn("min", |a: i64, b: f64| (a as f64).min(b));
+    engine.register_fn("max", |a: f64, b: f64| a.max(b));
+    engine.register_fn("max", |a: f64, b: i64| a.max(b as f64));
+    engine.register_fn("max", |a: i64, b: f64| (a as f64).max(b));
+    engine
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        [("workers", 10.0), ("requests", 10.0), ("per_host", 2.0), ("idle", 0.0)]
+            .into_iter()
+            .chain([("after.client.time_wait", 80.0), ("no_limit", f64::INFINITY)])
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    fn value(formula: &str) -> Result<f64, String> {
+        let formula = Formula::parse(formula).map_err(|error| error.to_string())?;
+        formula.value(&names()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_formula_is_arithmetic_over_names() {
+        assert_eq!(value("workers + (requests - 1) * (workers - per_host)"), Ok(82.0));
+        assert_eq!(value("after.client.time_wait / 2"), Ok(40.0));
+        assert_eq!(value("max(workers - 20, 0)"), Ok(0.0));
+        assert_eq!(value("min(no_limit, workers)"), Ok(10.0));
+        assert_eq!(value("7"), Ok(7.0));
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_with_one_that_is_known() {
+        insta::assert_snapshot!(
+            value("per_hots + 1").unwrap_err(),
+            @"`per_hots + 1` names `per_hots`, which is unknown; did you mean `per_host`?"
+        );
+        insta::assert_snapshot!(
+            value("after.client.time_wiat").unwrap_err(),
+            @"`after.client.time_wiat` names `after.client.time_wiat`, which is unknown; did you mean `after.client.time_wait`?"
+        );
+        insta::assert_snapshot!(value("xyz").unwrap_err(), @"`xyz` names `xyz`, which is unknown");
+    }
+
+    #[test]
+    fn what_gives_no_number_says_why() {
+        assert!(value("workers / idle").unwrap_err().contains("it divides by zero"));
+        assert!(value("1 / 0").unwrap_err().contains("by zero"), "{:?}", value("1 / 0"));
+        assert!(value("workers +").unwrap_err().contains("is no formula"));
+        assert!(value("let x = 1").unwrap_err().contains("is no formula"));
+        assert!(value("workers > 1").unwrap_err().contains("it is a bool"));
+    }
+}

@@ -1,0 +1,235 @@
+//! What a run has shown, as numbers with names: what the left side of a prediction may speak of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use evidence::{
+    CloseReason, ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Observed, Outcome,
+    Reading, Side, SocketTable, TcpState, TimerKind,
+};
+
+use crate::formula::Names;
+
+/// The kernel's tables that every run has.
+pub const TABLES: [&str; 3] = ["busiest", "running", "after"];
+
+/// What every run tells, with what it means. Groups are told by their members.
+pub const QUANTITIES: [(&str, &str); 19] = [
+    ("opened", "connections that the client's trace saw established"),
+    ("accepted", "connections that the servers accepted"),
+    ("used", "connections that carried at least one exchange"),
+    ("exchanges", "exchanges that were started"),
+    ("succeeded", "exchanges that did not fail"),
+    ("failed", "exchanges that failed"),
+    ("first_failed", "the number of the first exchange that failed"),
+    ("reused", "exchanges on a connection that had carried one before"),
+    ("closed", "connections closed before the client itself was"),
+    ("first_closed", "the number of the first of them"),
+    ("closed_after", "from the end of its last exchange to its close, in seconds"),
+    ("closed_by.client", "connections that the client closed first, in all"),
+    ("closed_by.server", "connections that a server closed first"),
+    ("closed_by.reset", "connections that ended in a reset"),
+    ("elapsed", "from the start to the end of the last exchange, in seconds"),
+    ("rate", "exchanges a second"),
+    ("mean_time", "the mean time of an exchange, in seconds"),
+    ("in_flight", "the mean number of requests that the servers were answering"),
+    ("most_in_flight", "the largest number of them"),
+];
+
+/// What every table tells, beside the number of sockets in each state: `running.client.time_wait`.
+pub const IN_TABLE: [(&str, &str); 3] = [
+    ("keepalive_timers", "client ends on which the timer of TCP keepalive runs"),
+    ("unread", "bytes that lie unread at the client's ends"),
+    ("time_wait_left", "the longest time that a TIME_WAIT has left, in seconds"),
+];
+
+/// Whether a script may give a table this name.
+///
+/// # Errors
+/// Why not, in words.
+pub fn check_snapshot_name(name: &str) -> Result<(), &'static str> {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let goes_on_well =
+        name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let first_of = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    if !starts_well || !goes_on_well {
+        Err("a name is made of small letters, digits and _")
+    } else if TABLES.contains(&name)
+        || ["failures", "counter"].contains(&name)
+        || QUANTITIES.iter().any(|(quantity, _)| first_of(quantity) == name)
+    {
+        Err("the name has a meaning already")
+    } else {
+        Ok(())
+    }
+}
+
+/// Every name that a run with these snapshots can tell, each with some value.
+#[must_use]
+pub fn vocabulary<'a>(snapshots: impl IntoIterator<Item = &'a str>) -> Names {
+    let mut names = Names::default();
+    for (quantity, _) in QUANTITIES {
+        names.set(quantity, 1.0);
+    }
+    for kind in FailureKind::ALL {
+        names.set(failure_name(kind), 1.0);
+    }
+    for table in TABLES.into_iter().chain(snapshots) {
+        for (quantity, _) in IN_TABLE {
+            names.set(format!("{table}.{quantity}"), 1.0);
+        }
+        for (side, state) in ends() {
+            names.set(state_name(table, side, state), 1.0);
+        }
+    }
+    if let Ok(counters) = netlab::Counters::read() {
+        for counter in counters.names() {
+            names.set(format!("counter.{counter}"), 1.0);
+        }
+    }
+    names
+}
+
+fn ends() -> impl Iterator<Item = (Side, TcpState)> {
+    [Side::Client, Side::Server]
+        .into_iter()
+        .flat_map(|side| TcpState::ALL.into_iter().map(move |state| (side, state)))
+}
+
+fn state_name(table: &str, side: Side, state: TcpState) -> String {
+    format!("{table}.{}.{}", side.name(), state.name().to_ascii_lowercase())
+}
+
+fn failure_name(kind: FailureKind) -> String {
+    format!("failures.{}", kind.name().replace('-', "_"))
+}
+
+/// The numbers of a run. What was not observed has no name.
+#[must_use]
+pub fn quantities(
+    outcome: &Outcome,
+    snapshots: &[(String, Reading)],
+    counters: &BTreeMap<String, u64>,
+) -> Names {
+    let mut names = Names::default();
+    counts(outcome, &mut names);
+    closes(outcome, &mut names);
+    times(outcome, &mut names);
+    let tables = &outcome.tables;
+    if let Some(busiest) = &tables.busiest {
+        table("busiest", busiest, &mut names);
+    }
+    let named = snapshots.iter().map(|(name, reading)| (name.as_str(), reading));
+    let running = [("running", &tables.while_running), ("after", &tables.after_closing)];
+    for (name, reading) in running.into_iter().chain(named) {
+        if let Ok(sockets) = &reading.table {
+            table(name, sockets, &mut names);
+        }
+    }
+    for (counter, difference) in counters {
+        names.set(format!("counter.{counter}"), *difference as f64);
+    }
+    names
+}
+
+fn counts(outcome: &Outcome, names: &mut Names) {
+    let exchanges = &outcome.exchanges;
+    let count = |number: usize| number as f64;
+    names.set("opened", count(outcome.opened()));
+    names.set("used", count(outcome.used()));
+    names.set("exchanges", count(exchanges.len()));
+    names.set("succeeded", count(exchanges.len() - outcome.failed()));
+    names.set("failed", count(outcome.failed()));
+    names.set("reused", count(exchanges.iter().filter(|exchange| exchange.reused).count()));
+    if let Some(accepted) = outcome.accepted {
+        names.set("accepted", count(accepted));
+    }
+    if let Some(first) = exchanges.iter().find(|exchange| exchange.body.is_err()) {
+        names.set("first_failed", first.number.0 as f64);
+    }
+    for kind in FailureKind::ALL {
+        let failed = |exchange: &&Exchange| exchange.body.as_ref().is_err_and(|e| e.kind == kind);
+        names.set(failure_name(kind), count(exchanges.iter().filter(failed).count()));
+    }
+    if let Some(in_flight) = outcome.in_flight {
+        names.set("in_flight", in_flight.mean);
+        names.set("most_in_flight", count(in_flight.most));
+    }
+}
+
+fn closes(outcome: &Outcome, names: &mut Names) {
+    for by in [ClosedBy::Client, ClosedBy::Server, ClosedBy::Reset] {
+        names.set(format!("closed_by.{}", by.name()), outcome.closed_by(by) as f64);
+    }
+    let closed = closed_while_running(outcome);
+    names.set("closed", closed.len() as f64);
+    if let Some((connection, at)) = closed.first() {
+        names.set("first_closed", connection.0 as f64);
+        let ends =
+            outcome.exchanges.iter().filter(|exchange| exchange.connection == Some(*connection));
+        if let Some(last_end) = ends.map(|exchange| exchange.started + exchange.took).max() {
+            names.set("closed_after", at.saturating_sub(last_end).as_secs_f64());
+        }
+    }
+}
+
+/// The connections that were not closed by the client's own end, in the order of their closes.
+fn closed_while_running(outcome: &Outcome) -> Vec<(ConnectionId, Duration)> {
+    let close = |connection: &Connection| {
+        let close = connection.close.as_ref()?;
+        (close.why != Observed::Known(CloseReason::TransportClosed))
+            .then_some((connection.id, close.at))
+    };
+    let mut closed: Vec<_> = outcome.connections.iter().filter_map(close).collect();
+    closed.sort_by_key(|(_, at)| *at);
+    closed
+}
+
+fn times(outcome: &Outcome, names: &mut Names) {
+    let elapsed = outcome.elapsed.as_secs_f64();
+    names.set("elapsed", elapsed);
+    let exchanges = outcome.exchanges.len() as f64;
+    if elapsed > 0.0 && exchanges > 0.0 {
+        names.set("rate", exchanges / elapsed);
+        let all: Duration = outcome.exchanges.iter().map(|exchange| exchange.took).sum();
+        names.set("mean_time", all.as_secs_f64() / exchanges);
+    }
+}
+
+fn table(name: &str, table: &SocketTable, names: &mut Names) {
+    for (side, state) in ends() {
+        names.set(state_name(name, side, state), table.count(side, state) as f64);
+    }
+    let at_client = || table.sockets.iter().filter(|socket| socket.side == Some(Side::Client));
+    let unread: Option<u64> =
+        at_client().map(|socket| socket.recv_queue.known().map(u64::from)).sum();
+    if let Some(unread) = unread {
+        names.set(format!("{name}.unread"), unread as f64);
+    }
+    let timers = |kind| {
+        let timers = table.sockets.iter().map(|socket| (socket.side, socket.timer.known()));
+        timers.filter_map(move |(side, timer)| match timer.flatten() {
+            Some(timer) if timer.kind == kind => Some((side, timer.left)),
+            _ => None,
+        })
+    };
+    let told = table.sockets.iter().all(|socket| socket.timer.known().is_some());
+    if told {
+        let keepalive =
+            timers(TimerKind::KeepAlive).filter(|(side, _)| *side == Some(Side::Client));
+        names.set(format!("{name}.keepalive_timers"), keepalive.count() as f64);
+    }
+    if let Some(left) = timers(TimerKind::TimeWait).map(|(_, left)| left).max() {
+        names.set(format!("{name}.time_wait_left"), left.as_secs_f64());
+    }
+}
+
+/// The first parts of the names that a formula uses: `counter` of `counter.TcpOutSegs / 2`.
+#[must_use]
+pub fn groups_in(formula: &str) -> BTreeSet<&str> {
+    formula
+        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
+        .filter_map(|name| name.split('.').next())
+        .filter(|name| !name.is_empty())
+        .collect()
+}

@@ -1,0 +1,135 @@
+//! Results, for people, for programs, and for CI systems.
+
+pub mod json;
+pub mod junit;
+pub mod show;
+pub mod text;
+
+use std::time::Duration;
+
+use crate::experiment::{Experiment, Prediction, Trial};
+use crate::judge::Verdict;
+
+/// A trial that is over, with everything there is to tell about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// What was to be run.
+    pub trial: &'a Trial,
+    /// What became of it.
+    pub verdict: &'a Verdict,
+    /// How long it took.
+    pub took: Duration,
+    /// What the learner had predicted for its first prediction.
+    pub guess: Option<f64>,
+}
+
+/// An experiment, with those of its trials that are over.
+#[derive(Clone, Debug)]
+pub struct Section<'a> {
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// Its rows, in its order.
+    pub rows: Vec<Row<'a>>,
+}
+
+/// How many trials went how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Every prediction held.
+    pub held: usize,
+    /// Some did not, or the witnesses disagree.
+    pub not_held: usize,
+    /// Left out.
+    pub skipped: usize,
+    /// Could not run.
+    pub could_not_run: usize,
+}
+
+impl Tally {
+    /// Counts `rows`.
+    pub fn of<'a>(rows: impl IntoIterator<Item = &'a Row<'a>>) -> Self {
+        let mut tally = Self::default();
+        for row in rows {
+            let count = match row.verdict {
+                Verdict::Skipped(_) => &mut tally.skipped,
+                Verdict::CouldNotRun(_) => &mut tally.could_not_run,
+                Verdict::Ran(_) if row.verdict.held(row.trial) => &mut tally.held,
+                Verdict::Ran(_) => &mut tally.not_held,
+            };
+            *count += 1;
+        }
+        tally
+    }
+
+    /// The exit code: 2 something could not run, 1 some prediction did not hold, 0 all did. What
+    /// was skipped was told, and is no failure.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self { could_not_run: 1.., .. } => 2,
+            Self { not_held: 1.., .. } => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// A number as people write it: whole if it is whole, else with at most three significant digits.
+#[must_use]
+pub fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if (value - value.round()).abs() < 1e-9 && magnitude < 1e15 {
+        return format!("{}", value.round() as i64);
+    }
+    let decimals = match magnitude {
+        m if m >= 100.0 => 0,
+        m if m >= 10.0 => 1,
+        m if m >= 1.0 => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.decimals$}");
+    if decimals == 0 {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `82`, `10 to 82`, `at least 3`, `at most 5`.
+#[must_use]
+pub fn range(prediction: &Prediction) -> String {
+    let Prediction { least, most, .. } = prediction;
+    match (least.is_finite(), most.is_finite()) {
+        (true, true) if least == most => number(*least),
+        (true, true) => format!("{} to {}", number(*least), number(*most)),
+        (true, false) => format!("at least {}", number(*least)),
+        (false, true) => format!("at most {}", number(*most)),
+        (false, false) => "anything".to_owned(),
+    }
+}
+
+/// What was observed, or that nobody did.
+#[must_use]
+pub fn observed(value: Option<f64>) -> String {
+    value.map_or_else(|| report::words::NONE.to_owned(), number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_as_long_as_they_tell_something() {
+        for (value, text) in [
+            (82.0, "82"),
+            (0.0, "0"),
+            (0.5134, "0.513"),
+            (0.5, "0.5"),
+            (10.03, "10"),
+            (59.93, "59.9"),
+            (3.14159, "3.14"),
+            (1234.56, "1235"),
+            (-1.0, "-1"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Results for CI systems: JUnit XML, a suite an experiment, a case a run.
+
+use std::io::{self, Write};
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::{Row, Section, observed, range};
+use crate::judge::Verdict;
+
+/// Writes all results as one XML document.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(sections: &[Section<'_>], out: &mut impl Write) -> io::Result<()> {
+    let mut report = Report::new("lab");
+    for section in sections {
+        let mut suite = TestSuite::new(section.experiment.name.as_str());
+        suite.add_test_cases(section.rows.iter().map(|row| case(section, row)));
+        report.add_test_suite(suite);
+    }
+    report.serialize(&mut *out).map_err(io::Error::other)?;
+    writeln!(out)
+}
+
+fn case(section: &Section<'_>, row: &Row<'_>) -> TestCase {
+    let trial = row.trial;
+    let name = match trial.case.as_str() {
+        "" => trial.preset.name().to_owned(),
+        case => format!("{case}, {}", trial.preset.name()),
+    };
+    let mut case = TestCase::new(name, status(row));
+    case.set_classname(section.experiment.name.as_str());
+    case.set_time(row.took);
+    case
+}
+
+fn status(row: &Row<'_>) -> TestCaseStatus {
+    match row.verdict {
+        Verdict::Skipped(why) => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(why.as_str());
+            status
+        }
+        Verdict::CouldNotRun(why) => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_message(why.as_str());
+            status
+        }
+        Verdict::Ran(_) if row.verdict.held(row.trial) => TestCaseStatus::success(),
+        Verdict::Ran(ran) => {
+            let wrong =
+                ran.judged(row.trial).filter(|(.., held)| !held).map(|(prediction, value, _)| {
+                    let what = prediction.what.text();
+                    let seen = observed(value);
+                    format!("{what}: predicted {}, observed {seen}", range(prediction))
+                });
+            let all: Vec<String> =
+                wrong.chain(ran.observation.disagreements.iter().cloned()).collect();
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(all.join("; "));
+            let mut plain = anstream::StripStream::new(Vec::new());
+            if plain.write_all(ran.observation.evidence.as_bytes()).is_ok() {
+                let evidence = String::from_utf8_lossy(&plain.into_inner()).into_owned();
+                status.set_description(evidence);
+            }
+            status
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Results for people.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use evidence::Preset;
+use report::columns::{Cell, Table};
+use report::words::{self, FAINT, HEADING, NONE, STRIKING};
+
+use super::{Row, Section, Tally, number, observed, range};
+use crate::experiment::{Experiment, MEASURES, Prediction, Trial};
+use crate::judge::{Ran, Verdict};
+use crate::settings::Network;
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// How wide an explanation may be.
+const WIDTH: usize = 80;
+/// How long the longest bar of a chart is.
+const BAR: usize = 40;
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// One row a trial, with its first prediction.
+    Overview,
+    /// Every prediction, and why.
+    Detail,
+}
+
+/// Writes the results of one experiment.
+///
+/// # Errors
+/// Those of `out`.
+pub fn section(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Result<()> {
+    let experiment = section.experiment;
+    writeln!(out, "{HEADING}{}{HEADING:#}", experiment.name)?;
+    for line in words::wrap(&experiment.question, WIDTH - 2) {
+        writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+    }
+    table(section, depth, out)?;
+    measures(section, out)?;
+    chart(section, out)?;
+    if depth == Depth::Detail {
+        reasons(section, out)?;
+    }
+    writeln!(out)
+}
+
+/// Case, transport, what, yours, predicted, observed, held, time.
+const COLUMNS: usize = 8;
+
+fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Result<()> {
+    let title = |title| Cell::new(title).styled(FAINT);
+    let header = [
+        title("CASE"),
+        title("TRANSPORT"),
+        title("WHAT"),
+        title("YOURS").right(),
+        title("PREDICTED").right(),
+        title("OBSERVED").right(),
+        title("HELD"),
+        title("TIME").right(),
+    ];
+    let rows = section.rows.iter().flat_map(|row| lines(row, depth)).collect();
+    Table::new(2, header, rows).write(out)
+}
+
+fn lines(row: &Row<'_>, depth: Depth) -> Vec<[Cell; COLUMNS]> {
+    let mut first = [(); COLUMNS].map(|()| Cell::empty());
+    first[0] = Cell::new(&*row.trial.case);
+    first[1] = Cell::new(row.trial.preset.name());
+    first[3] = row.guess.map_or_else(Cell::empty, |guess| Cell::new(number(guess)).right());
+    first[7] = Cell::new(seconds(row.took)).right();
+    let ran = match row.verdict {
+        Verdict::Skipped(_) | Verdict::CouldNotRun(_) => {
+            let prediction = &row.trial.predictions[0];
+            first[2] = Cell::new(prediction.what.text());
+            first[4] = Cell::new(range(prediction)).right();
+            first[5] = Cell::new(NONE).right();
+            first[6] = match row.verdict {
+                Verdict::Skipped(_) => Cell::new("skipped").styled(STRIKING),
+                _ => Cell::new("could not run").styled(BAD),
+            };
+            return vec![first];
+        }
+        Verdict::Ran(ran) => ran,
+    };
+    let mut lines: Vec<[Cell; COLUMNS]> = ran
+        .judged(row.trial)
+        .enumerate()
+        .filter(|(n, _)| depth == Depth::Detail || *n == 0)
+        .map(|(n, (prediction, value, held))| {
+            let mut line =
+                if n == 0 { first.clone() } else { [(); COLUMNS].map(|()| Cell::empty()) };
+            line[2] = Cell::new(prediction.what.text());
+            line[4] = Cell::new(range(prediction)).right();
+            let style = if held { Style::new() } else { BAD };
+            line[5] = Cell::new(observed(value)).right().styled(style);
+            line[6] =
+                if held { Cell::new("yes").styled(GOOD) } else { Cell::new("no").styled(BAD) };
+            line
+        })
+        .collect();
+    if depth == Depth::Overview {
+        lines[0][6] = held_in_all(row, ran);
+    }
+    if !ran.agree() {
+        lines[0][6] = Cell::new("witnesses disagree").styled(BAD);
+    }
+    lines
+}
+
+/// `0.3 s`: a run's time is told as it is felt.
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+/// `3/3`: all predictions of a trial in one cell.
+fn held_in_all(row: &Row<'_>, ran: &Ran) -> Cell {
+    let (held, all) = (ran.held(row.trial), row.trial.predictions.len());
+    let style = if held == all { GOOD } else { BAD };
+    Cell::new(format!("{held}/{all}")).styled(style)
+}
+
+/// What was measured, not predicted, a column a unit.
+fn measures(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
+    let title = |title: &str| Cell::new(title).styled(FAINT);
+    let units = section.rows.first().map(|row| row.trial.measures.as_slice()).unwrap_or_default();
+    if units.is_empty() {
+        return Ok(());
+    }
+    let mut header = [(); 2 + MEASURES].map(|()| Cell::empty());
+    (header[0], header[1]) = (title("CASE"), title("TRANSPORT"));
+    for (cell, measure) in header[2..].iter_mut().zip(units) {
+        *cell = title(&measure.unit.to_uppercase()).right();
+    }
+    let rows = section.rows.iter().filter_map(|row| {
+        let Verdict::Ran(ran) = row.verdict else { return None };
+        let mut line = [(); 2 + MEASURES].map(|()| Cell::empty());
+        line[0] = Cell::new(&*row.trial.case);
+        line[1] = Cell::new(row.trial.preset.name());
+        for (cell, value) in line[2..].iter_mut().zip(&ran.measured) {
+            *cell = Cell::new(observed(*value)).right();
+        }
+        Some(line)
+    });
+    writeln!(out, "\n  {FAINT}measured, not predicted{FAINT:#}")?;
+    Table::new(2, header, rows.collect()).write(out)
+}
+
+/// A bar for each case, through the first transport that ran them all.
+fn chart(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
+    let Some(what) = &section.experiment.chart else { return Ok(()) };
+    let Some(first) = section.rows.first() else { return Ok(()) };
+    let bars: Vec<(&str, f64)> = section
+        .rows
+        .iter()
+        .filter(|row| row.trial.preset == first.trial.preset)
+        .filter_map(|row| match row.verdict {
+            Verdict::Ran(ran) => {
+                let names = ran.observation.quantities.clone().into_iter().collect();
+                Some((&*row.trial.case, what.value(&names).ok()?))
+            }
+            _ => None,
+        })
+        .collect();
+    let longest = bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+    if bars.len() < 2 || longest <= 0.0 {
+        return Ok(());
+    }
+    writeln!(out, "\n  {FAINT}{} through {}{FAINT:#}", what.text(), first.trial.preset.name())?;
+    let width = bars.iter().map(|(case, _)| case.chars().count()).max().unwrap_or(0);
+    for (case, value) in bars {
+        let length = (value / longest * BAR as f64).round() as usize;
+        let bar = "█".repeat(length);
+        writeln!(out, "  {case:<width$}  {bar} {}", number(value))?;
+    }
+    Ok(())
+}
+
+/// Why, once for each reason, with the runs of which it speaks.
+fn reasons(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out)?;
+    because(section.experiment, out)?;
+    match &section.experiment.look_for {
+        Some(look_for) => paragraph("look for", look_for, out),
+        None => Ok(()),
+    }
+}
+
+/// Writes each reason of `experiment` once.
+pub(super) fn because(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+    let mut told = BTreeSet::new();
+    for prediction in experiment.trials.iter().flat_map(|trial| &trial.predictions) {
+        let because = &prediction.because;
+        if told.insert(because) {
+            paragraph("because", &format!("{}{because}", about(experiment, because)), out)?;
+        }
+    }
+    Ok(())
+}
+
+/// `64 KiB through go and hyper-util: `, unless the reason is for every run.
+fn about(experiment: &Experiment, because: &str) -> String {
+    let all = &experiment.trials;
+    let with_it = |trial: &&Trial| trial.predictions.iter().any(|p| p.because == because);
+    let cases = |trials: &mut dyn Iterator<Item = &Trial>| -> BTreeSet<String> {
+        trials.map(|trial| trial.case.clone()).collect()
+    };
+    let presets = |trials: &mut dyn Iterator<Item = &Trial>| -> BTreeSet<Preset> {
+        trials.map(|trial| trial.preset).collect()
+    };
+    let of_cases = cases(&mut all.iter().filter(with_it));
+    let of_presets = presets(&mut all.iter().filter(with_it));
+    let in_order = |case: &&Trial| of_cases.contains(&case.case);
+    let mut names: Vec<&str> = all.iter().filter(in_order).map(|trial| &*trial.case).collect();
+    names.dedup();
+    let some_cases = of_cases.len() < cases(&mut all.iter()).len();
+    // Those through which these cases run at all.
+    let could = presets(&mut all.iter().filter(in_order));
+    let transports: Vec<&str> = of_presets.iter().map(|preset| preset.name()).collect();
+    match (some_cases, of_presets.len() < could.len()) {
+        (false, false) => String::new(),
+        (true, false) => format!("{}: ", names.join(", ")),
+        (false, true) => format!("{}: ", transports.join(", ")),
+        (true, true) => format!("{} through {}: ", names.join(", "), transports.join(", ")),
+    }
+}
+
+/// A word at the left, and a text beside it.
+pub(super) fn paragraph(word: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
+    const INDENT: usize = 12;
+    let mut word = word;
+    for line in words::wrap(text, WIDTH - INDENT) {
+        writeln!(out, "  {FAINT}{word:<9}{FAINT:#} {line}")?;
+        word = "";
+    }
+    Ok(())
+}
+
+/// Writes the evidence of what did not go as predicted, or of everything.
+///
+/// # Errors
+/// Those of `out`.
+pub fn evidence(sections: &[Section<'_>], all: bool, out: &mut impl Write) -> io::Result<()> {
+    for section in sections {
+        for row in &section.rows {
+            if all || !(row.verdict.held(row.trial) || matches!(row.verdict, Verdict::Skipped(_))) {
+                evidence_of(section, row, out)?;
+            }
+        }
+    }
+    skipped(sections, out)
+}
+
+fn evidence_of(section: &Section<'_>, row: &Row<'_>, out: &mut impl Write) -> io::Result<()> {
+    let name = &section.experiment.name;
+    let case =
+        if row.trial.case.is_empty() { String::new() } else { format!(", {}", row.trial.case) };
+    let held = row.verdict.held(row.trial);
+    let style = if held { HEADING } else { BAD };
+    writeln!(out, "{style}{name}{case}, {}{style:#}", row.trial.preset.name())?;
+    match row.verdict {
+        Verdict::Skipped(why) => paragraph("skipped", why, out)?,
+        Verdict::CouldNotRun(why) => paragraph("cause", why, out)?,
+        Verdict::Ran(ran) => {
+            for (prediction, value, held) in ran.judged(row.trial) {
+                if !held {
+                    not_held(prediction, value, out)?;
+                }
+            }
+            for sentence in &ran.observation.disagreements {
+                paragraph("disagree", sentence, out)?;
+            }
+            for (kind, message) in &ran.observation.failures {
+                paragraph("failure", &format!("{kind}: {message}"), out)?;
+            }
+            let network: Vec<String> = ran
+                .observation
+                .network
+                .iter()
+                .map(|(key, value)| format!("{key} = {value}"))
+                .collect();
+            if row.trial.settings.network != Network::default() {
+                paragraph("network", &network.join(", "), out)?;
+            }
+            writeln!(out)?;
+            for line in ran.observation.evidence.lines() {
+                if line.is_empty() { writeln!(out)? } else { writeln!(out, "  {line}")? }
+            }
+        }
+    }
+    writeln!(out)
+}
+
+fn not_held(prediction: &Prediction, value: Option<f64>, out: &mut impl Write) -> io::Result<()> {
+    let what = prediction.what.text();
+    let seen = match value {
+        Some(value) => format!("observed {}", number(value)),
+        None => "nobody observed it".to_owned(),
+    };
+    let text = format!("{what}: predicted {}, {seen}. {}", range(prediction), prediction.because);
+    paragraph("not held", &text, out)
+}
+
+/// What was left out, once for each reason.
+fn skipped(sections: &[Section<'_>], out: &mut impl Write) -> io::Result<()> {
+    let mut skipped: Vec<(&str, &str)> = Vec::new();
+    for section in sections {
+        for row in &section.rows {
+            if let Verdict::Skipped(why) = row.verdict
+                && !skipped.contains(&(&section.experiment.name, why))
+            {
+                skipped.push((&section.experiment.name, why));
+            }
+        }
+    }
+    for (name, why) in &skipped {
+        writeln!(out, "{STRIKING}skipped{STRIKING:#}  {name}: {why}")?;
+    }
+    if skipped.is_empty() { Ok(()) } else { writeln!(out) }
+}
+
+/// Writes how it went in all.
+///
+/// # Errors
+/// Those of `out`.
+pub fn summary(
+    sections: &[Section<'_>],
+    took: Duration,
+    interrupted: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let tally = Tally::of(sections.iter().flat_map(|section| &section.rows));
+    let runs = tally.held + tally.not_held + tally.skipped + tally.could_not_run;
+    let parts = [
+        (tally.held, "as predicted", GOOD),
+        (tally.not_held, "not as predicted", BAD),
+        (tally.skipped, "skipped", STRIKING),
+        (tally.could_not_run, "could not run", BAD),
+    ];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, what, style)| format!("{style}{count} {what}{style:#}"))
+        .collect();
+    let experiments = sections.iter().filter(|section| !section.rows.is_empty()).count();
+    writeln!(
+        out,
+        "{}, {} in {}: {}",
+        words::count(experiments, "experiment"),
+        words::count(runs, "run"),
+        words::short(took),
+        if parts.is_empty() { "none ended".to_owned() } else { parts.join(", ") },
+    )?;
+    if interrupted {
+        writeln!(out, "You ended it early; every process and network of the lab is gone.")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Runs trials side by side, each in a process of its own: the parent's half.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+
+use crate::experiment::{Experiment, Trial};
+use crate::judge::Verdict;
+use crate::trial::{Order, Told};
+
+/// The hidden command by which this program becomes the child of itself.
+pub const CHILD: &str = "trial";
+
+/// Whether runs take place in private networks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each in its own.
+    Private,
+    /// All in the machine's own network, for this reason. What needs private settings is skipped.
+    Shared(String),
+}
+
+/// How trials are carried out.
+#[derive(Clone, Debug)]
+pub struct Lanes {
+    /// How many run side by side.
+    pub jobs: usize,
+    /// How long one may take.
+    pub at_most: Duration,
+    /// Where.
+    pub isolation: Isolation,
+}
+
+/// A trial that is over.
+#[derive(Debug)]
+pub struct Done {
+    /// Which experiment, from 0.
+    pub experiment: usize,
+    /// Which of its trials, from 0.
+    pub trial: usize,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// How long it took, its process included.
+    pub took: Duration,
+}
+
+/// Whether a private network can be had; if not, why not, in one line.
+///
+/// # Errors
+/// If this program cannot be started as its own child.
+pub async fn probe() -> anyhow::Result<Result<(), String>> {
+    match child(&Order::Probe).await? {
+        Told::Ready => Ok(Ok(())),
+        Told::Refused(why) | Told::Failed(why) => Ok(Err(why)),
+        Told::Observed(_) => anyhow::bail!("the probe was misunderstood"),
+    }
+}
+
+/// Runs every trial of `experiments`, and tells of each when it is over.
+///
+/// Dropping the future ends the children.
+///
+/// # Errors
+/// Those of `tell`. A trial that cannot run is a verdict.
+pub async fn all<E>(
+    experiments: &[Experiment],
+    lanes: &Lanes,
+    mut tell: impl FnMut(Done) -> Result<(), E>,
+) -> Result<(), E> {
+    let free = Semaphore::new(lanes.jobs);
+    let mut running: FuturesUnordered<_> = experiments
+        .iter()
+        .enumerate()
+        .flat_map(|(number, experiment)| {
+            let alone = experiment.alone;
+            experiment.trials.iter().enumerate().map(move |at| (number, alone, at))
+        })
+        .map(|(experiment, alone, (number, trial))| {
+            let free = &free;
+            async move {
+                // Whoever asks first is served first, so trials start in their order.
+                let places = if alone { lanes.jobs } else { 1 };
+                let places = u32::try_from(places).unwrap_or(u32::MAX);
+                let _places = free.acquire_many(places).await;
+                let started = Instant::now();
+                let verdict = one(trial, lanes).await;
+                Done { experiment, trial: number, verdict, took: started.elapsed() }
+            }
+        })
+        .collect();
+    while let Some(done) = running.next().await {
+        tell(done)?;
+    }
+    Ok(())
+}
+
+async fn one(trial: &Trial, lanes: &Lanes) -> Verdict {
+    if let (Isolation::Shared(_), Some(why)) = (&lanes.isolation, &trial.needs_private) {
+        return Verdict::Skipped(format!("needs a private network: {why}"));
+    }
+    let order = Order::Run {
+        settings: Box::new(trial.settings.clone()),
+        transport: trial.preset.name().to_owned(),
+        private: lanes.isolation == Isolation::Private,
+    };
+    match tokio::time::timeout(lanes.at_most, child(&order)).await {
+        Err(_) => {
+            let at_most = report::words::span(lanes.at_most);
+            Verdict::CouldNotRun(format!("it did not end within {at_most} (--at-most)"))
+        }
+        Ok(Err(error)) => Verdict::CouldNotRun(format!("{error:#}")),
+        Ok(Ok(Told::Observed(observation))) => Verdict::on(trial, *observation),
+        Ok(Ok(Told::Refused(why) | Told::Failed(why))) => Verdict::CouldNotRun(why),
+        Ok(Ok(Told::Ready)) => Verdict::CouldNotRun("the order was misunderstood".to_owned()),
+    }
+}
+
+/// Gives `order` to a child and hears what it tells. The child ends when this future is dropped,
+/// and when this process dies.
+async fn child(order: &Order) -> anyhow::Result<Told> {
+    let program = std::env::current_exe().context("cannot find this program itself")?;
+    let mut command = Command::new(&program);
+    command
+        .args([CHILD, &std::process::id().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    // Ctrl-C on a terminal is for this process, which ends its children itself.
+    #[cfg(unix)]
+    command.process_group(0);
+    let starting = || format!("cannot start {} as its own child", program.display());
+    let mut child = command.spawn().with_context(starting)?;
+    let order = serde_json::to_vec(order)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(&order).await.context("the child does not take its order")?;
+    }
+    let output = child.wait_with_output().await.context("the child cannot be heard")?;
+    serde_json::from_slice(&output.stdout).map_err(|_| {
+        let words = String::from_utf8_lossy(&output.stderr);
+        match words.trim() {
+            "" => anyhow::anyhow!("the run ended without a word ({})", output.status),
+            words => anyhow::anyhow!("the run ended early ({}): {words}", output.status),
+        }
+    })
+}

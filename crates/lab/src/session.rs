@@ -1,0 +1,219 @@
+//! A session: what is run, asked and written in which order.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use apparatus::Interrupt;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::ask::Answers;
+use crate::catalogue;
+use crate::cli::{Format, Isolate, Run};
+use crate::experiment::{self, Experiment, Override};
+use crate::judge::Verdict;
+use crate::render::text::Depth;
+use crate::render::{self, Row, Section, Tally};
+use crate::run::{self, Done, Isolation, Lanes};
+
+/// Ended by Ctrl-C, as shells tell it.
+const INTERRUPTED: u8 = 130;
+
+/// What was typed after each `--set`.
+///
+/// # Errors
+/// If one of them is no setting.
+pub fn overrides(typed: &[String]) -> Result<Vec<Override>, experiment::Error> {
+    typed.iter().map(|text| Override::parse(text)).collect()
+}
+
+/// Carries out `lab run`, and returns the exit code.
+///
+/// # Errors
+/// If what is asked for makes no sense, or nothing can be run at all.
+pub async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8> {
+    let interrupt = Interrupt::listen()?;
+    let experiments = experiments(asked)?;
+    let isolation = isolation(asked.isolate).await?;
+    let lanes = Lanes { jobs: asked.jobs.into(), at_most: asked.at_most, isolation };
+    let mut session = Session::new(asked, &experiments, lanes, out);
+    session.begin()?;
+    let over = if asked.predict {
+        interrupt.or(session.one_by_one()).await
+    } else {
+        interrupt.or(session.all_at_once()).await
+    };
+    let interrupted = over.is_none();
+    over.transpose()?;
+    session.end(interrupted)
+}
+
+fn experiments(asked: &Run) -> anyhow::Result<Vec<Experiment>> {
+    let overrides = overrides(&asked.overrides)?;
+    let mut experiments = if asked.names.is_empty() {
+        catalogue::all(&overrides)?
+    } else {
+        let find = |name: &String| catalogue::find(name, &overrides);
+        asked.names.iter().map(find).collect::<Result<_, _>>()?
+    };
+    if !asked.transports.is_empty() {
+        for experiment in &mut experiments {
+            experiment
+                .trials
+                .retain(|trial| asked.transports.iter().any(|only| only.0 == trial.preset));
+        }
+        experiments.retain(|experiment| !experiment.trials.is_empty());
+        anyhow::ensure!(
+            !experiments.is_empty(),
+            "what was asked for does not run through that transport"
+        );
+    }
+    Ok(experiments)
+}
+
+async fn isolation(mode: Isolate) -> anyhow::Result<Isolation> {
+    if mode == Isolate::Never {
+        return Ok(Isolation::Shared("--isolate never".to_owned()));
+    }
+    match run::probe().await? {
+        Ok(()) => Ok(Isolation::Private),
+        Err(why) if mode == Isolate::Auto => Ok(Isolation::Shared(why)),
+        Err(why) => Err(anyhow::anyhow!(why)).context("--isolate always"),
+    }
+}
+
+struct Session<'a, W> {
+    asked: &'a Run,
+    experiments: &'a [Experiment],
+    lanes: Lanes,
+    out: &'a mut W,
+    bar: ProgressBar,
+    started: Instant,
+    /// What became of each trial of each experiment.
+    done: Vec<Vec<Option<(Verdict, Duration)>>>,
+    /// What the learner predicted for each of them.
+    guesses: Vec<Vec<Option<f64>>>,
+    /// How many experiments have been written.
+    written: usize,
+}
+
+impl<'a, W: Write> Session<'a, W> {
+    fn new(asked: &'a Run, experiments: &'a [Experiment], lanes: Lanes, out: &'a mut W) -> Self {
+        let trials = || experiments.iter().map(|experiment| experiment.trials.len());
+        let all = trials().sum::<usize>() as u64;
+        Self {
+            asked,
+            experiments,
+            lanes,
+            out,
+            bar: progress_bar(all, asked.predict),
+            started: Instant::now(),
+            done: trials().map(|trials| vec![None; trials]).collect(),
+            guesses: trials().map(|trials| vec![None; trials]).collect(),
+            written: 0,
+        }
+    }
+
+    /// Where the runs will take place, if that is not what one would expect.
+    fn begin(&mut self) -> io::Result<()> {
+        if let (Isolation::Shared(why), Isolate::Auto) = (&self.lanes.isolation, self.asked.isolate)
+        {
+            writeln!(anstream::stderr(), "lab: in the machine's own network: {why}")?;
+        }
+        Ok(())
+    }
+
+    /// Every trial as soon as there is a place for it; results in the order of the experiments.
+    async fn all_at_once(&mut self) -> io::Result<()> {
+        let lanes = self.lanes.clone();
+        run::all(self.experiments, &lanes, |done| self.note(done)).await
+    }
+
+    /// Experiment by experiment: asked, run, shown.
+    async fn one_by_one(&mut self) -> io::Result<()> {
+        let lanes = self.lanes.clone();
+        let mut answers = Answers::listen();
+        for (number, experiment) in self.experiments.iter().enumerate() {
+            self.guesses[number] = answers.about(experiment, &mut self.out).await?;
+            let only = std::slice::from_ref(experiment);
+            run::all(only, &lanes, |done| self.note(Done { experiment: number, ..done })).await?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, done: Done) -> io::Result<()> {
+        self.bar.inc(1);
+        self.done[done.experiment][done.trial] = Some((done.verdict, done.took));
+        while self.done.get(self.written).is_some_and(|all| all.iter().all(Option::is_some)) {
+            self.write(self.written)?;
+            self.written += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes the results of an experiment, as far as there are any.
+    fn write(&mut self, number: usize) -> io::Result<()> {
+        if self.asked.format != Format::Text {
+            return Ok(());
+        }
+        let depth = if self.asked.names.is_empty() { Depth::Overview } else { Depth::Detail };
+        let mut text = Vec::new();
+        let section = self.section(number);
+        if !section.rows.is_empty() {
+            render::text::section(&section, depth, &mut text)?;
+        }
+        // The bar steps aside for what is written.
+        let out = &mut self.out;
+        self.bar.suspend(|| out.write_all(&text).and_then(|()| out.flush()))
+    }
+
+    fn section(&self, number: usize) -> Section<'_> {
+        let experiment = &self.experiments[number];
+        let guesses = &self.guesses[number];
+        let rows = experiment.trials.iter().zip(&self.done[number]).zip(guesses);
+        let rows = rows.filter_map(|((trial, done), guess)| {
+            let (verdict, took) = done.as_ref()?;
+            Some(Row { trial, verdict, took: *took, guess: *guess })
+        });
+        Section { experiment, rows: rows.collect() }
+    }
+
+    /// Writes what is left to write, and returns the exit code.
+    fn end(mut self, interrupted: bool) -> anyhow::Result<u8> {
+        self.bar.finish_and_clear();
+        for number in self.written..self.experiments.len() {
+            self.write(number)?;
+        }
+        let took = self.started.elapsed();
+        let sections: Vec<Section<'_>> =
+            (0..self.experiments.len()).map(|number| self.section(number)).collect();
+        let mut text = Vec::new();
+        match self.asked.format {
+            Format::Text => {
+                render::text::evidence(&sections, self.asked.evidence, &mut text)?;
+                render::text::summary(&sections, took, interrupted, &mut text)?;
+            }
+            Format::Json => {
+                let isolation = &self.lanes.isolation;
+                render::json::write(&sections, isolation, took, interrupted, &mut text)?;
+            }
+            Format::Junit => render::junit::write(&sections, &mut text)?,
+        }
+        let tally = Tally::of(sections.iter().flat_map(|section| &section.rows));
+        drop(sections);
+        self.out.write_all(&text)?;
+        self.out.flush()?;
+        Ok(if interrupted { INTERRUPTED } else { tally.exit_code() })
+    }
+}
+
+/// A bar on a terminal; hidden elsewhere, and where questions take its place.
+fn progress_bar(runs: u64, predict: bool) -> ProgressBar {
+    let hidden = predict || !io::stderr().is_terminal();
+    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(runs), target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {elapsed} gone") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,370 @@
+//! The settings of an experiment: what a file, a case or `--set` may say, all of it optional.
+//!
+//! A section is the same type wherever it stands, so a case is laid over its file, and `--set`
+//! over both, field by field. What nobody says has a default, which [`crate::setup`] knows.
+
+use std::fmt;
+use std::time::Duration;
+
+use evidence::{BodyPolicy, ByteCount};
+use serde::de::{Deserializer, Error as _, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Makes a section: a struct whose fields are all optional, with its keys known.
+macro_rules! section {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$type>,)*
+        }
+
+        impl $name {
+            /// These settings, and where `over` says something, that instead.
+            #[must_use]
+            pub fn with(&self, over: &Self) -> Self {
+                Self { $($field: over.$field.clone().or_else(|| self.$field.clone()),)* }
+            }
+
+            /// The keys that are set.
+            fn keys(&self) -> impl Iterator<Item = &'static str> {
+                [$((self.$field.is_some(), stringify!($field)),)*]
+                    .into_iter()
+                    .filter_map(|(set, key)| set.then_some(key))
+            }
+        }
+    };
+}
+
+section! {
+    /// `[network]`: the kernel's settings, which a private network has for itself.
+    Network {
+        /// The ports from which the kernel picks one for a client, both included.
+        local_ports: (u16, u16),
+        /// `net.ipv4.tcp_tw_reuse`: 0 never, 1 always, 2 on loopback.
+        tcp_tw_reuse: u8,
+        /// `net.ipv4.tcp_tw_reuse_delay`: how old a `TIME_WAIT` must be for that.
+        tcp_tw_reuse_delay: Time,
+        /// `net.ipv4.tcp_max_tw_buckets`: how many `TIME_WAIT` sockets the kernel keeps.
+        tcp_max_tw_buckets: u32,
+        /// `net.ipv4.tcp_fin_timeout`: how long an orphan may stay in `FIN_WAIT_2`.
+        tcp_fin_timeout: Time,
+    }
+}
+
+section! {
+    /// `[server]`: how `hello` answers.
+    Server {
+        /// How many servers there are, each with a port of its own.
+        count: usize,
+        /// The size of each body.
+        bytes: Size,
+        /// The time before the head of each response.
+        delay: Time,
+        /// The time between head and body of each response.
+        pause_before_body: Time,
+        /// Whether responses carry `Connection: close`.
+        close: bool,
+        /// After how much idleness the server closes a connection.
+        idle_timeout: Limit<Time>,
+        /// When it starts.
+        starts: Starts,
+    }
+}
+
+section! {
+    /// `[client]`: the transport's limits, and what the reader does.
+    Client {
+        /// What happens to each body.
+        body: Body,
+        /// Max idle connections per host.
+        per_host: usize,
+        /// Max idle connections in all.
+        max_idle: Limit<usize>,
+        /// Max connections per host, busy ones included.
+        max_conns_per_host: Limit<usize>,
+        /// How long a connection may be idle.
+        idle_timeout: Limit<Time>,
+        /// Whether connections are used again at all.
+        keep_alives: bool,
+        /// After how much silence TCP keepalive probes start.
+        tcp_keepalive: Limit<Time>,
+        /// `http1`, or `http2` in cleartext with prior knowledge.
+        version: Version,
+        /// hyper-util's `pool_timer`.
+        pool_timer: bool,
+    }
+}
+
+section! {
+    /// `[workload]`: what the client is asked to do.
+    Workload {
+        /// How requests follow each other.
+        kind: Kind,
+        /// How many workers send requests side by side.
+        workers: usize,
+        /// How many requests each of them sends, or how many bursts there are.
+        requests: usize,
+        /// The pause between two requests of a worker, or two bursts.
+        interval: Time,
+        /// The steps of a script.
+        steps: Vec<Step>,
+    }
+}
+
+/// All sections.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The kernel's.
+    pub network: Network,
+    /// The servers'.
+    pub server: Server,
+    /// The client's.
+    pub client: Client,
+    /// What the client is asked to do.
+    pub workload: Workload,
+}
+
+impl Settings {
+    /// These settings, and where `over` says something, that instead.
+    #[must_use]
+    pub fn with(&self, over: &Self) -> Self {
+        Self {
+            network: self.network.with(&over.network),
+            server: self.server.with(&over.server),
+            client: self.client.with(&over.client),
+            workload: self.workload.with(&over.workload),
+        }
+    }
+
+    /// The keys that are set, such as `client.per_host`.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        let in_section = |section: &'static str| move |key| format!("{section}.{key}");
+        let network = self.network.keys().map(in_section("network"));
+        let server = self.server.keys().map(in_section("server"));
+        let client = self.client.keys().map(in_section("client"));
+        let workload = self.workload.keys().map(in_section("workload"));
+        network.chain(server).chain(client).chain(workload).collect()
+    }
+}
+
+/// A time with its unit, such as `20ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub Duration);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        time(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// Nobody's experiment takes longer, and clocks overflow.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text)
+        .map_err(|cause| format!("`{text}` is no time: {cause}; as in \"20ms\" or \"1s\""))?;
+    if time > LONGEST { Err(format!("`{text}` is longer than a day")) } else { Ok(time) }
+}
+
+/// A number of bytes: `11` or `"64KiB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of bytes, as in 11 or \"64KiB\"")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<Size, E> {
+                Ok(Size(bytes))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<Size, E> {
+                u64::try_from(bytes).map(Size).map_err(|_| E::custom("fewer bytes than none"))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Size, E> {
+                text.parse().map(|ByteCount(bytes)| Size(bytes)).map_err(E::custom)
+            }
+        }
+        from.deserialize_any(Reader)
+    }
+}
+
+/// A limit, or `"none"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit<T>(pub Option<T>);
+
+impl<T: Serialize> Serialize for Limit<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Some(limit) => limit.serialize(to),
+            None => to.serialize_str("none"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit<usize> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Limit<usize>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of connections, or \"none\"")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, limit: u64) -> Result<Self::Value, E> {
+                usize::try_from(limit).map(|limit| Limit(Some(limit))).map_err(E::custom)
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, limit: i64) -> Result<Self::Value, E> {
+                let limit = usize::try_from(limit);
+                limit.map(|limit| Limit(Some(limit))).map_err(|_| E::custom("less than none"))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                match text {
+                    "none" => Ok(Limit(None)),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        from.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit<Time> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        match text.as_str() {
+            "none" => Ok(Self(None)),
+            _ => time(&text).map(|limit| Self(Some(Time(limit)))).map_err(D::Error::custom),
+        }
+    }
+}
+
+/// `drain`, `drop` or `hold`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Body {
+    /// Read to its end.
+    Drain,
+    /// Let go of unread.
+    Drop,
+    /// Kept unread.
+    Hold,
+}
+
+impl From<Body> for BodyPolicy {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Drain => Self::Drain,
+            Body::Drop => Self::Drop,
+            Body::Hold => Self::Hold,
+        }
+    }
+}
+
+/// When a server starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Starts {
+    /// Before the first request.
+    AtOnce,
+    /// When the script says `listen`, and later `accept`.
+    WhenTold,
+}
+
+/// Which HTTP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 in cleartext, with prior knowledge.
+    Http2,
+}
+
+/// How requests follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// One after the other.
+    Sequential,
+    /// Several workers, each one after the other.
+    Concurrent,
+    /// Several at the same moment, then a pause, then again.
+    Burst,
+    /// Step by step.
+    Script,
+}
+
+/// One step of a script.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Carries out one exchange after the other, to their end.
+    Request(Request),
+    /// Starts exchanges side by side and goes on.
+    Start(Request),
+    /// Waits for every exchange that was started.
+    Finish,
+    /// Lets time pass.
+    Wait(Time),
+    /// Waits until so many connections have been closed in all.
+    UntilClosed(UntilClosed),
+    /// Reads the kernel's table, and keeps it under this name.
+    Snapshot(String),
+    /// Lets go of held bodies.
+    Release,
+    /// Lets the servers listen.
+    Listen,
+    /// Lets the servers accept.
+    Accept,
+}
+
+section! {
+    /// What one request of a script asks for; what it does not say is as in `[server]` and
+    /// `[client]`.
+    Request {
+        /// How many of them.
+        times: usize,
+        /// Which server, from 1.
+        server: usize,
+        /// The size of the body.
+        bytes: Size,
+        /// The time before the head of the response.
+        delay: Time,
+        /// Whether the response carries `Connection: close`.
+        close: bool,
+        /// What happens to the body.
+        body: Body,
+    }
+}
+
+/// How long to wait for closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UntilClosed {
+    /// How many connections, since the start of the run.
+    pub connections: usize,
+    /// How long at most.
+    pub at_most: Time,
+}

@@ -1,0 +1,295 @@
+//! From settings to a run: defaults, checks, and the plan that the apparatus is given.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use apparatus::{Plan, ServerPlan};
+use evidence::{BodyPolicy, Preset, ServerSetup, Setup};
+use hello::Answer;
+use transport::{Config, Limits};
+
+use crate::formula::Names;
+use crate::observe;
+use crate::settings::{Kind, Limit, Request, Settings, Size, Starts, Step, Time, Version};
+
+/// The port of the first server in a private network, where nobody else can have it.
+const FIRST_PORT: u16 = 8080;
+
+/// More of anything is a typing error.
+const MOST: usize = 100_000;
+
+/// Why settings make no run. Completes "`experiment`: …".
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The transport has no such limit.
+    #[error(transparent)]
+    Unsupported(#[from] transport::Unsupported),
+    /// A setting is impossible, alone or beside another.
+    #[error("{key}: {because}")]
+    Impossible {
+        /// The key.
+        key: &'static str,
+        /// Why.
+        because: String,
+    },
+}
+
+fn impossible<T>(key: &'static str, because: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Impossible { key, because: because.into() })
+}
+
+/// What the client is asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Workload {
+    /// Workers side by side, each sending one request after the other.
+    Workers,
+    /// All workers at the same moment, then a pause, then again.
+    Bursts,
+    /// Step by step.
+    Script(Vec<Step>),
+}
+
+/// A run that is ready to be set up.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// What the apparatus is given.
+    pub plan: Plan,
+    /// What it is then asked to do.
+    pub workload: Workload,
+    /// The kernel's settings.
+    pub network: netlab::Settings,
+}
+
+impl Settings {
+    /// The run that these settings describe, through `preset`, in a `private` network or in the
+    /// machine's own.
+    ///
+    /// # Errors
+    /// [`Error`] says which setting is impossible.
+    pub fn ready(&self, preset: Preset, private: bool) -> Result<Ready, Error> {
+        let workload = self.workload()?;
+        let client = self.client(preset);
+        client.check()?;
+        let servers = self.servers(private)?;
+        let setup = self.setup(preset, &client, &servers);
+        let network = netlab::Settings {
+            local_ports: self.network.local_ports,
+            tcp_tw_reuse: self.network.tcp_tw_reuse,
+            tcp_tw_reuse_delay: self.network.tcp_tw_reuse_delay.map(|Time(delay)| delay),
+            tcp_max_tw_buckets: self.network.tcp_max_tw_buckets,
+            tcp_fin_timeout: self.network.tcp_fin_timeout.map(|Time(timeout)| timeout),
+        };
+        Ok(Ready { plan: Plan { setup, client, servers, trace: false }, workload, network })
+    }
+
+    fn workload(&self) -> Result<Workload, Error> {
+        let workload = &self.workload;
+        for (key, number) in
+            [("workload.workers", workload.workers), ("workload.requests", workload.requests)]
+        {
+            match number {
+                Some(0) => return impossible(key, "none would do nothing"),
+                Some(number) if number > MOST => {
+                    return impossible(key, format!("more than {MOST}"));
+                }
+                _ => {}
+            }
+        }
+        let kind = workload.kind.unwrap_or(Kind::Sequential);
+        if kind == Kind::Script {
+            return self.script().map(Workload::Script);
+        }
+        if workload.steps.is_some() {
+            return impossible("workload.steps", "only for kind = \"script\"");
+        }
+        if self.server.starts == Some(Starts::WhenTold) {
+            return impossible("server.starts", "when-told needs a script that tells it");
+        }
+        match kind {
+            Kind::Sequential if workload.workers.is_some_and(|workers| workers != 1) => {
+                impossible("workload.workers", "kind = \"sequential\" has one")
+            }
+            Kind::Burst => Ok(Workload::Bursts),
+            Kind::Sequential | Kind::Concurrent | Kind::Script => Ok(Workload::Workers),
+        }
+    }
+
+    fn script(&self) -> Result<Vec<Step>, Error> {
+        const KEY: &str = "workload.steps";
+        let workload = &self.workload;
+        if workload.workers.is_some() || workload.requests.is_some() || workload.interval.is_some()
+        {
+            return impossible("workload", "a script says itself how many requests, and when");
+        }
+        let steps = workload.steps.clone().unwrap_or_default();
+        if steps.is_empty() {
+            return impossible(KEY, "a script needs steps");
+        }
+        let servers = self.server.count.unwrap_or(1);
+        for step in &steps {
+            match step {
+                Step::Snapshot(name) => observe::check_snapshot_name(name)
+                    .or_else(|because| impossible(KEY, format!("snapshot `{name}`: {because}")))?,
+                Step::Request(Request { server: Some(server), .. })
+                | Step::Start(Request { server: Some(server), .. })
+                    if !(1..=servers).contains(server) =>
+                {
+                    return impossible(KEY, format!("there is no server {server} of {servers}"));
+                }
+                Step::Request(Request { times: Some(times), .. })
+                | Step::Start(Request { times: Some(times), .. })
+                    if !(1..=MOST).contains(times) =>
+                {
+                    return impossible(KEY, format!("{times} times"));
+                }
+                Step::Listen | Step::Accept if self.server.starts != Some(Starts::WhenTold) => {
+                    let because = "listen and accept need server.starts = \"when-told\"";
+                    return impossible(KEY, because);
+                }
+                _ => {}
+            }
+        }
+        Ok(steps)
+    }
+
+    fn client(&self, preset: Preset) -> Config {
+        let client = &self.client;
+        let of = Config::of(preset);
+        let limits = Limits {
+            max_idle: client.max_idle.map_or(of.limits.max_idle, |Limit(limit)| limit),
+            // Go's 2 for every transport, so that the same number is compared.
+            max_idle_per_host: client.per_host.unwrap_or(Limits::GO.max_idle_per_host),
+            max_conns_per_host: client
+                .max_conns_per_host
+                .map_or(of.limits.max_conns_per_host, |Limit(limit)| limit),
+            idle_timeout: client.idle_timeout.map_or(of.limits.idle_timeout, limit),
+            keep_alives: client.keep_alives.unwrap_or(of.limits.keep_alives),
+        };
+        //X        let version = match client.version.unwrap_or(Version::Http1) {
+        //X            Version::Http1 => HttpVersion::Http1,
+        //X            Version::Http2 => HttpVersion::Http2,
+        //X        };
+        Config {
+            limits,
+            tcp_keepalive: client.tcp_keepalive.map_or(of.tcp_keepalive, limit),
+            //X            version,
+            //X            pool_timer: client.pool_timer.unwrap_or(of.pool_timer),
+            ..of
+        }
+    }
+
+    fn answer(&self) -> Answer {
+        let server = &self.server;
+        let by_default = Answer::default();
+        Answer {
+            bytes: server.bytes.map_or(by_default.bytes, |Size(bytes)| bytes),
+            delay: server.delay.map_or(by_default.delay, |Time(delay)| delay),
+            pause_before_body: server
+                .pause_before_body
+                .map_or(by_default.pause_before_body, |Time(pause)| pause),
+            close: server.close.unwrap_or(by_default.close),
+            ..by_default
+        }
+    }
+
+    fn servers(&self, private: bool) -> Result<Vec<ServerPlan>, Error> {
+        let count = self.server.count.unwrap_or(1);
+        if !(1..=16).contains(&count) {
+            return impossible("server.count", "from 1 to 16");
+        }
+        let starts = match self.server.starts {
+            Some(Starts::WhenTold) => apparatus::Starts::WhenTold,
+            Some(Starts::AtOnce) | None => apparatus::Starts::AtOnce,
+        };
+        let ports = (FIRST_PORT..).take(count).map(|port| if private { port } else { 0 });
+        Ok(ports
+            .map(|port| ServerPlan {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+                answer: self.answer(),
+                idle_timeout: self.server.idle_timeout.and_then(limit),
+                starts,
+            })
+            .collect())
+    }
+
+    fn setup(&self, preset: Preset, client: &Config, servers: &[ServerPlan]) -> Setup {
+        let answer = self.answer();
+        let limits = client.limits;
+        Setup {
+            program: "lab",
+            preset,
+            body: self.client.body.map_or(BodyPolicy::Drain, BodyPolicy::from),
+            workers: self.workers(),
+            requests: self.requests(),
+            interval: self.interval(),
+            per_host: limits.max_idle_per_host,
+            max_idle: limits.max_idle,
+            max_conns_per_host: limits.max_conns_per_host,
+            idle_timeout: limits.idle_timeout,
+            keep_alives: limits.keep_alives,
+            server: ServerSetup {
+                in_process: true,
+                url: servers.first().map_or(String::new(), |s| format!("http://{}/", s.address)),
+                bytes: Some(answer.bytes),
+                delay: answer.delay,
+                pause_before_body: answer.pause_before_body,
+            },
+        }
+    }
+
+    fn workers(&self) -> usize {
+        let one = !matches!(self.workload.kind, Some(Kind::Concurrent | Kind::Burst));
+        self.workload.workers.unwrap_or(if one { 1 } else { 10 })
+    }
+
+    fn requests(&self) -> usize {
+        let in_script = |steps: &Vec<Step>| {
+            let times = steps.iter().map(|step| match step {
+                Step::Request(request) | Step::Start(request) => request.times.unwrap_or(1),
+                _ => 0,
+            });
+            times.sum()
+        };
+        let steps = self.workload.steps.as_ref();
+        steps.map_or_else(|| self.workload.requests.unwrap_or(10), in_script)
+    }
+
+    fn interval(&self) -> Duration {
+        self.workload.interval.map_or(Duration::ZERO, |Time(interval)| interval)
+    }
+
+    /// What a formula may name: the settings that are numbers, times in seconds. A limit that
+    /// does not exist is infinite.
+    #[must_use]
+    pub fn names(&self, preset: Preset) -> Names {
+        let client = self.client(preset);
+        let answer = self.answer();
+        let limits = client.limits;
+        let count = |number: usize| number as f64;
+        let seconds = |time: Duration| time.as_secs_f64();
+        let or_none = |limit: Option<f64>| limit.unwrap_or(f64::INFINITY);
+        let (low, high) = self.network.local_ports.unwrap_or((32_768, 60_999));
+        [
+            ("workers", count(self.workers())),
+            ("requests", count(self.requests())),
+            ("interval", seconds(self.interval())),
+            ("per_host", count(limits.max_idle_per_host)),
+            ("max_idle", or_none(limits.max_idle.map(count))),
+            ("max_conns_per_host", or_none(limits.max_conns_per_host.map(count))),
+            ("idle_timeout", or_none(limits.idle_timeout.map(seconds))),
+            ("bytes", answer.bytes as f64),
+            ("delay", seconds(answer.delay)),
+            ("servers", count(self.server.count.unwrap_or(1))),
+            ("server_idle_timeout", or_none(self.server.idle_timeout.and_then(limit).map(seconds))),
+            ("ports", f64::from(high) - f64::from(low) + 1.0),
+            ("tw_buckets", or_none(self.network.tcp_max_tw_buckets.map(f64::from))),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+}
+
+fn limit(limit: Limit<Time>) -> Option<Duration> {
+    limit.0.map(|Time(time)| time)
+}

@@ -1,0 +1,70 @@
+//! The evidence of a run alone, without plan and verdict: its connections and its socket tables.
+
+use std::io::{self, Write};
+
+use ::evidence::{Connection, Observed, Outcome, Reading};
+
+use super::{heading, tables};
+use crate::columns::{Cell, Table};
+use crate::words::{self, FAINT, NONE, UNSEEN};
+
+/// More connections than this are told by the first of them.
+const ROWS: usize = 12;
+
+/// Writes the connections of a run, the tables that it was asked to keep, and those that every
+/// run has.
+///
+/// # Errors
+/// Those of `out`.
+pub fn evidence(
+    outcome: &Outcome,
+    kept: &[(&str, &Reading)],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    connections(&outcome.connections, out)?;
+    tables::kept(outcome, kept, out)?;
+    tables::text(outcome, out)
+}
+
+fn connections(connections: &[Connection], out: &mut impl Write) -> io::Result<()> {
+    heading("Connections", "in the order in which they were dialled", out)?;
+    if connections.is_empty() {
+        return writeln!(out, "  none was established\n");
+    }
+    let title = |title| Cell::new(title).styled(FAINT);
+    let header = [
+        title("CONN"),
+        title("CLIENT"),
+        title("EXCHANGES").right(),
+        title("CLOSED AT").right(),
+        title("BY"),
+        title("BECAUSE"),
+    ];
+    let rows = connections.iter().take(ROWS).map(row).collect();
+    Table::new(2, header, rows).write(out)?;
+    if connections.len() > ROWS {
+        writeln!(out, "  {FAINT}… and {} more{FAINT:#}", connections.len() - ROWS)?;
+    }
+    writeln!(out)
+}
+
+fn row(connection: &Connection) -> [Cell; 6] {
+    let [at, by, why] = match &connection.close {
+        None => [NONE.to_owned(), "open".to_owned(), String::new()],
+        Some(close) => {
+            let why = match &close.why {
+                Observed::Known(why) => why.to_string(),
+                Observed::NotObservable => UNSEEN.to_owned(),
+            };
+            [words::seconds(close.at), close.by.name().to_owned(), why]
+        }
+    };
+    [
+        Cell::new(connection.id.to_string()),
+        Cell::new(connection.ends.client.to_string()),
+        Cell::number(connection.exchanges),
+        Cell::new(at).right(),
+        Cell::new(by),
+        Cell::new(why),
+    ]
+}

@@ -165,17 +165,7 @@ impl Settings {
             idle_timeout: client.idle_timeout.map_or(of.limits.idle_timeout, limit),
             keep_alives: client.keep_alives.unwrap_or(of.limits.keep_alives),
         };
-        //X        let version = match client.version.unwrap_or(Version::Http1) {
-        //X            Version::Http1 => HttpVersion::Http1,
-        //X            Version::Http2 => HttpVersion::Http2,
-        //X        };
-        Config {
-            limits,
-            tcp_keepalive: client.tcp_keepalive.map_or(of.tcp_keepalive, limit),
-            //X            version,
-            //X            pool_timer: client.pool_timer.unwrap_or(of.pool_timer),
-            ..of
-        }
+        Config { limits, tcp_keepalive: client.tcp_keepalive.map_or(of.tcp_keepalive, limit), ..of }
     }
 
     fn answer(&self) -> Answer {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::normal::normal;
+use crate::normal::normal_lines;
 
 /// A line that stands for any number of lines.
 const ANY: &str = "...";
@@ -31,8 +31,7 @@ impl fmt::Display for Difference {
 
 /// Holds the lines of a page against those of a program.
 pub(crate) fn compare(page: &[String], program: &[String]) -> Result<(), Difference> {
-    let wanted: Vec<String> = page.iter().map(|line| normal(line)).collect();
-    let printed: Vec<String> = program.iter().map(|line| normal(line)).collect();
+    let (wanted, printed) = (normal_lines(page), normal_lines(program));
     // How far the page can be followed, whatever its `...` stand for. `reached[p]`: the lines of
     // the page so far can end just before line `p` of the program.
     let mut reached = vec![false; printed.len() + 1];
@@ -103,8 +102,7 @@ fn fill(page: &[String], program: &[String], renewed: &mut Vec<String>) {
 
 /// The longest sequence of lines that both have, as pairs of indices.
 fn common(page: &[String], program: &[String]) -> Vec<(usize, usize)> {
-    let a: Vec<String> = page.iter().map(|line| normal(line)).collect();
-    let b: Vec<String> = program.iter().map(|line| normal(line)).collect();
+    let (a, b) = (normal_lines(page), normal_lines(program));
     let same = |i: usize, j: usize| a[i] == b[j] && page[i] != ANY;
     let mut longest = vec![vec![0_usize; b.len() + 1]; a.len() + 1];
     for i in (0..a.len()).rev() {

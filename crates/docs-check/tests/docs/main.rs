@@ -31,6 +31,9 @@ use page::Page;
 /// How often a command may print something else before its page counts as wrong.
 const ATTEMPTS: usize = 3;
 
+/// What the lab says where the system makes no private network, so that its results differ.
+const NO_PRIVATE_NETWORK: &str = "lab: in the machine's own network";
+
 /// The directory that holds `docs/`.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -79,6 +82,11 @@ fn every_console_block_prints_what_it_says() {
             let output = outputs
                 .entry(block.command.clone())
                 .or_insert_with(|| program::output(&command, update));
+            if output.iter().any(|line| line.starts_with(NO_PRIVATE_NETWORK)) {
+                let why = output.last().map_or("", String::as_str);
+                eprintln!("SKIPPED: {place}: the page shows private networks. {why}");
+                continue;
+            }
             for _ in 1..ATTEMPTS {
                 if compare::compare(&block.output, output).is_err() {
                     *output = program::output(&command, false);

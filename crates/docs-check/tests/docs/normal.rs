@@ -1,10 +1,27 @@
 //! What is the same in every run. The rest is replaced by a word in capitals.
 
+/// The heading of a table in which every number was measured.
+const MEASURED: &str = "measured, not predicted";
+
+/// `lines`, each as [`normal`] has it, and without the numbers of tables that are all measured.
+pub(crate) fn normal_lines(lines: &[String]) -> Vec<String> {
+    let mut measured = false;
+    let line = |line: &String| {
+        measured = !line.is_empty() && (measured || line.trim() == MEASURED);
+        let words = normal(line);
+        let number = |word: &str| if is_number(word) { "NUMBER".into() } else { word.to_owned() };
+        if measured { words.split(' ').map(number).collect::<Vec<_>>().join(" ") } else { words }
+    };
+    lines.iter().map(line).collect()
+}
+
 /// `line` with one word for whatever the kernel, the clock or the column widths decide:
 ///
 /// - the port after `127.0.0.1:`, and the one in the PORT column;
 /// - every time, such as `0.31 ms`, `59.8 s`, `0.052s`, or a JSON number whose key says so;
 /// - process ids;
+/// - what was observed beside a predicted range, and any number with a decimal point;
+/// - the bars of a chart, and their numbers;
 /// - how many spaces stand between two words.
 pub(crate) fn normal(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -26,6 +43,9 @@ pub(crate) fn normal(line: &str) -> String {
             _ if is_moment(word) => "TIME".into(),
             _ if is_port(word) && matches!(before, "new" | "reused") => "PORT".into(),
             _ if is_pid(before, word) => "PID".into(),
+            _ if is_bar(word) => "BAR".into(),
+            _ if is_number(word) && (word.contains('.') || is_bar(before)) => "NUMBER".into(),
+            _ if is_number(word) && ends_a_range(&words[..index]) => "NUMBER".into(),
             _ => without_port(word),
         });
         index += 1;
@@ -50,6 +70,15 @@ fn is_moment(word: &str) -> bool {
 /// `"elapsed_us":`
 fn is_time_key(word: &str) -> bool {
     word.ends_with("_us\":") || word.ends_with("_ms\":")
+}
+
+fn is_bar(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|c| c == '█')
+}
+
+/// `2 to 82`, after which comes what was observed.
+fn ends_a_range(words: &[&str]) -> bool {
+    matches!(words, [.., least, "to", most] if is_number(least) && is_number(most))
 }
 
 fn is_port(word: &str) -> bool {
@@ -91,9 +120,23 @@ fn what_varies_is_replaced_and_nothing_else() {
         ("in use by hello (pid 28981):", "in use by hello (pid PID"),
         ("\"elapsed_us\": 920,", "\"elapsed_us\": TIME,"),
         ("client ESTABLISHED 2 · TIME_WAIT 80", "client ESTABLISHED 2 · TIME_WAIT 80"),
+        ("64 KiB  go  after  0 to 10  7  yes", "64 KiB go after 0 to 10 NUMBER yes"),
+        (
+            "timer go closed_after 0.5 to 0.75 0.502 yes",
+            "timer go closed_after NUMBER to NUMBER NUMBER yes",
+        ),
+        ("  cap 1   ███████ 91", "cap 1 BAR NUMBER"),
         ("82 connections = 10 + 9 x (10 - 2)", "82 connections = 10 + 9 x (10 - 2)"),
         ("10 requests, 50ms apart; each for 1m 30s", "10 requests, 50ms apart; each for 1m 30s"),
     ] {
         assert_eq!(normal(line), expected);
     }
+}
+
+#[test]
+fn a_table_of_measures_is_compared_without_its_numbers() {
+    let page = ["  measured, not predicted", "  1 user  go  85", "", "  1 user  go  85"];
+    let page: Vec<String> = page.map(str::to_owned).to_vec();
+    let expected = ["measured, not predicted", "NUMBER user go NUMBER", "", "1 user go 85"];
+    assert_eq!(normal_lines(&page), expected);
 }

@@ -38,10 +38,7 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No experiment has this name.
-    #[error(
-        "there is no experiment `{asked}`{}; `lab list` names them all, and a file's name ends in .toml",
-        hint(known)
-    )]
+    #[error("there is no experiment `{asked}`; {}", hint(known.as_ref()))]
     Unknown {
         /// What was asked for.
         asked: String,
@@ -61,8 +58,11 @@ pub enum Error {
     Wrong(#[from] Wrong),
 }
 
-fn hint(known: &Option<&str>) -> String {
-    known.map_or(String::new(), |known| format!("; did you mean `{known}`?"))
+fn hint(known: Option<&&str>) -> String {
+    match known {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "`lab list` names them all, and the name of a file ends in .toml".to_owned(),
+    }
 }
 
 /// Every experiment that comes with the lab, in order.

@@ -141,12 +141,12 @@ impl fmt::Display for Expected {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is no TOML, or not of this shape.
-    #[error("{file}: {}", source.to_string().trim_end())]
+    #[error("{file}: {}", cause.to_string().trim_end())]
     NotAnExperiment {
         /// The file.
         file: String,
-        /// Line, column and what is allowed there.
-        source: toml::de::Error,
+        /// Line, column and what is allowed there. Not a `source`: it is all in the message.
+        cause: Box<toml::de::Error>,
     },
     /// It has the shape, but makes no sense.
     #[error("{file}{}: {what}", line.map_or(String::new(), |line| format!(", line {line}")))]
@@ -324,8 +324,10 @@ impl Experiment {
         overrides: &[Override],
     ) -> Result<Self, Error> {
         let reader = Reader { shown, source };
-        let file: File = toml::from_str(source)
-            .map_err(|source| Error::NotAnExperiment { file: shown.to_owned(), source })?;
+        let file: File = toml::from_str(source).map_err(|cause| Error::NotAnExperiment {
+            file: shown.to_owned(),
+            cause: Box::new(cause),
+        })?;
         let trials = reader.trials(&file, overrides)?;
         let chart = file.chart.as_ref().map(|chart| reader.chart(chart)).transpose()?;
         Ok(Self {

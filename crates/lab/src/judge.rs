@@ -1,7 +1,7 @@
 //! Holds predictions against observations. Pure.
 
 use crate::experiment::{Prediction, Trial};
-use crate::formula::Names;
+use crate::formula::{self, Names};
 use crate::trial::Observation;
 
 /// What became of one trial.
@@ -20,10 +20,40 @@ pub enum Verdict {
 pub struct Ran {
     /// What was observed.
     pub observation: Observation,
-    /// Each prediction's observed number; `None` if nobody observed it.
-    pub observed: Vec<Option<f64>>,
-    /// Each measure's number.
-    pub measured: Vec<Option<f64>>,
+    /// Each prediction's observed number, or why there is none: nobody observed it, or the
+    /// arithmetic has no result.
+    pub observed: Vec<Result<f64, formula::Error>>,
+    /// Each measure's number, or why there is none.
+    pub measured: Vec<Result<f64, formula::Error>>,
+}
+
+/// A prediction beside what was observed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judged<'a> {
+    /// The prediction.
+    pub prediction: &'a Prediction,
+    /// The number, or why there is none.
+    pub observed: Result<&'a f64, &'a formula::Error>,
+    /// Whether they agree.
+    pub held: bool,
+}
+
+impl Judged<'_> {
+    /// The number, if there is one.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        self.observed.ok().copied()
+    }
+
+    /// What was observed, in words: `observed 21`, `nobody observed first_failed`.
+    #[must_use]
+    pub fn seen(&self) -> String {
+        match self.observed {
+            Ok(number) => format!("observed {}", crate::render::number(*number)),
+            Err(formula::Error::UnknownName { name, .. }) => format!("nobody observed {name}"),
+            Err(other) => other.to_string(),
+        }
+    }
 }
 
 impl Verdict {
@@ -32,8 +62,8 @@ impl Verdict {
     pub fn on(trial: &Trial, observation: Observation) -> Self {
         let seen: Names = observation.quantities.clone().into_iter().collect();
         let names = seen.and(&trial.settings.names(trial.preset));
-        let observed = trial.predictions.iter().map(|p| p.what.value(&names).ok()).collect();
-        let measured = trial.measures.iter().map(|m| m.what.value(&names).ok()).collect();
+        let observed = trial.predictions.iter().map(|p| p.what.value(&names)).collect();
+        let measured = trial.measures.iter().map(|m| m.what.value(&names)).collect();
         Self::Ran(Ran { observation, observed, measured })
     }
 
@@ -51,7 +81,7 @@ impl Ran {
     /// How many predictions held.
     #[must_use]
     pub fn held(&self, trial: &Trial) -> usize {
-        self.judged(trial).filter(|(_, _, held)| *held).count()
+        self.judged(trial).filter(|judged| judged.held).count()
     }
 
     /// Whether the witnesses agree.
@@ -61,13 +91,10 @@ impl Ran {
     }
 
     /// Each prediction, what was observed, and whether it held.
-    pub fn judged<'a>(
-        &'a self,
-        trial: &'a Trial,
-    ) -> impl Iterator<Item = (&'a Prediction, Option<f64>, bool)> {
-        trial.predictions.iter().zip(&self.observed).map(|(prediction, &observed)| {
-            let held = observed.is_some_and(|observed| prediction.holds(observed));
-            (prediction, observed, held)
+    pub fn judged<'a>(&'a self, trial: &'a Trial) -> impl Iterator<Item = Judged<'a>> {
+        trial.predictions.iter().zip(&self.observed).map(|(prediction, observed)| {
+            let held = observed.as_ref().is_ok_and(|&observed| prediction.holds(observed));
+            Judged { prediction, observed: observed.as_ref(), held }
         })
     }
 }

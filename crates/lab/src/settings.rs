@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use evidence::{BodyPolicy, ByteCount};
-use serde::de::{Deserializer, Error as _, Visitor};
+use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Makes a section: a struct whose fields are all optional, with its keys known.
@@ -28,7 +28,7 @@ macro_rules! section {
             }
 
             /// The keys that are set.
-            fn keys(&self) -> impl Iterator<Item = &'static str> {
+            pub fn keys(&self) -> impl Iterator<Item = &'static str> {
                 [$((self.$field.is_some(), stringify!($field)),)*]
                     .into_iter()
                     .filter_map(|(set, key)| set.then_some(key))
@@ -57,7 +57,7 @@ section! {
     /// `[server]`: how `hello` answers.
     Server {
         /// How many servers there are, each with a port of its own.
-        count: usize,
+        count: Count,
         /// The size of each body.
         bytes: Size,
         /// The time before the head of each response.
@@ -79,11 +79,11 @@ section! {
         /// What happens to each body.
         body: Body,
         /// Max idle connections per host.
-        per_host: usize,
+        per_host: Count,
         /// Max idle connections in all.
-        max_idle: Limit<usize>,
+        max_idle: Limit<Count>,
         /// Max connections per host, busy ones included.
-        max_conns_per_host: Limit<usize>,
+        max_conns_per_host: Limit<Count>,
         /// How long a connection may be idle.
         idle_timeout: Limit<Time>,
         /// Whether connections are used again at all.
@@ -103,9 +103,9 @@ section! {
         /// How requests follow each other.
         kind: Kind,
         /// How many workers send requests side by side.
-        workers: usize,
+        workers: Count,
         /// How many requests each of them sends, or how many bursts there are.
-        requests: usize,
+        requests: Count,
         /// The pause between two requests of a worker, or two bursts.
         interval: Time,
         /// The steps of a script.
@@ -151,9 +151,82 @@ impl Settings {
     }
 }
 
+/// What a value is, where the file may say it as a text or as a number.
+#[derive(Clone, Copy)]
+enum Said<'a> {
+    Text(&'a str),
+    Number(u64),
+}
+
+/// Reads a value that is said as a text or as a number.
+struct Listener<F> {
+    expecting: &'static str,
+    understand: F,
+}
+
+impl<T, F: FnOnce(Said<'_>) -> Result<T, String>> Visitor<'_> for Listener<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
+        let expecting = self.expecting;
+        (self.understand)(Said::Number(number))
+            .map_err(|why| E::custom(format_args!("{number}: {why}; expected {expecting}")))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::invalid_value(serde::de::Unexpected::Signed(number), &self)),
+        }
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        let expecting = self.expecting;
+        (self.understand)(Said::Text(text))
+            .map_err(|why| E::custom(format_args!("`{text}`: {why}; expected {expecting}")))
+    }
+}
+
+/// A number of connections, workers or requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Count(pub usize);
+
+impl Count {
+    fn understand(said: Said<'_>) -> Result<Self, String> {
+        match said {
+            Said::Number(number) => {
+                usize::try_from(number).map(Self).map_err(|_| "too large".to_owned())
+            }
+            Said::Text(_) => Err("not a number".to_owned()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let expecting = "a number, 0 or more";
+        from.deserialize_any(Listener { expecting, understand: Self::understand })
+    }
+}
+
 /// A time with its unit, such as `20ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Duration);
+
+/// Nobody's experiment takes longer, and clocks overflow.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Time {
+    fn understand(said: Said<'_>) -> Result<Self, String> {
+        let Said::Text(text) = said else { return Err("no unit".to_owned()) };
+        let time = humantime::parse_duration(text).map_err(|cause| cause.to_string())?;
+        if time > LONGEST { Err("longer than a day".to_owned()) } else { Ok(Self(time)) }
+    }
+}
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -163,18 +236,9 @@ impl Serialize for Time {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        time(&text).map(Self).map_err(D::Error::custom)
+        let expecting = "a time as in \"20ms\" or \"1s\"";
+        from.deserialize_any(Listener { expecting, understand: Self::understand })
     }
-}
-
-/// Nobody's experiment takes longer, and clocks overflow.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-fn time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text)
-        .map_err(|cause| format!("`{text}` is no time: {cause}; as in \"20ms\" or \"1s\""))?;
-    if time > LONGEST { Err(format!("`{text}` is longer than a day")) } else { Ok(time) }
 }
 
 /// A number of bytes: `11` or `"64KiB"`.
@@ -183,33 +247,31 @@ pub struct Size(pub u64);
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl Visitor<'_> for Reader {
-            type Value = Size;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of bytes, as in 11 or \"64KiB\"")
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<Size, E> {
-                Ok(Size(bytes))
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<Size, E> {
-                u64::try_from(bytes).map(Size).map_err(|_| E::custom("fewer bytes than none"))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Size, E> {
-                text.parse().map(|ByteCount(bytes)| Size(bytes)).map_err(E::custom)
-            }
-        }
-        from.deserialize_any(Reader)
+        let expecting = "a number of bytes as in 11 or \"64KiB\"";
+        let understand = |said: Said<'_>| match said {
+            Said::Number(bytes) => Ok(Self(bytes)),
+            Said::Text(text) => match text.parse() {
+                Ok(ByteCount(bytes)) => Ok(Self(bytes)),
+                Err(_) => Err("not a number of bytes".to_owned()),
+            },
+        };
+        from.deserialize_any(Listener { expecting, understand })
     }
 }
 
 /// A limit, or `"none"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit<T>(pub Option<T>);
+
+/// Reads a limit whose value `understand` knows.
+fn limit<T>(
+    understand: impl FnOnce(Said<'_>) -> Result<T, String>,
+) -> impl FnOnce(Said<'_>) -> Result<Limit<T>, String> {
+    |said| match said {
+        Said::Text("none") => Ok(Limit(None)),
+        said => understand(said).map(|limit| Limit(Some(limit))),
+    }
+}
 
 impl<T: Serialize> Serialize for Limit<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -220,43 +282,17 @@ impl<T: Serialize> Serialize for Limit<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Limit<usize> {
+impl<'de> Deserialize<'de> for Limit<Count> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl Visitor<'_> for Reader {
-            type Value = Limit<usize>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of connections, or \"none\"")
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, limit: u64) -> Result<Self::Value, E> {
-                usize::try_from(limit).map(|limit| Limit(Some(limit))).map_err(E::custom)
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, limit: i64) -> Result<Self::Value, E> {
-                let limit = usize::try_from(limit);
-                limit.map(|limit| Limit(Some(limit))).map_err(|_| E::custom("less than none"))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                match text {
-                    "none" => Ok(Limit(None)),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
-                }
-            }
-        }
-        from.deserialize_any(Reader)
+        let expecting = "a number, 0 or more, or \"none\"";
+        from.deserialize_any(Listener { expecting, understand: limit(Count::understand) })
     }
 }
 
 impl<'de> Deserialize<'de> for Limit<Time> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        match text.as_str() {
-            "none" => Ok(Self(None)),
-            _ => time(&text).map(|limit| Self(Some(Time(limit)))).map_err(D::Error::custom),
-        }
+        let expecting = "a time as in \"20ms\", or \"none\"";
+        from.deserialize_any(Listener { expecting, understand: limit(Time::understand) })
     }
 }
 
@@ -345,9 +381,9 @@ section! {
     /// `[client]`.
     Request {
         /// How many of them.
-        times: usize,
+        times: Count,
         /// Which server, from 1.
-        server: usize,
+        server: Count,
         /// The size of the body.
         bytes: Size,
         /// The time before the head of the response.
@@ -364,7 +400,7 @@ section! {
 #[serde(deny_unknown_fields)]
 pub struct UntilClosed {
     /// How many connections, since the start of the run.
-    pub connections: usize,
+    pub connections: Count,
     /// How long at most.
     pub at_most: Time,
 }

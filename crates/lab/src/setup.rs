@@ -10,7 +10,7 @@ use transport::{Config, Limits};
 
 use crate::formula::Names;
 use crate::observe;
-use crate::settings::{Kind, Limit, Request, Settings, Size, Starts, Step, Time, Version};
+use crate::settings::{Count, Kind, Limit, Request, Settings, Size, Starts, Step, Time};
 
 /// The port of the first server in a private network, where nobody else can have it.
 const FIRST_PORT: u16 = 8080;
@@ -88,8 +88,8 @@ impl Settings {
             [("workload.workers", workload.workers), ("workload.requests", workload.requests)]
         {
             match number {
-                Some(0) => return impossible(key, "none would do nothing"),
-                Some(number) if number > MOST => {
+                Some(Count(0)) => return impossible(key, "none would do nothing"),
+                Some(Count(number)) if number > MOST => {
                     return impossible(key, format!("more than {MOST}"));
                 }
                 _ => {}
@@ -106,7 +106,7 @@ impl Settings {
             return impossible("server.starts", "when-told needs a script that tells it");
         }
         match kind {
-            Kind::Sequential if workload.workers.is_some_and(|workers| workers != 1) => {
+            Kind::Sequential if workload.workers.is_some_and(|workers| workers != Count(1)) => {
                 impossible("workload.workers", "kind = \"sequential\" has one")
             }
             Kind::Burst => Ok(Workload::Bursts),
@@ -125,19 +125,19 @@ impl Settings {
         if steps.is_empty() {
             return impossible(KEY, "a script needs steps");
         }
-        let servers = self.server.count.unwrap_or(1);
+        let servers = self.server_count();
         for step in &steps {
             match step {
                 Step::Snapshot(name) => observe::check_snapshot_name(name)
                     .or_else(|because| impossible(KEY, format!("snapshot `{name}`: {because}")))?,
-                Step::Request(Request { server: Some(server), .. })
-                | Step::Start(Request { server: Some(server), .. })
+                Step::Request(Request { server: Some(Count(server)), .. })
+                | Step::Start(Request { server: Some(Count(server)), .. })
                     if !(1..=servers).contains(server) =>
                 {
                     return impossible(KEY, format!("there is no server {server} of {servers}"));
                 }
-                Step::Request(Request { times: Some(times), .. })
-                | Step::Start(Request { times: Some(times), .. })
+                Step::Request(Request { times: Some(Count(times)), .. })
+                | Step::Start(Request { times: Some(Count(times)), .. })
                     if !(1..=MOST).contains(times) =>
                 {
                     return impossible(KEY, format!("{times} times"));
@@ -156,12 +156,14 @@ impl Settings {
         let client = &self.client;
         let of = Config::of(preset);
         let limits = Limits {
-            max_idle: client.max_idle.map_or(of.limits.max_idle, |Limit(limit)| limit),
+            max_idle: client.max_idle.map_or(of.limits.max_idle, count),
             // Go's 2 for every transport, so that the same number is compared.
-            max_idle_per_host: client.per_host.unwrap_or(Limits::GO.max_idle_per_host),
+            max_idle_per_host: client
+                .per_host
+                .map_or(Limits::GO.max_idle_per_host, |Count(count)| count),
             max_conns_per_host: client
                 .max_conns_per_host
-                .map_or(of.limits.max_conns_per_host, |Limit(limit)| limit),
+                .map_or(of.limits.max_conns_per_host, count),
             idle_timeout: client.idle_timeout.map_or(of.limits.idle_timeout, limit),
             keep_alives: client.keep_alives.unwrap_or(of.limits.keep_alives),
         };
@@ -183,7 +185,7 @@ impl Settings {
     }
 
     fn servers(&self, private: bool) -> Result<Vec<ServerPlan>, Error> {
-        let count = self.server.count.unwrap_or(1);
+        let count = self.server_count();
         if !(1..=16).contains(&count) {
             return impossible("server.count", "from 1 to 16");
         }
@@ -227,21 +229,28 @@ impl Settings {
         }
     }
 
+    fn server_count(&self) -> usize {
+        self.server.count.map_or(1, |Count(count)| count)
+    }
+
     fn workers(&self) -> usize {
         let one = !matches!(self.workload.kind, Some(Kind::Concurrent | Kind::Burst));
-        self.workload.workers.unwrap_or(if one { 1 } else { 10 })
+        self.workload.workers.map_or(if one { 1 } else { 10 }, |Count(workers)| workers)
     }
 
     fn requests(&self) -> usize {
         let in_script = |steps: &Vec<Step>| {
             let times = steps.iter().map(|step| match step {
-                Step::Request(request) | Step::Start(request) => request.times.unwrap_or(1),
+                Step::Request(request) | Step::Start(request) => {
+                    request.times.map_or(1, |Count(times)| times)
+                }
                 _ => 0,
             });
             times.sum()
         };
         let steps = self.workload.steps.as_ref();
-        steps.map_or_else(|| self.workload.requests.unwrap_or(10), in_script)
+        let by_default = || self.workload.requests.map_or(10, |Count(requests)| requests);
+        steps.map_or_else(by_default, in_script)
     }
 
     fn interval(&self) -> Duration {
@@ -255,21 +264,21 @@ impl Settings {
         let client = self.client(preset);
         let answer = self.answer();
         let limits = client.limits;
-        let count = |number: usize| number as f64;
+        let number = |number: usize| number as f64;
         let seconds = |time: Duration| time.as_secs_f64();
         let or_none = |limit: Option<f64>| limit.unwrap_or(f64::INFINITY);
         let (low, high) = self.network.local_ports.unwrap_or((32_768, 60_999));
         [
-            ("workers", count(self.workers())),
-            ("requests", count(self.requests())),
+            ("workers", number(self.workers())),
+            ("requests", number(self.requests())),
             ("interval", seconds(self.interval())),
-            ("per_host", count(limits.max_idle_per_host)),
-            ("max_idle", or_none(limits.max_idle.map(count))),
-            ("max_conns_per_host", or_none(limits.max_conns_per_host.map(count))),
+            ("per_host", number(limits.max_idle_per_host)),
+            ("max_idle", or_none(limits.max_idle.map(number))),
+            ("max_conns_per_host", or_none(limits.max_conns_per_host.map(number))),
             ("idle_timeout", or_none(limits.idle_timeout.map(seconds))),
             ("bytes", answer.bytes as f64),
             ("delay", seconds(answer.delay)),
-            ("servers", count(self.server.count.unwrap_or(1))),
+            ("servers", number(self.server_count())),
             ("server_idle_timeout", or_none(self.server.idle_timeout.and_then(limit).map(seconds))),
             ("ports", f64::from(high) - f64::from(low) + 1.0),
             ("tw_buckets", or_none(self.network.tcp_max_tw_buckets.map(f64::from))),
@@ -278,6 +287,10 @@ impl Settings {
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
     }
+}
+
+fn count(limit: Limit<Count>) -> Option<usize> {
+    limit.0.map(|Count(count)| count)
 }
 
 fn limit(limit: Limit<Time>) -> Option<Duration> {

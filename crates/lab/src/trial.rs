@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::observe;
-use crate::settings::{Request, Settings, Size, Step, Time, UntilClosed};
+use crate::settings::{Count, Request, Settings, Size, Step, Time, UntilClosed};
 use crate::setup::{Ready, Workload};
 
 /// What the child is to do.
@@ -199,7 +199,7 @@ async fn script(
         match step {
             Step::Start(request) => {
                 let ask = ask(request, settings);
-                for _ in 0..request.times.unwrap_or(1) {
+                for _ in 0..times(request) {
                     let ask = ask.clone();
                     started.push(async move { apparatus.exchange_for(&ask).await });
                 }
@@ -214,13 +214,13 @@ async fn script(
             }
             Step::Request(request) => {
                 let ask = ask(request, settings);
-                for _ in 0..request.times.unwrap_or(1) {
+                for _ in 0..times(request) {
                     beside(apparatus.exchange_for(&ask), &mut started).await??;
                 }
             }
             Step::Wait(Time(time)) => beside(tokio::time::sleep(*time), &mut started).await?,
             Step::UntilClosed(UntilClosed { connections, at_most: Time(at_most) }) => {
-                let closed = apparatus.until_closed(*connections, *at_most);
+                let closed = apparatus.until_closed(connections.0, *at_most);
                 beside(closed, &mut started).await?;
             }
             Step::Release => beside(apparatus.release(), &mut started).await?,
@@ -260,6 +260,10 @@ where
     }
 }
 
+fn times(request: &Request) -> usize {
+    request.times.map_or(1, |Count(times)| times)
+}
+
 /// What a request of a script asks for. What it does not say, the settings do; the server was
 /// told those at its start.
 fn ask(request: &Request, settings: &Settings) -> Ask {
@@ -273,7 +277,7 @@ fn ask(request: &Request, settings: &Settings) -> Ask {
     .collect();
     let body = request.body.or(settings.client.body);
     Ask {
-        server: request.server.unwrap_or(1) - 1,
+        server: request.server.map_or(0, |Count(server)| server.saturating_sub(1)),
         query: query.join("&"),
         body: body.map_or(BodyPolicy::Drain, BodyPolicy::from),
     }

@@ -144,7 +144,7 @@ fn run<'a>(row: &'a Row<'a>) -> Run<'a> {
     };
     let finite = |end: f64| end.is_finite().then_some(end);
     let predictions = trial.predictions.iter().enumerate().map(|(n, prediction)| {
-        let observed = ran.and_then(|ran| *ran.observed.get(n)?);
+        let observed = ran.and_then(|ran| ran.observed.get(n)?.as_ref().ok().copied());
         Predicted {
             what: prediction.what.text(),
             rule: prediction.expected.to_string(),
@@ -158,7 +158,7 @@ fn run<'a>(row: &'a Row<'a>) -> Run<'a> {
     let measured = trial.measures.iter().enumerate().map(|(n, measure)| Measured {
         what: measure.what.text(),
         unit: &measure.unit,
-        value: ran.and_then(|ran| *ran.measured.get(n)?),
+        value: ran.and_then(|ran| ran.measured.get(n)?.as_ref().ok().copied()),
     });
     let observation = ran.map(|ran| &ran.observation);
     let network = observation.into_iter().flat_map(|observation| &observation.network);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Row, Section, observed, range};
+use super::{Row, Section, range};
 use crate::judge::Verdict;
 
 /// Writes all results as one XML document.
@@ -48,12 +48,10 @@ fn status(row: &Row<'_>) -> TestCaseStatus {
         }
         Verdict::Ran(_) if row.verdict.held(row.trial) => TestCaseStatus::success(),
         Verdict::Ran(ran) => {
-            let wrong =
-                ran.judged(row.trial).filter(|(.., held)| !held).map(|(prediction, value, _)| {
-                    let what = prediction.what.text();
-                    let seen = observed(value);
-                    format!("{what}: predicted {}, observed {seen}", range(prediction))
-                });
+            let wrong = ran.judged(row.trial).filter(|judged| !judged.held).map(|judged| {
+                let what = judged.prediction.what.text();
+                format!("{what}: predicted {}, {}", range(judged.prediction), judged.seen())
+            });
             let all: Vec<String> =
                 wrong.chain(ran.observation.disagreements.iter().cloned()).collect();
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);

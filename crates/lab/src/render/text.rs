@@ -10,8 +10,8 @@ use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, NONE, STRIKING};
 
 use super::{Row, Section, Tally, number, observed, range};
-use crate::experiment::{Experiment, MEASURES, Prediction, Trial};
-use crate::judge::{Ran, Verdict};
+use crate::experiment::{Experiment, MEASURES, Trial};
+use crate::judge::{Judged, Ran, Verdict};
 use crate::settings::Network;
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -93,13 +93,14 @@ fn lines(row: &Row<'_>, depth: Depth) -> Vec<[Cell; COLUMNS]> {
         .judged(row.trial)
         .enumerate()
         .filter(|(n, _)| depth == Depth::Detail || *n == 0)
-        .map(|(n, (prediction, value, held))| {
+        .map(|(n, judged)| {
+            let Judged { prediction, held, .. } = judged;
             let mut line =
                 if n == 0 { first.clone() } else { [(); COLUMNS].map(|()| Cell::empty()) };
             line[2] = Cell::new(prediction.what.text());
             line[4] = Cell::new(range(prediction)).right();
             let style = if held { Style::new() } else { BAD };
-            line[5] = Cell::new(observed(value)).right().styled(style);
+            line[5] = Cell::new(observed(judged.number())).right().styled(style);
             line[6] =
                 if held { Cell::new("yes").styled(GOOD) } else { Cell::new("no").styled(BAD) };
             line
@@ -144,7 +145,7 @@ fn measures(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
         line[0] = Cell::new(&*row.trial.case);
         line[1] = Cell::new(row.trial.preset.name());
         for (cell, value) in line[2..].iter_mut().zip(&ran.measured) {
-            *cell = Cell::new(observed(*value)).right();
+            *cell = Cell::new(observed(value.as_ref().ok().copied())).right();
         }
         Some(line)
     });
@@ -268,10 +269,8 @@ fn evidence_of(section: &Section<'_>, row: &Row<'_>, out: &mut impl Write) -> io
         Verdict::Skipped(why) => paragraph("skipped", why, out)?,
         Verdict::CouldNotRun(why) => paragraph("cause", why, out)?,
         Verdict::Ran(ran) => {
-            for (prediction, value, held) in ran.judged(row.trial) {
-                if !held {
-                    not_held(prediction, value, out)?;
-                }
+            for judged in ran.judged(row.trial).filter(|judged| !judged.held) {
+                not_held(&judged, out)?;
             }
             for sentence in &ran.observation.disagreements {
                 paragraph("disagree", sentence, out)?;
@@ -297,13 +296,12 @@ fn evidence_of(section: &Section<'_>, row: &Row<'_>, out: &mut impl Write) -> io
     writeln!(out)
 }
 
-fn not_held(prediction: &Prediction, value: Option<f64>, out: &mut impl Write) -> io::Result<()> {
+fn not_held(judged: &Judged<'_>, out: &mut impl Write) -> io::Result<()> {
+    let Judged { prediction, .. } = judged;
     let what = prediction.what.text();
-    let seen = match value {
-        Some(value) => format!("observed {}", number(value)),
-        None => "nobody observed it".to_owned(),
-    };
-    let text = format!("{what}: predicted {}, {seen}. {}", range(prediction), prediction.because);
+    let (predicted, seen) = (range(prediction), judged.seen());
+    let text =
+        format!("{what}: predicted {predicted}, {seen}. Expected because {}", prediction.because);
     paragraph("not held", &text, out)
 }
 

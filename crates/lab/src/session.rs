@@ -156,7 +156,8 @@ impl<'a, W: Write> Session<'a, W> {
         if self.asked.format != Format::Text {
             return Ok(());
         }
-        let depth = if self.asked.names.is_empty() { Depth::Overview } else { Depth::Detail };
+        let explained = self.asked.predict || !self.asked.names.is_empty();
+        let depth = if explained { Depth::Detail } else { Depth::Overview };
         let mut text = Vec::new();
         let section = self.section(number);
         if !section.rows.is_empty() {

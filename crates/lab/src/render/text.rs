@@ -183,13 +183,62 @@ fn chart(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Why, once for each reason, with the runs of which it speaks.
+/// Why. Whoever has predicted is told where that was wrong; everybody else, each reason once,
+/// with the runs of which it speaks.
 fn reasons(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)?;
-    because(section.experiment, out)?;
+    if section.rows.iter().any(|row| row.guess.is_some()) {
+        differences(section, out)?;
+    } else {
+        because(section.experiment, out)?;
+    }
     match &section.experiment.look_for {
         Some(look_for) => paragraph("look for", look_for, out),
         None => Ok(()),
+    }
+}
+
+/// Where the learner's predictions part from the model's, and why.
+fn differences(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
+    let mut right = 0;
+    for row in &section.rows {
+        let (Some(guess), Some(prediction)) = (row.guess, row.trial.predictions.first()) else {
+            continue;
+        };
+        if prediction.holds(guess) {
+            right += 1;
+            continue;
+        }
+        let seen = match row.verdict {
+            Verdict::Ran(ran) => ran.judged(row.trial).next().map(|judged| judged.seen()),
+            Verdict::Skipped(_) | Verdict::CouldNotRun(_) => None,
+        };
+        let text = format!(
+            "{}: you said {}, the model {}, {}. {}: {}",
+            run_name(row.trial),
+            number(guess),
+            range(prediction),
+            seen.as_deref().unwrap_or("and it did not run"),
+            prediction.what.text(),
+            prediction.because
+        );
+        paragraph("differs", &text, out)?;
+    }
+    match right {
+        0 => Ok(()),
+        right => {
+            paragraph("right", &format!("{} of yours", words::count(right, "prediction")), out)
+        }
+    }
+}
+
+/// `64 KiB, hyper-util`: which run of an experiment.
+fn run_name(trial: &Trial) -> String {
+    let transport = trial.preset.name();
+    if trial.case.is_empty() {
+        transport.to_owned()
+    } else {
+        format!("{}, {transport}", trial.case)
     }
 }
 
@@ -259,12 +308,8 @@ pub fn evidence(sections: &[Section<'_>], all: bool, out: &mut impl Write) -> io
 }
 
 fn evidence_of(section: &Section<'_>, row: &Row<'_>, out: &mut impl Write) -> io::Result<()> {
-    let name = &section.experiment.name;
-    let case =
-        if row.trial.case.is_empty() { String::new() } else { format!(", {}", row.trial.case) };
-    let held = row.verdict.held(row.trial);
-    let style = if held { HEADING } else { BAD };
-    writeln!(out, "{style}{name}{case}, {}{style:#}", row.trial.preset.name())?;
+    let style = if row.verdict.held(row.trial) { HEADING } else { BAD };
+    writeln!(out, "{style}{}, {}{style:#}", section.experiment.name, run_name(row.trial))?;
     match row.verdict {
         Verdict::Skipped(why) => paragraph("skipped", why, out)?,
         Verdict::CouldNotRun(why) => paragraph("cause", why, out)?,

@@ -1,6 +1,7 @@
 //! One connection, from accept to close.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -17,34 +18,46 @@ use wire::Wire;
 
 use crate::answer::Answer;
 use crate::body::HelloBody;
-use crate::log::{InFlight, Log};
+use crate::watch::{InFlight, Watch};
 
-/// Serves requests until the connection ends, or until `stop` changes: then it finishes the
-/// exchange in flight and closes.
+/// Serves requests until the connection ends, has been idle for too long, or until `stop` changes:
+/// then it finishes the exchange in flight and closes.
 pub(crate) async fn serve(
     stream: TcpStream,
     answer: Arc<Answer>,
-    log: Option<Log>,
-    mut stop: watch::Receiver<bool>,
+    watch: Watch,
+    stop: watch::Receiver<bool>,
 ) {
-    let service = {
-        let log = log.clone();
-        service_fn(move |request| respond(request, Arc::clone(&answer), log.clone()))
-    };
-    let io = TokioIo::new(Wire::new(stream, log));
+    let wire = Wire::new(stream, watch.clone());
+    let service = service(answer, watch.clone());
     // Without a timer hyper has no limit on an idle connection, which is what the client's own
     // idle rules are to be seen against: the server never closes first unless it is asked to.
-    let connection = http1::Builder::new().header_read_timeout(None).serve_connection(io, service);
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(wire), service);
+    run(connection, http1::Connection::graceful_shutdown, watch, stop).await;
+}
+
+/// Runs a connection to its end, which comes soon after a stop or an idle timeout.
+///
+/// A client that drops a body early ends it with an error. That is what the lab sets out to show,
+/// not a fault of the server; the wire has told how it ended.
+async fn run<C: Future>(
+    connection: C,
+    graceful_shutdown: fn(Pin<&mut C>),
+    watch: Watch,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connection = std::pin::pin!(connection);
-    // A client that drops a body early ends the connection with an error here. That is what the
-    // lab sets out to show, not a fault of the server; the wire has told how it ended.
     tokio::select! {
-        _ = connection.as_mut() => {}
-        () = until_stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+        // In this order a request that has come in time is read before its time is looked at.
+        biased;
+        _ = connection.as_mut() => return,
+        () = until_stopped(&mut stop) => {}
+        () = watch.idle_too_long() => {}
     }
+    graceful_shutdown(connection.as_mut());
+    let _ = connection.await;
 }
 
 /// Waits for the server to be stopped, or dropped.
@@ -54,12 +67,24 @@ pub(crate) async fn until_stopped(stop: &mut watch::Receiver<bool>) {
 
 type ResponseBody = Either<HelloBody, Full<Bytes>>;
 
+/// Answers the requests of one connection.
+fn service(
+    answer: Arc<Answer>,
+    watch: Watch,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<ResponseBody>,
+    Error = Infallible,
+    Future: Send + 'static,
+> {
+    service_fn(move |request| respond(request, Arc::clone(&answer), watch.request()))
+}
+
 async fn respond(
     request: Request<Incoming>,
     defaults: Arc<Answer>,
-    log: Option<Log>,
+    in_flight: InFlight,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let mut in_flight = log.as_ref().map(Log::request);
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "hello answers GET and HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -75,12 +100,13 @@ async fn respond(
     if !answer.delay.is_zero() {
         tokio::time::sleep(answer.delay).await;
     }
-    if request.method() == Method::HEAD {
+    let in_flight = if request.method() == Method::HEAD {
         // hyper takes the length from the body, then lets go of it unread: that is all there is.
-        if let Some(in_flight) = in_flight.take() {
-            in_flight.complete();
-        }
-    }
+        in_flight.complete();
+        None
+    } else {
+        Some(in_flight)
+    };
     let mut response = Response::new(Either::Left(HelloBody::new(&answer, in_flight)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -97,9 +123,7 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
 }
 
 /// A refusal is done as soon as it is made: its few bytes go out with the head.
-fn finish(response: Response<Full<Bytes>>, in_flight: Option<InFlight>) -> Response<ResponseBody> {
-    if let Some(in_flight) = in_flight {
-        in_flight.complete();
-    }
+fn finish(response: Response<Full<Bytes>>, in_flight: InFlight) -> Response<ResponseBody> {
+    in_flight.complete();
     response.map(Either::Right)
 }

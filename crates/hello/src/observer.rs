@@ -61,8 +61,8 @@ pub enum ServerMoment {
 
 /// Who wants to know what the server sees.
 ///
-/// Called from the task that serves the connection, so it must not block. Without an observer
-/// the server does no bookkeeping at all.
+/// Called from the tasks that serve a connection, for each connection one call at a time, so it
+/// must not block. Without an observer the server does no bookkeeping at all.
 pub trait Observer: Send + Sync + 'static {
     /// Something happened.
     fn event(&self, event: ServerEvent);

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,15 +21,31 @@ use crate::body::HelloBody;
 use crate::watch::{InFlight, Watch};
 
 /// Serves requests until the connection ends, has been idle for too long, or until `stop` changes:
-/// then it finishes the exchange in flight and closes.
+/// then it finishes the exchanges in flight and closes.
 pub(crate) async fn serve(
     stream: TcpStream,
     answer: Arc<Answer>,
     watch: Watch,
     stop: watch::Receiver<bool>,
 ) {
-    let wire = Wire::new(stream, watch.clone());
+    #[cfg_attr(not(feature = "http2"), expect(unused_mut, reason = "nobody looks ahead"))]
+    let mut wire = Wire::new(stream, watch.clone());
     let service = service(answer, watch.clone());
+    #[cfg(feature = "http2")]
+    {
+        let mut stop = stop.clone();
+        let is_http2 = tokio::select! {
+            biased;
+            is_http2 = crate::http2::begins_with_preface(&mut wire) => is_http2,
+            () = until_stopped(&mut stop) => return, // not a request has come
+        };
+        match is_http2 {
+            Ok(false) => {}
+            // Boxed, because most connections never need the room.
+            Ok(true) => return Box::pin(crate::http2::serve(wire, service, watch, stop)).await,
+            Err(_) => return, // reset already; the wire tells
+        }
+    }
     // Without a timer hyper has no limit on an idle connection, which is what the client's own
     // idle rules are to be seen against: the server never closes first unless it is asked to.
     let connection = http1::Builder::new()
@@ -42,7 +58,7 @@ pub(crate) async fn serve(
 ///
 /// A client that drops a body early ends it with an error. That is what the lab sets out to show,
 /// not a fault of the server; the wire has told how it ended.
-async fn run<C: Future>(
+pub(crate) async fn run<C: Future>(
     connection: C,
     graceful_shutdown: fn(Pin<&mut C>),
     watch: Watch,
@@ -57,7 +73,15 @@ async fn run<C: Future>(
         () = watch.idle_too_long() => {}
     }
     graceful_shutdown(connection.as_mut());
-    let _ = connection.await;
+    // A client of HTTP/2 is to acknowledge the end. One that does not is given as long again.
+    if let Some(clock) = &watch.idle {
+        clock.restart();
+    }
+    tokio::select! {
+        biased;
+        _ = connection => {}
+        () = watch.idle_too_long() => {}
+    }
 }
 
 /// Waits for the server to be stopped, or dropped.
@@ -65,9 +89,10 @@ pub(crate) async fn until_stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-type ResponseBody = Either<HelloBody, Full<Bytes>>;
+pub(crate) type ResponseBody = Either<HelloBody, Full<Bytes>>;
 
-/// Answers the requests of one connection.
+/// Answers the requests of one connection. Each is told of in the task that reads the connection,
+/// before its answer is begun: in HTTP/2 that is another task, which may come late or never.
 fn service(
     answer: Arc<Answer>,
     watch: Watch,
@@ -100,20 +125,31 @@ async fn respond(
     if !answer.delay.is_zero() {
         tokio::time::sleep(answer.delay).await;
     }
-    let in_flight = if request.method() == Method::HEAD {
-        // hyper takes the length from the body, then lets go of it unread: that is all there is.
-        in_flight.complete();
-        None
+    let mut response = if request.method() == Method::HEAD {
+        head_only(&answer, request.version(), in_flight)
     } else {
-        Some(in_flight)
+        Response::new(Either::Left(HelloBody::new(&answer, Some(in_flight))))
     };
-    let mut response = Response::new(Either::Left(HelloBody::new(&answer, in_flight)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if answer.close {
+    if answer.close && request.version() < Version::HTTP_2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+/// The answer to HEAD, which is done as soon as it is made. In HTTP/1.1 hyper takes the length from
+/// the body, then lets go of it unread; in HTTP/2 it would send it.
+fn head_only(answer: &Answer, version: Version, in_flight: InFlight) -> Response<ResponseBody> {
+    in_flight.complete();
+    if version < Version::HTTP_2 {
+        return Response::new(Either::Left(HelloBody::new(answer, None)));
+    }
+    let mut response = Response::new(Either::Right(Full::default()));
+    if !answer.chunked {
+        response.headers_mut().insert(CONTENT_LENGTH, answer.bytes.into());
+    }
+    response
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {

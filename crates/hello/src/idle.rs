@@ -28,6 +28,8 @@ struct State {
     /// The last response was made, but may not have reached the socket yet.
     flush_owed: bool,
     since: Option<Instant>,
+    /// Streams begin and end among bytes that mean nothing here, such as acknowledgements.
+    is_http2: bool,
 }
 
 /// A request that is being answered, until it is dropped.
@@ -36,6 +38,11 @@ pub(crate) struct Busy(IdleClock);
 impl IdleClock {
     pub(crate) fn new(limit: Duration) -> Self {
         Self(Arc::new(Clock { limit, state: Mutex::default() }))
+    }
+
+    #[cfg(feature = "http2")]
+    pub(crate) fn is_http2(&self) {
+        lock(&self.0.state).is_http2 = true;
     }
 
     /// A request has come.
@@ -47,9 +54,13 @@ impl IdleClock {
         Busy(self.clone())
     }
 
-    /// Bytes have come: a request, which may take its time to come whole.
+    /// Bytes have come. In HTTP/1.1 that is a request, which may take its time to come whole; in
+    /// HTTP/2 the request itself tells.
     pub(crate) fn received(&self) {
-        lock(&self.0.state).since = None;
+        let mut state = lock(&self.0.state);
+        if !state.is_http2 {
+            state.since = None;
+        }
     }
 
     /// Everything that was to be written has been handed to the socket.
@@ -57,6 +68,14 @@ impl IdleClock {
         let mut state = lock(&self.0.state);
         if state.flush_owed {
             state.flush_owed = false;
+            state.since = Some(Instant::now());
+        }
+    }
+
+    /// Begins to count anew, if the connection is idle.
+    pub(crate) fn restart(&self) {
+        let mut state = lock(&self.0.state);
+        if state.since.is_some() {
             state.since = Some(Instant::now());
         }
     }
@@ -115,6 +134,24 @@ mod tests {
         assert!(is_idle(&clock));
         clock.received();
         assert!(!is_idle(&clock), "half a head");
+    }
+
+    #[cfg(feature = "http2")]
+    #[test]
+    fn in_http2_a_connection_is_idle_when_no_stream_is_open() {
+        let clock = IdleClock::new(Duration::from_secs(1));
+        clock.is_http2();
+        let streams = [clock.request(), clock.request()];
+        for stream in streams {
+            clock.flushed();
+            assert!(!is_idle(&clock));
+            drop(stream);
+        }
+        clock.flushed();
+        clock.received(); // an acknowledgement
+        assert!(is_idle(&clock));
+        let _stream = clock.request();
+        assert!(!is_idle(&clock));
     }
 
     #[tokio::test]

@@ -10,16 +10,22 @@
 //! | what is asked of an answer, by flag or by query | `answer.rs` |
 //! | the bytes of a body, however long | `body.rs` |
 //! | one connection, from accept to close | `connection.rs` |
+//! | HTTP/2 on the same port | `http2.rs` |
 //! | how long a connection has been idle | `idle.rs` |
 //! | the bookkeeping of one connection | `log.rs` |
 //! | what the server tells | `observer.rs` |
 //! | listening, accepting, stopping | `server.rs` |
 //! | when it cannot accept | `trouble.rs` |
 //! | whoever wants to know what happens on a connection | `watch.rs` |
+//!
+//! With the cargo feature `http2`, which is on by default, it also speaks HTTP/2 without TLS to
+//! clients that begin in it (prior knowledge, RFC 9113 section 3.3), on the same port.
 
 mod answer;
 mod body;
 mod connection;
+#[cfg(feature = "http2")]
+mod http2;
 mod idle;
 mod log;
 mod observer;

@@ -19,7 +19,8 @@ struct Entry {
     connection: Accepted,
     peer: ClientAddr,
     accepted_at: Instant,
-    /// Locked while the observer is told, so that it hears of each thing in its turn.
+    /// Locked while the observer is told, so that it hears of each thing in its turn: the requests
+    /// of an HTTP/2 connection are answered in tasks of their own.
     book: Mutex<Book>,
 }
 

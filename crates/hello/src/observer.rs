@@ -29,7 +29,8 @@ pub struct ServerEvent {
     pub moment: ServerMoment,
 }
 
-/// What the server saw.
+/// What the server saw. In HTTP/2 exchanges overlap: further requests may come before a response is
+/// done, and responses in another order than their requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerMoment {
     /// `accept` returned the connection.

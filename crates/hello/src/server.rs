@@ -112,7 +112,9 @@ impl Server {
     /// Go's `Server.IdleTimeout`, but that 0 is no way to switch it off.
     ///
     /// It counts from the end of a response, when its last byte is handed to the socket, to the
-    /// first byte of the next request. Before its first request a connection is not idle.
+    /// first byte of the next request. Before its first request a connection is not idle. An
+    /// HTTP/2 connection is idle while no request is being answered; the server then says
+    /// `GOAWAY`, to which many clients react by closing first.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
         self.idle_timeout = limit;

@@ -180,8 +180,7 @@ impl Error {
         let server = ends.server;
         let started = record.response_started();
         let reset = is_reset(error);
-        let not_http =
-            error.is_parse() || error.is_parse_too_large() || record.server_spoke_first();
+        let not_http = error.is_parse() || record.server_spoke_first();
         let cut_short = error.is_incomplete_message() && started;
         let closed = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
         move |source| match () {

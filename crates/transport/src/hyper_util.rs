@@ -36,12 +36,14 @@ pub(crate) struct HyperUtil {
 impl HyperUtil {
     pub(crate) fn new(config: &Config, tracer: Tracer) -> Self {
         let dialer = Arc::new(Dialer::new(config, tracer.clone()));
-        let client = Client::builder(TokioExecutor::new())
-            // Without a timer the idle timeout is checked only when the next request comes.
-            .pool_timer(TokioTimer::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_idle_timeout(config.limits.idle_timeout)
-            .pool_max_idle_per_host(config.limits.max_idle_per_host)
-            .build(Connector { dialer: Arc::clone(&dialer) });
+            .pool_max_idle_per_host(config.limits.max_idle_per_host);
+        if config.pool_timer {
+            builder.pool_timer(TokioTimer::new());
+        }
+        let client = builder.build(Connector { dialer: Arc::clone(&dialer) });
         Self { client: Mutex::new(Some(client)), dialer, tracer }
     }
 

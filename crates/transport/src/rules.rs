@@ -80,6 +80,10 @@ pub struct Config {
     pub preset: Preset,
     /// Its limits.
     pub limits: Limits,
+    /// Whether a timer closes connections that have been idle for too long. Without one, which is
+    /// how hyper-util's builder leaves it, nobody looks at them before the next request to their
+    /// host comes, so that they may stay open for ever. Go's rules always have their timers.
+    pub pool_timer: bool,
     /// After how much silence TCP keepalive probes start; `None`: never. Not HTTP keep-alive.
     pub tcp_keepalive: Option<Duration>,
     /// How long one dial may take, over all addresses of a name.
@@ -109,7 +113,7 @@ impl Config {
             Preset::HyperUtil => Limits::HYPER_UTIL,
         };
         let thirty = Duration::from_secs(30);
-        Self { preset, limits, tcp_keepalive: Some(thirty), dial_timeout: thirty }
+        Self { preset, limits, pool_timer: true, tcp_keepalive: Some(thirty), dial_timeout: thirty }
     }
 
     /// Whether the preset's client has every limit that is asked for.
@@ -119,7 +123,11 @@ impl Config {
     pub fn check(&self) -> Result<(), Unsupported> {
         let refuse = |limit, because| Err(Unsupported { preset: self.preset, limit, because });
         if self.preset != Preset::HyperUtil {
-            return Ok(());
+            return if self.pool_timer {
+                Ok(())
+            } else {
+                refuse("switch for its pool's timers", "its timers are part of the rules")
+            };
         }
         if self.limits.max_idle.is_some() {
             return refuse(
@@ -258,6 +266,14 @@ mod tests {
         post.headers_mut().insert("idempotency-key", "1".parse().unwrap());
         assert!(is_replayable(&post));
         assert!(is_replayable(&Request::new(())));
+    }
+
+    #[test]
+    fn the_timers_of_gos_pool_cannot_be_switched_off() {
+        for preset in Preset::ALL {
+            let config = Config { pool_timer: false, ..Config::of(preset) };
+            assert_eq!(config.check().is_ok(), preset == Preset::HyperUtil, "{}", preset.name());
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Servers {
 }
 
 fn bound(plan: &ServerPlan, witness: &Arc<ServerWitness>) -> Result<Server, Error> {
-    let server = Server::bind(plan.address, plan.answer.clone())?;
+    let server = Server::bind(plan.address, plan.answer.clone())?.idle_timeout(plan.idle_timeout);
     let ear = ServerEar { witness: Arc::clone(witness), server: server.address() };
     Ok(server.observed_by(Arc::new(ear)))
 }

@@ -85,7 +85,7 @@ pub enum FailureKind {
     NoDescriptorLeft,
     /// Nothing answered in time.
     TimedOut,
-    /// The peer sent something that is no HTTP/1.1 response.
+    /// The peer sent something that is no response in the version of HTTP that it was asked in.
     NotHttp,
     /// The peer closed cleanly before it sent any of the response: a close between messages.
     ClosedBeforeResponse,

@@ -1,6 +1,8 @@
 //! What the client's trace sees: the moments of Go's `net/http/httptrace`, under its names.
 //!
-//! Where a moment deviates from Go's hook of the same name, its documentation says how.
+//! Where a moment deviates from Go's hook of the same name, its documentation says how. In HTTP/2,
+//! whose exchanges share the wire in compressed frames, [`Moment::WroteHeaders`],
+//! [`Moment::WroteRequest`] and [`Moment::GotFirstResponseByte`] cannot be seen and are not told.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -107,7 +109,8 @@ pub enum Moment {
         why: Observed<CloseReason>,
         /// The time since the connection was established.
         age: Duration,
-        /// How many requests were written to it.
+        /// How many requests were written to it; in HTTP/2, where the wire does not show them, how
+        /// many exchanges were given it.
         exchanges: u64,
         /// Bytes that lay unread in the kernel when the client closed. Linux answers such a close
         /// with a reset instead of a FIN (RFC 2525 section 2.17).

@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use crate::answer::Answer;
-use crate::log::InFlight;
+use crate::watch::InFlight;
 
 /// The whole body of an answer nobody asked anything special of.
 pub(crate) const HELLO: &[u8] = b"Hello world";

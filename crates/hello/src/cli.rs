@@ -34,6 +34,23 @@ pub(crate) struct Args {
     /// Send bodies chunked, without announcing their length
     #[arg(long)]
     chunked: bool,
+
+    /// Close a connection that has been idle so long after a response; `none` for never
+    #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
+    idle_timeout: TimeLimit,
+}
+
+/// A time, or none.
+#[derive(Clone, Copy, Debug)]
+struct TimeLimit(Option<Duration>);
+
+fn time_limit(text: &str) -> Result<TimeLimit, String> {
+    match text {
+        "none" => Ok(TimeLimit(None)),
+        _ => humantime::parse_duration(text)
+            .map(|time| TimeLimit(Some(time)))
+            .map_err(|cause| format!("neither `none` nor a time: {cause}, as in 500ms or 90s")),
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -43,9 +60,14 @@ pause_before_body, close, chunked.
 Examples:
   hello --listen 127.0.0.1:0           # any free port; the real one is printed
   hello --bytes 1MiB --delay 20ms      # long bodies from a slow server
+  hello --idle-timeout 5s              # the server closes first
   curl 'http://127.0.0.1:8080/?bytes=64KiB&close'";
 
 impl Args {
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout.0
+    }
+
     pub(crate) fn answer(&self) -> Answer {
         Answer {
             bytes: self.bytes.0,

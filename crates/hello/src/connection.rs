@@ -1,15 +1,16 @@
 //! One connection, from accept to close.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -17,33 +18,69 @@ use wire::Wire;
 
 use crate::answer::Answer;
 use crate::body::HelloBody;
-use crate::log::{InFlight, Log};
+use crate::watch::{InFlight, Watch};
 
-/// Serves requests until the connection ends, or until `stop` changes: then it finishes the
-/// exchange in flight and closes.
+/// Serves requests until the connection ends, has been idle for too long, or until `stop` changes:
+/// then it finishes the exchanges in flight and closes.
 pub(crate) async fn serve(
     stream: TcpStream,
     answer: Arc<Answer>,
-    log: Option<Log>,
-    mut stop: watch::Receiver<bool>,
+    watch: Watch,
+    stop: watch::Receiver<bool>,
 ) {
-    let service = {
-        let log = log.clone();
-        service_fn(move |request| respond(request, Arc::clone(&answer), log.clone()))
-    };
-    let io = TokioIo::new(Wire::new(stream, log));
+    #[cfg_attr(not(feature = "http2"), expect(unused_mut, reason = "nobody looks ahead"))]
+    let mut wire = Wire::new(stream, watch.clone());
+    let service = service(answer, watch.clone());
+    #[cfg(feature = "http2")]
+    {
+        let mut stop = stop.clone();
+        let is_http2 = tokio::select! {
+            biased;
+            is_http2 = crate::http2::begins_with_preface(&mut wire) => is_http2,
+            () = until_stopped(&mut stop) => return, // not a request has come
+        };
+        match is_http2 {
+            Ok(false) => {}
+            // Boxed, because most connections never need the room.
+            Ok(true) => return Box::pin(crate::http2::serve(wire, service, watch, stop)).await,
+            Err(_) => return, // reset already; the wire tells
+        }
+    }
     // Without a timer hyper has no limit on an idle connection, which is what the client's own
     // idle rules are to be seen against: the server never closes first unless it is asked to.
-    let connection = http1::Builder::new().header_read_timeout(None).serve_connection(io, service);
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(wire), service);
+    run(connection, http1::Connection::graceful_shutdown, watch, stop).await;
+}
+
+/// Runs a connection to its end, which comes soon after a stop or an idle timeout.
+///
+/// A client that drops a body early ends it with an error. That is what the lab sets out to show,
+/// not a fault of the server; the wire has told how it ended.
+pub(crate) async fn run<C: Future>(
+    connection: C,
+    graceful_shutdown: fn(Pin<&mut C>),
+    watch: Watch,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connection = std::pin::pin!(connection);
-    // A client that drops a body early ends the connection with an error here. That is what the
-    // lab sets out to show, not a fault of the server; the wire has told how it ended.
     tokio::select! {
-        _ = connection.as_mut() => {}
-        () = until_stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+        // In this order a request that has come in time is read before its time is looked at.
+        biased;
+        _ = connection.as_mut() => return,
+        () = until_stopped(&mut stop) => {}
+        () = watch.idle_too_long() => {}
+    }
+    graceful_shutdown(connection.as_mut());
+    // A client of HTTP/2 is to acknowledge the end. One that does not is given as long again.
+    if let Some(clock) = &watch.idle {
+        clock.restart();
+    }
+    tokio::select! {
+        biased;
+        _ = connection => {}
+        () = watch.idle_too_long() => {}
     }
 }
 
@@ -52,14 +89,27 @@ pub(crate) async fn until_stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-type ResponseBody = Either<HelloBody, Full<Bytes>>;
+pub(crate) type ResponseBody = Either<HelloBody, Full<Bytes>>;
+
+/// Answers the requests of one connection. Each is told of in the task that reads the connection,
+/// before its answer is begun: in HTTP/2 that is another task, which may come late or never.
+fn service(
+    answer: Arc<Answer>,
+    watch: Watch,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<ResponseBody>,
+    Error = Infallible,
+    Future: Send + 'static,
+> {
+    service_fn(move |request| respond(request, Arc::clone(&answer), watch.request()))
+}
 
 async fn respond(
     request: Request<Incoming>,
     defaults: Arc<Answer>,
-    log: Option<Log>,
+    in_flight: InFlight,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let mut in_flight = log.as_ref().map(Log::request);
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "hello answers GET and HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -75,19 +125,31 @@ async fn respond(
     if !answer.delay.is_zero() {
         tokio::time::sleep(answer.delay).await;
     }
-    if request.method() == Method::HEAD {
-        // hyper takes the length from the body, then lets go of it unread: that is all there is.
-        if let Some(in_flight) = in_flight.take() {
-            in_flight.complete();
-        }
-    }
-    let mut response = Response::new(Either::Left(HelloBody::new(&answer, in_flight)));
+    let mut response = if request.method() == Method::HEAD {
+        head_only(&answer, request.version(), in_flight)
+    } else {
+        Response::new(Either::Left(HelloBody::new(&answer, Some(in_flight))))
+    };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if answer.close {
+    if answer.close && request.version() < Version::HTTP_2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+/// The answer to HEAD, which is done as soon as it is made. In HTTP/1.1 hyper takes the length from
+/// the body, then lets go of it unread; in HTTP/2 it would send it.
+fn head_only(answer: &Answer, version: Version, in_flight: InFlight) -> Response<ResponseBody> {
+    in_flight.complete();
+    if version < Version::HTTP_2 {
+        return Response::new(Either::Left(HelloBody::new(answer, None)));
+    }
+    let mut response = Response::new(Either::Right(Full::default()));
+    if !answer.chunked {
+        response.headers_mut().insert(CONTENT_LENGTH, answer.bytes.into());
+    }
+    response
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -97,9 +159,7 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
 }
 
 /// A refusal is done as soon as it is made: its few bytes go out with the head.
-fn finish(response: Response<Full<Bytes>>, in_flight: Option<InFlight>) -> Response<ResponseBody> {
-    if let Some(in_flight) = in_flight {
-        in_flight.complete();
-    }
+fn finish(response: Response<Full<Bytes>>, in_flight: InFlight) -> Response<ResponseBody> {
+    in_flight.complete();
     response.map(Either::Right)
 }

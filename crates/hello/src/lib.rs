@@ -10,20 +10,38 @@
 //! | what is asked of an answer, by flag or by query | `answer.rs` |
 //! | the bytes of a body, however long | `body.rs` |
 //! | one connection, from accept to close | `connection.rs` |
+//! | HTTP/2 on the same port | `http2.rs` |
+//! | how long a connection has been idle | `idle.rs` |
 //! | the bookkeeping of one connection | `log.rs` |
 //! | what the server tells | `observer.rs` |
 //! | listening, accepting, stopping | `server.rs` |
 //! | when it cannot accept | `trouble.rs` |
+//! | whoever wants to know what happens on a connection | `watch.rs` |
+//!
+//! With the cargo feature `http2`, which is on by default, it also speaks HTTP/2 without TLS to
+//! clients that begin in it (prior knowledge, RFC 9113 section 3.3), on the same port.
 
 mod answer;
 mod body;
 mod connection;
+#[cfg(feature = "http2")]
+mod http2;
+mod idle;
 mod log;
 mod observer;
 mod server;
 mod trouble;
+mod watch;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use answer::{Answer, BadQuery};
 pub use observer::{Accepted, Observer, ServerEvent, ServerMoment};
 pub use server::{BACKLOG, Error, GRACE, Running, Server};
 pub use trouble::{ACCEPT_BACKOFF, AcceptTrouble};
+
+/// Locks `mutex`. A panic elsewhere leaves nothing half done behind these locks, so it does not
+/// become ours.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

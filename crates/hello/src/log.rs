@@ -1,16 +1,16 @@
 //! The bookkeeping of one connection, for the observer.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use evidence::{ClientAddr, ClosedBy};
 use wire::{Ending, FirstClose, Tap};
 
+use crate::lock;
 use crate::observer::{Accepted, Observer, ServerEvent, ServerMoment};
 
 /// What one connection's bookkeeping needs; exists only while somebody observes. All clones are
-/// one: the wire, the service and the body each hold one.
+/// one.
 #[derive(Clone)]
 pub(crate) struct Log(Arc<Entry>);
 
@@ -19,9 +19,17 @@ struct Entry {
     connection: Accepted,
     peer: ClientAddr,
     accepted_at: Instant,
-    requests: AtomicU64,
-    /// The number of the request that is not answered yet; 0 if there is none.
-    in_flight: AtomicU64,
+    /// Locked while the observer is told, so that it hears of each thing in its turn: the requests
+    /// of an HTTP/2 connection are answered in tasks of their own.
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    requests: u64,
+    /// The numbers of the requests that are not answered yet, in their order. HTTP/1.1 has no more
+    /// than one at a time.
+    in_flight: Vec<u64>,
 }
 
 impl Log {
@@ -32,9 +40,8 @@ impl Log {
         peer: ClientAddr,
     ) -> Self {
         let accepted_at = Instant::now();
-        let (requests, in_flight) = Default::default();
-        let log =
-            Self(Arc::new(Entry { observer, connection, peer, accepted_at, requests, in_flight }));
+        let book = Mutex::default();
+        let log = Self(Arc::new(Entry { observer, connection, peer, accepted_at, book }));
         log.tell_at(accepted_at, ServerMoment::Accepted);
         log
     }
@@ -48,43 +55,35 @@ impl Log {
         observer.event(ServerEvent { at, connection: *connection, peer: *peer, moment });
     }
 
-    /// Tells of a request. Its response is told of when the returned value is done with.
-    pub(crate) fn request(&self) -> InFlight {
-        let number = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        self.0.in_flight.store(number, Ordering::Relaxed);
+    /// Tells of a request, and returns its number. Called by the task that reads the connection, so
+    /// that none is told of after the close.
+    pub(crate) fn request(&self) -> u64 {
+        let mut book = lock(&self.0.book);
+        book.requests += 1;
+        let number = book.requests;
+        book.in_flight.push(number);
         self.tell(ServerMoment::Request { number });
-        InFlight(self.clone())
+        number
     }
 
-    /// Tells of the response in flight, if there is one. HTTP/1.1 has no more than one at a time.
-    fn response_done(&self, complete: bool) {
-        let number = self.0.in_flight.swap(0, Ordering::Relaxed);
-        if number > 0 {
+    /// Tells of the response to the request of this number, unless that is told already.
+    pub(crate) fn response_done(&self, number: u64, complete: bool) {
+        let mut book = lock(&self.0.book);
+        if let Some(place) = book.in_flight.iter().position(|it| *it == number) {
+            book.in_flight.remove(place);
             self.tell(ServerMoment::ResponseDone { number, complete });
         }
     }
 }
 
-/// A response that is being made or sent. Dropped before it is complete, it was given up.
-pub(crate) struct InFlight(Log);
-
-impl InFlight {
-    pub(crate) fn complete(self) {
-        self.0.response_done(true);
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.response_done(false);
-    }
-}
-
 impl Tap for Log {
     fn closed(&mut self, ending: Ending) {
-        // hyper lets go of the socket before it lets go of the body, but what ended is the
-        // response first, then the connection.
-        self.response_done(false);
+        // hyper lets go of the socket before it lets go of the bodies, but what ended are the
+        // responses first, then the connection.
+        let mut book = lock(&self.0.book);
+        for number in std::mem::take(&mut book.in_flight) {
+            self.tell(ServerMoment::ResponseDone { number, complete: false });
+        }
         let by = match ending.first {
             FirstClose::Here => ClosedBy::Server,
             FirstClose::There => ClosedBy::Client,
@@ -92,7 +91,7 @@ impl Tap for Log {
         };
         self.tell(ServerMoment::Closed {
             by,
-            requests: self.0.requests.load(Ordering::Relaxed),
+            requests: book.requests,
             age: self.0.accepted_at.elapsed(),
             unread: ending.unread,
         });

@@ -29,7 +29,8 @@ pub struct ServerEvent {
     pub moment: ServerMoment,
 }
 
-/// What the server saw.
+/// What the server saw. In HTTP/2 exchanges overlap: further requests may come before a response is
+/// done, and responses in another order than their requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerMoment {
     /// `accept` returned the connection.
@@ -61,8 +62,8 @@ pub enum ServerMoment {
 
 /// Who wants to know what the server sees.
 ///
-/// Called from the task that serves the connection, so it must not block. Without an observer
-/// the server does no bookkeeping at all.
+/// Called from the tasks that serve a connection, for each connection one call at a time, so it
+/// must not block. Without an observer the server does no bookkeeping at all.
 pub trait Observer: Send + Sync + 'static {
     /// Something happened.
     fn event(&self, event: ServerEvent);

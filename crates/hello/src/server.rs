@@ -13,9 +13,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::Answer;
 use crate::connection;
+use crate::idle::IdleClock;
 use crate::log::Log;
 use crate::observer::{Accepted, Observer};
 use crate::trouble::{self, ACCEPT_BACKOFF, AcceptTrouble, Trouble};
+use crate::watch::Watch;
 
 /// How many connections may wait to be accepted, as in Go. The kernel may cap it lower
 /// (`net.core.somaxconn`); tokio's own `bind` asks for 1024 only, the standard library for 128.
@@ -69,6 +71,7 @@ pub struct Server {
     address: ServerAddr,
     answer: Answer,
     observer: Option<Arc<dyn Observer>>,
+    idle_timeout: Option<Duration>,
     trouble: Trouble,
 }
 
@@ -94,13 +97,27 @@ impl Server {
             }
             _ => Error::CannotListen { address, source },
         })?;
-        Ok(Self { listener, address, answer, observer: None, trouble: Trouble::default() })
+        let (observer, idle_timeout, trouble) = Default::default();
+        Ok(Self { listener, address, answer, observer, idle_timeout, trouble })
     }
 
     /// Tells `observer` what the server sees.
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Closes connections that have been idle for `limit`; `None`, as before any call: never. As
+    /// Go's `Server.IdleTimeout`, but that 0 is no way to switch it off.
+    ///
+    /// It counts from the end of a response, when its last byte is handed to the socket, to the
+    /// first byte of the next request. Before its first request a connection is not idle. An
+    /// HTTP/2 connection is idle while no request is being answered; the server then says
+    /// `GOAWAY`, to which many clients react by closing first.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.idle_timeout = limit;
         self
     }
 
@@ -131,7 +148,7 @@ impl Server {
     }
 
     async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
-        let Self { listener, answer, observer, mut trouble, .. } = self;
+        let Self { listener, answer, observer, idle_timeout, mut trouble, .. } = self;
         let answer = Arc::new(answer);
         let mut connections = JoinSet::new();
         let mut number = 0;
@@ -147,8 +164,9 @@ impl Server {
             let log = observer.as_ref().map(|observer| {
                 Log::open(Arc::clone(observer), Accepted(number), ClientAddr::new(peer))
             });
+            let watch = Watch { log, idle: idle_timeout.map(IdleClock::new) };
             let answer = Arc::clone(&answer);
-            connections.spawn(connection::serve(stream, answer, log, stop.clone()));
+            connections.spawn(connection::serve(stream, answer, watch, stop.clone()));
         }
     }
 }

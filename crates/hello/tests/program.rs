@@ -92,6 +92,19 @@ fn flags_say_how_every_request_is_answered() {
     client.sees_the_close().unwrap();
 }
 
+#[test]
+fn an_idle_timeout_makes_it_close_first() {
+    let hello = Hello::start(&["--idle-timeout", "70ms"]);
+    let mut client = hello.connect();
+    client.get("/");
+    client.sees_the_close().unwrap();
+    let hello = Hello::start(&["--idle-timeout", "none"]);
+    let mut client = hello.connect();
+    client.get("/");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(client.get("/").text(), "Hello world");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_it_after_the_exchange_in_flight() {
@@ -161,6 +174,7 @@ fn a_flag_that_makes_no_sense_is_refused_with_the_reason() {
     for (arguments, told) in [
         (["--bytes", "many"], "`many` is no number of bytes, as in 11, 64KiB or 1MiB"),
         (["--delay", "20"], "time unit needed"),
+        (["--idle-timeout", "5"], "neither `none` nor a time: time unit needed"),
         (["--listen", "8080"], "invalid value '8080' for '--listen <ADDR:PORT>'"),
         (["--sizes", "11"], "unexpected argument '--sizes' found"),
         (["--close", "extra"], "unexpected argument 'extra' found"),

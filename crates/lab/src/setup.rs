@@ -6,11 +6,11 @@ use std::time::Duration;
 use apparatus::{Plan, ServerPlan};
 use evidence::{BodyPolicy, Preset, ServerSetup, Setup};
 use hello::Answer;
-use transport::{Config, Limits};
+use transport::{Config, HttpVersion, Limits};
 
 use crate::formula::Names;
 use crate::observe;
-use crate::settings::{Count, Kind, Limit, Request, Settings, Size, Starts, Step, Time};
+use crate::settings::{Count, Kind, Limit, Request, Settings, Size, Starts, Step, Time, Version};
 
 /// The port of the first server in a private network, where nobody else can have it.
 const FIRST_PORT: u16 = 8080;
@@ -167,7 +167,17 @@ impl Settings {
             idle_timeout: client.idle_timeout.map_or(of.limits.idle_timeout, limit),
             keep_alives: client.keep_alives.unwrap_or(of.limits.keep_alives),
         };
-        Config { limits, tcp_keepalive: client.tcp_keepalive.map_or(of.tcp_keepalive, limit), ..of }
+        let version = match client.version.unwrap_or(Version::Http1) {
+            Version::Http1 => HttpVersion::Http1,
+            Version::Http2 => HttpVersion::Http2,
+        };
+        Config {
+            limits,
+            tcp_keepalive: client.tcp_keepalive.map_or(of.tcp_keepalive, limit),
+            version,
+            pool_timer: client.pool_timer.unwrap_or(of.pool_timer),
+            ..of
+        }
     }
 
     fn answer(&self) -> Answer {

@@ -10,7 +10,7 @@
 //! | `run.rs` | a run, from its plan over its exchanges to its verdict, as it happens |
 //! | `run/lines.rs` | a line an exchange, a line a moment of the trace |
 //! | `run/tables.rs` | a run's sockets while running and after closing |
-//! | `run/evidence.rs` | a run's connections and tables alone |
+//! | `run/exhibits.rs` | a run's connections and tables alone |
 //! | `run/verdict.rs` | what a run has shown, in sentences |
 //! | `json.rs` | socket tables for programs |
 //! | `json/run.rs` | runs for programs |

@@ -1,6 +1,6 @@
 //! A run, from its plan over its exchanges to its verdict, as it happens.
 
-mod evidence;
+mod exhibits;
 mod lines;
 mod tables;
 mod verdict;
@@ -8,12 +8,12 @@ mod verdict;
 use std::io::{self, Write};
 use std::time::Instant;
 
-use ::evidence::{Exchange, Outcome, Prediction, Setup, TraceEvent};
+use evidence::{Exchange, Outcome, Prediction, Setup, TraceEvent};
 
 use crate::json;
 use crate::words::{FAINT, HEADING};
 
-pub use evidence::evidence;
+pub use exhibits::evidence;
 
 /// Writes the report of one run.
 pub struct RunReport<W> {

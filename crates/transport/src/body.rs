@@ -6,6 +6,7 @@
 //! [`EarlyDrop`] rule.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -17,11 +18,11 @@ use tokio::runtime::Handle;
 use crate::error::Error;
 use crate::go::GiveBack;
 use crate::rules::EarlyDrop;
-use crate::wire::ConnectionInfo;
+use crate::wire::{ConnectionInfo, Record};
 
 /// The body of a response.
 pub struct Body {
-    info: ConnectionInfo,
+    record: Arc<Record>,
     received: u64,
     announced: Option<u64>,
     state: State,
@@ -43,23 +44,23 @@ enum State {
 
 impl Body {
     pub(crate) fn of_go(incoming: Incoming, give_back: GiveBack, early_drop: EarlyDrop) -> Self {
-        let info = give_back.record().info;
+        let record = Arc::clone(give_back.record());
         let announced = incoming.size_hint().exact();
         let state = State::Go { incoming, give_back: Box::new(give_back), early_drop };
-        Self { info, received: 0, announced, state }
+        Self { record, received: 0, announced, state }
     }
 
-    pub(crate) fn of_hyper_util(incoming: Incoming, info: ConnectionInfo) -> Self {
+    pub(crate) fn of_hyper_util(incoming: Incoming, record: Arc<Record>) -> Self {
         let announced = incoming.size_hint().exact();
-        Self { info, received: 0, announced, state: State::HyperUtil(incoming) }
+        Self { record, received: 0, announced, state: State::HyperUtil(incoming) }
     }
 
     /// A body without content, once its connection is given back. If nobody waits for that any
     /// more, it is given back all the same.
     pub(crate) async fn given_back(give_back: GiveBack) -> Self {
-        let (info, runtime) = (give_back.record().info, give_back.runtime.clone());
+        let (record, runtime) = (Arc::clone(give_back.record()), give_back.runtime.clone());
         let state = State::GivingBack(Box::pin(give_back.at_the_end()), runtime);
-        let mut body = Self { info, received: 0, announced: Some(0), state };
+        let mut body = Self { record, received: 0, announced: Some(0), state };
         std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx).map(drop)).await;
         body
     }
@@ -67,7 +68,7 @@ impl Body {
     /// The connection it comes on.
     #[must_use]
     pub fn connection(&self) -> ConnectionInfo {
-        self.info
+        self.record.info
     }
 
     /// Whether nothing is left to read, and nothing to decide about the connection.
@@ -109,7 +110,7 @@ impl HttpBody for Body {
             }
             let before = std::mem::replace(&mut this.state, State::Ended);
             if let Some(Err(source)) = frame {
-                let error = Error::inside_body(this.info, this.received, this.announced, source);
+                let error = Error::inside_body(&this.record, this.received, this.announced, source);
                 if let State::Go { give_back, .. } = before {
                     give_back.fail(&error);
                 }

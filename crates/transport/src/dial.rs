@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::rules::Config;
+use crate::rules::{Config, HttpVersion};
 use crate::trace::Tracer;
 use crate::wire::{ClientWire, ConnectionInfo, Record};
 
@@ -54,6 +54,7 @@ pub(crate) struct Dialer {
     tracer: Tracer,
     timeout: Duration,
     keepalive: Option<Duration>,
+    version: HttpVersion,
     dialled: AtomicU64,
     client_closing: Arc<AtomicBool>,
 }
@@ -64,6 +65,7 @@ impl Dialer {
             tracer,
             timeout: config.dial_timeout,
             keepalive: config.tcp_keepalive,
+            version: config.version,
             dialled: AtomicU64::new(0),
             client_closing: Arc::default(),
         }
@@ -91,8 +93,8 @@ impl Dialer {
                     self.tell(exchange, id, || Moment::ConnectDone { server, result: Ok(client) });
                     let info = ConnectionInfo { id, ends: Ends { client, server } };
                     let closing = Arc::clone(&self.client_closing);
-                    let record = Arc::new(Record::new(info, self.tracer.clone(), closing));
-                    return Ok(ClientWire::new(stream, record));
+                    let record = Record::new(info, self.version, self.tracer.clone(), closing);
+                    return Ok(ClientWire::new(stream, Arc::new(record)));
                 }
                 Err(error) => {
                     self.tell(exchange, id, || Moment::ConnectDone {

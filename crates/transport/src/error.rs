@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use evidence::{ByteCount, ConnectionId, FailureKind, ServerAddr};
 use http::uri::InvalidUri;
+use wire::FirstClose;
 
+use crate::rules::HttpVersion;
 use crate::wire::{ConnectionInfo, Record};
 
 /// Another library's error, kept as it came.
@@ -91,9 +93,13 @@ pub enum Error {
         /// hyper's words.
         source: Cause,
     },
-    /// What came is no HTTP/1.1 response.
-    #[error("{server} does not answer in HTTP/1.1 on connection {connection}")]
+    /// What came is no response in the version of HTTP that the client speaks. In HTTP/2 a server
+    /// sends its SETTINGS as soon as it is connected to; one that ends the connection before does
+    /// not speak it either.
+    #[error("{server} does not answer in {version} on connection {connection}")]
     NotHttp {
+        /// What the client speaks.
+        version: HttpVersion,
         /// The connection.
         connection: ConnectionId,
         /// Its server.
@@ -170,6 +176,27 @@ impl Error {
         }
     }
 
+    /// The same failure of a dial once more, for another request that waited for that dial. Its
+    /// cause is the same as far as it can be told twice.
+    pub(crate) fn of_the_same_dial(&self) -> Option<Self> {
+        let again = |source: &io::Error| match source.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(source.kind(), source.to_string()),
+        };
+        match self {
+            Self::NameNotFound { host, source } => {
+                Some(Self::NameNotFound { host: host.clone(), source: again(source) })
+            }
+            Self::Connect { server, source } => {
+                Some(Self::Connect { server: *server, source: again(source) })
+            }
+            Self::ConnectTimedOut { server, limit } => {
+                Some(Self::ConnectTimedOut { server: *server, limit: *limit })
+            }
+            _ => None,
+        }
+    }
+
     /// What hyper's error means when it comes instead of a response's head: a function that makes
     /// an [`Error`] of it, or of whatever error wraps it.
     pub(crate) fn meaning_before_head(
@@ -178,14 +205,14 @@ impl Error {
     ) -> impl FnOnce(Cause) -> Self + use<> {
         let ConnectionInfo { id: connection, ends } = record.info;
         let server = ends.server;
+        let version = record.version();
         let started = record.response_started();
-        let reset = is_reset(error);
-        let not_http =
-            error.is_parse() || error.is_parse_too_large() || record.server_spoke_first();
+        let reset = is_reset(record, error);
+        let not_http = error.is_parse() || record.server_speaks_something_else();
         let cut_short = error.is_incomplete_message() && started;
-        let closed = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+        let closed = error.is_canceled() || is_early_end(record, error) || is_goodbye(error);
         move |source| match () {
-            () if not_http => Self::NotHttp { connection, server, source },
+            () if not_http => Self::NotHttp { version, connection, server, source },
             () if reset => {
                 let during =
                     if started { "inside the head of its response" } else { "before it answered" };
@@ -204,14 +231,14 @@ impl Error {
 
     /// What hyper's error means when it comes inside a body of which `received` bytes came.
     pub(crate) fn inside_body(
-        info: ConnectionInfo,
+        record: &Record,
         received: u64,
         announced: Option<u64>,
         error: hyper::Error,
     ) -> Self {
-        let ConnectionInfo { id: connection, ends } = info;
+        let ConnectionInfo { id: connection, ends } = record.info;
         let server = ends.server;
-        let (reset, early_end) = (is_reset(&error), is_early_end(&error));
+        let (reset, early_end) = (is_reset(record, &error), is_early_end(record, &error));
         let source = error.into();
         if reset {
             Self::Reset { connection, server, during: "inside the body of its response", source }
@@ -221,6 +248,20 @@ impl Error {
             Self::Exchange { connection, server, source }
         }
     }
+}
+
+/// Whether the server of HTTP/2 has announced to close, and not taken this request.
+#[cfg(feature = "http2")]
+fn is_goodbye(error: &hyper::Error) -> bool {
+    let within = error.source().and_then(|within| within.downcast_ref::<h2::Error>());
+    within.is_some_and(|within| {
+        within.is_go_away() && within.is_remote() && within.reason() == Some(h2::Reason::NO_ERROR)
+    })
+}
+
+#[cfg(not(feature = "http2"))]
+fn is_goodbye(_: &hyper::Error) -> bool {
+    false
 }
 
 /// Whether hyper gave up a connection for what the peer sent, rather than for its going away.
@@ -240,14 +281,23 @@ fn no_descriptor_left(error: &io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
 
-fn is_reset(error: &hyper::Error) -> bool {
+/// HTTP/2's library tells a close and a reset alike, as a broken pipe: there the wire decides.
+fn is_reset(record: &Record, error: &hyper::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    io_causes(error)
-        .any(|cause| matches!(cause.kind(), ConnectionReset | BrokenPipe | ConnectionAborted))
+    match record.version() {
+        HttpVersion::Http1 => io_causes(error)
+            .any(|cause| matches!(cause.kind(), ConnectionReset | BrokenPipe | ConnectionAborted)),
+        HttpVersion::Http2 => record.peer_left() == Some(FirstClose::Reset),
+    }
 }
 
-fn is_early_end(error: &hyper::Error) -> bool {
+fn is_early_end(record: &Record, error: &hyper::Error) -> bool {
     error.is_incomplete_message()
         || error.is_closed()
-        || io_causes(error).any(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
+        || match record.version() {
+            HttpVersion::Http1 => {
+                io_causes(error).any(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
+            }
+            HttpVersion::Http2 => record.peer_left() == Some(FirstClose::There),
+        }
 }

@@ -109,7 +109,8 @@ impl Go {
             }
         };
         let record = &checkout.lease.record;
-        let reused = record.claim(exchange);
+        let reused = record.count_exchange();
+        record.claim(exchange);
         self.tracer.tell(Some(exchange), Some(record.info.id), || Moment::GotConn {
             client: record.info.ends.client,
             reused,

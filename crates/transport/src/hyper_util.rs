@@ -30,19 +30,32 @@ pub(crate) struct HyperUtil {
     /// `None` once it is closed: dropping the client is what closes its idle connections.
     client: Mutex<Option<Client<Connector, Full<Bytes>>>>,
     dialer: Arc<Dialer>,
+    last_failure: LastFailure,
     tracer: Tracer,
 }
+
+/// The failure of the last dial, if it failed, and where it was to lead. In HTTP/2 requests wait for a dial that another one
+/// has started, and the client tells them just that it is over.
+type LastFailure = Arc<Mutex<Option<(Target, Error)>>>;
 
 impl HyperUtil {
     pub(crate) fn new(config: &Config, tracer: Tracer) -> Self {
         let dialer = Arc::new(Dialer::new(config, tracer.clone()));
-        let client = Client::builder(TokioExecutor::new())
-            // Without a timer the idle timeout is checked only when the next request comes.
-            .pool_timer(TokioTimer::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_idle_timeout(config.limits.idle_timeout)
-            .pool_max_idle_per_host(config.limits.max_idle_per_host)
-            .build(Connector { dialer: Arc::clone(&dialer) });
-        Self { client: Mutex::new(Some(client)), dialer, tracer }
+            .pool_max_idle_per_host(config.limits.max_idle_per_host);
+        if config.pool_timer {
+            builder.pool_timer(TokioTimer::new());
+        }
+        #[cfg(feature = "http2")]
+        builder.http2_only(config.version == crate::rules::HttpVersion::Http2);
+        let last_failure = LastFailure::default();
+        let client = builder.build(Connector {
+            dialer: Arc::clone(&dialer),
+            last_failure: Arc::clone(&last_failure),
+        });
+        Self { client: Mutex::new(Some(client)), dialer, last_failure, tracer }
     }
 
     pub(crate) fn close(&self) {
@@ -67,13 +80,17 @@ impl HyperUtil {
         let response = CALL.scope(call, client.request(request));
         let (result, record) = self.watch(exchange, captured, response).await;
         let response = result.map_err(|error| {
-            lock(&dial_error).take().unwrap_or_else(|| explain(error, record.as_deref(), url))
+            lock(&dial_error)
+                .take()
+                .or_else(|| self.failure_of_anothers_dial(&target, &error))
+                .unwrap_or_else(|| explain(error, record.as_deref(), url))
         })?;
-        let Some(info) = record.map(|record| record.info) else {
+        let Some(record) = record else {
             let source = "the response does not tell its connection".into();
             return Err(Error::Client { url: target.host_port(), source });
         };
-        let mut response = response.map(|incoming| Body::of_hyper_util(incoming, info));
+        let info = record.info;
+        let mut response = response.map(|incoming| Body::of_hyper_util(incoming, record));
         response.extensions_mut().insert(info);
         Ok(response)
     }
@@ -103,8 +120,15 @@ impl HyperUtil {
         (result, record)
     }
 
+    /// The failure of the dial that a request has waited for, if that is what `error` means.
+    fn failure_of_anothers_dial(&self, target: &Target, error: &LegacyError) -> Option<Error> {
+        let last = lock(&self.last_failure);
+        let (of, failure) = last.as_ref().filter(|_| error.is_connect())?;
+        if of == target { failure.of_the_same_dial() } else { None }
+    }
+
     fn got_connection(&self, record: &Record, exchange: ExchangeId) {
-        let reused = record.exchanges() > 0;
+        let reused = record.count_exchange();
         // Told before the claim, which may release moments that came after it.
         self.tracer.tell(Some(exchange), Some(record.info.id), || Moment::GotConn {
             client: record.info.ends.client,
@@ -149,6 +173,7 @@ tokio::task_local! {
 #[derive(Clone)]
 struct Connector {
     dialer: Arc<Dialer>,
+    last_failure: LastFailure,
 }
 
 impl tower_service::Service<Uri> for Connector {
@@ -162,14 +187,18 @@ impl tower_service::Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let dialer = Arc::clone(&self.dialer);
+        let last_failure = Arc::clone(&self.last_failure);
         let call = CALL.try_with(Clone::clone);
         Box::pin(async move {
             let call = call.map_err(|_| DialFailed)?;
-            let dialled = match Target::of(&uri) {
-                Ok(target) => dialer.dial(&target, call.exchange).await,
-                Err(error) => Err(error),
+            let dialled = async {
+                let target = Target::of(&uri)?;
+                let dialled = dialer.dial(&target, call.exchange).await;
+                let failure = dialled.as_ref().err().and_then(Error::of_the_same_dial);
+                *lock(&last_failure) = failure.map(|failure| (target, failure));
+                dialled
             };
-            dialled.map(TokioIo::new).map_err(|error| {
+            dialled.await.map(TokioIo::new).map_err(|error| {
                 *lock(&call.dial_error) = Some(error);
                 DialFailed
             })

@@ -3,7 +3,8 @@
 //! Go's `http.Transport` and hyper-util's `Client` decide differently what becomes of a TCP
 //! connection after an exchange. This crate re-creates Go's rules on top of hyper's own HTTP/1.1
 //! connection, small enough to read in half an hour, and puts hyper-util's real client beside it
-//! behind the same interface. Whoever wants to watch passes a [`Listener`], which hears the
+//! behind the same interface. With the cargo feature `http2` that client also speaks
+//! HTTP/2 without TLS. Whoever wants to watch passes a [`Listener`], which hears the
 //! moments of Go's `net/http/httptrace`.
 //!
 //! | idea | file |
@@ -49,11 +50,11 @@ use http_body_util::Full;
 pub use body::Body;
 pub use error::Error;
 pub use evidence::{ConnectionId, ExchangeId, Moment, Preset, TraceEvent};
-pub use rules::{Config, EarlyDrop, Limits, Unsupported};
+pub use rules::{Config, EarlyDrop, HttpVersion, Limits, Unsupported};
 pub use trace::Listener;
 pub use wire::ConnectionInfo;
 
-/// An HTTP/1.1 client with a pool of persistent connections. Clones share the pool.
+/// An HTTP client with a pool of persistent connections. Clones share the pool.
 #[derive(Clone)]
 pub struct Transport {
     client: Client,
@@ -71,7 +72,7 @@ impl Transport {
     /// A client that follows `config` and tells `listener` what it does, if there is one.
     ///
     /// # Errors
-    /// [`Unsupported`] if `config` asks for a limit that the preset's client does not have.
+    /// [`Unsupported`] if `config` asks for something that the preset's client does not have.
     pub fn new(config: Config, listener: Option<Arc<dyn Listener>>) -> Result<Self, Unsupported> {
         config.check()?;
         let tracer = trace::Tracer::new(listener);
@@ -114,7 +115,8 @@ impl Transport {
     /// the head of the response is there. `exchange` is the number under which the listener hears
     /// of it. The response's extensions hold the [`ConnectionInfo`] of its connection.
     ///
-    /// Dropping the future gives the request up and closes its connection.
+    /// Dropping the future gives the request up and closes its connection; in HTTP/2 the connection
+    /// stays.
     ///
     /// # Errors
     /// [`Error`] says what was attempted, on what, and the cause.

@@ -3,6 +3,7 @@
 //! This is the file to change in order to see what another rule would do. The numbers are those
 //! of Go's `net/http`; where a field means something else by 0 than in Go, it says so.
 
+use std::fmt;
 use std::time::Duration;
 
 use evidence::{NotPooled, Preset};
@@ -73,26 +74,51 @@ impl EarlyDrop {
 /// counts as broken (Go's `maxWriteWaitBeforeConnReuse`).
 pub(crate) const BUSY_GRACE: Duration = Duration::from_millis(50);
 
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/1.1: one exchange at a time.
+    Http1,
+    /// HTTP/2 without TLS, with prior knowledge (RFC 9113 section 3.3): any number of exchanges at
+    /// once. Only hyper-util's client speaks it, and only with the cargo feature `http2`.
+    Http2,
+}
+
+impl fmt::Display for HttpVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        })
+    }
+}
+
 /// Everything that can be asked of a [`Transport`](crate::Transport).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Whose client it is.
     pub preset: Preset,
+    /// What it speaks.
+    pub version: HttpVersion,
     /// Its limits.
     pub limits: Limits,
+    /// Whether a timer closes connections that have been idle for too long. Without one, which is
+    /// how hyper-util's builder leaves it, nobody looks at them before the next request to their
+    /// host comes, so that they may stay open for ever. Go's rules always have their timers.
+    pub pool_timer: bool,
     /// After how much silence TCP keepalive probes start; `None`: never. Not HTTP keep-alive.
     pub tcp_keepalive: Option<Duration>,
     /// How long one dial may take, over all addresses of a name.
     pub dial_timeout: Duration,
 }
 
-/// A limit that the preset's client does not have.
+/// Something that the preset's client does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} has no {limit}: {because}", preset.name())]
 pub struct Unsupported {
     /// The preset.
     pub preset: Preset,
-    /// The limit.
+    /// What it does not have.
     pub limit: &'static str,
     /// Why not.
     pub because: &'static str,
@@ -109,17 +135,45 @@ impl Config {
             Preset::HyperUtil => Limits::HYPER_UTIL,
         };
         let thirty = Duration::from_secs(30);
-        Self { preset, limits, tcp_keepalive: Some(thirty), dial_timeout: thirty }
+        Self {
+            preset,
+            version: HttpVersion::Http1,
+            limits,
+            pool_timer: true,
+            tcp_keepalive: Some(thirty),
+            dial_timeout: thirty,
+        }
     }
 
-    /// Whether the preset's client has every limit that is asked for.
+    /// Whether the preset's client has everything that is asked for.
     ///
     /// # Errors
-    /// [`Unsupported`] names the first that it lacks, and why.
+    /// [`Unsupported`] names the first thing that it lacks, and why.
     pub fn check(&self) -> Result<(), Unsupported> {
+        match self.preset {
+            Preset::Go | Preset::Go127 => self.check_go(),
+            Preset::HyperUtil => self.check_hyper_util(cfg!(feature = "http2")),
+        }
+    }
+
+    fn check_go(&self) -> Result<(), Unsupported> {
         let refuse = |limit, because| Err(Unsupported { preset: self.preset, limit, because });
-        if self.preset != Preset::HyperUtil {
-            return Ok(());
+        if self.version == HttpVersion::Http2 {
+            return refuse("HTTP/2", "its pool is re-created for HTTP/1.1 only");
+        }
+        if !self.pool_timer {
+            return refuse("switch for its pool's timers", "its timers are part of the rules");
+        }
+        Ok(())
+    }
+
+    fn check_hyper_util(&self, is_built_with_http2: bool) -> Result<(), Unsupported> {
+        let refuse = |limit, because| Err(Unsupported { preset: self.preset, limit, because });
+        if self.version == HttpVersion::Http2 && !is_built_with_http2 {
+            return refuse(
+                "HTTP/2",
+                "this build is without the cargo feature `http2` of transport",
+            );
         }
         if self.limits.max_idle.is_some() {
             return refuse(
@@ -258,6 +312,29 @@ mod tests {
         post.headers_mut().insert("idempotency-key", "1".parse().unwrap());
         assert!(is_replayable(&post));
         assert!(is_replayable(&Request::new(())));
+    }
+
+    #[test]
+    fn http_2_is_hyper_utils_if_it_is_built_in() {
+        let http2 = |preset| Config { version: HttpVersion::Http2, ..Config::of(preset) };
+        for preset in [Preset::Go, Preset::Go127] {
+            let told = http2(preset).check().unwrap_err().to_string();
+            assert!(told.ends_with("has no HTTP/2: its pool is re-created for HTTP/1.1 only"));
+        }
+        let config = http2(Preset::HyperUtil);
+        assert_eq!(config.check().is_ok(), cfg!(feature = "http2"));
+        assert_eq!(config.check_hyper_util(true), Ok(()));
+        let told = config.check_hyper_util(false).unwrap_err().to_string();
+        assert!(told.ends_with("without the cargo feature `http2` of transport"), "{told}");
+        assert_eq!(Config::of(Preset::HyperUtil).check_hyper_util(false), Ok(()));
+    }
+
+    #[test]
+    fn the_timers_of_gos_pool_cannot_be_switched_off() {
+        for preset in Preset::ALL {
+            let config = Config { pool_timer: false, ..Config::of(preset) };
+            assert_eq!(config.check().is_ok(), preset == Preset::HyperUtil, "{}", preset.name());
+        }
     }
 
     #[test]

@@ -1,4 +1,8 @@
 //! What is seen on the socket itself: when bytes really met it, and who closed it.
+//!
+//! In HTTP/2 exchanges share the wire in frames, and their heads are compressed: which bytes belong
+//! to whom is not seen here, so no moment of an exchange is told. That the server speaks HTTP/2 is
+//! seen, and so is the end.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +17,7 @@ use tokio::net::TcpStream;
 use wire::{Ending, FirstClose, Tap, Wire};
 
 use crate::lock;
+use crate::rules::HttpVersion;
 use crate::trace::Tracer;
 
 /// Which connection carried a response. In the response's extensions.
@@ -27,13 +32,18 @@ pub struct ConnectionInfo {
 /// What is known about one connection, by everybody who has to do with it.
 pub(crate) struct Record {
     pub(crate) info: ConnectionInfo,
+    version: HttpVersion,
     tracer: Tracer,
     established: Instant,
     /// Exchanges that were given this connection.
     exchanges: AtomicU64,
     why: Mutex<Option<CloseReason>>,
     head: Mutex<Head>,
+    /// Of HTTP/1.1 only.
     talk: Mutex<Talk>,
+    /// Of HTTP/2 only.
+    beginning: Mutex<Beginning>,
+    peer_left: Mutex<Option<FirstClose>>,
     /// Set while the client closes down, by a client that cannot tell why it closes a connection.
     client_closing: Arc<AtomicBool>,
 }
@@ -74,6 +84,28 @@ struct Talk {
     server_spoke_first: bool,
 }
 
+/// What the server begins with. In HTTP/2 that is a frame of SETTINGS, sent without waiting for any
+/// request (RFC 9113 section 3.4).
+#[derive(Default)]
+struct Beginning {
+    bytes: usize,
+    is_settings: bool,
+}
+
+impl Beginning {
+    /// Takes further bytes, of which one may be the fourth: the type of the first frame.
+    fn received(&mut self, bytes: &[u8]) {
+        const PLACE_OF_TYPE: usize = 3;
+        const SETTINGS: u8 = 4;
+        if let Some(place) = PLACE_OF_TYPE.checked_sub(self.bytes)
+            && let Some(frame_type) = bytes.get(place)
+        {
+            self.is_settings = *frame_type == SETTINGS;
+        }
+        self.bytes += bytes.len();
+    }
+}
+
 /// Finds the empty line that ends the head of a message, however it is cut into writes.
 #[derive(Default)]
 struct HeadScanner {
@@ -105,27 +137,43 @@ impl HeadScanner {
 impl Record {
     pub(crate) fn new(
         info: ConnectionInfo,
+        version: HttpVersion,
         tracer: Tracer,
         client_closing: Arc<AtomicBool>,
     ) -> Self {
         Self {
             info,
+            version,
             tracer,
             established: Instant::now(),
             exchanges: AtomicU64::new(0),
             why: Mutex::default(),
             head: Mutex::default(),
             talk: Mutex::default(),
+            beginning: Mutex::default(),
+            peer_left: Mutex::default(),
             client_closing,
         }
     }
 
-    /// Gives the connection to `exchange`; returns whether it had carried one before.
+    /// What is spoken on it.
+    pub(crate) fn version(&self) -> HttpVersion {
+        self.version
+    }
+
+    /// Counts an exchange that was given the connection; returns whether one was before.
+    pub(crate) fn count_exchange(&self) -> bool {
+        self.exchanges.fetch_add(1, Ordering::Relaxed) > 0
+    }
+
+    /// Takes what is seen on the wire from now on as the doing of `exchange`.
     ///
     /// For a client that chooses its connection without telling, this may come after the request
     /// was written: moments that were kept back for it are told now.
-    pub(crate) fn claim(&self, exchange: ExchangeId) -> bool {
-        let reused = self.exchanges.fetch_add(1, Ordering::Relaxed) > 0;
+    pub(crate) fn claim(&self, exchange: ExchangeId) {
+        if self.version == HttpVersion::Http2 {
+            return;
+        }
         let mut talk = lock(&self.talk);
         if talk.requests > 0 && talk.exchange.is_none() {
             talk.exchange = Some(exchange);
@@ -137,12 +185,6 @@ impl Record {
         } else {
             talk.next = Some(exchange);
         }
-        reused
-    }
-
-    /// How many exchanges were given this connection.
-    pub(crate) fn exchanges(&self) -> u64 {
-        self.exchanges.load(Ordering::Relaxed)
     }
 
     /// How many requests reached the socket, at least in part.
@@ -157,9 +199,18 @@ impl Record {
         talk.response_started && talk.next.is_none()
     }
 
-    /// Whether the server sent something before it was asked.
-    pub(crate) fn server_spoke_first(&self) -> bool {
-        lock(&self.talk).server_spoke_first
+    /// Whether the server's first bytes show that it speaks something else: in HTTP/1.1 it waits to
+    /// be asked, in HTTP/2 it does not.
+    pub(crate) fn server_speaks_something_else(&self) -> bool {
+        match self.version {
+            HttpVersion::Http1 => lock(&self.talk).server_spoke_first,
+            HttpVersion::Http2 => !lock(&self.beginning).is_settings,
+        }
+    }
+
+    /// How the peer has left, if it has.
+    pub(crate) fn peer_left(&self) -> Option<FirstClose> {
+        *lock(&self.peer_left)
     }
 
     /// Notes why the client is about to close the connection. The first reason is the true one.
@@ -197,7 +248,10 @@ impl Record {
         let why = why
             .or(closing.then_some(CloseReason::TransportClosed))
             .map_or(Observed::NotObservable, Observed::Known);
-        let exchanges = self.requests_written();
+        let exchanges = match self.version {
+            HttpVersion::Http1 => self.requests_written(),
+            HttpVersion::Http2 => self.exchanges.load(Ordering::Relaxed),
+        };
         self.tracer.tell_at(*at, None, Some(self.info.id), || Moment::ConnectionClosed {
             by,
             why,
@@ -220,6 +274,9 @@ pub(crate) struct ClientTap(pub(crate) Arc<Record>);
 
 impl Tap for ClientTap {
     fn sent(&mut self, bytes: &[u8]) {
+        if self.0.version == HttpVersion::Http2 {
+            return;
+        }
         let talk = &mut *lock(&self.0.talk);
         let is_next = talk.requests == 0 || (talk.response_started && talk.request_done);
         if is_next {
@@ -236,6 +293,9 @@ impl Tap for ClientTap {
     }
 
     fn flushed(&mut self) {
+        if self.0.version == HttpVersion::Http2 {
+            return;
+        }
         let talk = &mut *lock(&self.0.talk);
         if talk.head.done && !talk.request_done {
             talk.request_done = true;
@@ -243,13 +303,21 @@ impl Tap for ClientTap {
         }
     }
 
-    fn received(&mut self, _: &[u8]) {
+    fn received(&mut self, bytes: &[u8]) {
+        if self.0.version == HttpVersion::Http2 {
+            lock(&self.0.beginning).received(bytes);
+            return;
+        }
         let talk = &mut *lock(&self.0.talk);
         talk.server_spoke_first |= talk.requests == 0;
         if talk.requests > 0 && !talk.response_started {
             talk.response_started = true;
             self.0.tell(talk, Moment::GotFirstResponseByte);
         }
+    }
+
+    fn peer_left(&mut self, how: FirstClose) {
+        *lock(&self.0.peer_left) = Some(how);
     }
 
     fn closed(&mut self, ending: Ending) {
@@ -329,6 +397,23 @@ impl Connection for ClientWire {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_of_http_2_begins_with_settings_however_its_bytes_are_cut() {
+        let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 200];
+        for (bytes, expected) in
+            [(&settings[..], true), (b"HTTP/1.1 400 \r\n", false), (b"\x04", false)]
+        {
+            for cut in 0..bytes.len() {
+                let (first, second) = bytes.split_at(cut);
+                let mut beginning = Beginning::default();
+                beginning.received(first);
+                beginning.received(second);
+                beginning.received(b"\x04\x00");
+                assert_eq!(beginning.is_settings, expected, "cut at {cut}");
+            }
+        }
+    }
 
     #[test]
     fn the_end_of_a_head_is_found_wherever_writes_are_cut() {

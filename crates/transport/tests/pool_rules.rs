@@ -297,6 +297,42 @@ async fn an_idle_connection_is_closed_at_its_time_and_a_reuse_starts_the_time_an
     assert!(bench.moments().last().unwrap().at - last_put >= limit - Duration::from_millis(5));
 }
 
+/// How the kernel sees the client's ends of connections to the server.
+#[cfg(target_os = "linux")]
+fn client_ends(bench: &Bench) -> Vec<evidence::TcpState> {
+    let port = bench.server.address().port();
+    let filter = socket_inspector::Filter::default().server(port);
+    let sockets = socket_inspector::snapshot(&filter).unwrap().sockets;
+    sockets.iter().filter(|end| end.peer.port() == port).map(|end| end.state).collect()
+}
+
+/// hyper-util's idle timeout is decoration without its timer, which its builder leaves out.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_a_pool_timer_an_idle_connection_outlives_its_time_until_the_next_request() {
+    use evidence::TcpState::Established;
+    let limit = Duration::from_millis(50);
+    let limits = Limits { idle_timeout: Some(limit), ..Limits::HYPER_UTIL };
+    let config = Config { limits, pool_timer: false, ..Config::of(Preset::HyperUtil) };
+    let bench = Bench::new(config, answer());
+    bench.drain().await.unwrap();
+    tokio::time::sleep(limit * 10).await;
+    assert_eq!((bench.closed(), client_ends(&bench)), (vec![], vec![Established]));
+    bench.drain().await.unwrap();
+    let closed = bench.closed_count(1).await;
+    assert_eq!((closed[0].id, closed[0].by), (ConnectionId(1), ClosedBy::Client));
+    assert_eq!((bench.opened(), closed.len()), (2, 1));
+}
+
+#[tokio::test]
+async fn with_a_pool_timer_hyper_util_closes_an_idle_connection_by_itself() {
+    let limits = Limits { idle_timeout: Some(Duration::from_millis(50)), ..Limits::HYPER_UTIL };
+    let bench = Bench::new(Config { limits, ..Config::of(Preset::HyperUtil) }, answer());
+    bench.drain().await.unwrap();
+    let closed = bench.closed_count(1).await;
+    assert_eq!((closed[0].by, closed[0].exchanges), (ClosedBy::Client, 1));
+}
+
 #[tokio::test]
 async fn without_keep_alives_every_request_says_close() {
     let bench = Bench::new(limits(Limits { keep_alives: false, ..Limits::GO }), answer());

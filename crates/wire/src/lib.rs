@@ -49,6 +49,12 @@ pub trait Tap: Send + 'static {
     /// The writer above has nothing left to hand to the socket.
     fn flushed(&mut self) {}
 
+    /// The peer is known to have gone: its FIN was read, or a reset was met. A reset may follow a
+    /// FIN. Always before whoever reads from or writes to the [`Wire`] learns of it.
+    fn peer_left(&mut self, how: FirstClose) {
+        let _ = how;
+    }
+
     /// This end lets go of the socket. The last call of all.
     fn closed(&mut self, ending: Ending) {
         let _ = ending;
@@ -75,6 +81,12 @@ impl<T: Tap> Tap for Option<T> {
     fn flushed(&mut self) {
         if let Some(tap) = self {
             tap.flushed();
+        }
+    }
+
+    fn peer_left(&mut self, how: FirstClose) {
+        if let Some(tap) = self {
+            tap.peer_left(how);
         }
     }
 
@@ -107,6 +119,34 @@ impl<T: Tap> Wire<T> {
         self.stream.local_addr()
     }
 
+    /// Looks at the first bytes that lie unread in the kernel, and leaves them there: the reader
+    /// above and the [`Tap`] will see them as if nobody had looked. Waits until there are more
+    /// than `known`, the number that an earlier look has found, and returns how many there are.
+    /// If that is not more than `known`, the peer has closed its side and no more will come.
+    ///
+    /// # Errors
+    /// Whatever a read would have met. It is remembered for [`Tap::closed`].
+    pub async fn peek(&mut self, buf: &mut [u8], known: usize) -> io::Result<usize> {
+        match system::peek(&self.stream, buf, known).await {
+            Ok(count) => {
+                if count == 0 {
+                    self.peer_closed();
+                }
+                Ok(count)
+            }
+            Err(error) => {
+                self.note_error(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Remembers the peer's FIN, unless this end closed before.
+    fn peer_closed(&mut self) {
+        self.first_close.get_or_insert(FirstClose::There);
+        self.tap.peer_left(FirstClose::There);
+    }
+
     /// Remembers that this end closes now, unless the peer did before.
     fn closes_here(&mut self) {
         if self.first_close.is_none() {
@@ -124,6 +164,7 @@ impl<T: Tap> Wire<T> {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         if matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted) {
             self.first_close = Some(FirstClose::Reset);
+            self.tap.peer_left(FirstClose::Reset);
         }
     }
 }
@@ -142,7 +183,7 @@ impl<T: Tap + Unpin> AsyncRead for Wire<T> {
                 if !fresh.is_empty() {
                     self.tap.received(fresh);
                 } else if room > 0 {
-                    self.first_close.get_or_insert(FirstClose::There);
+                    self.peer_closed();
                 }
                 Poll::Ready(Ok(()))
             }
@@ -220,6 +261,8 @@ impl<T: Tap> Drop for Wire<T> {
 
 /// What only the system knows about a socket.
 mod system {
+    use std::io;
+
     use tokio::net::TcpStream;
 
     /// What a read would meet next.
@@ -243,6 +286,56 @@ mod system {
     #[cfg(unix)]
     pub(super) fn unread(stream: &TcpStream) -> u64 {
         rustix::io::ioctl_fionread(stream).unwrap_or(0)
+    }
+
+    /// See [`super::Wire::peek`]. tokio's own `peek` cannot wait for *more*: to it a socket that
+    /// holds the known bytes is ready, however long no other byte comes. So what a look finds is
+    /// told to tokio as "not ready" unless it is more, and the next look waits for news.
+    #[cfg(unix)]
+    pub(super) async fn peek(
+        stream: &TcpStream,
+        buf: &mut [u8],
+        known: usize,
+    ) -> io::Result<usize> {
+        use rustix::net::{RecvFlags, recv};
+        use tokio::io::Interest;
+        loop {
+            // A closed side stays ready for ever; that nothing can follow is asked before the look.
+            let over = stream.ready(Interest::READABLE).await?.is_read_closed();
+            let looked = stream.try_io(Interest::READABLE, || {
+                let (count, _) = recv(stream, &mut *buf, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+                if count > known || count == 0 || over {
+                    Ok(count)
+                } else {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+            });
+            match looked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                looked => return looked,
+            }
+        }
+    }
+
+    /// Without a way to wait for more than lies there, a look every now and then.
+    #[cfg(not(unix))]
+    pub(super) async fn peek(
+        stream: &TcpStream,
+        buf: &mut [u8],
+        known: usize,
+    ) -> io::Result<usize> {
+        const NOW_AND_THEN: std::time::Duration = std::time::Duration::from_millis(10);
+        loop {
+            let count = stream.peek(buf).await?;
+            if count > known || count == 0 {
+                return Ok(count);
+            }
+            let ready = stream.ready(tokio::io::Interest::READABLE).await?;
+            if ready.is_read_closed() {
+                return Ok(count);
+            }
+            tokio::time::sleep(NOW_AND_THEN).await;
+        }
     }
 
     #[cfg(not(unix))]

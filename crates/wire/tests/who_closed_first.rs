@@ -17,6 +17,7 @@ struct Seen {
     received: Vec<u8>,
     sent: Vec<u8>,
     flushes: usize,
+    left: Vec<FirstClose>,
     ending: Option<Ending>,
 }
 
@@ -29,6 +30,9 @@ impl Tap for Notes {
     }
     fn flushed(&mut self) {
         self.0.lock().unwrap().flushes += 1;
+    }
+    fn peer_left(&mut self, how: FirstClose) {
+        self.0.lock().unwrap().left.push(how);
     }
     fn closed(&mut self, ending: Ending) {
         self.0.lock().unwrap().ending = Some(ending);
@@ -64,6 +68,7 @@ async fn an_end_of_file_read_is_a_close_there() {
     let (mut wire, notes, there) = connected().await;
     drop(there);
     assert_eq!(wire.read(&mut [0; 8]).await.unwrap(), 0);
+    assert_eq!(notes.0.lock().unwrap().left, [FirstClose::There]);
     drop(wire);
     assert_eq!(ending(&notes).first, FirstClose::There);
 }
@@ -92,6 +97,7 @@ async fn a_reset_is_told_apart_from_a_close() {
     socket2::SockRef::from(&there).set_linger(Some(Duration::ZERO)).unwrap();
     drop(there);
     assert!(wire.read(&mut [0; 8]).await.is_err());
+    assert_eq!(notes.0.lock().unwrap().left, [FirstClose::Reset]);
     drop(wire);
     assert_eq!(ending(&notes).first, FirstClose::Reset);
 }

@@ -35,10 +35,19 @@ impl Site {
 
     /// Starts a server that listens already.
     pub fn of(bound: Bound) -> Self {
-        let Bound { server, runtime } = bound;
         let heard: Arc<Mutex<Vec<ServerEvent>>> = Arc::default();
         let ear = Arc::clone(&heard);
-        let server = server.observed_by(Arc::new(move |event| ear.lock().unwrap().push(event)));
+        let listener = Arc::new(move |event| ear.lock().unwrap().push(event));
+        Self::start(bound.map(|server| server.observed_by(listener)), heard)
+    }
+
+    /// Starts a server that nobody observes.
+    pub fn unobserved(bound: Bound) -> Self {
+        Self::start(bound, Arc::default())
+    }
+
+    fn start(bound: Bound, heard: Arc<Mutex<Vec<ServerEvent>>>) -> Self {
+        let Bound { server, runtime } = bound;
         let address = server.address().socket_addr();
         let server = runtime.block_on(async { server.start() });
         Self { address, heard, server: Some(server), runtime }
@@ -174,7 +183,16 @@ impl Client {
     }
 
     pub fn send(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).unwrap();
+        self.send_bytes(text.as_bytes());
+    }
+
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.0.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// Sends to a server that may have gone.
+    pub fn try_send(&mut self, text: &str) -> io::Result<()> {
+        self.0.get_mut().write_all(text.as_bytes())
     }
 
     /// Sends a request in HTTP/1.1 without a body.

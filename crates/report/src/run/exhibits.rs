@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ::evidence::{Connection, Observed, Outcome, Reading};
+use evidence::{Connection, Observed, Outcome, Reading};
 
 use super::{heading, tables};
 use crate::columns::{Cell, Table};

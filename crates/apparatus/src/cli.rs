@@ -238,7 +238,7 @@ impl ValueEnum for PresetArg {
 
 /// [`BodyPolicy`] as a flag's value.
 #[derive(Clone, Copy, Debug)]
-struct BodyArg(BodyPolicy);
+pub struct BodyArg(pub BodyPolicy);
 
 impl ValueEnum for BodyArg {
     fn value_variants<'a>() -> &'a [Self] {

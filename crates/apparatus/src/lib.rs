@@ -348,7 +348,8 @@ fn fail(error: &transport::Error) -> Failure {
 }
 
 /// What was attempted, on what, and every cause below it.
-fn with_causes(error: &dyn StdError) -> String {
+#[must_use]
+pub fn with_causes(error: &dyn StdError) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     causes.map(ToString::to_string).fold(error.to_string(), |message, cause| {
         // Some libraries repeat their cause in their own words.

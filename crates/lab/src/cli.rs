@@ -1,8 +1,9 @@
 //! What can be asked of the lab on the command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use apparatus::cli::PresetArg;
+use apparatus::cli::{BodyArg, PresetArg};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Experiments on TCP connections of HTTP clients: predicted, run on this machine's kernel, judged
@@ -40,6 +41,8 @@ pub enum Action {
     },
     /// Run experiments; all of them if none is named
     Run(Run),
+    /// Fetch a URL, twice, and tell every moment of it
+    Trace(Trace),
     /// What the lab starts for each run
     #[command(name = crate::run::CHILD, hide = true)]
     Trial {
@@ -115,4 +118,100 @@ pub enum Format {
     Json,
     /// For a CI system: JUnit XML
     Junit,
+}
+
+/// `lab trace`.
+#[derive(Debug, Args)]
+#[command(after_help = TRACE_EXAMPLES)]
+pub struct Trace {
+    /// What to fetch, one after the other
+    #[arg(value_name = "URL", required = true)]
+    pub urls: Vec<String>,
+
+    /// Fetch each URL so many times
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub requests: u32,
+
+    /// Wait between a round of requests and the next
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
+    pub interval: Duration,
+
+    /// Use this method; GET by default, POST with --data
+    #[arg(long, short = 'X', value_name = "METHOD")]
+    pub method: Option<String>,
+
+    /// Send this header field, too; may be repeated
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+
+    /// Send this body, or what is in a file after @
+    #[arg(long, short = 'd', value_name = "TEXT|@FILE")]
+    pub data: Option<String>,
+
+    /// Let the body wait for the server's 100 Continue
+    #[arg(long)]
+    pub expect_continue: bool,
+
+    /// What to do with the body of each response
+    #[arg(long, value_name = "POLICY", default_value = "drain")]
+    pub body: BodyArg,
+
+    /// Speak HTTP/1.1 only
+    #[arg(long, conflicts_with = "http2")]
+    pub http1: bool,
+
+    /// Speak HTTP/2 only; without TLS, with prior knowledge
+    #[arg(long)]
+    pub http2: bool,
+
+    /// Dial another address for a host, as curl does; may be repeated
+    #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
+    pub connect_to: Vec<String>,
+
+    /// Whose rules the client follows
+    #[arg(long, value_name = "RULES", default_value = "go")]
+    pub transport: PresetArg,
+
+    /// Follow redirects, and trace each hop
+    #[arg(long, short = 'L')]
+    pub follow: bool,
+
+    /// Trust the certificates in this file (PEM), and no others
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+
+    /// Trust whoever answers: no certificate is checked
+    #[arg(long, conflicts_with = "cacert")]
+    pub insecure: bool,
+
+    /// Give up on a request that takes longer
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+
+    /// Write results for people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: TraceFormat,
+}
+
+const TRACE_EXAMPLES: &str = "\
+Examples:
+  lab trace http://127.0.0.1:8080/              # with `cargo run -p hello` in another terminal
+  lab trace https://example.com --requests 3 --interval 1s
+  lab trace https://example.com --format har > example.har
+  lab trace http://127.0.0.1:8080/ -d hello --expect-continue
+
+Exit status: 0 every request was answered, 1 some failed, 2 could not run, 130 ended
+by Ctrl-C.";
+
+/// How a trace is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TraceFormat {
+    /// For people: every moment, the phases as numbers and bars
+    Text,
+    /// One JSON object
+    Json,
+    /// One JSON object a moment, as it happens
+    Jsonl,
+    /// HTTP Archive 1.2, which browsers' developer tools read
+    Har,
 }

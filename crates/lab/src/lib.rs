@@ -1,4 +1,6 @@
-//! Declarative experiments: a question, a setup and a prediction in one file; run on this
+//! Declarative experiments, and traces of single requests.
+//!
+//! An experiment is a question, a setup and a prediction in one file; run on this
 //! machine's kernel, each run in a process and a private network of its own; judged.
 //!
 //! | idea | file |
@@ -16,6 +18,7 @@
 //! | the learner's own predictions | `ask.rs` |
 //! | a session: what is run, asked and written in which order | `session.rs` |
 //! | results as text, JSON and JUnit XML | `render/` |
+//! | every moment of fetching a URL | `trace.rs`, `trace/` |
 
 pub mod ask;
 pub mod catalogue;
@@ -29,4 +32,5 @@ pub mod run;
 pub mod session;
 pub mod settings;
 pub mod setup;
+pub mod trace;
 pub mod trial;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use lab::cli::{Action, Cli};
-use lab::{catalogue, render, session, trial};
+use lab::{catalogue, render, session, trace, trial};
 
 fn main() -> ExitCode {
     report::exit::code("lab", execute(Cli::parse().action))
@@ -23,6 +23,10 @@ fn execute(action: Action) -> anyhow::Result<u8> {
         Action::Run(asked) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             return runtime.block_on(session::run(&asked, &mut out));
+        }
+        Action::Trace(asked) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            return runtime.block_on(trace::session::run(&asked, &mut out));
         }
     }
     Ok(0)

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::words;
 
-pub use run::run;
+pub use run::{Event, run};
 
 /// The version of the layout. It grows when a key changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;

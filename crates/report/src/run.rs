@@ -14,6 +14,7 @@ use crate::json;
 use crate::words::{FAINT, HEADING};
 
 pub use exhibits::evidence;
+pub use lines::facts;
 
 /// Writes the report of one run.
 pub struct RunReport<W> {

@@ -97,9 +97,9 @@ struct Connection {
     unread_bytes: Option<u64>,
 }
 
-/// One moment. `event` is Go's name for it, or ours where Go has none.
+/// One moment of a trace. `event` is Go's name for it, or ours where Go has none.
 #[derive(Clone, Debug, Serialize)]
-struct Event {
+pub struct Event {
     at_us: u64,
     exchange: Option<u64>,
     connection: Option<u64>,
@@ -211,7 +211,9 @@ impl From<&evidence::Connection> for Connection {
 }
 
 impl Event {
-    fn of(event: &TraceEvent, started: Instant) -> Self {
+    /// `event`, with its time since `started`.
+    #[must_use]
+    pub fn of(event: &TraceEvent, started: Instant) -> Self {
         Self {
             at_us: us(event.at.saturating_duration_since(started)),
             exchange: event.exchange.map(|exchange| exchange.0),

@@ -200,7 +200,9 @@ pub(super) fn moment(event: &TraceEvent, started: Instant, out: &mut impl Write)
     writeln!(out, "{}", line.trim_end())
 }
 
-fn facts(moment: &Moment) -> String {
+/// What there is to say about a moment, beside its name.
+#[must_use]
+pub fn facts(moment: &Moment) -> String {
     match moment {
         Moment::GetConn { host_port } => host_port.clone(),
         Moment::DnsStart { host } => host.clone(),

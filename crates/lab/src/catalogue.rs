@@ -112,3 +112,79 @@ fn is_called(name: &str, asked: &str) -> bool {
     let own = name.split('-').next().and_then(number);
     name == asked || without_number(name) == asked || (own.is_some() && own == number(asked))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    }
+
+    #[test]
+    fn every_file_is_built_in_and_has_a_page() {
+        let mut files: Vec<String> = fs::read_dir(root().join("experiments"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
+            .collect();
+        files.sort();
+        let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+        assert_eq!(files, names);
+        for name in names {
+            let page = root().join("docs").join(format!("{name}.md"));
+            assert!(page.exists(), "{} is missing", page.display());
+        }
+    }
+
+    #[test]
+    fn every_experiment_makes_sense_and_asks_in_one_line() {
+        for experiment in all(&[]).unwrap() {
+            let Experiment { name, question, look_for, .. } = &experiment;
+            assert!(name.len() + 2 + question.len() <= 80, "{name}: {question}");
+            assert!(question.ends_with('?'), "{name}");
+            assert!(look_for.is_some(), "{name} does not say what to look for");
+        }
+    }
+
+    #[test]
+    fn the_experiments_that_the_readme_shows_make_sense() {
+        let page = fs::read_to_string(root().join("experiments/README.md")).unwrap();
+        let blocks: Vec<&str> =
+            page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert_eq!(blocks.len(), 3);
+        for block in blocks {
+            Experiment::read("own", "experiments/README.md", block, &[]).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_readme_names_every_quantity_and_every_setting() {
+        let page = fs::read_to_string(root().join("experiments/README.md")).unwrap();
+        let of_tables = crate::observe::IN_TABLE.map(|(name, _)| name);
+        let observed = crate::observe::QUANTITIES.map(|(name, _)| name);
+        let settings = crate::settings::Settings::default().names(evidence::Preset::Go);
+        let names = observed.into_iter().chain(of_tables).chain(settings.names());
+        for name in names {
+            let last = name.rsplit('.').next().unwrap();
+            assert!(page.contains(&format!("{last}`")), "{name} is not explained");
+        }
+    }
+
+    #[test]
+    fn an_experiment_is_found_by_name_number_and_what_comes_near() {
+        for asked in ["04-concurrent-cap-2", "4", "04", "concurrent-cap-2"] {
+            assert_eq!(find(asked, &[]).unwrap().name, "04-concurrent-cap-2", "{asked}");
+        }
+        let told = |asked| find(asked, &[]).unwrap_err().to_string();
+        insta::assert_snapshot!(
+            told("concurent-cap-2"),
+            @"there is no experiment `concurent-cap-2`; did you mean `04-concurrent-cap-2`?"
+        );
+        insta::assert_snapshot!(
+            told("99"),
+            @"there is no experiment `99`; `lab list` names them all, and the name of a file ends in .toml"
+        );
+        assert!(told("nowhere.toml").contains("cannot read the experiment nowhere.toml"));
+    }
+}

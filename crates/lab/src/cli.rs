@@ -92,7 +92,7 @@ pub struct Run {
 /// in each other's way.
 fn jobs() -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u16::try_from(2 * cores).unwrap_or(8).clamp(1, 8)
+    u16::try_from(3 * cores).unwrap_or(8).clamp(1, 8)
 }
 
 /// Whether each run has a private network.

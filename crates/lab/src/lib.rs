@@ -4,7 +4,8 @@
 //! | idea | file |
 //! |---|---|
 //! | the settings a file may have, and how one is laid over the other | `settings.rs` |
-//! | an experiment as its file states it, checked before anything runs | `experiment.rs` |
+//! | an experiment: its runs, and what is predicted of each | `experiment.rs` |
+//! | its file, checked before anything runs | `experiment/file.rs` |
 //! | formulas: arithmetic over names | `formula.rs` |
 //! | the experiments that come with the lab | `catalogue.rs` |
 //! | from settings to the apparatus | `setup.rs` |

@@ -1,0 +1,409 @@
+//! An experiment's file: its shape in TOML, and what it means.
+
+use std::fmt;
+use std::ops::Range;
+
+use evidence::Preset;
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, Visitor};
+use toml::Spanned;
+
+use super::{Expected, Experiment, MEASURES, Measure, Prediction, Trial};
+use crate::formula::{self, Formula};
+use crate::settings::{Client, Network, Server, Settings, Step, Workload};
+use crate::{observe, setup};
+
+/// What is wrong with an experiment, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is no TOML, or not of this shape.
+    #[error("{file}: {}", cause.to_string().trim_end())]
+    NotAnExperiment {
+        /// The file.
+        file: String,
+        /// Line, column and what is allowed there. Not a `source`: it is all in the message.
+        cause: Box<toml::de::Error>,
+    },
+    /// It has the shape, but makes no sense.
+    #[error("{file}{}: {what}", line.map_or(String::new(), |line| format!(", line {line}")))]
+    NoSense {
+        /// The file.
+        file: String,
+        /// The line, if one is to blame.
+        line: Option<usize>,
+        /// What is wrong.
+        what: String,
+    },
+    /// `--set` is no setting.
+    #[error("--set {text}: {what}")]
+    BadOverride {
+        /// What was typed.
+        text: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// The file, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    question: String,
+    look_for: Option<String>,
+    transports: Option<Vec<Transport>>,
+    #[serde(default)]
+    alone: bool,
+    chart: Option<Spanned<String>>,
+    #[serde(default)]
+    network: Network,
+    #[serde(default)]
+    server: Server,
+    #[serde(default)]
+    client: Client,
+    #[serde(default)]
+    workload: Workload,
+    #[serde(default)]
+    case: Vec<Case>,
+    #[serde(default)]
+    predict: Vec<Spanned<Predict>>,
+    #[serde(default)]
+    measure: Vec<Spanned<Shown>>,
+}
+
+/// `[[case]]`: settings laid over the file's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    transports: Option<Vec<Transport>>,
+    #[serde(default)]
+    network: Network,
+    #[serde(default)]
+    server: Server,
+    #[serde(default)]
+    client: Client,
+    #[serde(default)]
+    workload: Workload,
+}
+
+/// `[[predict]]`: what is expected, for some transports and cases, and why.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Predict {
+    transports: Option<Vec<Transport>>,
+    cases: Option<Vec<String>>,
+    expect: IndexMap<String, Spanned<Rule>>,
+    because: String,
+}
+
+/// `[[measure]]`: what is shown beside the predictions.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shown {
+    show: String,
+    unit: String,
+}
+
+/// A transport by its name.
+#[derive(Clone, Copy, PartialEq)]
+struct Transport(Preset);
+
+impl<'de> Deserialize<'de> for Transport {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        const NAMES: &[&str] = &["go", "go1.27", "hyper-util"];
+        let name = String::deserialize(from)?;
+        let preset = Preset::ALL.into_iter().find(|preset| preset.name() == name);
+        preset.map(Self).ok_or_else(|| D::Error::unknown_variant(&name, NAMES))
+    }
+}
+
+/// The right side of an expectation: a number, or a text with formulas.
+struct Rule(String);
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Rule;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, a formula, or a range such as \"1 .. workers\"")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Rule, E> {
+                Ok(Rule(number.to_string()))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Rule, E> {
+                Ok(Rule(number.to_string()))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Rule, E> {
+                Ok(Rule(number.to_string()))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Rule, E> {
+                Ok(Rule(text.to_owned()))
+            }
+        }
+        from.deserialize_any(Reader)
+    }
+}
+
+/// What was typed after `--set`, such as `client.per_host=5`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    text: String,
+    pub(super) settings: Settings,
+}
+
+impl Override {
+    /// Reads `key=value`. A value that is no TOML is taken as a text: `20ms` for `"20ms"`.
+    ///
+    /// # Errors
+    /// [`Error::BadOverride`] with the allowed keys.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let bad = |what: String| Error::BadOverride { text: text.to_owned(), what };
+        let (key, value) =
+            text.split_once('=').ok_or_else(|| bad("not of the form KEY=VALUE".into()))?;
+        let (key, value) = (key.trim(), value.trim());
+        if !key.contains('.') {
+            return Err(bad("a key has its section, as in client.per_host".into()));
+        }
+        let as_toml = format!("{key} = {value}");
+        let as_text = format!("{key} = {value:?}");
+        let is_toml = as_toml.parse::<toml::Table>().is_ok();
+        let settings = toml::from_str(if is_toml { &as_toml } else { &as_text });
+        let settings =
+            settings.map_err(|error: toml::de::Error| bad(error.message().to_owned()))?;
+        Ok(Self { text: text.to_owned(), settings })
+    }
+}
+
+/// Reads an experiment, and finds out at once whether every formula of it makes sense.
+struct Reader<'a> {
+    /// How the file is called in messages.
+    shown: &'a str,
+    source: &'a str,
+}
+
+impl Experiment {
+    /// Reads the experiment `name` from `source`, the text of a file that is called `shown` in
+    /// messages, and lays `overrides` over every case.
+    ///
+    /// # Errors
+    /// [`Error`] with the file and the line.
+    pub fn read(
+        name: &str,
+        shown: &str,
+        source: &str,
+        overrides: &[Override],
+    ) -> Result<Self, Error> {
+        let reader = Reader { shown, source };
+        let file: File = toml::from_str(source).map_err(|cause| Error::NotAnExperiment {
+            file: shown.to_owned(),
+            cause: Box::new(cause),
+        })?;
+        let trials = reader.trials(&file, overrides)?;
+        let chart = file.chart.as_ref().map(|chart| reader.chart(chart)).transpose()?;
+        Ok(Self {
+            name: name.to_owned(),
+            question: file.question,
+            look_for: file.look_for,
+            alone: file.alone,
+            chart,
+            trials,
+        })
+    }
+}
+
+impl Reader<'_> {
+    fn no_sense(&self, span: Option<Range<usize>>, what: impl fmt::Display) -> Error {
+        let before = span.and_then(|span| self.source.get(..span.start));
+        let line = before.map(|before| before.matches('\n').count() + 1);
+        Error::NoSense { file: self.shown.to_owned(), line, what: what.to_string() }
+    }
+
+    fn trials(&self, file: &File, overrides: &[Override]) -> Result<Vec<Trial>, Error> {
+        self.check_names_of_cases(file)?;
+        if let Some(measure) = file.measure.get(MEASURES) {
+            let what = format!("no more than {MEASURES} measures");
+            return Err(self.no_sense(Some(measure.span()), what));
+        }
+        let common = Settings {
+            network: file.network.clone(),
+            server: file.server.clone(),
+            client: file.client.clone(),
+            workload: file.workload.clone(),
+        };
+        let mut trials = Vec::new();
+        for case in cases(file) {
+            let mut settings = common.with(&case.settings);
+            for over in overrides {
+                self.check_override(over, &case)?;
+                settings = settings.with(&over.settings);
+            }
+            for &transport in &case.transports {
+                trials.push(self.trial(file, &case, transport, settings.clone())?);
+            }
+        }
+        Ok(trials)
+    }
+
+    /// A case that is about a key would tell a lie if that key were overridden.
+    fn check_override(&self, over: &Override, case: &Laid<'_>) -> Result<(), Error> {
+        let of_case = case.settings.keys();
+        let both = over.settings.keys().into_iter().find(|key| of_case.contains(key));
+        match both {
+            None => Ok(()),
+            Some(key) => Err(Error::BadOverride {
+                text: over.text.clone(),
+                what: format!("{}: its case `{}` sets {key} itself", self.shown, case.name),
+            }),
+        }
+    }
+
+    fn check_names_of_cases(&self, file: &File) -> Result<(), Error> {
+        let names: Vec<&str> = file.case.iter().map(|case| case.name.as_str()).collect();
+        if let Some(twice) = (1..names.len()).find(|&n| names[..n].contains(&names[n])) {
+            return Err(self.no_sense(None, format!("two cases are called `{}`", names[twice])));
+        }
+        for row in &file.predict {
+            for case in row.as_ref().cases.iter().flatten() {
+                if !names.contains(&case.as_str()) {
+                    let known = names.join("`, `");
+                    let what = format!("there is no case `{case}`; there are `{known}`");
+                    return Err(self.no_sense(Some(row.span()), what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn trial(
+        &self,
+        file: &File,
+        case: &Laid<'_>,
+        transport: Transport,
+        settings: Settings,
+    ) -> Result<Trial, Error> {
+        let Transport(preset) = transport;
+        settings.ready(preset, false).map_err(|error: setup::Error| self.no_sense(None, error))?;
+        let names = settings.names(preset);
+        let observed = observe::vocabulary(snapshots(&settings)).and(&names);
+        let speaks_of = |transports: &Option<Vec<Transport>>, cases: &Option<Vec<String>>| {
+            transports.as_ref().is_none_or(|all| all.contains(&transport))
+                && cases.as_ref().is_none_or(|all| all.iter().any(|name| name == case.name))
+        };
+        let mut predictions = Vec::new();
+        for row in &file.predict {
+            let Predict { transports, cases, expect, because } = row.as_ref();
+            if !speaks_of(transports, cases) {
+                continue;
+            }
+            for (what, rule) in expect {
+                let blame = |error| self.no_sense(Some(rule.span()), error);
+                let what = Formula::parse(what).map_err(blame)?;
+                // Whether its value makes sense is known once there are observations.
+                check_names(&what, &observed).map_err(blame)?;
+                let Rule(text) = rule.as_ref();
+                let expected = Expected::parse(text).map_err(blame)?;
+                let (least, most) = expected.range(&names).map_err(blame)?;
+                if least > most {
+                    let what = format!("the range `{text}` is empty: from {least} to {most}");
+                    return Err(self.no_sense(Some(rule.span()), what));
+                }
+                let because = because.clone();
+                predictions.push(Prediction { what, expected, least, most, because });
+            }
+        }
+        if predictions.is_empty() {
+            let of_case = if case.name.is_empty() {
+                String::new()
+            } else {
+                format!(" case `{}`,", case.name)
+            };
+            let what = format!("nothing is predicted for{of_case} transport {}", preset.name());
+            return Err(self.no_sense(None, what));
+        }
+        let mut measures = Vec::new();
+        for row in &file.measure {
+            let Shown { show, unit } = row.as_ref();
+            let blame = |error| self.no_sense(Some(row.span()), error);
+            let what = Formula::parse(show).map_err(blame)?;
+            check_names(&what, &observed).map_err(blame)?;
+            measures.push(Measure { what, unit: unit.clone() });
+        }
+        let needs_private = needs_private(&settings, &predictions, &measures);
+        let case = case.name.to_owned();
+        Ok(Trial { case, preset, settings, predictions, measures, needs_private })
+    }
+
+    fn chart(&self, chart: &Spanned<String>) -> Result<Formula, Error> {
+        let blame = |error| self.no_sense(Some(chart.span()), error);
+        let formula = Formula::parse(chart.as_ref()).map_err(blame)?;
+        check_names(&formula, &observe::vocabulary([])).map_err(blame)?;
+        Ok(formula)
+    }
+}
+
+/// Whether a formula over observations uses names that are known. What it divides by is not
+/// known before the run.
+fn check_names(formula: &Formula, names: &formula::Names) -> Result<(), formula::Error> {
+    match formula.value(names) {
+        Err(formula::Error::NoNumber { .. }) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A case that is laid over the file, or the file itself if it has none.
+struct Laid<'a> {
+    name: &'a str,
+    settings: Settings,
+    transports: Vec<Transport>,
+}
+
+fn cases(file: &File) -> Vec<Laid<'_>> {
+    let all = || Preset::ALL.map(Transport).to_vec();
+    let transports = file.transports.clone().unwrap_or_else(all);
+    if file.case.is_empty() {
+        return vec![Laid { name: "", settings: Settings::default(), transports }];
+    }
+    let laid = |case: &'_ Case| Settings {
+        network: case.network.clone(),
+        server: case.server.clone(),
+        client: case.client.clone(),
+        workload: case.workload.clone(),
+    };
+    file.case
+        .iter()
+        .map(|case| Laid {
+            name: &case.name,
+            settings: laid(case),
+            transports: case.transports.clone().unwrap_or(transports.clone()),
+        })
+        .collect()
+}
+
+/// The names that the steps of a script give to tables.
+fn snapshots(settings: &Settings) -> impl Iterator<Item = &str> {
+    settings.workload.steps.iter().flatten().filter_map(|step| match step {
+        Step::Snapshot(name) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+fn needs_private(
+    settings: &Settings,
+    predictions: &[Prediction],
+    measures: &[Measure],
+) -> Option<String> {
+    if let Some(key) = settings.keys().iter().find(|key| key.starts_with("network.")) {
+        return Some(format!("sets {key}"));
+    }
+    let predicted = predictions.iter().map(|prediction| &prediction.what);
+    let mut all = predicted.chain(measures.iter().map(|measure| &measure.what));
+    all.any(|what| observe::groups_in(what.text()).contains("counter"))
+        .then(|| "counts what the whole network does".to_owned())
+}

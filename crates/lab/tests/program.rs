@@ -1,0 +1,323 @@
+//! The program as a learner uses it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic, and says aloud what it skips"
+)]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn lab(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lab")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn json(arguments: &[&str]) -> (i32, Value) {
+    let output = lab(&[&["run", "--format", "json"], arguments].concat());
+    let value = serde_json::from_slice(&output.stdout);
+    (output.status.code().unwrap(), value.unwrap_or_else(|_| panic!("{}", text(&output.stderr))))
+}
+
+/// An experiment of one's own, in a file that lasts as long as the directory.
+fn own(directory: &tempfile::TempDir, source: &str) -> String {
+    let path = directory.path().join("own.toml");
+    std::fs::write(&path, source).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn no_private_network() -> Option<String> {
+    let (_, value) = json(&["1", "--transport", "go"]);
+    let why = value["network_shared_because"].as_str()?.to_owned();
+    eprintln!("SKIPPED: {why}");
+    Some(why)
+}
+
+const QUICK: &str = "question = 'Quick?'\n\
+    transports = ['go']\n\
+    [workload]\n\
+    requests = 3\n\
+    [[predict]]\n\
+    expect.opened = 1\n\
+    because = 'the connection is used again'\n";
+
+#[test]
+fn list_names_every_experiment_and_its_question_in_a_line() {
+    let output = lab(&["list"]);
+    let lines = text(&output.stdout);
+    assert_eq!(lines.lines().count(), 1 + 18);
+    assert!(lines.contains("13-port-exhaustion"), "{lines}");
+    assert!(lines.lines().all(|line| line.chars().count() <= 80), "{lines}");
+}
+
+#[test]
+fn show_tells_setup_and_prediction_and_runs_nothing() {
+    let shown = text(&lab(&["show", "10", "--set", "client.max_conns_per_host=3"]).stdout);
+    for line in [
+        "client.max_conns_per_host = 3",
+        "3  min(workers, max_conns_per_host)",
+        "run it    cargo run -p lab -- run 10-max-connections-per-host",
+    ] {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+}
+
+#[test]
+fn a_run_that_goes_as_predicted_ends_with_0_and_names_what_it_saw() {
+    let (code, value) = json(&["1"]);
+    assert_eq!(code, 0, "{value:#}");
+    assert_eq!((value["held"].as_u64(), value["not_held"].as_u64()), (Some(3), Some(0)));
+    let run = &value["experiments"][0]["runs"][0];
+    assert_eq!(run["verdict"], "held");
+    assert_eq!(run["observed"]["opened"], 1.0);
+    assert_eq!(run["observed"]["accepted"], 1.0);
+    assert_eq!(run["predictions"][0]["what"], "opened");
+}
+
+#[test]
+fn a_prediction_that_does_not_hold_ends_with_1_and_shows_its_evidence() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = own(&directory, &QUICK.replace("opened = 1", "opened = 2"));
+    let output = lab(&["run", &file]);
+    let report = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    for line in [
+        "not held  opened: predicted 2, observed 1. Expected because the connection is",
+        "Connections  in the order in which they were dialled",
+        "client   ESTABLISHED 1",
+        "1 experiment, 1 run in ",
+        "1 not as predicted",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+}
+
+#[test]
+fn what_nobody_observed_and_what_divides_by_zero_does_not_hold() {
+    let directory = tempfile::tempdir().unwrap();
+    for (what, seen) in [
+        ("first_failed", "nobody observed first_failed"),
+        ("'opened / failed'", "`opened / failed` gives no number: it divides by zero"),
+    ] {
+        let file = own(&directory, &QUICK.replace("opened = 1", &format!("{what} = 1")));
+        let output = lab(&["run", &file, "--format", "junit"]);
+        let report = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{report}");
+        assert!(report.contains(seen), "{report}");
+    }
+}
+
+#[test]
+fn an_override_changes_the_setup_and_the_prediction_alike() {
+    let (code, value) = json(&["10", "--transport", "go", "--set", "client.max_conns_per_host=3"]);
+    assert_eq!(code, 0, "{value:#}");
+    let run = &value["experiments"][0]["runs"][0];
+    assert_eq!(
+        (&run["observed"]["opened"], &run["predictions"][0]["least"]),
+        (&3.0.into(), &3.0.into())
+    );
+}
+
+#[test]
+fn what_could_not_run_ends_with_2_and_the_rest_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let slow = QUICK.replace("requests = 3", "requests = 2\ninterval = '1h'");
+    let file = own(&directory, &slow);
+    let (code, value) = json(&[&file, "1", "--transport", "go", "--at-most", "3s"]);
+    assert_eq!(code, 2, "{value:#}");
+    assert_eq!(value["could_not_run"], 1);
+    assert_eq!(
+        value["experiments"][0]["runs"][0]["because"],
+        "it did not end within 3s (--at-most)"
+    );
+    assert_eq!(value["experiments"][1]["runs"][0]["verdict"], "held");
+}
+
+#[test]
+fn bad_input_is_told_once_and_ends_with_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let no_toml = own(&directory, "hello");
+    for (arguments, expected) in [
+        (vec!["run", "sequental-held"], "did you mean `02-sequential-held`?"),
+        (vec!["run", &no_toml], "TOML parse error at line 1"),
+        (vec!["run", "nowhere.toml"], "cannot read the experiment nowhere.toml: No such file"),
+        (vec!["run", "4", "--set", "client.per_host"], "not of the form KEY=VALUE"),
+        (vec!["run", "9", "--transport", "hyper-util"], "does not run through that transport"),
+    ] {
+        let output = lab(&arguments);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(output.stdout.is_empty());
+        assert_eq!(message.matches(expected).count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn without_a_private_network_what_needs_one_is_skipped_aloud() {
+    let output = lab(&["run", "12", "1", "--isolate", "never", "--transport", "go"]);
+    let report = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    assert!(report.contains("skipped  12-time-wait: needs a private network"), "{report}");
+    assert!(report.contains("1 as predicted, 3 skipped"), "{report}");
+}
+
+#[test]
+fn each_run_has_a_network_of_its_own_and_the_machine_s_stays_as_it_is() {
+    if no_private_network().is_some() {
+        return;
+    }
+    let settings = || {
+        ["tcp_tw_reuse", "tcp_max_tw_buckets", "tcp_fin_timeout", "ip_local_port_range"]
+            .map(|name| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap())
+    };
+    let before = settings();
+    let (code, value) = json(&["12", "13", "--transport", "go"]);
+    assert_eq!(code, 0, "{value:#}");
+    assert_eq!(value["network"], "private");
+    let runs = value["experiments"][0]["runs"].as_array().unwrap();
+    let buckets = runs.iter().find(|run| run["case"] == "keep 4").unwrap();
+    assert_eq!(buckets["network"]["tcp_max_tw_buckets"], "4");
+    assert_eq!(settings(), before);
+}
+
+#[test]
+fn junit_is_a_suite_an_experiment() {
+    let output = lab(&["run", "1", "12", "--isolate", "never", "--format", "junit"]);
+    let xml = text(&output.stdout);
+    assert!(xml.contains(r#"<testsuite name="01-sequential-drained" tests="3""#), "{xml}");
+    assert!(xml.contains(r#"<testcase name="go" classname="01-sequential-drained""#), "{xml}");
+    assert!(xml.contains("<skipped message=\"needs a private network"), "{xml}");
+}
+
+#[test]
+fn a_learner_s_predictions_stand_beside_the_model_s_and_are_explained() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["run", "2", "--transport", "go", "--predict"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"many\n1\n10\n").unwrap();
+    let report = text(&child.wait_with_output().unwrap().stdout);
+    for line in [
+        "a number, such as 10, or an empty line",
+        "11 B    go         opened                          1         10        10  yes",
+        "64 KiB  go         opened                         10         10        10  yes",
+        "differs   11 B, go: you said 1, the model 10, observed 10.",
+        "right     1 prediction of yours",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod ended_early {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    /// The processes that `parent` has started and that still run.
+    fn children(parent: u32) -> Vec<u32> {
+        let stat = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+            .filter(|&pid| {
+                let Some(stat) = stat(pid) else { return false };
+                let after = stat.rsplit(") ").next().unwrap_or_default();
+                let mut words = after.split(' ');
+                words.next() != Some("Z") && words.next() == Some(&*parent.to_string())
+            })
+            .collect()
+    }
+
+    fn is_running(pid: u32) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    }
+
+    fn eventually(what: &str, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts a lab of which one run is over soon and another never, and ends it by `signal` when
+    /// only that is left. Returns what it printed, its exit code, and its children.
+    fn ended_by(signal: Signal) -> (String, Option<i32>, Vec<u32>) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = own(&directory, &QUICK.replace("requests = 3", "requests = 2\ninterval = '1h'"));
+        let child = Command::new(env!("CARGO_BIN_EXE_lab"))
+            .args(["run", "--transport", "go", "1", &file])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lab = child.id();
+        // Both run, then one alone.
+        eventually("two runs begin", || children(lab).len() == 2);
+        eventually("one run ends", || children(lab).len() == 1);
+        let left = children(lab);
+        kill_process(Pid::from_raw(lab.try_into().unwrap()).unwrap(), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (text(&output.stdout), output.status.code(), left)
+    }
+
+    #[test]
+    fn ctrl_c_shows_what_is_finished_and_leaves_no_process() {
+        let (report, code, left) = ended_by(Signal::INT);
+        assert_eq!(code, Some(130), "{report}");
+        assert!(report.contains("01-sequential-drained"), "{report}");
+        assert!(report.contains("1 experiment, 1 run in"), "{report}");
+        assert!(report.contains("You ended it early"), "{report}");
+        eventually("the runs end", || left.iter().all(|&pid| !is_running(pid)));
+    }
+
+    #[test]
+    fn a_lab_that_is_killed_takes_its_runs_with_it() {
+        let (_, code, left) = ended_by(Signal::KILL);
+        assert_eq!((code, left.len()), (None, 1));
+        eventually("the runs end", || left.iter().all(|&pid| !is_running(pid)));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_ordinary_user_gets_private_networks_too() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: already an ordinary user, as in every other test here");
+        return;
+    }
+    if no_private_network().is_some() {
+        return;
+    }
+    // Where everybody may read it.
+    let directory = tempfile::Builder::new().tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = directory.path().join("lab");
+    std::fs::copy(Path::new(env!("CARGO_BIN_EXE_lab")), &program).unwrap();
+    let output = Command::new(&program)
+        .args(["run", "13", "--transport", "go", "--isolate", "always", "--format", "json"])
+        .current_dir("/")
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .unwrap();
+    let value: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    assert_eq!((&value["network"], value["held"].as_u64()), (&"private".into(), Some(4)));
+}

@@ -24,4 +24,7 @@ pub use outcome::{
 pub use setup::{BodyPolicy, Prediction, Preset, ServerSetup, Setup};
 pub use socket::{Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally};
 pub use tcp_state::{TcpState, UnknownTcpState};
-pub use trace::{CloseReason, ClosedBy, ConnectionId, ExchangeId, Moment, NotPooled, TraceEvent};
+pub use trace::{
+    CertificateFacts, CloseReason, ClosedBy, ConnectionId, ExchangeId, Moment, NotPooled, TlsFacts,
+    TraceEvent,
+};

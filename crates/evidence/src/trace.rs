@@ -58,8 +58,11 @@ pub enum Moment {
     },
     /// A name look-up is over.
     DnsDone {
-        /// The addresses found, in the order in which they will be tried, or the cause.
+        /// The addresses found, in the resolver's order, or the cause.
         result: Result<Vec<IpAddr>, String>,
+        /// Whether the answer was shared with another look-up of the same name. Go's resolver
+        /// does that; the system's resolver, asked once for each dial, never does.
+        coalesced: bool,
     },
     /// One address is dialled.
     ConnectStart {
@@ -67,12 +70,26 @@ pub enum Moment {
         server: ServerAddr,
     },
     /// The dial of one address is over. May come after the exchange that started it was served
-    /// by another connection.
+    /// by another connection. Where both address families are raced (RFC 8305), the loser is told
+    /// with an error that says so.
     ConnectDone {
         /// The address.
         server: ServerAddr,
         /// The client's end of the new connection, or the cause of the failure.
         result: Result<ClientAddr, String>,
+    },
+    /// The TLS handshake starts, on a connection that is established.
+    TlsHandshakeStart,
+    /// The TLS handshake is over.
+    TlsHandshakeDone {
+        /// What was agreed on, or the cause of the failure.
+        result: Result<TlsFacts, String>,
+    },
+    /// The request had to wait, because as many connections to its host were open as may be
+    /// (max connections per host). Told when the wait is over. Go has no hook for this.
+    WaitedForSlot {
+        /// For so long.
+        waited: Duration,
     },
     /// The exchange has its connection.
     GotConn {
@@ -86,12 +103,36 @@ pub enum Moment {
         /// How long it had been idle, if it was.
         idle_time: Observed<Option<Duration>>,
     },
+    /// A header field of the request is written to the socket, in the order of the wire. Cannot be
+    /// seen in HTTP/2, where fields are compressed.
+    WroteHeaderField {
+        /// Its name, as it was written.
+        name: String,
+        /// Its value; bytes that are no text are replaced.
+        value: String,
+    },
     /// The head of the request is written to the socket.
     WroteHeaders,
-    /// The whole request is written to the socket.
-    WroteRequest,
-    /// The first byte of the response was read from the socket.
+    /// The request says `Expect: 100-continue`, and its body waits for the server's word.
+    Wait100Continue,
+    /// The whole request is written to the socket, or could not be.
+    WroteRequest {
+        /// Why not, if it could not be written.
+        result: Result<(), String>,
+    },
+    /// The first byte of the response was read from the socket; of the interim response, if one
+    /// comes first.
     GotFirstResponseByte,
+    /// The server says `100 Continue`. Comes before the [`Moment::Got1xxResponse`] of the same
+    /// response, as in Go.
+    Got100Continue,
+    /// An interim response: any of the status codes from 100 to 199, except 101.
+    Got1xxResponse {
+        /// The status code.
+        code: u16,
+        /// Its header fields, in the order of the wire.
+        headers: Vec<(String, String)>,
+    },
     /// The exchange is over for its connection: it is back in the pool (or handed to a request
     /// that waits for one), or it is refused and will be closed.
     ///
@@ -128,14 +169,47 @@ impl Moment {
             Self::DnsDone { .. } => "DNSDone",
             Self::ConnectStart { .. } => "ConnectStart",
             Self::ConnectDone { .. } => "ConnectDone",
+            Self::TlsHandshakeStart => "TLSHandshakeStart",
+            Self::TlsHandshakeDone { .. } => "TLSHandshakeDone",
+            Self::WaitedForSlot { .. } => "WaitedForSlot",
             Self::GotConn { .. } => "GotConn",
+            Self::WroteHeaderField { .. } => "WroteHeaderField",
             Self::WroteHeaders => "WroteHeaders",
-            Self::WroteRequest => "WroteRequest",
+            Self::Wait100Continue => "Wait100Continue",
+            Self::WroteRequest { .. } => "WroteRequest",
             Self::GotFirstResponseByte => "GotFirstResponseByte",
+            Self::Got100Continue => "Got100Continue",
+            Self::Got1xxResponse { .. } => "Got1xxResponse",
             Self::PutIdleConn { .. } => "PutIdleConn",
             Self::ConnectionClosed { .. } => "ConnectionClosed",
         }
     }
+}
+
+/// What a TLS handshake has agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The version, such as `TLSv1.3`.
+    pub version: String,
+    /// The protocol that ALPN chose (RFC 7301), such as `h2` or `http/1.1`; `None` if none.
+    pub alpn: Option<String>,
+    /// The cipher suite, under its IANA name.
+    pub cipher_suite: String,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+    /// The server's certificates, its own first.
+    pub certificates: Vec<CertificateFacts>,
+}
+
+/// What a certificate says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Whose it is.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// The last day on which it is valid, as `2027-01-31`.
+    pub not_after: String,
 }
 
 /// Why a connection did not go back to the pool after an exchange.

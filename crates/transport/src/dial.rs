@@ -130,6 +130,7 @@ impl Dialer {
                 Ok(addresses) => Ok(addresses.iter().map(SocketAddr::ip).collect()),
                 Err(error) => Err(error.to_string()),
             },
+            coalesced: false,
         });
         result.map_err(|source| Error::NameNotFound { host: target.host.clone(), source })
     }

@@ -299,7 +299,7 @@ impl Tap for ClientTap {
         let talk = &mut *lock(&self.0.talk);
         if talk.head.done && !talk.request_done {
             talk.request_done = true;
-            self.0.tell(talk, Moment::WroteRequest);
+            self.0.tell(talk, Moment::WroteRequest { result: Ok(()) });
         }
     }
 

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use evidence::{
-    Moment, Observed, Outcome, Reading, Side, SocketTable, TcpState, TimerKind, TraceEvent,
+    Moment, Observed, Outcome, Reading, Side, SocketTable, TcpState, TimerKind, TlsFacts,
+    TraceEvent,
 };
 use serde::Serialize;
 
@@ -229,15 +230,19 @@ fn facts(moment: &Moment) -> serde_json::Map<String, serde_json::Value> {
     let facts = match moment {
         Moment::GetConn { host_port } => json!({ "host_port": host_port }),
         Moment::DnsStart { host } => json!({ "host": host }),
-        Moment::DnsDone { result } => match result {
-            Ok(addresses) => {
-                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                json!({ "addresses": addresses, "error": null })
-            }
-            Err(error) => json!({ "addresses": [], "error": error }),
-        },
-        Moment::ConnectStart { server } => json!({ "server": server.to_string() }),
+        Moment::DnsDone { result, coalesced } => {
+            let addresses = result.iter().flatten().map(ToString::to_string);
+            json!({
+                "addresses": addresses.collect::<Vec<_>>(),
+                "error": result.as_ref().err(),
+                "coalesced": coalesced,
+            })
+        }
+        Moment::ConnectStart { server } => {
+            json!({ "network": "tcp", "server": server.to_string() })
+        }
         Moment::ConnectDone { server, result } => json!({
+            "network": "tcp",
             "server": server.to_string(),
             "client": result.as_ref().ok().map(ToString::to_string),
             "error": result.as_ref().err(),
@@ -248,7 +253,19 @@ fn facts(moment: &Moment) -> serde_json::Map<String, serde_json::Value> {
             "was_idle": known(*was_idle),
             "idle_time_us": idle_time.known().flatten().map(us),
         }),
-        Moment::WroteHeaders | Moment::WroteRequest | Moment::GotFirstResponseByte => json!({}),
+        Moment::TlsHandshakeStart
+        | Moment::WroteHeaders
+        | Moment::Wait100Continue
+        | Moment::GotFirstResponseByte
+        | Moment::Got100Continue => json!({}),
+        Moment::TlsHandshakeDone { result } => tls(result),
+        Moment::WaitedForSlot { waited } => json!({ "waited_us": us(*waited) }),
+        Moment::WroteHeaderField { name, value } => json!({ "name": name, "value": value }),
+        Moment::WroteRequest { result } => json!({ "error": result.as_ref().err() }),
+        Moment::Got1xxResponse { code, headers } => {
+            let headers = headers.iter().map(|(name, value)| json!([name, value]));
+            json!({ "code": code, "headers": headers.collect::<Vec<_>>() })
+        }
         Moment::PutIdleConn { refused } => {
             json!({ "refused": refused.map(|refused| refused.to_string()) })
         }
@@ -264,4 +281,26 @@ fn facts(moment: &Moment) -> serde_json::Map<String, serde_json::Value> {
         Value::Object(facts) => facts,
         _ => serde_json::Map::new(),
     }
+}
+
+fn tls(result: &Result<TlsFacts, String>) -> serde_json::Value {
+    let TlsFacts { version, alpn, cipher_suite, resumed, certificates } = match result {
+        Ok(facts) => facts,
+        Err(error) => return serde_json::json!({ "error": error }),
+    };
+    let certificates = certificates.iter().map(|certificate| {
+        serde_json::json!({
+            "subject": certificate.subject,
+            "issuer": certificate.issuer,
+            "not_after": certificate.not_after,
+        })
+    });
+    serde_json::json!({
+        "version": version,
+        "alpn": alpn,
+        "cipher_suite": cipher_suite,
+        "resumed": resumed,
+        "certificates": certificates.collect::<Vec<_>>(),
+        "error": null,
+    })
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodySeen, ByteCount, Exchange, Moment, NotPooled, Observed, Prediction, Setup,
-    TraceEvent,
+    TlsFacts, TraceEvent,
 };
 
 use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
@@ -204,11 +204,11 @@ fn facts(moment: &Moment) -> String {
     match moment {
         Moment::GetConn { host_port } => host_port.clone(),
         Moment::DnsStart { host } => host.clone(),
-        Moment::DnsDone { result: Ok(addresses) } => {
+        Moment::DnsDone { result: Ok(addresses), .. } => {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             addresses.join(", ")
         }
-        Moment::DnsDone { result: Err(error) } => format!("failed: {error}"),
+        Moment::DnsDone { result: Err(error), .. } => format!("failed: {error}"),
         Moment::ConnectStart { server } => server.to_string(),
         Moment::ConnectDone { server, result: Ok(client) } => format!("{server} from {client}"),
         Moment::ConnectDone { server, result: Err(error) } => format!("{server} failed: {error}"),
@@ -223,7 +223,21 @@ fn facts(moment: &Moment) -> String {
             };
             format!("reused={reused} was_idle={was_idle} idle_time={idle_time}")
         }
-        Moment::WroteHeaders | Moment::WroteRequest | Moment::GotFirstResponseByte => String::new(),
+        Moment::TlsHandshakeStart
+        | Moment::WroteHeaders
+        | Moment::Wait100Continue
+        | Moment::WroteRequest { result: Ok(()) }
+        | Moment::GotFirstResponseByte
+        | Moment::Got100Continue => String::new(),
+        Moment::TlsHandshakeDone { result: Ok(tls) } => tls_facts(tls),
+        Moment::TlsHandshakeDone { result: Err(error) }
+        | Moment::WroteRequest { result: Err(error) } => format!("failed: {error}"),
+        Moment::WaitedForSlot { waited } => words::short(*waited),
+        Moment::WroteHeaderField { name, value } => format!("{name}: {value}"),
+        Moment::Got1xxResponse { code, headers } => {
+            let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+            format!("{code} {}", names.join(", "))
+        }
         Moment::PutIdleConn { refused: None } => "ok".into(),
         Moment::PutIdleConn { refused: Some(refused) } => format!("refused: {refused}"),
         Moment::ConnectionClosed { by, why, age, exchanges, unread } => {
@@ -241,4 +255,17 @@ fn facts(moment: &Moment) -> String {
             text
         }
     }
+}
+
+/// `TLSv1.3 h2 TLS13_AES_256_GCM_SHA384, resumed` or `…, certificate of localhost`.
+fn tls_facts(tls: &TlsFacts) -> String {
+    let TlsFacts { version, alpn, cipher_suite, resumed, certificates } = tls;
+    let mut text = format!("{version} {} {cipher_suite}", alpn.as_deref().unwrap_or("no ALPN"));
+    if *resumed {
+        text.push_str(", resumed");
+    }
+    if let Some(own) = certificates.first() {
+        let _ = write!(text, ", certificate of {} until {}", own.subject, own.not_after);
+    }
+    text
 }

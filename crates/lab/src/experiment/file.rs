@@ -259,7 +259,10 @@ impl Reader<'_> {
             None => Ok(()),
             Some(key) => Err(Error::BadOverride {
                 text: over.text.clone(),
-                what: format!("{}: its case `{}` sets {key} itself", self.shown, case.name),
+                what: format!(
+                    "{}: its case `{}` sets {key} itself; copy the file to change that",
+                    self.shown, case.name
+                ),
             }),
         }
     }

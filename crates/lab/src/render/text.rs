@@ -427,7 +427,15 @@ pub fn summary(
         if parts.is_empty() { "none ended".to_owned() } else { parts.join(", ") },
     )?;
     if interrupted {
-        writeln!(out, "You ended it early; every process and network of the lab is gone.")?;
+        let unfinished: usize = sections
+            .iter()
+            .map(|section| section.experiment.trials.len() - section.rows.len())
+            .sum();
+        let unfinished = words::count(unfinished, "run");
+        writeln!(
+            out,
+            "You ended it early, with {unfinished} unfinished; no process or network of the lab is left."
+        )?;
     }
     Ok(())
 }

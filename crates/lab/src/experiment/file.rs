@@ -71,7 +71,8 @@ struct File {
     measure: Vec<Spanned<Shown>>,
 }
 
-/// `[[case]]`: settings laid over the file's.
+/// `[[case]]`: settings laid over the file's. The sections stand here again, as serde's way of
+/// sharing them (`flatten`) would let unknown keys pass.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {

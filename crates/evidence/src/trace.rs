@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::{ClientAddr, Observed, ServerAddr};
+use crate::{ByteCount, ClientAddr, Observed, ServerAddr};
 
 /// A connection, numbered in the order in which connections are dialled: `#1`, `#2`, …
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -261,7 +261,9 @@ impl NotPooled {
 impl fmt::Display for NotPooled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BodyUnread { left: Some(left) } => write!(f, "body unread, {left} B left"),
+            Self::BodyUnread { left: Some(left) } => {
+                write!(f, "body unread, {} left", ByteCount(*left))
+            }
             Self::BodyUnread { left: None } => f.write_str("body unread, length unknown"),
             Self::IdleCapReached { per_host } => {
                 write!(f, "idle cap reached ({per_host} per host)")

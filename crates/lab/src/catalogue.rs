@@ -103,6 +103,22 @@ pub fn find(asked: &str, overrides: &[Override]) -> Result<Experiment, Error> {
     Ok(Experiment::read(&name, asked, &text, overrides)?)
 }
 
+/// `09-max-idle-in-all through go and go1.27`: through which transports experiments run.
+#[must_use]
+pub fn transports_of(experiments: &[Experiment]) -> String {
+    let told: Vec<String> = experiments
+        .iter()
+        .map(|experiment| {
+            let mut names: Vec<&str> =
+                experiment.trials.iter().map(|trial| trial.preset.name()).collect();
+            names.sort_unstable();
+            names.dedup();
+            format!("{} runs through {}", experiment.name, names.join(", "))
+        })
+        .collect();
+    told.join("; ")
+}
+
 fn without_number(name: &str) -> &str {
     name.split_once('-').map_or(name, |(_, rest)| rest)
 }

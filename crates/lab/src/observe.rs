@@ -13,6 +13,13 @@ use crate::formula::Names;
 /// The kernel's tables that every run has.
 pub const TABLES: [&str; 3] = ["busiest", "running", "after"];
 
+/// When each of them was read.
+const TABLE_MEANINGS: [(&str, &str); 3] = [
+    ("busiest", "with the most open connections that were seen"),
+    ("running", "after the last exchange, the client still alive"),
+    ("after", "once the client has closed its idle connections"),
+];
+
 /// What every run tells, with what it means. Groups are told by their members.
 pub const QUANTITIES: [(&str, &str); 19] = [
     ("opened", "connections that the client's trace saw established"),
@@ -24,8 +31,8 @@ pub const QUANTITIES: [(&str, &str); 19] = [
     ("first_failed", "the number of the first exchange that failed"),
     ("reused", "exchanges on a connection that had carried one before"),
     ("closed", "connections closed before the client itself was"),
-    ("first_closed", "the number of the first of them"),
-    ("closed_after", "from the end of its last exchange to its close, in seconds"),
+    ("first_closed", "the number of the first connection that was closed"),
+    ("closed_after", "how long that one had been idle then, in seconds"),
     ("closed_by.client", "connections that the client closed first, in all"),
     ("closed_by.server", "connections that a server closed first"),
     ("closed_by.reset", "connections that ended in a reset"),
@@ -33,7 +40,7 @@ pub const QUANTITIES: [(&str, &str); 19] = [
     ("rate", "exchanges a second"),
     ("mean_time", "the mean time of an exchange, in seconds"),
     ("in_flight", "the mean number of requests that the servers were answering"),
-    ("most_in_flight", "the largest number of them"),
+    ("most_in_flight", "the largest number of requests that the servers were answering"),
 ];
 
 /// What every table tells, beside the number of sockets in each state: `running.client.time_wait`.
@@ -224,12 +231,38 @@ fn table(name: &str, table: &SocketTable, names: &mut Names) {
     }
 }
 
+/// The names that a formula uses: `counter.TcpOutSegs` and `requests` of their quotient.
+pub fn names_in(formula: &str) -> impl Iterator<Item = &str> {
+    formula
+        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+}
+
+/// What an observed name means, under the part of it that is explained: `running` for
+/// `running.client.time_wait`. Nothing for a value of the file.
+#[must_use]
+pub fn meaning(name: &str) -> Option<(&str, String)> {
+    if let Some((_, meaning)) = QUANTITIES.iter().find(|(quantity, _)| *quantity == name) {
+        return Some((name, (*meaning).to_owned()));
+    }
+    let (first, last) = (name.split('.').next()?, name.rsplit('.').next()?);
+    match first {
+        _ if !name.contains('.') => None,
+        "counter" => Some((name, "by how much this counter of the kernel grew".to_owned())),
+        "failures" => Some((name, "exchanges that failed in this way".to_owned())),
+        table => {
+            let when = TABLE_MEANINGS.iter().find(|(name, _)| *name == table);
+            let when = when.map_or("when the script says so", |(_, when)| when);
+            Some(match IN_TABLE.iter().find(|(quantity, _)| *quantity == last) {
+                Some((_, meaning)) => (name, format!("{meaning}, {when}")),
+                None => (table, format!("the kernel's table {when}")),
+            })
+        }
+    }
+}
+
 /// The first parts of the names that a formula uses: `counter` of `counter.TcpOutSegs / 2`.
 #[must_use]
 pub fn groups_in(formula: &str) -> BTreeSet<&str> {
-    formula
-        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
-        .filter_map(|name| name.split('.').next())
-        .filter(|name| !name.is_empty())
-        .collect()
+    names_in(formula).filter_map(|name| name.split('.').next()).collect()
 }

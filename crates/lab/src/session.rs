@@ -57,6 +57,7 @@ fn experiments(asked: &Run) -> anyhow::Result<Vec<Experiment>> {
         asked.names.iter().map(find).collect::<Result<_, _>>()?
     };
     if !asked.transports.is_empty() {
+        let all = experiments.clone();
         for experiment in &mut experiments {
             experiment
                 .trials
@@ -65,7 +66,8 @@ fn experiments(asked: &Run) -> anyhow::Result<Vec<Experiment>> {
         experiments.retain(|experiment| !experiment.trials.is_empty());
         anyhow::ensure!(
             !experiments.is_empty(),
-            "what was asked for does not run through that transport"
+            "nothing that was asked for runs through that transport: {}",
+            catalogue::transports_of(&all)
         );
     }
     Ok(experiments)

@@ -71,7 +71,8 @@ struct File {
     measure: Vec<Spanned<Shown>>,
 }
 
-/// `[[case]]`: settings laid over the file's.
+/// `[[case]]`: settings laid over the file's. The sections stand here again, as serde's way of
+/// sharing them (`flatten`) would let unknown keys pass.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -95,6 +96,13 @@ struct Predict {
     cases: Option<Vec<String>>,
     expect: IndexMap<String, Spanned<Rule>>,
     because: String,
+}
+
+impl Predict {
+    fn is_for(&self, transport: Transport, case: &str) -> bool {
+        self.transports.as_ref().is_none_or(|all| all.contains(&transport))
+            && self.cases.as_ref().is_none_or(|all| all.iter().any(|name| name == case))
+    }
 }
 
 /// `[[measure]]`: what is shown beside the predictions.
@@ -259,7 +267,10 @@ impl Reader<'_> {
             None => Ok(()),
             Some(key) => Err(Error::BadOverride {
                 text: over.text.clone(),
-                what: format!("{}: its case `{}` sets {key} itself", self.shown, case.name),
+                what: format!(
+                    "{}: its case `{}` sets {key} itself; copy the file to change that",
+                    self.shown, case.name
+                ),
             }),
         }
     }
@@ -272,8 +283,10 @@ impl Reader<'_> {
         for row in &file.predict {
             for case in row.as_ref().cases.iter().flatten() {
                 if !names.contains(&case.as_str()) {
-                    let known = names.join("`, `");
-                    let what = format!("there is no case `{case}`; there are `{known}`");
+                    let what = match names.join("`, `") {
+                        none if none.is_empty() => format!("there is no case `{case}`, nor any"),
+                        known => format!("there is no case `{case}`; there are `{known}`"),
+                    };
                     return Err(self.no_sense(Some(row.span()), what));
                 }
             }
@@ -292,52 +305,57 @@ impl Reader<'_> {
         settings.ready(preset, false).map_err(|error: setup::Error| self.no_sense(None, error))?;
         let names = settings.names(preset);
         let observed = observe::vocabulary(snapshots(&settings)).and(&names);
-        let speaks_of = |transports: &Option<Vec<Transport>>, cases: &Option<Vec<String>>| {
-            transports.as_ref().is_none_or(|all| all.contains(&transport))
-                && cases.as_ref().is_none_or(|all| all.iter().any(|name| name == case.name))
-        };
         let mut predictions = Vec::new();
-        for row in &file.predict {
-            let Predict { transports, cases, expect, because } = row.as_ref();
-            if !speaks_of(transports, cases) {
-                continue;
-            }
-            for (what, rule) in expect {
-                let blame = |error| self.no_sense(Some(rule.span()), error);
-                let what = Formula::parse(what).map_err(blame)?;
-                // Whether its value makes sense is known once there are observations.
-                check_names(&what, &observed).map_err(blame)?;
-                let Rule(text) = rule.as_ref();
-                let expected = Expected::parse(text).map_err(blame)?;
-                let (least, most) = expected.range(&names).map_err(blame)?;
-                if least > most {
-                    let what = format!("the range `{text}` is empty: from {least} to {most}");
-                    return Err(self.no_sense(Some(rule.span()), what));
-                }
-                let because = because.clone();
-                predictions.push(Prediction { what, expected, least, most, because });
+        for row in file.predict.iter().filter(|row| row.as_ref().is_for(transport, case.name)) {
+            let because = &row.as_ref().because;
+            for (what, rule) in &row.as_ref().expect {
+                predictions.push(self.prediction(what, rule, because, &names, &observed)?);
             }
         }
         if predictions.is_empty() {
-            let of_case = if case.name.is_empty() {
-                String::new()
-            } else {
-                format!(" case `{}`,", case.name)
+            let what = match case.name {
+                "" => format!("nothing is predicted for transport {}", preset.name()),
+                case => {
+                    format!("nothing is predicted for case `{case}`, transport {}", preset.name())
+                }
             };
-            let what = format!("nothing is predicted for{of_case} transport {}", preset.name());
             return Err(self.no_sense(None, what));
         }
-        let mut measures = Vec::new();
-        for row in &file.measure {
-            let Shown { show, unit } = row.as_ref();
-            let blame = |error| self.no_sense(Some(row.span()), error);
-            let what = Formula::parse(show).map_err(blame)?;
-            check_names(&what, &observed).map_err(blame)?;
-            measures.push(Measure { what, unit: unit.clone() });
-        }
+        let measures = file.measure.iter().map(|row| self.measure(row, &observed));
+        let measures: Vec<Measure> = measures.collect::<Result<_, _>>()?;
         let needs_private = needs_private(&settings, &predictions, &measures);
         let case = case.name.to_owned();
         Ok(Trial { case, preset, settings, predictions, measures, needs_private })
+    }
+
+    /// `what` = `rule`, where `names` may stand on the right and `observed` on the left.
+    fn prediction(
+        &self,
+        what: &str,
+        rule: &Spanned<Rule>,
+        because: &str,
+        names: &formula::Names,
+        observed: &formula::Names,
+    ) -> Result<Prediction, Error> {
+        let blame = |error| self.no_sense(Some(rule.span()), error);
+        let what = Formula::parse(what).map_err(blame)?;
+        check_names(&what, observed).map_err(blame)?;
+        let Rule(text) = rule.as_ref();
+        let expected = Expected::parse(text).map_err(blame)?;
+        let (least, most) = expected.range(names).map_err(blame)?;
+        if least > most {
+            let what = format!("the range `{text}` is empty: from {least} to {most}");
+            return Err(self.no_sense(Some(rule.span()), what));
+        }
+        Ok(Prediction { what, expected, least, most, because: because.to_owned() })
+    }
+
+    fn measure(&self, row: &Spanned<Shown>, observed: &formula::Names) -> Result<Measure, Error> {
+        let blame = |error| self.no_sense(Some(row.span()), error);
+        let Shown { show, unit } = row.as_ref();
+        let what = Formula::parse(show).map_err(blame)?;
+        check_names(&what, observed).map_err(blame)?;
+        Ok(Measure { what, unit: unit.clone() })
     }
 
     fn chart(&self, chart: &Spanned<String>) -> Result<Formula, Error> {

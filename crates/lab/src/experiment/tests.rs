@@ -69,7 +69,7 @@ fn a_case_is_not_overridden_in_what_it_is_about() {
     let error = Experiment::read("own", "own.toml", source, &over).unwrap_err();
     insta::assert_snapshot!(
         error,
-        @"--set client.per_host=5: own.toml: its case `a` sets client.per_host itself"
+        @"--set client.per_host=5: own.toml: its case `a` sets client.per_host itself; copy the file to change that"
     );
 }
 

@@ -12,6 +12,7 @@ use report::words::{self, FAINT, HEADING, NONE, STRIKING};
 use super::{Row, Section, Tally, number, observed, range};
 use crate::experiment::{Experiment, MEASURES, Trial};
 use crate::judge::{Judged, Ran, Verdict};
+use crate::observe;
 use crate::settings::Network;
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -45,9 +46,29 @@ pub fn section(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io:
     measures(section, out)?;
     chart(section, out)?;
     if depth == Depth::Detail {
+        names(section, out)?;
         reasons(section, out)?;
     }
     writeln!(out)
+}
+
+/// What the names under WHAT mean.
+fn names(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
+    let trials = section.rows.iter().map(|row| row.trial);
+    let whats = trials.flat_map(|trial| &trial.predictions).map(|p| p.what.text());
+    let mut told = BTreeSet::new();
+    writeln!(out)?;
+    for (name, meaning) in whats.flat_map(observe::names_in).filter_map(observe::meaning) {
+        if told.insert(name.to_owned()) {
+            for (n, line) in
+                words::wrap(&format!("{name}: {meaning}"), WIDTH - 4).iter().enumerate()
+            {
+                let indent = if n == 0 { 2 } else { 4 };
+                writeln!(out, "{:indent$}{FAINT}{line}{FAINT:#}", "")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Case, transport, what, yours, predicted, observed, held, time.
@@ -314,9 +335,7 @@ fn evidence_of(section: &Section<'_>, row: &Row<'_>, out: &mut impl Write) -> io
         Verdict::Skipped(why) => paragraph("skipped", why, out)?,
         Verdict::CouldNotRun(why) => paragraph("cause", why, out)?,
         Verdict::Ran(ran) => {
-            for judged in ran.judged(row.trial).filter(|judged| !judged.held) {
-                not_held(&judged, out)?;
-            }
+            not_held(row, ran, out)?;
             for sentence in &ran.observation.disagreements {
                 paragraph("disagree", sentence, out)?;
             }
@@ -341,13 +360,20 @@ fn evidence_of(section: &Section<'_>, row: &Row<'_>, out: &mut impl Write) -> io
     writeln!(out)
 }
 
-fn not_held(judged: &Judged<'_>, out: &mut impl Write) -> io::Result<()> {
-    let Judged { prediction, .. } = judged;
-    let what = prediction.what.text();
-    let (predicted, seen) = (range(prediction), judged.seen());
-    let text =
-        format!("{what}: predicted {predicted}, {seen}. Expected because {}", prediction.because);
-    paragraph("not held", &text, out)
+/// What did not hold, and why it was expected: once, if that is the same for several.
+fn not_held(row: &Row<'_>, ran: &Ran, out: &mut impl Write) -> io::Result<()> {
+    let wrong: Vec<Judged<'_>> = ran.judged(row.trial).filter(|judged| !judged.held).collect();
+    for (n, judged) in wrong.iter().enumerate() {
+        let Judged { prediction, .. } = judged;
+        let what = prediction.what.text();
+        let text = format!("{what}: predicted {}, {}", range(prediction), judged.seen());
+        paragraph("not held", &text, out)?;
+        let next = wrong.get(n + 1).map(|next| &next.prediction.because);
+        if next != Some(&prediction.because) {
+            paragraph("because", &prediction.because, out)?;
+        }
+    }
+    Ok(())
 }
 
 /// What was left out, once for each reason.
@@ -401,7 +427,15 @@ pub fn summary(
         if parts.is_empty() { "none ended".to_owned() } else { parts.join(", ") },
     )?;
     if interrupted {
-        writeln!(out, "You ended it early; every process and network of the lab is gone.")?;
+        let unfinished: usize = sections
+            .iter()
+            .map(|section| section.experiment.trials.len() - section.rows.len())
+            .sum();
+        let unfinished = words::count(unfinished, "run");
+        writeln!(
+            out,
+            "You ended it early, with {unfinished} unfinished; no process or network of the lab is left."
+        )?;
     }
     Ok(())
 }

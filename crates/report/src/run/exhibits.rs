@@ -1,8 +1,9 @@
 //! The evidence of a run alone, without plan and verdict: its connections and its socket tables.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use evidence::{Connection, Observed, Outcome, Reading};
+use evidence::{Connection, Observed, Outcome, Reading, ServerAddr};
 
 use super::{heading, tables};
 use crate::columns::{Cell, Table};
@@ -32,15 +33,17 @@ fn connections(connections: &[Connection], out: &mut impl Write) -> io::Result<(
         return writeln!(out, "  none was established\n");
     }
     let title = |title| Cell::new(title).styled(FAINT);
+    let servers: BTreeSet<ServerAddr> = connections.iter().map(|c| c.ends.server).collect();
     let header = [
         title("CONN"),
         title("CLIENT"),
+        title("SERVER"),
         title("EXCHANGES").right(),
         title("CLOSED AT").right(),
         title("BY"),
         title("BECAUSE"),
     ];
-    let rows = connections.iter().take(ROWS).map(row).collect();
+    let rows = connections.iter().take(ROWS).map(|c| row(c, servers.len() > 1)).collect();
     Table::new(2, header, rows).write(out)?;
     if connections.len() > ROWS {
         writeln!(out, "  {FAINT}… and {} more{FAINT:#}", connections.len() - ROWS)?;
@@ -48,7 +51,8 @@ fn connections(connections: &[Connection], out: &mut impl Write) -> io::Result<(
     writeln!(out)
 }
 
-fn row(connection: &Connection) -> [Cell; 6] {
+/// A connection; which server it leads to is told where there are several.
+fn row(connection: &Connection, tell_server: bool) -> [Cell; 7] {
     let [at, by, why] = match &connection.close {
         None => [NONE.to_owned(), "open".to_owned(), String::new()],
         Some(close) => {
@@ -62,6 +66,7 @@ fn row(connection: &Connection) -> [Cell; 6] {
     [
         Cell::new(connection.id.to_string()),
         Cell::new(connection.ends.client.to_string()),
+        Cell::new(if tell_server { connection.ends.server.to_string() } else { String::new() }),
         Cell::number(connection.exchanges),
         Cell::new(at).right(),
         Cell::new(by),

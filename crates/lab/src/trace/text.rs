@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use evidence::{ByteCount, ConnectionId, TraceEvent};
+use evidence::{ByteCount, ConnectionId, Moment, TraceEvent};
 use http::Version;
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, NONE, STRIKING};
@@ -184,13 +184,13 @@ fn bars(session: &Session, out: &mut impl Write) -> io::Result<()> {
             writeln!(out)?;
         }
     }
-    let happened = |phase: &Phase| {
-        session.exchanges.iter().any(|traced| traced.phases.get(*phase).is_some())
-    };
+    let happened =
+        |phase: &Phase| session.exchanges.iter().any(|traced| traced.phases.get(*phase).is_some());
     let mut legend = String::new();
     for phase in Phase::ALL.into_iter().filter(happened) {
         let style = style(phase);
-        let _ = write!(legend, "{style}{}{style:#} {FAINT}{}{FAINT:#}  ", letter(phase), phase.name());
+        let _ =
+            write!(legend, "{style}{}{style:#} {FAINT}{}{FAINT:#}  ", letter(phase), phase.name());
     }
     writeln!(out, "            {}\n", legend.trim_end())
 }
@@ -201,7 +201,8 @@ fn lengths(traced: &Traced, longest: Duration) -> Vec<(Phase, usize)> {
         let share = time.as_secs_f64() / longest.as_secs_f64() * BAR as f64;
         (share.round() as usize).clamp(1, BAR)
     };
-    let happened = Phase::ALL.into_iter().filter_map(|phase| Some((phase, traced.phases.get(phase)?)));
+    let happened =
+        Phase::ALL.into_iter().filter_map(|phase| Some((phase, traced.phases.get(phase)?)));
     happened.map(|(phase, time)| (phase, length(time))).collect()
 }
 
@@ -238,11 +239,16 @@ pub fn savings(exchanges: &[Traced]) -> Option<String> {
         return None;
     }
     if !second.phases.reused {
-        let because = "so it had to make one of its own, and reuse saved nothing";
-        return Some(match second.connection() {
-            Some(id) => format!("The second request did not use the first one's connection: it came on {id}, {because}."),
-            None => return None,
+        let id = second.connection()?;
+        let refused = first.events.iter().find_map(|event| match event.moment {
+            Moment::PutIdleConn { refused } => refused,
+            _ => None,
         });
+        let why = refused.map_or(String::new(), |refused| format!(" ({refused})"));
+        return Some(format!(
+            "The second request could not use the first one's connection{why}: it paid for one of \
+             its own, {id}, and reuse saved nothing."
+        ));
     }
     if second.connection() != first.connection() {
         return None;
@@ -250,9 +256,9 @@ pub fn savings(exchanges: &[Traced]) -> Option<String> {
     let saved = first.phases.set_up();
     let total = first.took();
     let share = saved.as_secs_f64() / total.as_secs_f64().max(f64::MIN_POSITIVE) * 100.0;
-    let parts = [Phase::Dns, Phase::Connect, Phase::Tls].into_iter().filter_map(|phase| {
-        Some(format!("{} {} ms", phase.name(), ms(first.phases.get(phase)?)))
-    });
+    let parts = [Phase::Dns, Phase::Connect, Phase::Tls]
+        .into_iter()
+        .filter_map(|phase| Some(format!("{} {} ms", phase.name(), ms(first.phases.get(phase)?))));
     let parts: Vec<String> = parts.collect();
     let split = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
     Some(format!(

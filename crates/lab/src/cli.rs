@@ -124,8 +124,8 @@ pub enum Format {
 #[derive(Debug, Args)]
 #[command(after_help = TRACE_EXAMPLES)]
 pub struct Trace {
-    /// What to fetch, one after the other
-    #[arg(value_name = "URL", required = true)]
+    /// What to fetch, one after the other; without any, from a server that the lab starts for it
+    #[arg(value_name = "URL")]
     pub urls: Vec<String>,
 
     /// Fetch each URL so many times
@@ -195,7 +195,7 @@ pub struct Trace {
 
 const TRACE_EXAMPLES: &str = "\
 Examples:
-  lab trace http://127.0.0.1:8080/              # with `cargo run -p hello` in another terminal
+  lab trace                                     # of a server that the lab starts itself
   lab trace https://example.com --requests 3 --interval 1s
   lab trace https://example.com --format har > example.har
   lab trace http://127.0.0.1:8080/ -d hello --expect-continue

@@ -95,6 +95,13 @@ fn the_second_of_two_requests_has_the_first_one_s_connection() {
 }
 
 #[test]
+fn who_has_no_url_at_hand_gets_a_server() {
+    let (session, code) = json("--requests 3");
+    assert_eq!((code, session["exchanges"].as_array().unwrap().len()), (0, 3));
+    assert!(session["exchanges"][0]["url"].as_str().unwrap().starts_with("http://localhost:"));
+}
+
+#[test]
 fn people_see_moments_phases_bars_and_what_reuse_saved() {
     let report = text(&trace(&format!("http://{}/", hello())).stdout);
     for line in [
@@ -216,7 +223,6 @@ fn what_cannot_be_asked_for_ends_with_2() {
         ("http://localhost/ --cacert /nowhere", "cannot read --cacert /nowhere"),
         ("http://localhost/ --data @/nowhere", "cannot read --data @/nowhere"),
         ("http://localhost/ --http1 --http2", "cannot be used with"),
-        ("", "required arguments were not provided"),
     ] {
         let output = trace(arguments);
         let message = text(&output.stderr);

@@ -156,9 +156,7 @@ fn response(traced: &Traced) -> Value {
 }
 
 fn headers(headers: &HeaderMap) -> Vec<Value> {
-    let field = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
-        json!({ "name": name.as_str(), "value": String::from_utf8_lossy(value.as_bytes()) })
-    };
+    let field = |(name, value): (&header::HeaderName, &header::HeaderValue)| json!({ "name": name.as_str(), "value": String::from_utf8_lossy(value.as_bytes()) });
     headers.iter().map(field).collect()
 }
 

@@ -53,15 +53,8 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 7] = [
-        Self::Slot,
-        Self::Dns,
-        Self::Connect,
-        Self::Tls,
-        Self::Send,
-        Self::Wait,
-        Self::Receive,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Slot, Self::Dns, Self::Connect, Self::Tls, Self::Send, Self::Wait, Self::Receive];
 
     /// Its name, as it is told.
     #[must_use]

@@ -1,6 +1,7 @@
 //! From the command line to a client and its requests.
 
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -60,7 +61,12 @@ struct Asked {
 /// If what is asked for makes no sense.
 pub async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
-    let asked = asked(args)?;
+    let own = if args.urls.is_empty() { Some(own_server()?) } else { None };
+    let urls = match &own {
+        Some(server) => vec![format!("http://localhost:{}/", server.address().port())],
+        None => args.urls.clone(),
+    };
+    let asked = asked(args, &urls)?;
     let mut tracer = Tracer::new(args)?;
     let finished = interrupt.or(tracer.all(&asked, out)).await;
     let interrupted = finished.is_none();
@@ -70,8 +76,14 @@ pub async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
     Ok(if interrupted { INTERRUPTED } else { u8::from(failed) })
 }
 
+/// A server for those who have no URL at hand.
+fn own_server() -> Result<hello::Running, hello::Error> {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Ok(hello::Server::bind(any, hello::Answer::default())?.start())
+}
+
 /// The requests of one round: one for each URL.
-fn asked(args: &Trace) -> anyhow::Result<Vec<Asked>> {
+fn asked(args: &Trace, urls: &[String]) -> anyhow::Result<Vec<Asked>> {
     let data = args.data.as_deref().map(data).transpose()?.unwrap_or_default();
     let method = match &args.method {
         Some(method) => method.parse().with_context(|| format!("--method {method}"))?,
@@ -83,10 +95,9 @@ fn asked(args: &Trace) -> anyhow::Result<Vec<Asked>> {
         let (name, value) = parse_field(field)?;
         headers.append(name, value);
     }
-    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(concat!(
-        "keep-alive-lab/",
-        env!("CARGO_PKG_VERSION")
-    )));
+    headers
+        .entry(header::USER_AGENT)
+        .or_insert(HeaderValue::from_static(concat!("keep-alive-lab/", env!("CARGO_PKG_VERSION"))));
     if args.expect_continue {
         anyhow::ensure!(!data.is_empty(), "--expect-continue needs a body to wait with (--data)");
         headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
@@ -97,7 +108,7 @@ fn asked(args: &Trace) -> anyhow::Result<Vec<Asked>> {
         let (method, headers, data) = (method.clone(), headers.clone(), data.clone());
         Ok(Asked { method, url, headers, data, redirected_from: None })
     };
-    args.urls.iter().map(ask).collect()
+    urls.iter().map(ask).collect()
 }
 
 /// The text itself, or what is in the file after an `@`.
@@ -290,9 +301,8 @@ impl<'a> Tracer<'a> {
     /// Waits until every connection that was made is closed, but not for long: a connection that
     /// is still being made, or read, is not waited for.
     async fn closed(&mut self) {
-        let made = |event: &&TraceEvent| {
-            matches!(event.moment, Moment::ConnectDone { result: Ok(_), .. })
-        };
+        let made =
+            |event: &&TraceEvent| matches!(event.moment, Moment::ConnectDone { result: Ok(_), .. });
         let closed = |event: &&TraceEvent| matches!(event.moment, Moment::ConnectionClosed { .. });
         let deadline = Instant::now() + CLOSING;
         loop {

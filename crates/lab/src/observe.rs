@@ -40,7 +40,7 @@ pub const QUANTITIES: [(&str, &str); 19] = [
     ("rate", "exchanges a second"),
     ("mean_time", "the mean time of an exchange, in seconds"),
     ("in_flight", "the mean number of requests that the servers were answering"),
-    ("most_in_flight", "the largest number of them"),
+    ("most_in_flight", "the largest number of requests that the servers were answering"),
 ];
 
 /// What every table tells, beside the number of sockets in each state: `running.client.time_wait`.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use evidence::NotPooled;
-use http::header::{CONTENT_LENGTH, EXPECT, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap, TRAILER, TRANSFER_ENCODING};
 use http::{Request, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -66,18 +66,20 @@ pub(crate) struct NotSent;
 /// Keeps the connection of a body that is not sent. Dropping it closes the connection.
 pub(crate) struct Withheld(Arc<Gate>);
 
+/// Takes what the caller says of how the body is framed out of a request's header: that is not the
+/// caller's choice, as in Go. hyper gives a body a `Content-Length`.
+pub(crate) fn remove_framing(headers: &mut HeaderMap) {
+    for framing in [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER] {
+        headers.remove(framing);
+    }
+}
+
 /// Puts the body of `request` behind a gate if it says `Expect: 100-continue`.
-///
-/// How the body is framed is not the caller's choice, as in Go: hyper gives it a
-/// `Content-Length`.
 pub(crate) fn gated(
     request: Request<Full<Bytes>>,
     limit: Duration,
 ) -> (Request<RequestBody>, Option<Arc<Gate>>) {
-    let (mut head, bytes) = request.into_parts();
-    for framing in [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER] {
-        head.headers.remove(framing);
-    }
+    let (head, bytes) = request.into_parts();
     let mut expectations = head.headers.get_all(EXPECT).iter();
     let waits = !bytes.is_end_stream()
         && expectations.any(|value| rules::is_100_continue(value.as_bytes()));

@@ -87,6 +87,7 @@ impl Go {
         let has_no_body = request.body().is_end_stream();
         let length_is_said = has_no_body && rules::says_that_there_is_no_body(request.method());
         let headers = request.headers_mut();
+        expect::remove_framing(headers);
         if let Some(host) = headers.remove(HOST).or(host) {
             // First of all, as Go has it.
             let others = std::mem::take(headers);

@@ -115,7 +115,11 @@ impl HyperUtil {
     }
 
     /// In HTTP/2 hyper hears no interim responses, so no body can wait for one.
-    fn gated(&self, request: Request<Full<Bytes>>) -> (Request<RequestBody>, Option<Arc<Gate>>) {
+    fn gated(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> (Request<RequestBody>, Option<Arc<Gate>>) {
+        expect::remove_framing(request.headers_mut());
         match self.version {
             HttpVersion::Http1 => expect::gated(request, self.expect_continue_timeout),
             HttpVersion::Http2 => (expect::not_gated(request), None),

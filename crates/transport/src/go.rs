@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::body::Body;
 use crate::dial::{Dialer, Target};
 use crate::error::{self, Error};
-use crate::expect::{self, RequestBody};
+use crate::expect::{self, RequestBody, Withheld};
 use crate::pool::{Asked, Checkout, Lease, Pool, Want};
 use crate::rules::{self, Attempt, Config, EarlyDrop};
 use crate::trace::Tracer;
@@ -212,10 +212,7 @@ impl Go {
             record.close_because(CloseReason::NotPooled(refused));
         }
         record.head_is_read();
-        if let Some(gate) = gate {
-            // A body that is withheld needs no care: its connection will be closed.
-            let _withheld = gate.decide(fate, &record);
-        }
+        let withheld = gate.and_then(|gate| gate.decide(fate, &record));
         let give_back = GiveBack {
             lease,
             fate,
@@ -223,6 +220,7 @@ impl Go {
             pool: Arc::clone(&self.pool),
             tracer: self.tracer.clone(),
             runtime: Handle::current(),
+            _withheld: withheld,
         };
         let no_body = head_only || response.body().is_end_stream();
         let (head, incoming) = response.into_parts();
@@ -287,6 +285,8 @@ pub(crate) struct GiveBack {
     tracer: Tracer,
     /// Where what cannot be done in a destructor is done.
     pub(crate) runtime: Handle,
+    /// Keeps the connection of a request whose body is not sent until the response is read.
+    _withheld: Option<Withheld>,
 }
 
 impl GiveBack {

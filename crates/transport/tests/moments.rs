@@ -124,3 +124,22 @@ async fn nobody_listening_changes_nothing() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_before_it_is_known_for_whom_is_told_all_the_same() {
+    const PRIME: u64 = 101;
+    let bench = Bench::new(Config::of(Preset::HyperUtil), answer());
+    for _ in 0..PRIME {
+        bench.drain().await.unwrap();
+    }
+    for name in ["WroteHeaderField", "WroteHeaders", "WroteRequest", "GotFirstResponseByte"] {
+        let mut exchanges: Vec<u64> = bench
+            .moments()
+            .iter()
+            .filter(|event| event.moment.name() == name)
+            .map(|event| event.exchange.unwrap().0)
+            .collect();
+        exchanges.sort_unstable();
+        assert_eq!(exchanges, Vec::from_iter(1..=PRIME), "{name}");
+    }
+}

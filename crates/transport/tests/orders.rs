@@ -236,6 +236,23 @@ async fn a_body_that_waits_for_100_continue() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_on_two_threads() {
+    let config = Config { expect_continue_timeout: Duration::MAX, ..go() };
+    for _ in 0..7 {
+        let script: &[&[Step]] = &[&[Head, HINTS, CONTINUE, Body(4), HELLO]];
+        let scene = Scene::new(config, script).await;
+        scene.post(true).await;
+        scene.order_is("expect_continue").await;
+    }
+    for _ in 0..7 {
+        let scene = Scene::new(config, &[&[Head, HELLO, Body(4), Head, HELLO]]).await;
+        scene.post(true).await;
+        scene.get(2).await;
+        scene.order_is("expect_final_status").await;
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_waits_in_vain() {
     for preset in Preset::ALL {

@@ -297,6 +297,7 @@ impl Apparatus {
         let while_running = self.look().await;
         let busiest = self.busiest.or(&while_running);
         let open_while_running = self.client_witness.open();
+        let let_go = self.started.elapsed();
         self.release().await;
         self.client.close();
         let after_closing = self.look().await;
@@ -332,6 +333,7 @@ impl Apparatus {
             tables: Tables { busiest, while_running, after_closing },
             disagreements,
             elapsed,
+            let_go,
             interrupted,
         };
         (outcome, self.client_witness.take_events())

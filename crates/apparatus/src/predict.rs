@@ -37,6 +37,9 @@ enum PerExchange {
 #[must_use]
 pub fn opened(setup: &Setup) -> Option<Prediction> {
     let all = setup.exchanges();
+    if all == 0 {
+        return None;
+    }
     if setup.max_conns_per_host.is_some() || !outlives_the_pauses(setup) {
         return None;
     }

@@ -248,6 +248,9 @@ pub struct Outcome {
     pub disagreements: Vec<Disagreement>,
     /// From the first request to the end of the last exchange.
     pub elapsed: Duration,
+    /// When the run let go of what was left: held bodies, then idle connections. What was closed
+    /// before that was closed by the rules under study.
+    pub let_go: Duration,
     /// Whether the learner ended the run early (Ctrl-C).
     pub interrupted: bool,
 }

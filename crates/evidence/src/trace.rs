@@ -1,8 +1,8 @@
 //! What the client's trace sees: the moments of Go's `net/http/httptrace`, under its names.
 //!
 //! Where a moment deviates from Go's hook of the same name, its documentation says how. In HTTP/2,
-//! whose exchanges share the wire in compressed frames, [`Moment::WroteHeaders`],
-//! [`Moment::WroteRequest`] and [`Moment::GotFirstResponseByte`] cannot be seen and are not told.
+//! whose exchanges share the wire in compressed frames, everything from
+//! [`Moment::WroteHeaderField`] to [`Moment::Got1xxResponse`] cannot be seen and is not told.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -86,9 +86,11 @@ pub enum Moment {
         result: Result<TlsFacts, String>,
     },
     /// The request had to wait, because as many connections to its host were open as may be
-    /// (max connections per host). Told when the wait is over. Go has no hook for this.
+    /// (max connections per host). Told just before [`Moment::GotConn`]; never for a request that
+    /// just waited for its dial. Go has no hook for this.
     WaitedForSlot {
-        /// For so long.
+        /// From the question for a connection until one was handed over, or until the request
+        /// might dial; the dial itself does not count.
         waited: Duration,
     },
     /// The exchange has its connection.
@@ -103,8 +105,12 @@ pub enum Moment {
         /// How long it had been idle, if it was.
         idle_time: Observed<Option<Duration>>,
     },
-    /// A header field of the request is written to the socket, in the order of the wire. Cannot be
-    /// seen in HTTP/2, where fields are compressed.
+    /// A header field of the request is written to the socket; one moment for each, in the order of
+    /// the wire, before [`Moment::WroteHeaders`]. Cannot be seen in HTTP/2, where fields are
+    /// compressed.
+    ///
+    /// Read back from the bytes on the wire, so hyper's names are in lower case where Go's are
+    /// `Content-Length`, and fields that Go adds (`User-Agent`, `Accept-Encoding`) are not there.
     WroteHeaderField {
         /// Its name, as it was written.
         name: String,
@@ -115,7 +121,11 @@ pub enum Moment {
     WroteHeaders,
     /// The request says `Expect: 100-continue`, and its body waits for the server's word.
     Wait100Continue,
-    /// The whole request is written to the socket, or could not be.
+    /// The last byte of the request is written to the socket, or will never be, because the
+    /// connection is gone. Does not come if not even the first byte was written.
+    ///
+    /// A body that is kept back because the server had its final word instead of `100 Continue` is
+    /// no error, as in Go: its request is written as far as it will be.
     WroteRequest {
         /// Why not, if it could not be written.
         result: Result<(), String>,
@@ -123,14 +133,14 @@ pub enum Moment {
     /// The first byte of the response was read from the socket; of the interim response, if one
     /// comes first.
     GotFirstResponseByte,
-    /// The server says `100 Continue`. Comes before the [`Moment::Got1xxResponse`] of the same
-    /// response, as in Go.
+    /// The server says `100 Continue` to a request that expects it. Comes before the
+    /// [`Moment::Got1xxResponse`] of the same response, as in Go.
     Got100Continue,
     /// An interim response: any of the status codes from 100 to 199, except 101.
     Got1xxResponse {
         /// The status code.
         code: u16,
-        /// Its header fields, in the order of the wire.
+        /// Its header fields, in the order of the wire; those of one name stand together.
         headers: Vec<(String, String)>,
     },
     /// The exchange is over for its connection: it is back in the pool (or handed to a request

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
@@ -123,7 +124,7 @@ async fn respond(
         }
     };
     if !answer.delay.is_zero() {
-        tokio::time::sleep(answer.delay).await;
+        wait(answer.delay).await;
     }
     let mut response = if request.method() == Method::HEAD {
         head_only(&answer, request.version(), in_flight)
@@ -150,6 +151,20 @@ fn head_only(answer: &Answer, version: Version, in_flight: InFlight) -> Response
         response.headers_mut().insert(CONTENT_LENGTH, answer.bytes.into());
     }
     response
+}
+
+/// tokio's timers count in whole milliseconds. What is shorter is waited for by letting everybody
+/// else go first, over and over.
+const COARSE: Duration = Duration::from_millis(1);
+
+async fn wait(time: Duration) {
+    if time >= COARSE {
+        return tokio::time::sleep(time).await;
+    }
+    let since = Instant::now();
+    while since.elapsed() < time {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {

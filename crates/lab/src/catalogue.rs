@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::experiment::{Error as Wrong, Experiment, Override};
+use crate::experiment::{Error as Wrong, Experiment, Wanted};
 use crate::formula::closest;
 
 macro_rules! built_in {
@@ -69,13 +69,13 @@ fn hint(known: Option<&&str>) -> String {
 ///
 /// # Errors
 /// If an override fits one of them badly.
-pub fn all(overrides: &[Override]) -> Result<Vec<Experiment>, Error> {
-    BUILT_IN.iter().map(|(name, text)| built_in(name, text, overrides)).collect()
+pub fn all(wanted: &Wanted) -> Result<Vec<Experiment>, Error> {
+    BUILT_IN.iter().map(|(name, text)| built_in(name, text, wanted)).collect()
 }
 
-fn built_in(name: &str, text: &str, overrides: &[Override]) -> Result<Experiment, Error> {
+fn built_in(name: &str, text: &str, wanted: &Wanted) -> Result<Experiment, Error> {
     let shown = format!("experiments/{name}.toml");
-    Ok(Experiment::read(name, &shown, text, overrides)?)
+    Ok(Experiment::read(name, &shown, text, wanted)?)
 }
 
 /// The experiment that `asked` names: by its whole name, its number (`4`, `04`), its name without
@@ -83,9 +83,9 @@ fn built_in(name: &str, text: &str, overrides: &[Override]) -> Result<Experiment
 ///
 /// # Errors
 /// [`Error`] says what is wrong, and what may have been meant.
-pub fn find(asked: &str, overrides: &[Override]) -> Result<Experiment, Error> {
+pub fn find(asked: &str, wanted: &Wanted) -> Result<Experiment, Error> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| is_called(name, asked)) {
-        return built_in(name, text, overrides);
+        return built_in(name, text, wanted);
     }
     let path = Path::new(asked);
     if path.extension().is_none_or(|extension| extension != "toml") {
@@ -100,7 +100,7 @@ pub fn find(asked: &str, overrides: &[Override]) -> Result<Experiment, Error> {
     let text = fs::read_to_string(path)
         .map_err(|source| Error::Unreadable { file: asked.to_owned(), source })?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    Ok(Experiment::read(&name, asked, &text, overrides)?)
+    Ok(Experiment::read(&name, asked, &text, wanted)?)
 }
 
 /// `09-max-idle-in-all through go and go1.27`: through which transports experiments run.
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn every_experiment_makes_sense_and_asks_in_one_line() {
-        for experiment in all(&[]).unwrap() {
+        for experiment in all(&Wanted::default()).unwrap() {
             let Experiment { name, question, look_for, .. } = &experiment;
             assert!(name.len() + 2 + question.len() <= 80, "{name}: {question}");
             assert!(question.ends_with('?'), "{name}");
@@ -170,7 +170,7 @@ mod tests {
             page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
         assert_eq!(blocks.len(), 3);
         for block in blocks {
-            Experiment::read("own", "experiments/README.md", block, &[]).unwrap();
+            Experiment::read("own", "experiments/README.md", block, &Wanted::default()).unwrap();
         }
     }
 
@@ -190,9 +190,13 @@ mod tests {
     #[test]
     fn an_experiment_is_found_by_name_number_and_what_comes_near() {
         for asked in ["04-concurrent-cap-2", "4", "04", "concurrent-cap-2"] {
-            assert_eq!(find(asked, &[]).unwrap().name, "04-concurrent-cap-2", "{asked}");
+            assert_eq!(
+                find(asked, &Wanted::default()).unwrap().name,
+                "04-concurrent-cap-2",
+                "{asked}"
+            );
         }
-        let told = |asked| find(asked, &[]).unwrap_err().to_string();
+        let told = |asked| find(asked, &Wanted::default()).unwrap_err().to_string();
         insta::assert_snapshot!(
             told("concurent-cap-2"),
             @"there is no experiment `concurent-cap-2`; did you mean `04-concurrent-cap-2`?"

@@ -9,7 +9,7 @@ use evidence::Preset;
 use crate::formula::{self, Formula};
 use crate::settings::Settings;
 
-pub use file::{Error, Override};
+pub use file::{Error, Override, Wanted};
 
 /// An experiment whose every formula is known to give a number.
 #[derive(Clone, Debug, PartialEq)]

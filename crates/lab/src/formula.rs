@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rhai::{AST, Dynamic, Engine, EvalAltResult, Map, Scope};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Map, OptimizationLevel, Scope};
 
 /// Named numbers. A name with a dot, such as `after.client.time_wait`, is a part of a group.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -162,8 +162,16 @@ impl Formula {
         let number = value.as_float().or_else(|_| value.as_int().map(|int| int as f64));
         match number {
             Ok(number) if number.is_finite() => Ok(number),
-            Ok(_) => Err(self.no_number("it divides by zero".into())),
+            Ok(_) => Err(self.no_number(self.why_not_finite(names))),
             Err(kind) => Err(self.no_number(format!("it is a {kind}"))),
+        }
+    }
+
+    fn why_not_finite(&self, names: &Names) -> String {
+        let unlimited = |name: &&str| names.0.get(*name).is_some_and(|value| value.is_infinite());
+        match crate::observe::names_in(&self.text).find(unlimited) {
+            Some(name) => format!("{name} has no limit"),
+            None => "it divides by zero".to_owned(),
         }
     }
 
@@ -199,17 +207,43 @@ thread_local! {
     static ENGINE: Engine = engine();
 }
 
-/// Arithmetic that ends: no statements, no loops, no functions but a few.
+/// What rhai knows beyond arithmetic, and what no formula needs.
+const SWITCHED_OFF: [&str; 19] = [
+    "if", "else", "switch", "do", "while", "loop", "for", "in", "let", "const", "return", "throw",
+    "eval", "print", "debug", "type_of", "??", "?.", "[",
+];
+
+/// What makes one number of two.
+type Operator = fn(f64, f64) -> f64;
+
+/// Arithmetic over numbers, and nothing else: an engine without a library, to which the operators
+/// are given. All of them calculate with fractions, so that `3 / 2` is one and a half.
 fn engine() -> Engine {
-    let mut engine = Engine::new();
+    let mut engine = Engine::new_raw();
     engine.set_fail_on_invalid_map_property(true);
     engine.set_max_operations(10_000);
-    engine.register_fn("min", |a: f64, b: f64| a.min(b));
-    engine.register_fn("min", |a: f64, b: i64| a.min(b as f64));
-    engine.register_fn("min", |a: i64, b: f64| (a as f64).min(b));
-    engine.register_fn("max", |a: f64, b: f64| a.max(b));
-    engine.register_fn("max", |a: f64, b: i64| a.max(b as f64));
-    engine.register_fn("max", |a: i64, b: f64| (a as f64).max(b));
+    engine.set_fast_operators(false);
+    engine.set_optimization_level(OptimizationLevel::None);
+    for symbol in SWITCHED_OFF {
+        engine.disable_symbol(symbol);
+    }
+    let functions: [(&str, Operator); 7] = [
+        ("+", |a, b| a + b),
+        ("-", |a, b| a - b),
+        ("*", |a, b| a * b),
+        ("/", |a, b| a / b),
+        ("%", |a, b| a % b),
+        ("min", f64::min),
+        ("max", f64::max),
+    ];
+    for (name, function) in functions {
+        engine.register_fn(name, function);
+        engine.register_fn(name, move |a: f64, b: i64| function(a, b as f64));
+        engine.register_fn(name, move |a: i64, b: f64| function(a as f64, b));
+        engine.register_fn(name, move |a: i64, b: i64| function(a as f64, b as f64));
+    }
+    engine.register_fn("-", |a: f64| -a);
+    engine.register_fn("-", |a: i64| -(a as f64));
     engine
 }
 
@@ -237,6 +271,26 @@ mod tests {
         assert_eq!(value("max(workers - 20, 0)"), Ok(0.0));
         assert_eq!(value("min(no_limit, workers)"), Ok(10.0));
         assert_eq!(value("7"), Ok(7.0));
+        assert_eq!(value("3 / 2 * requests"), Ok(15.0));
+        assert_eq!(value("-(7 % 4) + 1"), Ok(-2.0));
+    }
+
+    #[test]
+    fn a_formula_is_nothing_but_arithmetic() {
+        for other in [
+            "sleep(12.0) ?? 1",
+            "exit(3)",
+            "print(\"hello\")",
+            "eval(\"1\")",
+            "if true { 1 } else { 2 }",
+            "blob(100000000000000).len()",
+            "[1, 2].len()",
+            "switch 1 { 1 => 2 }",
+            "\"text\"",
+            "true",
+        ] {
+            assert!(value(other).is_err(), "{other}: {:?}", value(other));
+        }
     }
 
     #[test]
@@ -258,6 +312,7 @@ mod tests {
         assert!(value("1 / 0").unwrap_err().contains("by zero"), "{:?}", value("1 / 0"));
         assert!(value("workers +").unwrap_err().contains("is no formula"));
         assert!(value("let x = 1").unwrap_err().contains("is no formula"));
-        assert!(value("workers > 1").unwrap_err().contains("it is a bool"));
+        assert!(value("workers > 1").is_err());
+        assert!(value("no_limit + 1").unwrap_err().contains("no_limit has no limit"));
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use lab::cli::{Action, Cli};
+use lab::experiment::Wanted;
 use lab::{catalogue, render, session, trace, trial};
 
 fn main() -> ExitCode {
@@ -13,9 +14,9 @@ fn main() -> ExitCode {
 fn execute(action: Action) -> anyhow::Result<u8> {
     let mut out = anstream::stdout();
     match action {
-        Action::List => render::show::list(&catalogue::all(&[])?, &mut out)?,
+        Action::List => render::show::list(&catalogue::all(&Wanted::default())?, &mut out)?,
         Action::Show { name, overrides } => {
-            let experiment = catalogue::find(&name, &session::overrides(&overrides)?)?;
+            let experiment = catalogue::find(&name, &session::wanted(&overrides, &[])?)?;
             render::show::show(&experiment, &mut out)?;
         }
         // Before there is a runtime: see there.

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evidence::{
-    CloseReason, ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Observed, Outcome,
-    Reading, Side, SocketTable, TcpState, TimerKind,
+    ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Outcome, Preset, Reading, Side,
+    SocketTable, TcpState, TimerKind,
 };
 
-use crate::formula::Names;
+use crate::formula::{Formula, Names};
+use crate::settings::Settings;
 
 /// The kernel's tables that every run has.
 pub const TABLES: [&str; 3] = ["busiest", "running", "after"];
@@ -30,7 +31,7 @@ pub const QUANTITIES: [(&str, &str); 19] = [
     ("failed", "exchanges that failed"),
     ("first_failed", "the number of the first exchange that failed"),
     ("reused", "exchanges on a connection that had carried one before"),
-    ("closed", "connections closed before the client itself was"),
+    ("closed", "connections closed before the run let go of what was left"),
     ("first_closed", "the number of the first connection that was closed"),
     ("closed_after", "how long that one had been idle then, in seconds"),
     ("closed_by.client", "connections that the client closed first, in all"),
@@ -64,6 +65,8 @@ pub fn check_snapshot_name(name: &str) -> Result<(), &'static str> {
     } else if TABLES.contains(&name)
         || ["failures", "counter"].contains(&name)
         || QUANTITIES.iter().any(|(quantity, _)| first_of(quantity) == name)
+        || Settings::default().names(Preset::Go).names().any(|value| value == name)
+        || Formula::parse(&format!("{name}.x")).is_err()
     {
         Err("the name has a meaning already")
     } else {
@@ -180,14 +183,11 @@ fn closes(outcome: &Outcome, names: &mut Names) {
     }
 }
 
-/// The connections that were not closed by the client's own end, in the order of their closes.
+/// The connections that were closed before the run let go of what was left, in that order.
 fn closed_while_running(outcome: &Outcome) -> Vec<(ConnectionId, Duration)> {
-    let close = |connection: &Connection| {
-        let close = connection.close.as_ref()?;
-        (close.why != Observed::Known(CloseReason::TransportClosed))
-            .then_some((connection.id, close.at))
-    };
-    let mut closed: Vec<_> = outcome.connections.iter().filter_map(close).collect();
+    let close = |connection: &Connection| Some((connection.id, connection.close.as_ref()?.at));
+    let closes = outcome.connections.iter().filter_map(close);
+    let mut closed: Vec<_> = closes.filter(|(_, at)| *at < outcome.let_go).collect();
     closed.sort_by_key(|(_, at)| *at);
     closed
 }
@@ -249,7 +249,11 @@ pub fn meaning(name: &str) -> Option<(&str, String)> {
     match first {
         _ if !name.contains('.') => None,
         "counter" => Some((name, "by how much this counter of the kernel grew".to_owned())),
-        "failures" => Some((name, "exchanges that failed in this way".to_owned())),
+        "failures" => {
+            let kind = last.replace('_', " ");
+            let errno = if last == "no_port_left" { " (EADDRNOTAVAIL)" } else { "" };
+            Some((name, format!("exchanges that failed: {kind}{errno}")))
+        }
         table => {
             let when = TABLE_MEANINGS.iter().find(|(name, _)| *name == table);
             let when = when.map_or("when the script says so", |(_, when)| when);

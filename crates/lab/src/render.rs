@@ -84,7 +84,8 @@ pub fn number(value: f64) -> String {
         m if m >= 100.0 => 0,
         m if m >= 10.0 => 1,
         m if m >= 1.0 => 2,
-        _ => 3,
+        // Three digits that tell something, wherever they begin.
+        m => (2 - m.log10().floor() as i32).clamp(3, 9) as usize,
     };
     let text = format!("{value:.decimals$}");
     if decimals == 0 {
@@ -123,6 +124,8 @@ mod tests {
             (0.0, "0"),
             (0.5134, "0.513"),
             (0.5, "0.5"),
+            (0.000_123_4, "0.000123"),
+            (0.012_34, "0.0123"),
             (10.03, "10"),
             (59.93, "59.9"),
             (3.1427, "3.14"),

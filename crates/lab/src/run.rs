@@ -1,11 +1,13 @@
 //! Runs trials side by side, each in a process of its own: the parent's half.
 
+use std::pin::Pin;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use apparatus::Interrupt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
@@ -54,22 +56,22 @@ pub struct Done {
 /// # Errors
 /// If this program cannot be started as its own child.
 pub async fn probe() -> anyhow::Result<Result<(), String>> {
-    match child(&Order::Probe).await? {
+    match Child::start(&Order::Probe).await?.tell().await? {
         Told::Ready => Ok(Ok(())),
         Told::Refused(why) | Told::Failed(why) => Ok(Err(why)),
         Told::Observed(_) => anyhow::bail!("the probe was misunderstood"),
     }
 }
 
-/// Runs every trial of `experiments`, and tells of each when it is over.
-///
-/// Dropping the future ends the children.
+/// Runs every trial of `experiments`, and tells of each when it is over. After an interrupt the
+/// children are ended and waited for, and nothing more is told.
 ///
 /// # Errors
 /// Those of `tell`. A trial that cannot run is a verdict.
 pub async fn all<E>(
     experiments: &[Experiment],
     lanes: &Lanes,
+    interrupt: &Interrupt,
     mut tell: impl FnMut(Done) -> Result<(), E>,
 ) -> Result<(), E> {
     let free = Semaphore::new(lanes.jobs);
@@ -86,29 +88,40 @@ pub async fn all<E>(
                 // Whoever asks first is served first, so trials start in their order.
                 let places = if alone { lanes.jobs } else { 1 };
                 let places = u32::try_from(places).unwrap_or(u32::MAX);
-                let _places = free.acquire_many(places).await;
+                let _places = interrupt.or(free.acquire_many(places)).await?;
                 let started = Instant::now();
-                let verdict = one(trial, lanes).await;
-                Done { experiment, trial: number, verdict, took: started.elapsed() }
+                let verdict = one(trial, lanes, interrupt).await?;
+                Some(Done { experiment, trial: number, verdict, took: started.elapsed() })
             }
         })
         .collect();
     while let Some(done) = running.next().await {
-        tell(done)?;
+        if let Some(done) = done {
+            tell(done)?;
+        }
     }
     Ok(())
 }
 
-async fn one(trial: &Trial, lanes: &Lanes) -> Verdict {
+/// Runs one trial; `None` if it was interrupted.
+async fn one(trial: &Trial, lanes: &Lanes, interrupt: &Interrupt) -> Option<Verdict> {
     if let (Isolation::Shared(_), Some(why)) = (&lanes.isolation, &trial.needs_private) {
-        return Verdict::Skipped(format!("needs a private network: {why}"));
+        return Some(Verdict::Skipped(format!("needs a private network: {why}")));
     }
     let order = Order::Run {
         settings: Box::new(trial.settings.clone()),
         transport: trial.preset.name().to_owned(),
         private: lanes.isolation == Isolation::Private,
     };
-    match tokio::time::timeout(lanes.at_most, child(&order)).await {
+    let mut child = match Child::start(&order).await {
+        Ok(child) => child,
+        Err(error) => return Some(Verdict::CouldNotRun(format!("{error:#}"))),
+    };
+    let told = interrupt.or(tokio::time::timeout(lanes.at_most, child.tell())).await;
+    if !matches!(told, Some(Ok(_))) {
+        child.end().await;
+    }
+    Some(match told? {
         Err(_) => {
             let at_most = report::words::span(lanes.at_most);
             Verdict::CouldNotRun(format!("it did not end within {at_most} (--at-most)"))
@@ -117,35 +130,57 @@ async fn one(trial: &Trial, lanes: &Lanes) -> Verdict {
         Ok(Ok(Told::Observed(observation))) => Verdict::on(trial, *observation),
         Ok(Ok(Told::Refused(why) | Told::Failed(why))) => Verdict::CouldNotRun(why),
         Ok(Ok(Told::Ready)) => Verdict::CouldNotRun("the order was misunderstood".to_owned()),
-    }
+    })
 }
 
-/// Gives `order` to a child and hears what it tells. The child ends when this future is dropped,
-/// and when this process dies.
-async fn child(order: &Order) -> anyhow::Result<Told> {
-    let program = std::env::current_exe().context("cannot find this program itself")?;
-    let mut command = Command::new(&program);
-    command
-        .args([CHILD, &std::process::id().to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    // Ctrl-C on a terminal is for this process, which ends its children itself.
-    #[cfg(unix)]
-    command.process_group(0);
-    let starting = || format!("cannot start {} as its own child", program.display());
-    let mut child = command.spawn().with_context(starting)?;
-    let order = serde_json::to_vec(order)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(&order).await.context("the child does not take its order")?;
-    }
-    let output = child.wait_with_output().await.context("the child cannot be heard")?;
-    serde_json::from_slice(&output.stdout).map_err(|_| {
-        let words = String::from_utf8_lossy(&output.stderr);
-        match words.trim() {
-            "" => anyhow::anyhow!("the run ended without a word ({})", output.status),
-            words => anyhow::anyhow!("the run ended early ({}): {words}", output.status),
+/// This program as its own child. It ends when this value is dropped, and when this process dies.
+struct Child(tokio::process::Child);
+
+impl Child {
+    /// Starts a child and gives it `order`.
+    async fn start(order: &Order) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("cannot find this program itself")?;
+        let mut command = Command::new(&program);
+        command
+            .args([CHILD, &std::process::id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        // Ctrl-C on a terminal is for this process, which ends its children itself.
+        #[cfg(unix)]
+        command.process_group(0);
+        let starting = || format!("cannot start {} as its own child", program.display());
+        let mut child = command.spawn().with_context(starting)?;
+        let order = serde_json::to_vec(order)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(&order).await.context("the child does not take its order")?;
         }
-    })
+        Ok(Self(child))
+    }
+
+    /// Waits for what the child tells.
+    async fn tell(&mut self) -> anyhow::Result<Told> {
+        let (mut answer, mut words) = (Vec::new(), Vec::new());
+        let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
+        let hear = async |stream: &mut Vec<u8>, from: Option<Pin<Box<dyn AsyncRead>>>| match from {
+            Some(mut from) => from.read_to_end(stream).await.map(drop),
+            None => Ok(()),
+        };
+        let stdout = stdout.map(|stdout| Box::pin(stdout) as Pin<Box<dyn AsyncRead>>);
+        let stderr = stderr.map(|stderr| Box::pin(stderr) as Pin<Box<dyn AsyncRead>>);
+        let heard =
+            tokio::try_join!(hear(&mut answer, stdout), hear(&mut words, stderr), self.0.wait());
+        let ((), (), status) = heard.context("the child cannot be heard")?;
+        serde_json::from_slice(&answer).map_err(|_| match String::from_utf8_lossy(&words).trim() {
+            "" => anyhow::anyhow!("the run ended without a word ({status})"),
+            words => anyhow::anyhow!("the run ended early ({status}): {words}"),
+        })
+    }
+
+    /// Ends the child, and waits until it is gone.
+    async fn end(&mut self) {
+        // It may be gone already, which is what is wanted.
+        let _ = self.0.kill().await;
+    }
 }

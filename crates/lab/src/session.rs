@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use apparatus::Interrupt;
+use apparatus::cli::PresetArg;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::ask::Answers;
 use crate::catalogue;
 use crate::cli::{Format, Isolate, Run};
-use crate::experiment::{self, Experiment, Override};
+use crate::experiment::{self, Experiment, Override, Wanted};
 use crate::judge::Verdict;
 use crate::render::text::Depth;
 use crate::render::{self, Row, Section, Tally};
@@ -19,12 +20,20 @@ use crate::run::{self, Done, Isolation, Lanes};
 /// Ended by Ctrl-C, as shells tell it.
 const INTERRUPTED: u8 = 130;
 
-/// What was typed after each `--set`.
+/// Ended because nobody reads any more, as shells tell it (SIGPIPE). Not 0: who reads the first
+/// line alone has not heard whether the rest held.
+const READER_GONE: u8 = 141;
+
+/// What was typed after each `--set` and `--transport`.
 ///
 /// # Errors
-/// If one of them is no setting.
-pub fn overrides(typed: &[String]) -> Result<Vec<Override>, experiment::Error> {
-    typed.iter().map(|text| Override::parse(text)).collect()
+/// If an override is no setting.
+pub fn wanted(overrides: &[String], transports: &[PresetArg]) -> Result<Wanted, experiment::Error> {
+    let overrides = overrides.iter().map(|text| Override::parse(text));
+    Ok(Wanted {
+        overrides: overrides.collect::<Result<_, _>>()?,
+        transports: transports.iter().map(|transport| transport.0).collect(),
+    })
 }
 
 /// Carries out `lab run`, and returns the exit code.
@@ -33,39 +42,35 @@ pub fn overrides(typed: &[String]) -> Result<Vec<Override>, experiment::Error> {
 /// If what is asked for makes no sense, or nothing can be run at all.
 pub async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
+    anyhow::ensure!(
+        !asked.predict || asked.format == Format::Text,
+        "--predict asks people: it does not go with --format json or junit"
+    );
     let experiments = experiments(asked)?;
     let isolation = isolation(asked.isolate).await?;
     let lanes = Lanes { jobs: asked.jobs.into(), at_most: asked.at_most, isolation };
-    let mut session = Session::new(asked, &experiments, lanes, out);
+    let mut session = Session::new(asked, &experiments, lanes, &interrupt, out);
     session.begin()?;
-    let over = if asked.predict {
-        interrupt.or(session.one_by_one()).await
-    } else {
-        interrupt.or(session.all_at_once()).await
-    };
-    let interrupted = over.is_none();
-    over.transpose()?;
-    session.end(interrupted)
+    let over = if asked.predict { session.one_by_one().await } else { session.all_at_once().await };
+    match over.and_then(|()| session.end(interrupt.has_come())) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(READER_GONE),
+        other => Ok(other?),
+    }
 }
 
 fn experiments(asked: &Run) -> anyhow::Result<Vec<Experiment>> {
-    let overrides = overrides(&asked.overrides)?;
-    let mut experiments = if asked.names.is_empty() {
-        catalogue::all(&overrides)?
-    } else {
-        let find = |name: &String| catalogue::find(name, &overrides);
-        asked.names.iter().map(find).collect::<Result<_, _>>()?
-    };
-    if !asked.transports.is_empty() {
-        let all = experiments.clone();
-        for experiment in &mut experiments {
-            experiment
-                .trials
-                .retain(|trial| asked.transports.iter().any(|only| only.0 == trial.preset));
+    let wanted = wanted(&asked.overrides, &asked.transports)?;
+    let read = |wanted: &Wanted| -> Result<Vec<Experiment>, catalogue::Error> {
+        match &asked.names[..] {
+            [] => catalogue::all(wanted),
+            names => names.iter().map(|name| catalogue::find(name, wanted)).collect(),
         }
-        experiments.retain(|experiment| !experiment.trials.is_empty());
-        anyhow::ensure!(
-            !experiments.is_empty(),
+    };
+    let mut experiments = read(&wanted)?;
+    experiments.retain(|experiment| !experiment.trials.is_empty());
+    if experiments.is_empty() {
+        let all = read(&Wanted { transports: Vec::new(), ..wanted })?;
+        anyhow::bail!(
             "nothing that was asked for runs through that transport: {}",
             catalogue::transports_of(&all)
         );
@@ -88,6 +93,7 @@ struct Session<'a, W> {
     asked: &'a Run,
     experiments: &'a [Experiment],
     lanes: Lanes,
+    interrupt: &'a Interrupt,
     out: &'a mut W,
     bar: ProgressBar,
     started: Instant,
@@ -100,13 +106,20 @@ struct Session<'a, W> {
 }
 
 impl<'a, W: Write> Session<'a, W> {
-    fn new(asked: &'a Run, experiments: &'a [Experiment], lanes: Lanes, out: &'a mut W) -> Self {
+    fn new(
+        asked: &'a Run,
+        experiments: &'a [Experiment],
+        lanes: Lanes,
+        interrupt: &'a Interrupt,
+        out: &'a mut W,
+    ) -> Self {
         let trials = || experiments.iter().map(|experiment| experiment.trials.len());
         let all = trials().sum::<usize>() as u64;
         Self {
             asked,
             experiments,
             lanes,
+            interrupt,
             out,
             bar: progress_bar(all, asked.predict),
             started: Instant::now(),
@@ -128,17 +141,22 @@ impl<'a, W: Write> Session<'a, W> {
     /// Every trial as soon as there is a place for it; results in the order of the experiments.
     async fn all_at_once(&mut self) -> io::Result<()> {
         let lanes = self.lanes.clone();
-        run::all(self.experiments, &lanes, |done| self.note(done)).await
+        let interrupt = self.interrupt.clone();
+        run::all(self.experiments, &lanes, &interrupt, |done| self.note(done)).await
     }
 
     /// Experiment by experiment: asked, run, shown.
     async fn one_by_one(&mut self) -> io::Result<()> {
         let lanes = self.lanes.clone();
+        let interrupt = self.interrupt.clone();
         let mut answers = Answers::listen();
         for (number, experiment) in self.experiments.iter().enumerate() {
-            self.guesses[number] = answers.about(experiment, &mut self.out).await?;
+            let asked = interrupt.or(answers.about(experiment, &mut self.out)).await;
+            let Some(guesses) = asked.transpose()? else { return Ok(()) };
+            self.guesses[number] = guesses;
             let only = std::slice::from_ref(experiment);
-            run::all(only, &lanes, |done| self.note(Done { experiment: number, ..done })).await?;
+            let tell = |done: Done| self.note(Done { experiment: number, ..done });
+            run::all(only, &lanes, &interrupt, tell).await?;
         }
         Ok(())
     }
@@ -182,7 +200,7 @@ impl<'a, W: Write> Session<'a, W> {
     }
 
     /// Writes what is left to write, and returns the exit code.
-    fn end(mut self, interrupted: bool) -> anyhow::Result<u8> {
+    fn end(mut self, interrupted: bool) -> io::Result<u8> {
         self.bar.finish_and_clear();
         for number in self.written..self.experiments.len() {
             self.write(number)?;

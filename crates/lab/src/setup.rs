@@ -70,6 +70,7 @@ impl Settings {
         let workload = self.workload()?;
         let client = self.client(preset);
         client.check()?;
+        self.check_client()?;
         let servers = self.servers(private)?;
         let setup = self.setup(preset, &client, &servers);
         let network = netlab::Settings {
@@ -80,6 +81,22 @@ impl Settings {
             tcp_fin_timeout: self.network.tcp_fin_timeout.map(|Time(timeout)| timeout),
         };
         Ok(Ready { plan: Plan { setup, client, servers, trace: false }, workload, network })
+    }
+
+    fn check_client(&self) -> Result<(), Error> {
+        if self.client.max_conns_per_host == Some(Limit(Some(Count(0)))) {
+            return impossible(
+                "client.max_conns_per_host",
+                "with none every request waits for ever",
+            );
+        }
+        // The kernel counts in whole seconds, in 15 bits (TCP_KEEPIDLE).
+        if let Some(Limit(Some(Time(time)))) = self.client.tcp_keepalive
+            && (time.subsec_nanos() > 0 || !(1..=32_767).contains(&time.as_secs()))
+        {
+            return impossible("client.tcp_keepalive", "whole seconds, from 1 to 32767");
+        }
+        Ok(())
     }
 
     fn workload(&self) -> Result<Workload, Error> {
@@ -122,14 +139,22 @@ impl Settings {
             return impossible("workload", "a script says itself how many requests, and when");
         }
         let steps = workload.steps.clone().unwrap_or_default();
-        if steps.is_empty() {
-            return impossible(KEY, "a script needs steps");
+        if !steps.iter().any(|step| matches!(step, Step::Request(_) | Step::Start(_))) {
+            return impossible(KEY, "a script needs a request");
         }
+        self.check_told_starts(&steps)?;
+        let mut names: Vec<&str> = Vec::new();
         let servers = self.server_count();
         for step in &steps {
             match step {
-                Step::Snapshot(name) => observe::check_snapshot_name(name)
-                    .or_else(|because| impossible(KEY, format!("snapshot `{name}`: {because}")))?,
+                Step::Snapshot(name) => {
+                    let check = match names.contains(&name.as_str()) {
+                        true => Err("there is one of this name already"),
+                        false => observe::check_snapshot_name(name),
+                    };
+                    check.or_else(|why| impossible(KEY, format!("snapshot `{name}`: {why}")))?;
+                    names.push(name);
+                }
                 Step::Request(Request { server: Some(Count(server)), .. })
                 | Step::Start(Request { server: Some(Count(server)), .. })
                     if !(1..=servers).contains(server) =>
@@ -150,6 +175,22 @@ impl Settings {
             }
         }
         Ok(steps)
+    }
+
+    /// Servers that start when told have to be told, in the right order: whoever waits for one that
+    /// never accepts waits for ever.
+    fn check_told_starts(&self, steps: &[Step]) -> Result<(), Error> {
+        if self.server.starts != Some(Starts::WhenTold) {
+            return Ok(());
+        }
+        let place = |wanted: &Step| steps.iter().position(|step| step == wanted);
+        match (place(&Step::Listen), place(&Step::Accept)) {
+            (Some(listen), Some(accept)) if listen < accept => Ok(()),
+            _ => impossible(
+                "workload.steps",
+                "servers that start when told need `listen`, then `accept`",
+            ),
+        }
     }
 
     fn client(&self, preset: Preset) -> Config {

@@ -165,6 +165,38 @@ fn bad_input_is_told_once_and_ends_with_2() {
 }
 
 #[test]
+fn what_the_end_of_a_run_closes_is_not_counted_as_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = own(&directory, &QUICK.replace("opened = 1", "closed = 0\nexpect.opened = 3"));
+    let (code, value) = json(&[&file, "--set", "client.body=hold"]);
+    assert_eq!(code, 0, "{value:#}");
+    let observed = &value["experiments"][0]["runs"][0]["observed"];
+    assert_eq!(observed["closed_by.client"], 3.0, "at the end they are closed all the same");
+}
+
+#[test]
+fn an_override_need_not_suit_a_transport_that_does_not_run() {
+    let set = ["4", "--set", "client.max_conns_per_host=20"];
+    let (code, value) = json(&[&set[..], &["--transport", "go"]].concat());
+    assert_eq!((code, value["held"].as_u64()), (0, Some(3)), "{value:#}");
+    assert_eq!(lab(&[&["run"], &set[..]].concat()).status.code(), Some(2));
+}
+
+#[test]
+fn a_reader_who_leaves_early_has_not_heard_that_all_is_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = own(&directory, QUICK);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["run", &file])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(141));
+}
+
+#[test]
 fn without_a_private_network_what_needs_one_is_skipped_aloud() {
     let output = lab(&["run", "12", "1", "--isolate", "never", "--transport", "go"]);
     let report = text(&output.stdout);

@@ -43,7 +43,7 @@ fn size_and_times_are_asked_for_in_the_query() {
     let hello = hello(Answer::default());
     let outcome = sequential(&hello.url, "--requests 3 --bytes 1MiB --body drop");
     assert_eq!(outcome["opened"], 3);
-    assert_eq!(outcome["connections"][0]["why"], "body unread, 1048576 B left");
+    assert_eq!(outcome["connections"][0]["why"], "body unread, 1 MiB left");
     assert_eq!(program::closed_by(&outcome, "reset"), 3);
 }
 

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
 use crate::error::Error;
+use crate::expect::Withheld;
 use crate::go::GiveBack;
 use crate::rules::EarlyDrop;
 use crate::wire::{ConnectionInfo, Record};
@@ -38,7 +39,11 @@ enum State {
     /// Go's rules: the end was read, the connection is on its way back.
     GivingBack(Pin<Box<dyn Future<Output = ()> + Send>>, Handle),
     /// hyper-util's client: it has its own ways.
-    HyperUtil(Incoming),
+    HyperUtil {
+        incoming: Incoming,
+        /// Keeps the connection of a request whose body is not sent until this body is over.
+        _withheld: Option<Withheld>,
+    },
     Ended,
 }
 
@@ -50,9 +55,18 @@ impl Body {
         Self { record, received: 0, announced, state }
     }
 
-    pub(crate) fn of_hyper_util(incoming: Incoming, record: Arc<Record>) -> Self {
+    pub(crate) fn of_hyper_util(
+        incoming: Incoming,
+        record: Arc<Record>,
+        withheld: Option<Withheld>,
+    ) -> Self {
         let announced = incoming.size_hint().exact();
-        Self { record, received: 0, announced, state: State::HyperUtil(incoming) }
+        Self {
+            record,
+            received: 0,
+            announced,
+            state: State::HyperUtil { incoming, _withheld: withheld },
+        }
     }
 
     /// A body without content, once its connection is given back. If nobody waits for that any
@@ -95,7 +109,7 @@ impl HttpBody for Body {
         let this = &mut *self;
         loop {
             let incoming = match &mut this.state {
-                State::Go { incoming, .. } | State::HyperUtil(incoming) => incoming,
+                State::Go { incoming, .. } | State::HyperUtil { incoming, .. } => incoming,
                 State::GivingBack(back, _) => {
                     ready!(back.as_mut().poll(cx));
                     this.state = State::Ended;
@@ -154,7 +168,7 @@ impl Drop for Body {
             State::GivingBack(back, runtime) => {
                 runtime.spawn(back);
             }
-            State::HyperUtil(_) | State::Ended => {}
+            State::HyperUtil { .. } | State::Ended => {}
         }
     }
 }

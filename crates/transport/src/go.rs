@@ -1,11 +1,11 @@
 //! One exchange after Go's rules, from `GetConn` to the head of the response.
 
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use evidence::{CloseReason, ConnectionId, ExchangeId, Moment, NotPooled, Observed};
-use http::header::{CONNECTION, HOST, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
 use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
@@ -16,6 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::body::Body;
 use crate::dial::{Dialer, Target};
 use crate::error::{self, Error};
+use crate::expect::{self, RequestBody, Withheld};
 use crate::pool::{Asked, Checkout, Lease, Pool, Want};
 use crate::rules::{self, Attempt, Config, EarlyDrop};
 use crate::trace::Tracer;
@@ -28,6 +29,7 @@ pub(crate) struct Go {
     tracer: Tracer,
     keep_alives: bool,
     early_drop: EarlyDrop,
+    expect_continue_timeout: Duration,
 }
 
 impl Go {
@@ -38,6 +40,7 @@ impl Go {
             tracer,
             keep_alives: config.limits.keep_alives,
             early_drop: config.early_drop(),
+            expect_continue_timeout: config.expect_continue_timeout,
         })
     }
 
@@ -81,9 +84,18 @@ impl Go {
         let origin_form =
             request.uri().path_and_query().cloned().map_or_else(Uri::default, Uri::from);
         *request.uri_mut() = origin_form;
+        let has_no_body = request.body().is_end_stream();
+        let length_is_said = has_no_body && rules::says_that_there_is_no_body(request.method());
         let headers = request.headers_mut();
-        if let Some(host) = host {
-            headers.entry(HOST).or_insert(host);
+        expect::remove_framing(headers);
+        if let Some(host) = headers.remove(HOST).or(host) {
+            // First of all, as Go has it.
+            let others = std::mem::take(headers);
+            headers.insert(HOST, host);
+            headers.extend(others);
+        }
+        if length_is_said {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         if !self.keep_alives {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -100,9 +112,17 @@ impl Go {
         self.tracer
             .tell(Some(exchange), None, || Moment::GetConn { host_port: target.host_port() });
         let (want, delivered) = Want::new(target.clone(), exchange);
+        let asked = Instant::now();
         let checkout = match self.pool.ask(&want) {
             Asked::Idle(checkout) => checkout,
-            Asked::Wait => delivery(&self.pool, delivered).await?,
+            Asked::Wait => {
+                let checkout = delivery(&self.pool, delivered).await?;
+                let id = checkout.lease.record.info.id;
+                self.tracer.tell(Some(exchange), Some(id), || Moment::WaitedForSlot {
+                    waited: want.waited(asked),
+                });
+                checkout
+            }
             Asked::WaitAndDial => {
                 self.start_dial(want);
                 delivery(&self.pool, delivered).await?
@@ -173,6 +193,11 @@ impl Go {
         let Checkout { mut lease, .. } = checkout;
         let record = Arc::clone(&lease.record);
         let head_only = request.method() == http::Method::HEAD;
+        let (mut request, gate) = expect::gated(request, self.expect_continue_timeout);
+        if gate.is_some() || self.tracer.is_heard() {
+            let record = Arc::clone(&record);
+            expect::hear_interim(&mut request, gate.as_ref(), move || Some(Arc::clone(&record)));
+        }
         record.head_is_awaited();
         let response = match lease.sender.send_request(request).await {
             Ok(response) => response,
@@ -187,6 +212,7 @@ impl Go {
             record.close_because(CloseReason::NotPooled(refused));
         }
         record.head_is_read();
+        let withheld = gate.and_then(|gate| gate.decide(fate, &record));
         let give_back = GiveBack {
             lease,
             fate,
@@ -194,6 +220,7 @@ impl Go {
             pool: Arc::clone(&self.pool),
             tracer: self.tracer.clone(),
             runtime: Handle::current(),
+            _withheld: withheld,
         };
         let no_body = head_only || response.body().is_end_stream();
         let (head, incoming) = response.into_parts();
@@ -230,7 +257,7 @@ impl Drop for Slot {
 /// Runs a connection to its end, or until it is killed. The wire is dropped here, after the reason
 /// is known.
 async fn drive<T>(
-    connection: hyper::client::conn::http1::Connection<T, Full<Bytes>>,
+    connection: hyper::client::conn::http1::Connection<T, RequestBody>,
     record: &Record,
     kill: &Notify,
 ) where
@@ -258,6 +285,8 @@ pub(crate) struct GiveBack {
     tracer: Tracer,
     /// Where what cannot be done in a destructor is done.
     pub(crate) runtime: Handle,
+    /// Keeps the connection of a request whose body is not sent until the response is read.
+    _withheld: Option<Withheld>,
 }
 
 impl GiveBack {
@@ -307,7 +336,7 @@ impl GiveBack {
     }
 
     /// What is left of the body is read in the background, within limits.
-    pub(crate) async fn drain(self, mut rest: Incoming, limit: u64, time: std::time::Duration) {
+    pub(crate) async fn drain(self, mut rest: Incoming, limit: u64, time: Duration) {
         use http_body_util::BodyExt;
         let mut read = 0;
         let to_the_end = async {

@@ -7,6 +7,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ::hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use ::hyper_util::client::legacy::{Client, Error as LegacyError};
@@ -20,18 +21,21 @@ use hyper::body::Incoming;
 use crate::body::Body;
 use crate::dial::{Dialer, Target};
 use crate::error::Error;
+use crate::expect::{self, Gate, RequestBody};
 use crate::lock;
-use crate::rules::Config;
+use crate::rules::{self, Config, HttpVersion};
 use crate::trace::Tracer;
 use crate::wire::{Carried, ClientWire, Record};
 
 /// hyper-util's client, watched.
 pub(crate) struct HyperUtil {
     /// `None` once it is closed: dropping the client is what closes its idle connections.
-    client: Mutex<Option<Client<Connector, Full<Bytes>>>>,
+    client: Mutex<Option<Client<Connector, RequestBody>>>,
     dialer: Arc<Dialer>,
     last_failure: LastFailure,
     tracer: Tracer,
+    version: HttpVersion,
+    expect_continue_timeout: Duration,
 }
 
 /// The failure of the last dial, if it failed, and where it was to lead. In HTTP/2 requests wait for a dial that another one
@@ -49,13 +53,20 @@ impl HyperUtil {
             builder.pool_timer(TokioTimer::new());
         }
         #[cfg(feature = "http2")]
-        builder.http2_only(config.version == crate::rules::HttpVersion::Http2);
+        builder.http2_only(config.version == HttpVersion::Http2);
         let last_failure = LastFailure::default();
         let client = builder.build(Connector {
             dialer: Arc::clone(&dialer),
             last_failure: Arc::clone(&last_failure),
         });
-        Self { client: Mutex::new(Some(client)), dialer, last_failure, tracer }
+        Self {
+            client: Mutex::new(Some(client)),
+            dialer,
+            last_failure,
+            tracer,
+            version: config.version,
+            expect_continue_timeout: config.expect_continue_timeout,
+        }
     }
 
     pub(crate) fn close(&self) {
@@ -66,7 +77,7 @@ impl HyperUtil {
     pub(crate) async fn send(
         &self,
         exchange: ExchangeId,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
     ) -> Result<Response<Body>, Error> {
         let target = Target::of(request.uri())?;
         let url = request.uri().to_string();
@@ -74,11 +85,17 @@ impl HyperUtil {
         let client = client.ok_or(Error::TransportClosed)?;
         self.tracer
             .tell(Some(exchange), None, || Moment::GetConn { host_port: target.host_port() });
-        let captured = capture_connection(&mut request);
+        let (mut request, gate) = self.gated(request);
+        let captured = Arc::new(capture_connection(&mut request));
+        if gate.is_some() || self.tracer.is_heard() {
+            // The client tells which connection it has chosen before anything is written to it.
+            let captured = Arc::clone(&captured);
+            expect::hear_interim(&mut request, gate.as_ref(), move || chosen(&captured));
+        }
         let call = Call { exchange, dial_error: Arc::default() };
         let dial_error = Arc::clone(&call.dial_error);
         let response = CALL.scope(call, client.request(request));
-        let (result, record) = self.watch(exchange, captured, response).await;
+        let (result, record) = self.watch(exchange, &captured, response).await;
         let response = result.map_err(|error| {
             lock(&dial_error)
                 .take()
@@ -90,9 +107,23 @@ impl HyperUtil {
             return Err(Error::Client { url: target.host_port(), source });
         };
         let info = record.info;
-        let mut response = response.map(|incoming| Body::of_hyper_util(incoming, record));
+        let fate = rules::persistence(&response, true);
+        let withheld = gate.and_then(|gate| gate.decide(fate, &record));
+        let mut response = response.map(|incoming| Body::of_hyper_util(incoming, record, withheld));
         response.extensions_mut().insert(info);
         Ok(response)
+    }
+
+    /// In HTTP/2 hyper hears no interim responses, so no body can wait for one.
+    fn gated(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> (Request<RequestBody>, Option<Arc<Gate>>) {
+        expect::remove_framing(request.headers_mut());
+        match self.version {
+            HttpVersion::Http1 => expect::gated(request, self.expect_continue_timeout),
+            HttpVersion::Http2 => (expect::not_gated(request), None),
+        }
     }
 
     /// Waits for the response, and tells of its connection as soon as that is chosen: the client
@@ -100,14 +131,14 @@ impl HyperUtil {
     async fn watch(
         &self,
         exchange: ExchangeId,
-        captured: CaptureConnection,
+        captured: &CaptureConnection,
         response: impl Future<Output = Result<Response<Incoming>, LegacyError>>,
     ) -> (Result<Response<Incoming>, LegacyError>, Option<Arc<Record>>) {
         let mut response = std::pin::pin!(response);
         let mut record: Option<Arc<Record>> = None;
         let result = std::future::poll_fn(|cx| {
             let polled = response.as_mut().poll(cx);
-            if let Some(chosen) = chosen(&captured)
+            if let Some(chosen) = chosen(captured)
                 // Its own retry may choose another one.
                 && record.as_ref().is_none_or(|record| !Arc::ptr_eq(record, &chosen))
             {

@@ -13,6 +13,8 @@
 //! | from a URL to an established TCP connection | `dial.rs` |
 //! | idle connections, and requests that wait for one | `pool.rs` |
 //! | a body that gives its connection back at its end, or loses it | `body.rs` |
+//! | a request body that waits for the server's word | `expect.rs` |
+//! | the head of a request, read back from the wire | `head.rs` |
 //! | what is seen on the socket itself, and who closed it | `wire.rs` |
 //! | who hears of it | `trace.rs` |
 //! | one exchange after Go's rules, from `GetConn` to the response's head | `go.rs` |
@@ -33,7 +35,9 @@
 mod body;
 mod dial;
 mod error;
+mod expect;
 mod go;
+mod head;
 mod hyper_util;
 mod pool;
 mod rules;
@@ -114,6 +118,11 @@ impl Transport {
     /// Sends `request`, whose URI must be absolute (`http://host:port/path`), and returns once
     /// the head of the response is there. `exchange` is the number under which the listener hears
     /// of it. The response's extensions hold the [`ConnectionInfo`] of its connection.
+    ///
+    /// A body gets a `Content-Length`; what the request's headers say of its framing is not sent.
+    /// If they say `Expect: 100-continue`, a body waits in HTTP/1.1 until the server says
+    /// `100 Continue` or [`Config::expect_continue_timeout`] is over. If a final response comes
+    /// first, the body is sent if the connection persists, and otherwise not at all, as in Go.
     ///
     /// Dropping the future gives the request up and closes its connection; in HTTP/2 the connection
     /// stays.

@@ -5,12 +5,10 @@
 //! done with ("late binding"); a dial that comes too late for its request goes to the pool.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, Weak};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use evidence::{CloseReason, ConnectionId, ExchangeId, NotPooled};
-use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
@@ -18,13 +16,14 @@ use tokio::task::AbortHandle;
 
 use crate::dial::Target;
 use crate::error::Error;
+use crate::expect::RequestBody;
 use crate::lock;
 use crate::rules::Limits;
 use crate::wire::Record;
 
 /// The right to send the next request on a connection. Dropping it closes the connection.
 pub(crate) struct Lease {
-    pub(crate) sender: SendRequest<Full<Bytes>>,
+    pub(crate) sender: SendRequest<RequestBody>,
     pub(crate) record: Arc<Record>,
     pub(crate) target: Target,
     /// Ends the connection at once, whatever hyper is still busy with.
@@ -32,7 +31,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Closes the connection, for this reason.
+    /// Closes the connection, for this reason, even if its request is not written to the end.
     pub(crate) fn close(self, why: CloseReason) {
         self.record.close_because(why);
     }
@@ -49,6 +48,10 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.record.close_because(CloseReason::RequestGivenUp);
         self.record.head_is_read();
+        if self.record.is_amid_a_request() {
+            // hyper would write the request to its end before it closes.
+            self.kill.notify_one();
+        }
     }
 }
 
@@ -68,6 +71,8 @@ pub(crate) struct Want {
     pub(crate) target: Target,
     pub(crate) exchange: ExchangeId,
     slot: Mutex<Option<oneshot::Sender<Delivery>>>,
+    /// When it was allowed to dial after it had to wait for that.
+    may_dial_since: OnceLock<Instant>,
 }
 
 impl Want {
@@ -76,7 +81,16 @@ impl Want {
         exchange: ExchangeId,
     ) -> (Arc<Self>, oneshot::Receiver<Delivery>) {
         let (slot, delivered) = oneshot::channel();
-        (Arc::new(Self { target, exchange, slot: Mutex::new(Some(slot)) }), delivered)
+        let slot = Mutex::new(Some(slot));
+        let may_dial_since = OnceLock::new();
+        (Arc::new(Self { target, exchange, slot, may_dial_since }), delivered)
+    }
+
+    /// How long it has waited since `asked` because of the limit on connections, if it has a
+    /// connection now. The time of its own dial does not count.
+    pub(crate) fn waited(&self, asked: Instant) -> Duration {
+        let over = self.may_dial_since.get().copied().unwrap_or_else(Instant::now);
+        over.duration_since(asked)
     }
 
     fn is_waiting(&self) -> bool {
@@ -265,6 +279,7 @@ impl Pool {
         while let Some(want) = host.may_not_dial.pop_front() {
             if want.is_waiting() {
                 host.connections += 1;
+                let _ = want.may_dial_since.set(Instant::now());
                 return Some(want);
             }
         }

@@ -110,6 +110,10 @@ pub struct Config {
     pub tcp_keepalive: Option<Duration>,
     /// How long one dial may take, over all addresses of a name.
     pub dial_timeout: Duration,
+    /// How long the body of a request with `Expect: 100-continue` waits for the server's word; then
+    /// it is sent all the same. Go's `ExpectContinueTimeout`, which its `DefaultTransport` sets to
+    /// 1 s. Zero: it is sent at once.
+    pub expect_continue_timeout: Duration,
 }
 
 /// Something that the preset's client does not have.
@@ -125,9 +129,9 @@ pub struct Unsupported {
 }
 
 impl Config {
-    /// What `preset` does when nothing else is asked for. Dial time-out and TCP keepalive are
-    /// those of Go's `DefaultTransport` (30 s each) for every preset, so that the only difference
-    /// between two presets is their pool.
+    /// What `preset` does when nothing else is asked for. Dial time-out, TCP keepalive (30 s each)
+    /// and the time-out of `Expect: 100-continue` (1 s) are those of Go's `DefaultTransport` for
+    /// every preset, so that the only difference between two presets is their pool.
     #[must_use]
     pub fn of(preset: Preset) -> Self {
         let limits = match preset {
@@ -142,6 +146,7 @@ impl Config {
             pool_timer: true,
             tcp_keepalive: Some(thirty),
             dial_timeout: thirty,
+            expect_continue_timeout: Duration::from_secs(1),
         }
     }
 
@@ -227,6 +232,28 @@ fn has_connection_option(headers: &HeaderMap, option: &str) -> bool {
         .any(|word| word.trim().eq_ignore_ascii_case(option))
 }
 
+/// Whether the value of an `Expect` field asks for `100 Continue`.
+pub(crate) fn is_100_continue(value: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Whether a body that waits for `100 Continue` is sent although the final response has come, given
+/// whether that response lets the connection persist.
+///
+/// It is: the server counts the bytes that `Content-Length` announces as the body, whether it wants
+/// them or not, so without them the connection could not carry another request. A connection that
+/// will be closed is spared them. (Go since 1.22.5, golang/go#67555.)
+pub(crate) fn sends_body_after_final_response(persistence: Result<(), NotPooled>) -> bool {
+    persistence.is_ok()
+}
+
+/// Whether a request without a body says `Content-Length: 0` (Go's `shouldSendContentLength`).
+pub(crate) fn says_that_there_is_no_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
+}
+
 /// How an attempt at an exchange failed, as far as the decision to try again goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
@@ -302,6 +329,15 @@ mod tests {
             retries(Attempt { replayable: false, nothing_written: true, ..stale }),
             "a POST of which not a byte was written"
         );
+    }
+
+    #[test]
+    fn an_expectation_is_found_in_any_case_and_in_a_list() {
+        for (value, expected) in
+            [("100-continue", true), ("a, 100-Continue ", true), ("100-continued", false)]
+        {
+            assert_eq!(is_100_continue(value.as_bytes()), expected, "{value}");
+        }
     }
 
     #[test]

@@ -30,6 +30,11 @@ impl Tracer {
         Self(listener)
     }
 
+    /// Whether anybody listens: for what costs something before a moment can be told.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
     pub(crate) fn tell(
         &self,
         exchange: Option<ExchangeId>,

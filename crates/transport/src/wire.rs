@@ -12,10 +12,12 @@ use std::time::Instant;
 
 use ::hyper_util::client::legacy::connect::{Connected, Connection};
 use evidence::{CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, Moment, Observed};
+use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use wire::{Ending, FirstClose, Tap, Wire};
 
+use crate::head::RequestHead;
 use crate::lock;
 use crate::rules::HttpVersion;
 use crate::trace::Tracer;
@@ -68,20 +70,56 @@ struct ClosedNotTold {
 }
 
 /// Where the talk on the wire is: HTTP/1.1 without pipelining alternates, so bytes that go out
-/// after an answer has started belong to the next exchange.
+/// after a request is complete and its answer has started belong to the next exchange.
 #[derive(Default)]
 struct Talk {
-    exchange: Option<ExchangeId>,
+    told: Told,
     /// The exchange that will write next, if that is known already.
     next: Option<ExchangeId>,
-    /// Moments of an exchange whose number is not known yet.
-    unclaimed: Vec<(Instant, Moment)>,
     requests: u64,
-    head: HeadScanner,
-    request_done: bool,
+    writing: Writing,
+    /// The request says `Expect: 100-continue`, and the server has not said so yet.
+    awaits_100: bool,
     response_started: bool,
     /// Bytes came before any request was sent: HTTP/1.1 servers do not do that.
     server_spoke_first: bool,
+}
+
+impl Talk {
+    /// Bytes go out: with them the next request begins, unless they are a part of the last one.
+    fn begin_request_if_it_is_time(&mut self) {
+        let is_over = self.response_started && matches!(self.writing, Writing::Complete);
+        if self.requests == 0 || is_over {
+            self.told.exchange = self.next.take();
+            self.told.unclaimed.clear();
+            self.requests += 1;
+            self.writing = Writing::Head(RequestHead::default());
+            self.awaits_100 = false;
+            self.response_started = false;
+        }
+    }
+}
+
+/// Whose moments are told.
+#[derive(Default)]
+struct Told {
+    exchange: Option<ExchangeId>,
+    /// Moments of an exchange whose number is not known yet.
+    unclaimed: Vec<(Instant, Moment)>,
+}
+
+/// How far a request is written.
+#[derive(Default)]
+enum Writing {
+    Head(RequestHead),
+    Body {
+        left: u64,
+    },
+    /// Nothing is left to write.
+    #[default]
+    Complete,
+    /// The head is written, and nothing else will be; hyper does not know that.
+    Withheld,
 }
 
 /// What the server begins with. In HTTP/2 that is a frame of SETTINGS, sent without waiting for any
@@ -103,34 +141,6 @@ impl Beginning {
             self.is_settings = *frame_type == SETTINGS;
         }
         self.bytes += bytes.len();
-    }
-}
-
-/// Finds the empty line that ends the head of a message, however it is cut into writes.
-#[derive(Default)]
-struct HeadScanner {
-    matched: usize,
-    done: bool,
-}
-
-impl HeadScanner {
-    /// Takes further bytes; returns whether the head ended among them.
-    fn ends_in(&mut self, bytes: &[u8]) -> bool {
-        const EMPTY_LINE: &[u8; 4] = b"\r\n\r\n";
-        if self.done {
-            return false;
-        }
-        for byte in bytes {
-            self.matched = match EMPTY_LINE.get(self.matched) {
-                Some(expected) if byte == expected => self.matched + 1,
-                _ => usize::from(*byte == b'\r'),
-            };
-            if self.matched == EMPTY_LINE.len() {
-                self.done = true;
-                return true;
-            }
-        }
-        false
     }
 }
 
@@ -175,9 +185,9 @@ impl Record {
             return;
         }
         let mut talk = lock(&self.talk);
-        if talk.requests > 0 && talk.exchange.is_none() {
-            talk.exchange = Some(exchange);
-            let kept = std::mem::take(&mut talk.unclaimed);
+        if talk.requests > 0 && talk.told.exchange.is_none() {
+            talk.told.exchange = Some(exchange);
+            let kept = std::mem::take(&mut talk.told.unclaimed);
             drop(talk);
             for (at, moment) in kept {
                 self.tracer.tell_at(at, Some(exchange), Some(self.info.id), || moment);
@@ -197,6 +207,52 @@ impl Record {
         let talk = lock(&self.talk);
         // An exchange that has the connection, but has not written yet, has no answer either.
         talk.response_started && talk.next.is_none()
+    }
+
+    /// Whether a request is written in part. hyper goes on writing it even if its sender is gone.
+    pub(crate) fn is_amid_a_request(&self) -> bool {
+        !matches!(lock(&self.talk).writing, Writing::Complete)
+    }
+
+    /// The body of the request will not be sent; to Go that is a request written without an error.
+    pub(crate) fn body_is_withheld(&self) {
+        if self.version == HttpVersion::Http2 {
+            return;
+        }
+        let talk = &mut *lock(&self.talk);
+        talk.writing = Writing::Withheld;
+        self.tell(&mut talk.told, || Moment::WroteRequest { result: Ok(()) });
+    }
+
+    /// The connection is gone; if a request was being written, it never will be.
+    fn request_is_cut_short(&self, by: FirstClose) {
+        let talk = &mut *lock(&self.talk);
+        if let Writing::Head(_) | Writing::Body { .. } = std::mem::take(&mut talk.writing) {
+            let cause = match by {
+                FirstClose::Here => "the client closed the connection",
+                FirstClose::There => "the server closed the connection",
+                FirstClose::Reset => "the server reset the connection",
+            };
+            self.tell(&mut talk.told, || Moment::WroteRequest { result: Err(cause.into()) });
+        }
+    }
+
+    /// An interim response has come.
+    pub(crate) fn interim(&self, status: StatusCode, headers: &HeaderMap) {
+        if self.version == HttpVersion::Http2 {
+            return;
+        }
+        let talk = &mut *lock(&self.talk);
+        if status == StatusCode::CONTINUE && std::mem::take(&mut talk.awaits_100) {
+            self.tell(&mut talk.told, || Moment::Got100Continue);
+        }
+        self.tell(&mut talk.told, || Moment::Got1xxResponse {
+            code: status.as_u16(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+                .collect(),
+        });
     }
 
     /// Whether the server's first bytes show that it speaks something else: in HTTP/1.1 it waits to
@@ -261,45 +317,56 @@ impl Record {
         });
     }
 
-    fn tell(&self, talk: &mut Talk, moment: Moment) {
-        match talk.exchange {
-            Some(_) => self.tracer.tell(talk.exchange, Some(self.info.id), || moment),
-            None => talk.unclaimed.push((Instant::now(), moment)),
+    fn tell(&self, told: &mut Told, moment: impl FnOnce() -> Moment) {
+        if !self.tracer.is_heard() {
+            return;
+        }
+        match told.exchange {
+            Some(_) => self.tracer.tell(told.exchange, Some(self.info.id), moment),
+            None => told.unclaimed.push((Instant::now(), moment())),
         }
     }
+}
+
+/// Bytes as text; what is none is replaced.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The ear on a client's socket.
 pub(crate) struct ClientTap(pub(crate) Arc<Record>);
 
 impl Tap for ClientTap {
-    fn sent(&mut self, bytes: &[u8]) {
-        if self.0.version == HttpVersion::Http2 {
+    fn sent(&mut self, mut bytes: &[u8]) {
+        let Self(record) = self;
+        if record.version == HttpVersion::Http2 {
             return;
         }
-        let talk = &mut *lock(&self.0.talk);
-        let is_next = talk.requests == 0 || (talk.response_started && talk.request_done);
-        if is_next {
-            talk.exchange = talk.next.take();
-            talk.unclaimed.clear();
-            talk.requests += 1;
-            talk.head = HeadScanner::default();
-            talk.request_done = false;
-            talk.response_started = false;
+        let talk = &mut *lock(&record.talk);
+        talk.begin_request_if_it_is_time();
+        let Talk { told, writing, awaits_100, .. } = talk;
+        if let Writing::Head(head) = writing {
+            let field = |name: &[u8], value: &[u8]| {
+                record.tell(told, || Moment::WroteHeaderField {
+                    name: text(name),
+                    value: text(value),
+                });
+            };
+            let Some(behind) = head.read(bytes, field) else { return };
+            bytes = behind;
+            record.tell(told, || Moment::WroteHeaders);
+            *awaits_100 = head.body_waits();
+            if *awaits_100 {
+                record.tell(told, || Moment::Wait100Continue);
+            }
+            *writing = Writing::Body { left: head.body_bytes() };
         }
-        if talk.head.ends_in(bytes) {
-            self.0.tell(talk, Moment::WroteHeaders);
-        }
-    }
-
-    fn flushed(&mut self) {
-        if self.0.version == HttpVersion::Http2 {
-            return;
-        }
-        let talk = &mut *lock(&self.0.talk);
-        if talk.head.done && !talk.request_done {
-            talk.request_done = true;
-            self.0.tell(talk, Moment::WroteRequest { result: Ok(()) });
+        if let Writing::Body { left } = writing {
+            *left = left.saturating_sub(bytes.len() as u64);
+            if *left == 0 {
+                *writing = Writing::Complete;
+                record.tell(told, || Moment::WroteRequest { result: Ok(()) });
+            }
         }
     }
 
@@ -312,7 +379,7 @@ impl Tap for ClientTap {
         talk.server_spoke_first |= talk.requests == 0;
         if talk.requests > 0 && !talk.response_started {
             talk.response_started = true;
-            self.0.tell(talk, Moment::GotFirstResponseByte);
+            self.0.tell(&mut talk.told, || Moment::GotFirstResponseByte);
         }
     }
 
@@ -321,6 +388,7 @@ impl Tap for ClientTap {
     }
 
     fn closed(&mut self, ending: Ending) {
+        self.0.request_is_cut_short(ending.first);
         let closed = ClosedNotTold { at: Instant::now(), ending };
         let mut head = lock(&self.0.head);
         if matches!(*head, Head::Awaited) {
@@ -413,20 +481,5 @@ mod tests {
                 assert_eq!(beginning.is_settings, expected, "cut at {cut}");
             }
         }
-    }
-
-    #[test]
-    fn the_end_of_a_head_is_found_wherever_writes_are_cut() {
-        let head = b"GET / HTTP/1.1\r\nhost: a\r\n\r\nbody";
-        for cut in 0..head.len() {
-            let (first, second) = head.split_at(cut);
-            let mut scanner = HeadScanner::default();
-            let found = [scanner.ends_in(first), scanner.ends_in(second)];
-            assert_eq!(found, [cut >= head.len() - 4, cut < head.len() - 4], "cut at {cut}");
-        }
-        let mut scanner = HeadScanner::default();
-        assert!(!scanner.ends_in(b"a: b\r\n\rc\r\n\r"));
-        assert!(scanner.ends_in(b"\n"));
-        assert!(!scanner.ends_in(b"\r\n\r\n"), "a head ends once");
     }
 }

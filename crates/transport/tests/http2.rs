@@ -109,6 +109,7 @@ async fn the_moments_are_those_that_can_be_seen() {
         ("ConnectStart", 1),
         ("ConnectDone", 1),
         ("GotConn", 11),
+        ("WroteHeaderField", 0),
         ("WroteHeaders", 0),
         ("WroteRequest", 0),
         ("GotFirstResponseByte", 0),

@@ -27,6 +27,7 @@ fn words(events: &[TraceEvent]) -> Vec<String> {
                     };
                     format!(" reused={reused} was_idle={was_idle} idle_time={idle_time}")
                 }
+                Moment::WroteHeaderField { name, .. } => format!(" {name}"),
                 Moment::PutIdleConn { refused: Some(refused) } => format!(" {refused}"),
                 _ => String::new(),
             };
@@ -63,12 +64,14 @@ async fn a_dial_and_a_reuse_are_told_as_go_tells_them() {
                 "1 #1 ConnectStart",
                 "1 #1 ConnectDone",
                 "1 #1 GotConn reused=false was_idle=false idle_time=false",
+                "1 #1 WroteHeaderField host",
                 "1 #1 WroteHeaders",
                 "1 #1 WroteRequest",
                 "1 #1 GotFirstResponseByte",
                 "1 #1 PutIdleConn",
                 "2 - GetConn",
                 "2 #1 GotConn reused=true was_idle=true idle_time=true",
+                "2 #1 WroteHeaderField host",
                 "2 #1 WroteHeaders",
                 "2 #1 WroteRequest",
                 "2 #1 GotFirstResponseByte",
@@ -94,11 +97,13 @@ async fn what_hyper_utils_client_cannot_tell_is_not_guessed() {
             "1 #1 ConnectStart",
             "1 #1 ConnectDone",
             "1 #1 GotConn reused=false was_idle=? idle_time=?",
+            "1 #1 WroteHeaderField host",
             "1 #1 WroteHeaders",
             "1 #1 WroteRequest",
             "1 #1 GotFirstResponseByte",
             "2 - GetConn",
             "2 #1 GotConn reused=true was_idle=? idle_time=?",
+            "2 #1 WroteHeaderField host",
             "2 #1 WroteHeaders",
             "2 #1 WroteRequest",
             "2 #1 GotFirstResponseByte",
@@ -117,5 +122,24 @@ async fn nobody_listening_changes_nothing() {
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "Hello world");
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_before_it_is_known_for_whom_is_told_all_the_same() {
+    const PRIME: u64 = 101;
+    let bench = Bench::new(Config::of(Preset::HyperUtil), answer());
+    for _ in 0..PRIME {
+        bench.drain().await.unwrap();
+    }
+    for name in ["WroteHeaderField", "WroteHeaders", "WroteRequest", "GotFirstResponseByte"] {
+        let mut exchanges: Vec<u64> = bench
+            .moments()
+            .iter()
+            .filter(|event| event.moment.name() == name)
+            .map(|event| event.exchange.unwrap().0)
+            .collect();
+        exchanges.sort_unstable();
+        assert_eq!(exchanges, Vec::from_iter(1..=PRIME), "{name}");
     }
 }

@@ -4,7 +4,13 @@ use super::*;
 use proptest::prelude::*;
 
 fn read(source: &str) -> Result<Experiment, String> {
-    Experiment::read("own", "own.toml", source, &[]).map_err(|error| error.to_string())
+    Experiment::read("own", "own.toml", source, &Wanted::default())
+        .map_err(|error| error.to_string())
+}
+
+fn over(overrides: &[&str]) -> Wanted {
+    let parse = |text: &&str| Override::parse(text).unwrap();
+    Wanted { overrides: overrides.iter().map(parse).collect(), transports: Vec::new() }
 }
 
 fn wrong(source: &str) -> String {
@@ -36,8 +42,7 @@ fn an_experiment_runs_through_every_transport_that_it_does_not_exclude() {
 #[test]
 fn an_override_changes_the_prediction_too() {
     assert_eq!(first(&read(CAP).unwrap()).least, 82.0);
-    let over = [Override::parse("client.per_host=5").unwrap()];
-    let changed = Experiment::read("own", "own.toml", CAP, &over).unwrap();
+    let changed = Experiment::read("own", "own.toml", CAP, &over(&["client.per_host=5"])).unwrap();
     assert_eq!((first(&changed).least, first(&changed).most), (55.0, 55.0));
     assert_eq!(
         first(&changed).expected.rule().as_deref(),
@@ -65,8 +70,8 @@ fn a_case_is_laid_over_the_file_and_has_its_own_prediction() {
 fn a_case_is_not_overridden_in_what_it_is_about() {
     let source = "question = 'x'\n[[case]]\nname = 'a'\nclient.per_host = 1\n\
                   [[predict]]\nexpect.opened = 1\nbecause = 'y'\n";
-    let over = [Override::parse("client.per_host=5").unwrap()];
-    let error = Experiment::read("own", "own.toml", source, &over).unwrap_err();
+    let error =
+        Experiment::read("own", "own.toml", source, &over(&["client.per_host=5"])).unwrap_err();
     insta::assert_snapshot!(
         error,
         @"--set client.per_host=5: own.toml: its case `a` sets client.per_host itself; copy the file to change that"
@@ -135,10 +140,43 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
         ("server.starts = 'when-told'", "opened = 1", "when-told needs a script that tells it"),
         ("server.count = 0", "opened = 1", ": server.count: from 1 to 16"),
         (&script("{ request = { server = 2 } }"), "opened = 1", "there is no server 2 of 1"),
-        (&script("'listen'"), "opened = 1", "listen and accept need server.starts"),
-        (&script("{ snapshot = 'after' }"), "opened = 1", "the name has a meaning already"),
-        (&script("{ snapshot = 'A b' }"), "opened = 1", "a name is made of small letters"),
-        (&script(""), "opened = 1", "a script needs steps"),
+        (
+            &script("{ request = {} }, 'listen'"),
+            "opened = 1",
+            "listen and accept need server.starts",
+        ),
+        (
+            &script("{ request = {} }, { snapshot = 'after' }"),
+            "opened = 1",
+            "the name has a meaning already",
+        ),
+        (
+            &script("{ request = {} }, { snapshot = 'workers' }"),
+            "opened = 1",
+            "the name has a meaning already",
+        ),
+        (
+            &script("{ request = {} }, { snapshot = 'if' }"),
+            "opened = 1",
+            "the name has a meaning already",
+        ),
+        (
+            &script("{ request = {} }, { snapshot = 'a' }, { snapshot = 'a' }"),
+            "opened = 1",
+            "there is one of this name",
+        ),
+        ("client.max_conns_per_host = 0", "opened = 1", "every request waits for ever"),
+        ("client.tcp_keepalive = '500ms'", "opened = 1", "whole seconds, from 1 to 32767"),
+        ("transports = []", "opened = 1", "no transport"),
+        ("transports = ['go', 'go']", "opened = 1", "go twice"),
+        ("look_for = \"a\\u001b[2J\"", "opened = 1", "control character"),
+        ("", "opened = '..'", "the range `..` is open at both ends"),
+        (
+            &script("{ snapshot = 'A b' }, { request = {} }"),
+            "opened = 1",
+            "a name is made of small letters",
+        ),
+        (&script(""), "opened = 1", "a script needs a request"),
     ];
     for (setting, expect, expected) in cases {
         let source =

@@ -144,7 +144,7 @@ impl<'a> Tracer<'a> {
         let version = match (args.http1, args.http2) {
             (true, _) => HttpVersion::Http1,
             (_, true) => HttpVersion::Http2,
-            _ => HttpVersion::Negotiated,
+            _ => HttpVersion::Http1,
         };
         let config = Config { version, ..Config::of(preset) };
         let connect_to: Result<Vec<ConnectTo>, _> =

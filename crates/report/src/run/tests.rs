@@ -117,6 +117,7 @@ fn drained() -> Outcome {
         },
         disagreements: Vec::new(),
         elapsed: Duration::from_millis(1002),
+        let_go: Duration::from_secs(3600),
         interrupted: false,
     }
 }

@@ -100,7 +100,9 @@ impl Phases {
         };
         let written = after(|moment| matches!(moment, Moment::WroteRequest { .. }));
         let first_byte = after(|moment| matches!(moment, Moment::GotFirstResponseByte));
-        let first_byte = first_byte.or(head_at);
+        // The first byte of an interim response is not the one that was waited for.
+        let interim = after(|moment| matches!(moment, Moment::Got1xxResponse { .. })).is_some();
+        let first_byte = first_byte.filter(|at| !interim && Some(*at) >= written).or(head_at);
         phases.send = written.map(|at| at.saturating_duration_since(got.at));
         let asked = written.unwrap_or(got.at);
         phases.wait = Some(first_byte.unwrap_or(over_at).saturating_duration_since(asked));
@@ -255,6 +257,20 @@ mod tests {
         ];
         let phases = Phases::of(&events, None, at(3));
         assert_eq!((phases.connection, phases.connect, phases.wait), (None, ms(1), None));
+    }
+
+    #[test]
+    fn an_interim_response_does_not_end_the_wait() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let events = [
+            event(at(0), got(false)),
+            event(at(2), Moment::GotFirstResponseByte),
+            event(at(2), Moment::Got1xxResponse { code: 100, headers: vec![] }),
+            event(at(4), Moment::WroteRequest { result: Ok(()) }),
+        ];
+        let phases = Phases::of(&events, Some(at(9)), at(10));
+        assert_eq!((phases.send, phases.wait, phases.receive), (ms(4), ms(5), ms(1)));
     }
 
     #[test]

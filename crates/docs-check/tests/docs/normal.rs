@@ -21,7 +21,7 @@ pub(crate) fn normal_lines(lines: &[String]) -> Vec<String> {
 /// - every time, such as `0.31 ms`, `59.8 s`, `0.052s`, or a JSON number whose key says so;
 /// - process ids;
 /// - what was observed beside a predicted range, and any number with a decimal point;
-/// - the bars of a chart, and their numbers;
+/// - the bars of a chart, and their numbers; the bars of a trace;
 /// - how many spaces stand between two words.
 pub(crate) fn normal(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -43,7 +43,7 @@ pub(crate) fn normal(line: &str) -> String {
             _ if is_moment(word) => "TIME".into(),
             _ if is_port(word) && matches!(before, "new" | "reused") => "PORT".into(),
             _ if is_pid(before, word) => "PID".into(),
-            _ if is_bar(word) => "BAR".into(),
+            _ if is_bar(word) || is_phases(word) => "BAR".into(),
             _ if is_number(word) && (word.contains('.') || is_bar(before)) => "NUMBER".into(),
             _ if is_number(word) && ends_a_range(&words[..index]) => "NUMBER".into(),
             _ => without_port(word),
@@ -74,6 +74,12 @@ fn is_time_key(word: &str) -> bool {
 
 fn is_bar(word: &str) -> bool {
     !word.is_empty() && word.chars().all(|c| c == '█')
+}
+
+/// `ddccrrwwwb`: the phases of a request, a letter for each bit of time.
+fn is_phases(word: &str) -> bool {
+    let places: Option<Vec<usize>> = word.chars().map(|c| "sdctrwb".find(c)).collect();
+    word.len() >= 3 && places.is_some_and(|places| places.is_sorted())
 }
 
 /// `2 to 82`, after which comes what was observed.
@@ -126,6 +132,7 @@ fn what_varies_is_replaced_and_nothing_else() {
             "timer go closed_after NUMBER to NUMBER NUMBER yes",
         ),
         ("  cap 1   ███████ 91", "cap 1 BAR NUMBER"),
+        ("  #1   1  dddccrwwwb", "#1 1 BAR"),
         ("82 connections = 10 + 9 x (10 - 2)", "82 connections = 10 + 9 x (10 - 2)"),
         ("10 requests, 50ms apart; each for 1m 30s", "10 requests, 50ms apart; each for 1m 30s"),
     ] {

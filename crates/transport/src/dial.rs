@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::error::Error;
+use crate::race::{self, Attempt, Winner};
 use crate::rules::{Config, HttpVersion};
 use crate::trace::Tracer;
 use crate::wire::{ClientWire, ConnectionInfo, Record};
@@ -76,7 +77,7 @@ impl Dialer {
         self.client_closing.store(true, Ordering::Relaxed);
     }
 
-    /// Connects to the first address of `target` that lets it, one after the other.
+    /// Connects to an address of `target`, whichever lets it first.
     pub(crate) async fn dial(
         &self,
         target: &Target,
@@ -84,28 +85,16 @@ impl Dialer {
     ) -> Result<ClientWire, Error> {
         let id = ConnectionId(self.dialled.fetch_add(1, Ordering::Relaxed) + 1);
         let deadline = Instant::now() + self.timeout;
-        let mut failure = None;
-        for address in self.resolve(target, exchange, id, deadline).await? {
-            let server = ServerAddr::new(address);
-            self.tell(exchange, id, || Moment::ConnectStart { server });
-            match self.connect(address, deadline).await {
-                Ok((stream, client)) => {
-                    self.tell(exchange, id, || Moment::ConnectDone { server, result: Ok(client) });
-                    let info = ConnectionInfo { id, ends: Ends { client, server } };
-                    let closing = Arc::clone(&self.client_closing);
-                    let record = Record::new(info, self.version, self.tracer.clone(), closing);
-                    return Ok(ClientWire::new(stream, Arc::new(record)));
-                }
-                Err(error) => {
-                    self.tell(exchange, id, || Moment::ConnectDone {
-                        server,
-                        result: Err(cause(&error)),
-                    });
-                    failure = Some(error);
-                }
-            }
-        }
-        Err(failure.unwrap_or_else(|| no_address(target)))
+        let addresses = self.resolve(target, exchange, id, deadline).await?;
+        let connect = |address, limit| self.connect(address, limit);
+        let tell = |moment| self.tell(exchange, id, || moment);
+        let winner = race::run(&addresses, deadline, connect, tell).await;
+        let Winner { stream, client, server } =
+            winner.unwrap_or_else(|| Err(no_address(target)))?;
+        let info = ConnectionInfo { id, ends: Ends { client, server } };
+        let closing = Arc::clone(&self.client_closing);
+        let record = Record::new(info, self.version, self.tracer.clone(), closing);
+        Ok(ClientWire::new(stream, Arc::new(record)))
     }
 
     /// The addresses of a name, in the resolver's order; an IP address is its own, without events.
@@ -135,20 +124,19 @@ impl Dialer {
         result.map_err(|source| Error::NameNotFound { host: target.host.clone(), source })
     }
 
-    async fn connect(
-        &self,
-        address: SocketAddr,
-        deadline: Instant,
-    ) -> Result<(TcpStream, ClientAddr), Error> {
-        let server = ServerAddr::new(address);
-        let failed = |source| Error::Connect { server, source };
-        let stream = tokio::time::timeout_at(deadline, TcpStream::connect(address))
-            .await
-            .map_err(|_| Error::ConnectTimedOut { server, limit: self.timeout })?
-            .map_err(failed)?;
-        let client = ClientAddr::new(stream.local_addr().map_err(failed)?);
-        self.set_options(&stream);
-        Ok((stream, client))
+    /// Connects to one address within `limit`.
+    fn connect(&self, address: SocketAddr, limit: Duration) -> Attempt<'_> {
+        Box::pin(async move {
+            let server = ServerAddr::new(address);
+            let failed = |source| Error::Connect { server, source };
+            let stream = tokio::time::timeout(limit, TcpStream::connect(address))
+                .await
+                .map_err(|_| Error::ConnectTimedOut { server, limit: in_milliseconds(limit) })?
+                .map_err(failed)?;
+            let client = ClientAddr::new(stream.local_addr().map_err(failed)?);
+            self.set_options(&stream);
+            Ok((stream, client))
+        })
     }
 
     /// An option that cannot be set leaves a connection that works all the same.
@@ -165,8 +153,9 @@ impl Dialer {
     }
 }
 
-fn cause(error: &Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+/// A limit as it is told: what is left of 30 s after a microsecond is 30 s.
+fn in_milliseconds(limit: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(u64::MAX))
 }
 
 fn no_address(target: &Target) -> Error {

@@ -43,10 +43,10 @@ pub enum Error {
         /// The resolver's words.
         source: io::Error,
     },
-    /// No address could be connected to; this is the last one's cause.
+    /// No address could be connected to; this is the cause of the first, as in Go.
     #[error("cannot connect to {server}")]
     Connect {
-        /// The last address tried.
+        /// The address that was tried first; of the family that was, if both were.
         server: ServerAddr,
         /// The system's words.
         source: io::Error,

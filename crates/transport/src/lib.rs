@@ -11,6 +11,7 @@
 //! |---|---|
 //! | the limits, and every decision as a pure function: **change a rule here** | `rules.rs` |
 //! | from a URL to an established TCP connection | `dial.rs` |
+//! | which address of a name, and the race of IPv4 with IPv6 | `race.rs` |
 //! | idle connections, and requests that wait for one | `pool.rs` |
 //! | a body that gives its connection back at its end, or loses it | `body.rs` |
 //! | what is seen on the socket itself, and who closed it | `wire.rs` |
@@ -36,6 +37,7 @@ mod error;
 mod go;
 mod hyper_util;
 mod pool;
+mod race;
 mod rules;
 mod trace;
 mod wire;

@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -32,7 +32,8 @@ pub struct ConnectionInfo {
 /// What is known about one connection, by everybody who has to do with it.
 pub(crate) struct Record {
     pub(crate) info: ConnectionInfo,
-    version: HttpVersion,
+    /// Never [`HttpVersion::Negotiated`]; unknown during a TLS handshake.
+    version: OnceLock<HttpVersion>,
     tracer: Tracer,
     established: Instant,
     /// Exchanges that were given this connection.
@@ -137,13 +138,12 @@ impl HeadScanner {
 impl Record {
     pub(crate) fn new(
         info: ConnectionInfo,
-        version: HttpVersion,
         tracer: Tracer,
         client_closing: Arc<AtomicBool>,
     ) -> Self {
         Self {
             info,
-            version,
+            version: OnceLock::new(),
             tracer,
             established: Instant::now(),
             exchanges: AtomicU64::new(0),
@@ -156,9 +156,14 @@ impl Record {
         }
     }
 
-    /// What is spoken on it.
+    /// What is spoken on it: HTTP/1.1, unless [`Self::speak`] has said something else.
     pub(crate) fn version(&self) -> HttpVersion {
-        self.version
+        self.version.get().copied().unwrap_or(HttpVersion::Http1)
+    }
+
+    /// HTTP/2 is spoken on it, or HTTP/1.1. Before anything is.
+    pub(crate) fn speak(&self, version: HttpVersion) {
+        let _ = self.version.set(version);
     }
 
     /// Counts an exchange that was given the connection; returns whether one was before.
@@ -171,7 +176,7 @@ impl Record {
     /// For a client that chooses its connection without telling, this may come after the request
     /// was written: moments that were kept back for it are told now.
     pub(crate) fn claim(&self, exchange: ExchangeId) {
-        if self.version == HttpVersion::Http2 {
+        if self.version() == HttpVersion::Http2 {
             return;
         }
         let mut talk = lock(&self.talk);
@@ -202,8 +207,8 @@ impl Record {
     /// Whether the server's first bytes show that it speaks something else: in HTTP/1.1 it waits to
     /// be asked, in HTTP/2 it does not.
     pub(crate) fn server_speaks_something_else(&self) -> bool {
-        match self.version {
-            HttpVersion::Http1 => lock(&self.talk).server_spoke_first,
+        match self.version() {
+            HttpVersion::Http1 | HttpVersion::Negotiated => lock(&self.talk).server_spoke_first,
             HttpVersion::Http2 => !lock(&self.beginning).is_settings,
         }
     }
@@ -248,8 +253,8 @@ impl Record {
         let why = why
             .or(closing.then_some(CloseReason::TransportClosed))
             .map_or(Observed::NotObservable, Observed::Known);
-        let exchanges = match self.version {
-            HttpVersion::Http1 => self.requests_written(),
+        let exchanges = match self.version() {
+            HttpVersion::Http1 | HttpVersion::Negotiated => self.requests_written(),
             HttpVersion::Http2 => self.exchanges.load(Ordering::Relaxed),
         };
         self.tracer.tell_at(*at, None, Some(self.info.id), || Moment::ConnectionClosed {
@@ -274,7 +279,7 @@ pub(crate) struct ClientTap(pub(crate) Arc<Record>);
 
 impl Tap for ClientTap {
     fn sent(&mut self, bytes: &[u8]) {
-        if self.0.version == HttpVersion::Http2 {
+        if self.0.version() == HttpVersion::Http2 {
             return;
         }
         let talk = &mut *lock(&self.0.talk);
@@ -293,7 +298,7 @@ impl Tap for ClientTap {
     }
 
     fn flushed(&mut self) {
-        if self.0.version == HttpVersion::Http2 {
+        if self.0.version() == HttpVersion::Http2 {
             return;
         }
         let talk = &mut *lock(&self.0.talk);
@@ -304,7 +309,7 @@ impl Tap for ClientTap {
     }
 
     fn received(&mut self, bytes: &[u8]) {
-        if self.0.version == HttpVersion::Http2 {
+        if self.0.version() == HttpVersion::Http2 {
             lock(&self.0.beginning).received(bytes);
             return;
         }
@@ -332,15 +337,26 @@ impl Tap for ClientTap {
     }
 }
 
+/// A stream of bytes, with TLS on the wire or without.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
 /// An established connection: what hyper reads from and writes to.
 pub(crate) struct ClientWire {
-    wire: Wire<ClientTap>,
+    wire: Box<dyn Io>,
     pub(crate) record: Arc<Record>,
 }
 
 impl ClientWire {
-    pub(crate) fn new(stream: TcpStream, record: Arc<Record>) -> Self {
-        Self { wire: Wire::new(stream, ClientTap(Arc::clone(&record))), record }
+    pub(crate) fn plain(stream: TcpStream, record: Arc<Record>) -> Self {
+        let wire = Wire::new(stream, ClientTap(Arc::clone(&record)));
+        Self { wire: Box::new(wire), record }
+    }
+
+    /// What is listened in on by others.
+    pub(crate) fn tapped(wire: Box<dyn Io>, record: Arc<Record>) -> Self {
+        Self { wire, record }
     }
 }
 
@@ -390,7 +406,11 @@ pub(crate) struct Carried(pub(crate) Arc<Record>);
 
 impl Connection for ClientWire {
     fn connected(&self) -> Connected {
-        Connected::new().extra(Carried(Arc::clone(&self.record)))
+        let connected = Connected::new().extra(Carried(Arc::clone(&self.record)));
+        match self.record.version() {
+            HttpVersion::Http2 => connected.negotiated_h2(),
+            HttpVersion::Http1 | HttpVersion::Negotiated => connected,
+        }
     }
 }
 

@@ -85,6 +85,8 @@ pub enum FailureKind {
     NoDescriptorLeft,
     /// Nothing answered in time.
     TimedOut,
+    /// The TLS handshake failed.
+    Tls,
     /// The peer sent something that is no response in the version of HTTP that it was asked in.
     NotHttp,
     /// The peer closed cleanly before it sent any of the response: a close between messages.
@@ -99,13 +101,14 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NameNotFound,
         Self::Refused,
         Self::Unreachable,
         Self::NoPortLeft,
         Self::NoDescriptorLeft,
         Self::TimedOut,
+        Self::Tls,
         Self::NotHttp,
         Self::ClosedBeforeResponse,
         Self::CutShort,
@@ -129,6 +132,7 @@ impl FailureKind {
             Self::NoPortLeft => "no-port-left",
             Self::NoDescriptorLeft => "no-descriptor-left",
             Self::TimedOut => "timed-out",
+            Self::Tls => "tls",
             Self::NotHttp => "not-http",
             Self::ClosedBeforeResponse => "closed-before-response",
             Self::CutShort => "cut-short",

@@ -43,10 +43,10 @@ pub enum Error {
         /// The resolver's words.
         source: io::Error,
     },
-    /// No address could be connected to; this is the last one's cause.
+    /// No address could be connected to; this is the cause of the first, as in Go.
     #[error("cannot connect to {server}")]
     Connect {
-        /// The last address tried.
+        /// The address that was tried first; of the family that was, if both were.
         server: ServerAddr,
         /// The system's words.
         source: io::Error,
@@ -58,6 +58,20 @@ pub enum Error {
         server: ServerAddr,
         /// The limit.
         limit: Duration,
+    },
+    /// The TLS handshake failed, or did not agree on what was asked for.
+    #[error("cannot speak TLS with `{host}` at {server} on connection {connection}: {because}")]
+    Tls {
+        /// The name, or the IP address, that the certificate has to be for.
+        host: String,
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// Why, in plain words.
+        because: String,
+        /// The library's words.
+        source: Cause,
     },
     /// The peer closed cleanly where a response should have begun.
     #[error("{server} closed connection {connection} without answering the request")]
@@ -164,6 +178,7 @@ impl Error {
                 _ => FailureKind::Other,
             },
             Self::ConnectTimedOut { .. } => FailureKind::TimedOut,
+            Self::Tls { .. } => FailureKind::Tls,
             Self::ClosedBeforeResponse { .. } => FailureKind::ClosedBeforeResponse,
             Self::HeadCutShort { .. } | Self::BodyCutShort { .. } => FailureKind::CutShort,
             Self::NotHttp { .. } => FailureKind::NotHttp,
@@ -193,6 +208,13 @@ impl Error {
             Self::ConnectTimedOut { server, limit } => {
                 Some(Self::ConnectTimedOut { server: *server, limit: *limit })
             }
+            Self::Tls { host, connection, server, because, source } => Some(Self::Tls {
+                host: host.clone(),
+                connection: *connection,
+                server: *server,
+                because: because.clone(),
+                source: source.to_string().into(),
+            }),
             _ => None,
         }
     }
@@ -285,7 +307,7 @@ fn no_descriptor_left(error: &io::Error) -> bool {
 fn is_reset(record: &Record, error: &hyper::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     match record.version() {
-        HttpVersion::Http1 => io_causes(error)
+        HttpVersion::Http1 | HttpVersion::Negotiated => io_causes(error)
             .any(|cause| matches!(cause.kind(), ConnectionReset | BrokenPipe | ConnectionAborted)),
         HttpVersion::Http2 => record.peer_left() == Some(FirstClose::Reset),
     }
@@ -295,7 +317,7 @@ fn is_early_end(record: &Record, error: &hyper::Error) -> bool {
     error.is_incomplete_message()
         || error.is_closed()
         || match record.version() {
-            HttpVersion::Http1 => {
+            HttpVersion::Http1 | HttpVersion::Negotiated => {
                 io_causes(error).any(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
             }
             HttpVersion::Http2 => record.peer_left() == Some(FirstClose::There),

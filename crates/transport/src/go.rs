@@ -14,11 +14,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 use crate::body::Body;
-use crate::dial::{Dialer, Target};
+use crate::dial::Dialer;
 use crate::error::{self, Error};
 use crate::expect::{self, RequestBody, Withheld};
 use crate::pool::{Asked, Checkout, Lease, Pool, Want};
 use crate::rules::{self, Attempt, Config, EarlyDrop};
+use crate::target::Target;
 use crate::trace::Tracer;
 use crate::wire::Record;
 
@@ -33,11 +34,11 @@ pub(crate) struct Go {
 }
 
 impl Go {
-    pub(crate) fn new(config: &Config, tracer: Tracer) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, dialer: Dialer) -> Arc<Self> {
         Arc::new(Self {
             pool: Pool::new(config.limits),
-            dialer: Dialer::new(config, tracer.clone()),
-            tracer,
+            tracer: dialer.tracer().clone(),
+            dialer,
             keep_alives: config.limits.keep_alives,
             early_drop: config.early_drop(),
             expect_continue_timeout: config.expect_continue_timeout,
@@ -53,7 +54,7 @@ impl Go {
         exchange: ExchangeId,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Body>, Error> {
-        let target = Target::of(request.uri())?;
+        let target = self.dialer.target(request.uri())?;
         let replayable = rules::is_replayable(&request);
         let request = self.for_the_wire(request);
         loop {

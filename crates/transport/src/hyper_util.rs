@@ -19,11 +19,12 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::body::Body;
-use crate::dial::{Dialer, Target};
+use crate::dial::Dialer;
 use crate::error::Error;
 use crate::expect::{self, Gate, RequestBody};
 use crate::lock;
 use crate::rules::{self, Config, HttpVersion};
+use crate::target::Target;
 use crate::trace::Tracer;
 use crate::wire::{Carried, ClientWire, Record};
 
@@ -43,8 +44,9 @@ pub(crate) struct HyperUtil {
 type LastFailure = Arc<Mutex<Option<(Target, Error)>>>;
 
 impl HyperUtil {
-    pub(crate) fn new(config: &Config, tracer: Tracer) -> Self {
-        let dialer = Arc::new(Dialer::new(config, tracer.clone()));
+    pub(crate) fn new(config: &Config, dialer: Dialer) -> Self {
+        let tracer = dialer.tracer().clone();
+        let dialer = Arc::new(dialer);
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .pool_idle_timeout(config.limits.idle_timeout)
@@ -79,7 +81,7 @@ impl HyperUtil {
         exchange: ExchangeId,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Body>, Error> {
-        let target = Target::of(request.uri())?;
+        let target = self.dialer.target(request.uri())?;
         let url = request.uri().to_string();
         let client = lock(&self.client).clone();
         let client = client.ok_or(Error::TransportClosed)?;
@@ -114,14 +116,17 @@ impl HyperUtil {
         Ok(response)
     }
 
-    /// In HTTP/2 hyper hears no interim responses, so no body can wait for one.
+    /// In HTTP/2 hyper hears no interim responses, so no body can wait for one. Where it is not
+    /// known yet what will be spoken, a body waits that is asked to, but not for ever.
     fn gated(
         &self,
         mut request: Request<Full<Bytes>>,
     ) -> (Request<RequestBody>, Option<Arc<Gate>>) {
         expect::remove_framing(request.headers_mut());
         match self.version {
-            HttpVersion::Http1 => expect::gated(request, self.expect_continue_timeout),
+            HttpVersion::Http1 | HttpVersion::Negotiated => {
+                expect::gated(request, self.expect_continue_timeout)
+            }
             HttpVersion::Http2 => (expect::not_gated(request), None),
         }
     }
@@ -223,7 +228,7 @@ impl tower_service::Service<Uri> for Connector {
         Box::pin(async move {
             let call = call.map_err(|_| DialFailed)?;
             let dialled = async {
-                let target = Target::of(&uri)?;
+                let target = dialer.target(&uri)?;
                 let dialled = dialer.dial(&target, call.exchange).await;
                 let failure = dialled.as_ref().err().and_then(Error::of_the_same_dial);
                 *lock(&last_failure) = failure.map(|failure| (target, failure));

@@ -4,13 +4,18 @@
 //! connection after an exchange. This crate re-creates Go's rules on top of hyper's own HTTP/1.1
 //! connection, small enough to read in half an hour, and puts hyper-util's real client beside it
 //! behind the same interface. With the cargo feature `http2` that client also speaks
-//! HTTP/2 without TLS. Whoever wants to watch passes a [`Listener`], which hears the
+//! HTTP/2 without TLS, and with `tls` every client fetches https URLs. Whoever wants to watch passes a [`Listener`], which hears the
 //! moments of Go's `net/http/httptrace`.
 //!
 //! | idea | file |
 //! |---|---|
 //! | the limits, and every decision as a pure function: **change a rule here** | `rules.rs` |
-//! | from a URL to an established TCP connection | `dial.rs` |
+//! | what connections are pooled by: scheme, host and port | `target.rs` |
+//! | from a URL to an established connection | `dial.rs` |
+//! | how it may be made otherwise: TLS, and addresses to connect to | `dialling.rs` |
+//! | the TLS handshake, and what a failed one means | `tls.rs`, or `without_tls.rs` |
+//! | TLS on the wire, and how it says goodbye | `tls_wire.rs` |
+//! | which address of a name, and the race of IPv4 with IPv6 | `race.rs` |
 //! | idle connections, and requests that wait for one | `pool.rs` |
 //! | a body that gives its connection back at its end, or loses it | `body.rs` |
 //! | a request body that waits for the server's word | `expect.rs` |
@@ -34,13 +39,23 @@
 
 mod body;
 mod dial;
+mod dialling;
 mod error;
 mod expect;
 mod go;
 mod head;
 mod hyper_util;
 mod pool;
+mod race;
 mod rules;
+mod target;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "without_tls.rs"]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_wire;
 mod trace;
 mod wire;
 
@@ -52,9 +67,13 @@ use http::{Request, Response, Uri};
 use http_body_util::Full;
 
 pub use body::Body;
+pub use dialling::{ConnectTo, Dialling, NoConnectTo};
 pub use error::Error;
 pub use evidence::{ConnectionId, ExchangeId, Moment, Preset, TraceEvent};
 pub use rules::{Config, EarlyDrop, HttpVersion, Limits, Unsupported};
+pub use tls::Tls;
+#[cfg(feature = "tls")]
+pub use tls::{TlsError, Trust};
 pub use trace::Listener;
 pub use wire::ConnectionInfo;
 
@@ -63,6 +82,7 @@ pub use wire::ConnectionInfo;
 pub struct Transport {
     client: Client,
     preset: Preset,
+    speaks_tls: bool,
     next_exchange: Arc<AtomicU64>,
 }
 
@@ -78,16 +98,30 @@ impl Transport {
     /// # Errors
     /// [`Unsupported`] if `config` asks for something that the preset's client does not have.
     pub fn new(config: Config, listener: Option<Arc<dyn Listener>>) -> Result<Self, Unsupported> {
+        Self::with(config, Dialling::default(), listener)
+    }
+
+    /// The same, with connections made as `dialling` says.
+    ///
+    /// # Errors
+    /// As [`Transport::new`].
+    pub fn with(
+        config: Config,
+        dialling: Dialling,
+        listener: Option<Arc<dyn Listener>>,
+    ) -> Result<Self, Unsupported> {
         config.check()?;
         let tracer = trace::Tracer::new(listener);
         let preset = config.preset;
+        let speaks_tls = dialling.tls.is_some();
+        let dialer = dial::Dialer::new(&config, dialling, tracer);
         let client = match preset {
-            Preset::Go | Preset::Go127 => Client::Go(go::Go::new(&config, tracer)),
+            Preset::Go | Preset::Go127 => Client::Go(go::Go::new(&config, dialer)),
             Preset::HyperUtil => {
-                Client::HyperUtil(hyper_util::HyperUtil::new(&config, tracer).into())
+                Client::HyperUtil(hyper_util::HyperUtil::new(&config, dialer).into())
             }
         };
-        Ok(Self { client, preset, next_exchange: Arc::default() })
+        Ok(Self { client, preset, speaks_tls, next_exchange: Arc::default() })
     }
 
     /// Whose rules it follows.
@@ -111,7 +145,7 @@ impl Transport {
     /// As [`Transport::send`].
     pub async fn get_as(&self, exchange: ExchangeId, url: &str) -> Result<Response<Body>, Error> {
         let mut request = Request::new(Full::default());
-        *request.uri_mut() = check_url(url)?;
+        *request.uri_mut() = dialling::check_url(url, self.speaks_tls)?;
         self.send(exchange, request).await
     }
 
@@ -150,14 +184,13 @@ impl Transport {
     }
 }
 
-/// Reads a URL that this client can fetch: absolute, and with the scheme http.
+/// Reads a URL that a client made by [`Transport::new`] can fetch: absolute, and with the scheme
+/// http. [`Dialling::check_url`] is for those who dial otherwise.
 ///
 /// # Errors
 /// [`Error::BadUrl`] or [`Error::UnsupportedUrl`], with the reason.
 pub fn check_url(url: &str) -> Result<Uri, Error> {
-    let uri = url.parse().map_err(|source| Error::BadUrl { url: url.to_owned(), source })?;
-    dial::Target::of(&uri)?;
-    Ok(uri)
+    Dialling::default().check_url(url)
 }
 
 /// Locks `mutex`. A panic elsewhere leaves nothing half done behind these locks, so it does not

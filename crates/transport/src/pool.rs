@@ -14,11 +14,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::dial::Target;
 use crate::error::Error;
 use crate::expect::RequestBody;
 use crate::lock;
 use crate::rules::Limits;
+use crate::target::Target;
 use crate::wire::Record;
 
 /// The right to send the next request on a connection. Dropping it closes the connection.

@@ -77,11 +77,15 @@ pub(crate) const BUSY_GRACE: Duration = Duration::from_millis(50);
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/1.1: one exchange at a time.
+    /// HTTP/1.1: one exchange at a time. In TLS nothing else is offered.
     Http1,
-    /// HTTP/2 without TLS, with prior knowledge (RFC 9113 section 3.3): any number of exchanges at
-    /// once. Only hyper-util's client speaks it, and only with the cargo feature `http2`.
+    /// HTTP/2: any number of exchanges at once. In TLS nothing else is offered; without TLS it is
+    /// spoken with prior knowledge (RFC 9113 section 3.3). Only with the cargo feature `http2`.
     Http2,
+    /// In TLS what ALPN agrees on (RFC 7301): HTTP/2 if the server speaks it, else HTTP/1.1.
+    /// Without TLS HTTP/1.1. Go's `DefaultTransport` does the same. Only with the cargo feature
+    /// `http2`.
+    Negotiated,
 }
 
 impl fmt::Display for HttpVersion {
@@ -89,6 +93,7 @@ impl fmt::Display for HttpVersion {
         f.write_str(match self {
             Self::Http1 => "HTTP/1.1",
             Self::Http2 => "HTTP/2",
+            Self::Negotiated => "HTTP/1.1 or HTTP/2",
         })
     }
 }
@@ -163,7 +168,7 @@ impl Config {
 
     fn check_go(&self) -> Result<(), Unsupported> {
         let refuse = |limit, because| Err(Unsupported { preset: self.preset, limit, because });
-        if self.version == HttpVersion::Http2 {
+        if self.version != HttpVersion::Http1 {
             return refuse("HTTP/2", "its pool is re-created for HTTP/1.1 only");
         }
         if !self.pool_timer {
@@ -174,7 +179,7 @@ impl Config {
 
     fn check_hyper_util(&self, is_built_with_http2: bool) -> Result<(), Unsupported> {
         let refuse = |limit, because| Err(Unsupported { preset: self.preset, limit, because });
-        if self.version == HttpVersion::Http2 && !is_built_with_http2 {
+        if self.version != HttpVersion::Http1 && !is_built_with_http2 {
             return refuse(
                 "HTTP/2",
                 "this build is without the cargo feature `http2` of transport",

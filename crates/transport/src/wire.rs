@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -34,7 +34,8 @@ pub struct ConnectionInfo {
 /// What is known about one connection, by everybody who has to do with it.
 pub(crate) struct Record {
     pub(crate) info: ConnectionInfo,
-    version: HttpVersion,
+    /// Never [`HttpVersion::Negotiated`]; unknown during a TLS handshake.
+    version: OnceLock<HttpVersion>,
     tracer: Tracer,
     established: Instant,
     /// Exchanges that were given this connection.
@@ -147,13 +148,12 @@ impl Beginning {
 impl Record {
     pub(crate) fn new(
         info: ConnectionInfo,
-        version: HttpVersion,
         tracer: Tracer,
         client_closing: Arc<AtomicBool>,
     ) -> Self {
         Self {
             info,
-            version,
+            version: OnceLock::new(),
             tracer,
             established: Instant::now(),
             exchanges: AtomicU64::new(0),
@@ -166,9 +166,14 @@ impl Record {
         }
     }
 
-    /// What is spoken on it.
+    /// What is spoken on it: HTTP/1.1, unless [`Self::speak`] has said something else.
     pub(crate) fn version(&self) -> HttpVersion {
-        self.version
+        self.version.get().copied().unwrap_or(HttpVersion::Http1)
+    }
+
+    /// HTTP/2 is spoken on it, or HTTP/1.1. Before anything is.
+    pub(crate) fn speak(&self, version: HttpVersion) {
+        let _ = self.version.set(version);
     }
 
     /// Counts an exchange that was given the connection; returns whether one was before.
@@ -181,7 +186,7 @@ impl Record {
     /// For a client that chooses its connection without telling, this may come after the request
     /// was written: moments that were kept back for it are told now.
     pub(crate) fn claim(&self, exchange: ExchangeId) {
-        if self.version == HttpVersion::Http2 {
+        if self.version() == HttpVersion::Http2 {
             return;
         }
         let mut talk = lock(&self.talk);
@@ -216,7 +221,7 @@ impl Record {
 
     /// The body of the request will not be sent; to Go that is a request written without an error.
     pub(crate) fn body_is_withheld(&self) {
-        if self.version == HttpVersion::Http2 {
+        if self.version() == HttpVersion::Http2 {
             return;
         }
         let talk = &mut *lock(&self.talk);
@@ -239,7 +244,7 @@ impl Record {
 
     /// An interim response has come.
     pub(crate) fn interim(&self, status: StatusCode, headers: &HeaderMap) {
-        if self.version == HttpVersion::Http2 {
+        if self.version() == HttpVersion::Http2 {
             return;
         }
         let talk = &mut *lock(&self.talk);
@@ -258,8 +263,8 @@ impl Record {
     /// Whether the server's first bytes show that it speaks something else: in HTTP/1.1 it waits to
     /// be asked, in HTTP/2 it does not.
     pub(crate) fn server_speaks_something_else(&self) -> bool {
-        match self.version {
-            HttpVersion::Http1 => lock(&self.talk).server_spoke_first,
+        match self.version() {
+            HttpVersion::Http1 | HttpVersion::Negotiated => lock(&self.talk).server_spoke_first,
             HttpVersion::Http2 => !lock(&self.beginning).is_settings,
         }
     }
@@ -304,8 +309,8 @@ impl Record {
         let why = why
             .or(closing.then_some(CloseReason::TransportClosed))
             .map_or(Observed::NotObservable, Observed::Known);
-        let exchanges = match self.version {
-            HttpVersion::Http1 => self.requests_written(),
+        let exchanges = match self.version() {
+            HttpVersion::Http1 | HttpVersion::Negotiated => self.requests_written(),
             HttpVersion::Http2 => self.exchanges.load(Ordering::Relaxed),
         };
         self.tracer.tell_at(*at, None, Some(self.info.id), || Moment::ConnectionClosed {
@@ -339,7 +344,7 @@ pub(crate) struct ClientTap(pub(crate) Arc<Record>);
 impl Tap for ClientTap {
     fn sent(&mut self, mut bytes: &[u8]) {
         let Self(record) = self;
-        if record.version == HttpVersion::Http2 {
+        if record.version() == HttpVersion::Http2 {
             return;
         }
         let talk = &mut *lock(&record.talk);
@@ -371,7 +376,7 @@ impl Tap for ClientTap {
     }
 
     fn received(&mut self, bytes: &[u8]) {
-        if self.0.version == HttpVersion::Http2 {
+        if self.0.version() == HttpVersion::Http2 {
             lock(&self.0.beginning).received(bytes);
             return;
         }
@@ -400,15 +405,26 @@ impl Tap for ClientTap {
     }
 }
 
+/// A stream of bytes, with TLS on the wire or without.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
 /// An established connection: what hyper reads from and writes to.
 pub(crate) struct ClientWire {
-    wire: Wire<ClientTap>,
+    wire: Box<dyn Io>,
     pub(crate) record: Arc<Record>,
 }
 
 impl ClientWire {
-    pub(crate) fn new(stream: TcpStream, record: Arc<Record>) -> Self {
-        Self { wire: Wire::new(stream, ClientTap(Arc::clone(&record))), record }
+    pub(crate) fn plain(stream: TcpStream, record: Arc<Record>) -> Self {
+        let wire = Wire::new(stream, ClientTap(Arc::clone(&record)));
+        Self { wire: Box::new(wire), record }
+    }
+
+    /// What is listened in on by others.
+    pub(crate) fn tapped(wire: Box<dyn Io>, record: Arc<Record>) -> Self {
+        Self { wire, record }
     }
 }
 
@@ -458,7 +474,11 @@ pub(crate) struct Carried(pub(crate) Arc<Record>);
 
 impl Connection for ClientWire {
     fn connected(&self) -> Connected {
-        Connected::new().extra(Carried(Arc::clone(&self.record)))
+        let connected = Connected::new().extra(Carried(Arc::clone(&self.record)));
+        match self.record.version() {
+            HttpVersion::Http2 => connected.negotiated_h2(),
+            HttpVersion::Http1 | HttpVersion::Negotiated => connected,
+        }
     }
 }
 

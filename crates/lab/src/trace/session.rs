@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context;
 use apparatus::{Interrupt, with_causes};
 use bytes::Bytes;
-use evidence::{BodyPolicy, ExchangeId, Moment, TraceEvent};
+use evidence::{BodyPolicy, ExchangeId, Moment, Preset, TraceEvent};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, Trust};
@@ -66,8 +66,9 @@ pub async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
         Some(server) => vec![format!("http://localhost:{}/", server.address().port())],
         None => args.urls.clone(),
     };
-    let asked = asked(args, &urls)?;
-    let mut tracer = Tracer::new(args)?;
+    let dialling = dialling(args)?;
+    let asked = asked(args, &urls, &dialling)?;
+    let mut tracer = Tracer::new(args, dialling)?;
     let finished = interrupt.or(tracer.all(&asked, out)).await;
     let interrupted = finished.is_none();
     finished.transpose()?;
@@ -83,7 +84,7 @@ fn own_server() -> Result<hello::Running, hello::Error> {
 }
 
 /// The requests of one round: one for each URL.
-fn asked(args: &Trace, urls: &[String]) -> anyhow::Result<Vec<Asked>> {
+fn asked(args: &Trace, urls: &[String], dialling: &Dialling) -> anyhow::Result<Vec<Asked>> {
     let data = args.data.as_deref().map(data).transpose()?.unwrap_or_default();
     let method = match &args.method {
         Some(method) => method.parse().with_context(|| format!("--method {method}"))?,
@@ -103,7 +104,7 @@ fn asked(args: &Trace, urls: &[String]) -> anyhow::Result<Vec<Asked>> {
         headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     }
     let ask = |url: &String| -> anyhow::Result<Asked> {
-        transport::check_url(url).map_err(|error| anyhow::anyhow!(with_causes(&error)))?;
+        dialling.check_url(url).map_err(|error| anyhow::anyhow!(with_causes(&error)))?;
         let url = Url::parse(url).with_context(|| format!("`{url}` is no URL"))?;
         let (method, headers, data) = (method.clone(), headers.clone(), data.clone());
         Ok(Asked { method, url, headers, data, redirected_from: None })
@@ -131,6 +132,7 @@ fn parse_field(field: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
 struct Tracer<'a> {
     args: &'a Trace,
     client: Transport,
+    dialling: Dialling,
     ear: Arc<Ear>,
     session: Session,
     /// Bodies that are kept unread.
@@ -138,21 +140,21 @@ struct Tracer<'a> {
 }
 
 impl<'a> Tracer<'a> {
-    fn new(args: &'a Trace) -> anyhow::Result<Self> {
+    fn new(args: &'a Trace, dialling: Dialling) -> anyhow::Result<Self> {
         let ear = Arc::new(Ear::default());
         let preset = args.transport.0;
         let version = match (args.http1, args.http2) {
             (true, _) => HttpVersion::Http1,
             (_, true) => HttpVersion::Http2,
-            _ => HttpVersion::Http1,
+            // As far as its rules are re-created here.
+            _ if preset != Preset::HyperUtil => HttpVersion::Http1,
+            _ => HttpVersion::Negotiated,
         };
         let config = Config { version, ..Config::of(preset) };
-        let connect_to: Result<Vec<ConnectTo>, _> =
-            args.connect_to.iter().map(|rule| rule.parse()).collect();
-        let dialling = Dialling { tls: Some(Tls::new(trust(args)?)?), connect_to: connect_to? };
         Ok(Self {
             args,
-            client: Transport::with(config, dialling, Some(ear.clone()))?,
+            client: Transport::with(config, dialling.clone(), Some(ear.clone()))?,
+            dialling,
             ear,
             session: Session {
                 transport: preset.name(),
@@ -236,7 +238,7 @@ impl<'a> Tracer<'a> {
         let mut url = asked.url.clone();
         url.set_fragment(None);
         *request.uri_mut() =
-            transport::check_url(url.as_str()).map_err(|error| with_causes(&error))?;
+            self.dialling.check_url(url.as_str()).map_err(|error| with_causes(&error))?;
         *request.headers_mut() = asked.headers.clone();
         let response =
             self.client.send(number, request).await.map_err(|error| with_causes(&error))?;
@@ -317,6 +319,14 @@ impl<'a> Tracer<'a> {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
+}
+
+fn dialling(args: &Trace) -> anyhow::Result<Dialling> {
+    let rule = |rule: &String| -> anyhow::Result<ConnectTo> {
+        rule.parse().with_context(|| format!("--connect-to {rule}"))
+    };
+    let connect_to = args.connect_to.iter().map(rule).collect::<Result<_, _>>()?;
+    Ok(Dialling { tls: Some(Tls::new(trust(args)?)?), connect_to })
 }
 
 fn trust(args: &Trace) -> anyhow::Result<Trust> {

@@ -1,0 +1,344 @@
+//! TLS on a connection: what is trusted, the handshake, and what a failed one means.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evidence::{CertificateFacts, CloseReason, TlsFacts};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientConfig, ClientConnection, Resumption};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, HandshakeKind};
+use rustls::{RootCertStore, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use wire::Wire;
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+
+use crate::error::Cause;
+use crate::rules::HttpVersion;
+use crate::tls_wire::{EndTap, TlsWire};
+use crate::wire::{Io, Record};
+
+/// How long a handshake may take (Go's `DefaultTransport`).
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What TLS connections are made with: rustls, with its provider *ring*.
+///
+/// Sessions are resumed where the server lets them be: each transport remembers its own. Go's
+/// `DefaultTransport` does not, unless its `tls.Config` is given a `ClientSessionCache`.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+}
+
+/// Whose certificates are trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Those that this system trusts.
+    System,
+    /// Those that these roots have signed, and no others. In PEM.
+    Pem(Vec<u8>),
+    /// Everybody's: certificates are not checked, so nobody knows who is at the other end.
+    Anybody,
+}
+
+/// What is trusted cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The system's trust store has no certificate that can be read.
+    #[error("cannot read a trusted certificate from this system's store: {because}")]
+    NoSystemRoots {
+        /// The system's words, if it has any.
+        because: String,
+    },
+    /// What should be PEM is not.
+    #[error("cannot read the trusted certificates: they are not PEM")]
+    NotPem {
+        /// Where it goes wrong.
+        source: pem::Error,
+    },
+    /// There is not a single certificate in the PEM.
+    #[error("cannot read the trusted certificates: there is none in the PEM")]
+    NoCertificate,
+    /// A certificate is damaged.
+    #[error("cannot trust certificate {number} of the PEM")]
+    BadCertificate {
+        /// Which one, from 1.
+        number: usize,
+        /// rustls's words.
+        source: rustls::Error,
+    },
+    /// rustls refuses to work like this.
+    #[error("cannot set up TLS")]
+    Setup {
+        /// rustls's words.
+        source: rustls::Error,
+    },
+}
+
+impl Tls {
+    /// Puts together what is trusted.
+    ///
+    /// # Errors
+    /// [`TlsError`] says what could not be read.
+    pub fn new(trust: Trust) -> Result<Self, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|source| TlsError::Setup { source })?;
+        let builder = match trust {
+            Trust::System => builder.with_root_certificates(system_roots()?),
+            Trust::Pem(pem) => builder.with_root_certificates(roots_of(&pem)?),
+            Trust::Anybody => {
+                let verifier = Arc::new(Anybody(provider));
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
+        };
+        Ok(Self { config: Arc::new(builder.with_no_client_auth()) })
+    }
+}
+
+fn system_roots() -> Result<RootCertStore, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (read, damaged) = roots.add_parsable_certificates(found.certs);
+    if read > 0 {
+        return Ok(roots);
+    }
+    let because = match found.errors.first() {
+        Some(error) => error.to_string(),
+        None if damaged > 0 => format!("all {damaged} are damaged"),
+        None => "it is empty".to_owned(),
+    };
+    Err(TlsError::NoSystemRoots { because })
+}
+
+fn roots_of(pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
+        let certificate = certificate.map_err(|source| TlsError::NotPem { source })?;
+        let bad = |source| TlsError::BadCertificate { number: index + 1, source };
+        roots.add(certificate).map_err(bad)?;
+    }
+    if roots.is_empty() { Err(TlsError::NoCertificate) } else { Ok(roots) }
+}
+
+/// One transport's own part of TLS: what it offers, and the sessions it remembers.
+pub(crate) struct Client {
+    connector: TlsConnector,
+}
+
+/// A handshake that failed.
+pub(crate) struct Failed {
+    /// Why, in plain words.
+    pub(crate) because: String,
+    /// The library's words.
+    pub(crate) source: Cause,
+    /// What is left of the connection: dropping it closes it.
+    pub(crate) wire: Option<Box<dyn Io>>,
+}
+
+impl Failed {
+    /// The handshake was done, but its result is not what was asked for.
+    pub(crate) fn not_http2(wire: Box<dyn Io>) -> Self {
+        let because = "it did not agree to speak HTTP/2".to_owned();
+        Self { because, source: "ALPN did not choose h2".into(), wire: Some(wire) }
+    }
+}
+
+impl Client {
+    pub(crate) fn new(tls: &Tls, version: HttpVersion) -> Self {
+        let mut config = ClientConfig::clone(&tls.config);
+        config.alpn_protocols = offered(version).iter().map(|name| name.to_vec()).collect();
+        // Not shared with other transports, or their first connections would resume its sessions.
+        config.resumption = Resumption::in_memory_sessions(256);
+        Self { connector: TlsConnector::from(Arc::new(config)) }
+    }
+
+    /// Shakes hands with `host` on an established connection.
+    pub(crate) async fn handshake(
+        &self,
+        host: &str,
+        stream: TcpStream,
+        record: &Arc<Record>,
+    ) -> Result<(TlsFacts, Box<dyn Io>), Failed> {
+        let wire = Wire::new(stream, EndTap::new(record));
+        let name = match ServerName::try_from(host.to_owned()) {
+            Ok(name) => name,
+            Err(error) => {
+                let because = "it is no name that TLS can ask for".to_owned();
+                return Err(Failed { because, source: error.into(), wire: Some(Box::new(wire)) });
+            }
+        };
+        let mut handshake = std::pin::pin!(self.connector.connect(name, wire).into_fallible());
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake.as_mut()).await {
+            Ok(Ok(stream)) => {
+                let facts = facts(stream.get_ref().1);
+                Ok((facts, Box::new(TlsWire::new(stream, record))))
+            }
+            Ok(Err((error, wire))) => {
+                let because = in_plain_words(&error);
+                Err(Failed { because, source: error.into(), wire: Some(Box::new(wire)) })
+            }
+            Err(elapsed) => {
+                let because = format!("no answer within {HANDSHAKE_TIMEOUT:?}");
+                // The connection ends with the handshake, so before the caller can give a reason.
+                record.close_because(CloseReason::Failed(because.clone()));
+                Err(Failed { because, source: elapsed.into(), wire: None })
+            }
+        }
+    }
+}
+
+/// The protocols that ALPN offers (RFC 7301), the one that is preferred first.
+fn offered(version: HttpVersion) -> &'static [&'static [u8]] {
+    match version {
+        HttpVersion::Http1 => &[b"http/1.1"],
+        HttpVersion::Http2 => &[b"h2"],
+        HttpVersion::Negotiated => &[b"h2", b"http/1.1"],
+    }
+}
+
+/// What a handshake has agreed on.
+fn facts(session: &ClientConnection) -> TlsFacts {
+    let version = session.protocol_version().and_then(|version| version.as_str());
+    let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+    let certificates = session.peer_certificates().unwrap_or_default();
+    TlsFacts {
+        // rustls writes `TLSv1_3` and `TLS13_AES_…` where everybody else writes
+        version: version.unwrap_or("unknown").replace('_', "."),
+        alpn: session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
+        cipher_suite: suite.unwrap_or("unknown").replacen("TLS13_", "TLS_", 1),
+        resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+        certificates: certificates.iter().map(certificate_facts).collect(),
+    }
+}
+
+fn certificate_facts(certificate: &CertificateDer<'_>) -> CertificateFacts {
+    match X509Certificate::from_der(certificate) {
+        Ok((_, certificate)) => CertificateFacts {
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            not_after: day(certificate.validity().not_after),
+        },
+        Err(_) => {
+            let unreadable = || "unreadable".to_owned();
+            CertificateFacts {
+                subject: unreadable(),
+                issuer: unreadable(),
+                not_after: unreadable(),
+            }
+        }
+    }
+}
+
+/// Such as `2027-01-31`.
+fn day(time: ASN1Time) -> String {
+    time.to_datetime().date().to_string()
+}
+
+fn day_of(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    ASN1Time::from_timestamp(seconds).map_or_else(|_| "a day beyond telling".to_owned(), day)
+}
+
+/// Why a handshake failed.
+fn in_plain_words(error: &io::Error) -> String {
+    let within = error.get_ref().and_then(|within| within.downcast_ref::<rustls::Error>());
+    match (within, error.kind()) {
+        (Some(rustls::Error::InvalidCertificate(error)), _) => about_certificate(error),
+        (Some(rustls::Error::InvalidMessage(_)), _) => "it does not speak TLS".to_owned(),
+        (Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)), _) => {
+            "it speaks none of the versions of HTTP that were offered".to_owned()
+        }
+        (Some(rustls::Error::AlertReceived(alert)), _) => {
+            format!("it refused with the alert {alert:?}")
+        }
+        (Some(error), _) => error.to_string(),
+        (None, io::ErrorKind::UnexpectedEof) => {
+            "it closed the connection during the handshake".to_owned()
+        }
+        (None, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+            "it reset the connection during the handshake".to_owned()
+        }
+        (None, _) => error.to_string(),
+    }
+}
+
+fn about_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
+            let names: Vec<&str> = presented.iter().map(|name| bare_name(name)).collect();
+            format!("its certificate is not for this name, but for {}", names.join(", "))
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is not for this name".to_owned()
+        }
+        CertificateError::UnknownIssuer => {
+            "nobody who is trusted here has signed its certificate".to_owned()
+        }
+        CertificateError::BadSignature => {
+            "its certificate is not signed by whom it says, but by somebody of the same name"
+                .to_owned()
+        }
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("its certificate has expired on {}", day_of(*not_after))
+        }
+        CertificateError::Expired => "its certificate has expired".to_owned(),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("its certificate is not valid before {}", day_of(*not_before))
+        }
+        CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
+        CertificateError::Revoked => "its certificate has been revoked".to_owned(),
+        error => format!("its certificate is not accepted: {error}"),
+    }
+}
+
+/// `a.example` of `DnsName("a.example")`, which is how rustls writes it.
+fn bare_name(presented: &str) -> &str {
+    presented.split('"').nth(1).unwrap_or(presented)
+}
+
+/// Accepts every certificate. That whoever shows it holds its key is still checked.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,48 @@
+//! What stands in the place of `tls.rs` without the cargo feature `tls`: nothing can be made.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use evidence::TlsFacts;
+use tokio::net::TcpStream;
+
+use crate::error::Cause;
+use crate::rules::HttpVersion;
+use crate::wire::{Io, Record};
+
+/// What TLS connections are made with. This build is without the cargo feature `tls` of
+/// `transport`, so there is none.
+#[derive(Clone, Debug)]
+pub struct Tls(Infallible);
+
+/// A handshake that failed.
+pub(crate) struct Failed {
+    pub(crate) because: String,
+    pub(crate) source: Cause,
+    pub(crate) wire: Option<Box<dyn Io>>,
+}
+
+impl Failed {
+    pub(crate) fn not_http2(wire: Box<dyn Io>) -> Self {
+        Self { because: String::new(), source: String::new().into(), wire: Some(wire) }
+    }
+}
+
+/// One transport's own part of TLS.
+pub(crate) struct Client(Infallible);
+
+impl Client {
+    pub(crate) fn new(tls: &Tls, _: HttpVersion) -> Self {
+        match tls.0 {}
+    }
+
+    #[expect(clippy::unused_async, reason = "it stands for one that waits")]
+    pub(crate) async fn handshake(
+        &self,
+        _: &str,
+        _: TcpStream,
+        _: &Arc<Record>,
+    ) -> Result<(TlsFacts, Box<dyn Io>), Failed> {
+        match self.0 {}
+    }
+}

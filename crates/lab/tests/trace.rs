@@ -217,7 +217,7 @@ fn a_time_out_says_where_the_time_went() {
 fn what_cannot_be_asked_for_ends_with_2() {
     for (arguments, expected) in [
         ("nonsense", "cannot fetch `nonsense`"),
-        ("ftp://localhost/", "the scheme is not http"),
+        ("ftp://localhost/", "the scheme is neither http nor https"),
         ("http://localhost/ --header nonsense", "is not of the form NAME: VALUE"),
         ("http://localhost/ --expect-continue", "--expect-continue needs a body"),
         ("http://localhost/ --cacert /nowhere", "cannot read --cacert /nowhere"),

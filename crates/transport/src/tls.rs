@@ -293,7 +293,13 @@ fn about_certificate(error: &CertificateError) -> String {
         }
         CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
         CertificateError::Revoked => "its certificate has been revoked".to_owned(),
-        error => format!("its certificate is not accepted: {error}"),
+        // rustls has no word of its own for this one, which a certificate has that openssl makes
+        // by default for itself.
+        error if format!("{error:?}").contains("CaUsedAsEndEntity") => {
+            "its certificate is one to sign others with (CA:TRUE), not a server's".to_owned()
+        }
+        // The cause says more, in its own words.
+        _ => "its certificate is not accepted".to_owned(),
     }
 }
 

@@ -38,6 +38,13 @@ pub(crate) fn normal(line: &str) -> String {
             index += 2;
             continue;
         }
+        if let (Some(("ms" | "s", punctuation)), Some((key, number))) = (next, word.split_once('='))
+            && is_number(number)
+        {
+            normal.push(format!("{key}=TIME{punctuation}"));
+            index += 2;
+            continue;
+        }
         normal.push(match split_punctuation(word) {
             (number, end) if is_number(number) && is_time_key(before) => format!("TIME{end}"),
             _ if is_moment(word) => "TIME".into(),
@@ -98,16 +105,18 @@ fn is_pid(before: &str, word: &str) -> bool {
     is_digits && (before.ends_with("pid") || (word.starts_with('(') && word.contains(')')))
 }
 
-/// `http://127.0.0.1:PORT/`
+/// `http://127.0.0.1:PORT/`, `localhost:PORT`
 fn without_port(word: &str) -> String {
-    let loopback = "127.0.0.1:";
-    match word.find(loopback) {
-        None => word.to_owned(),
-        Some(at) => {
+    for loopback in ["127.0.0.1:", "localhost:"] {
+        if let Some(at) = word.find(loopback) {
             let (address, rest) = word.split_at(at + loopback.len());
-            format!("{address}PORT{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+            return format!(
+                "{address}PORT{}",
+                rest.trim_start_matches(|c: char| c.is_ascii_digit())
+            );
         }
     }
+    word.to_owned()
 }
 
 #[test]
@@ -133,6 +142,8 @@ fn what_varies_is_replaced_and_nothing_else() {
         ),
         ("  cap 1   ███████ 91", "cap 1 BAR NUMBER"),
         ("  #1   1  dddccrwwwb", "#1 1 BAR"),
+        ("GetConn localhost:46779", "GetConn localhost:PORT"),
+        ("was_idle=true idle_time=0.45 ms", "was_idle=true idle_time=TIME"),
         ("82 connections = 10 + 9 x (10 - 2)", "82 connections = 10 + 9 x (10 - 2)"),
         ("10 requests, 50ms apart; each for 1m 30s", "10 requests, 50ms apart; each for 1m 30s"),
     ] {

@@ -113,11 +113,10 @@ pub fn summary(session: &Session, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
+/// A paragraph of its own.
 fn note(text: &str, out: &mut impl Write) -> io::Result<()> {
-    for line in words::wrap(text, 78) {
-        writeln!(out, "{line}")?;
-    }
-    writeln!(out)
+    writeln!(out)?;
+    words::wrap(text, 78).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 /// The requests of each connection; those without one come last.
@@ -192,7 +191,7 @@ fn bars(session: &Session, out: &mut impl Write) -> io::Result<()> {
         let _ =
             write!(legend, "{style}{}{style:#} {FAINT}{}{FAINT:#}  ", letter(phase), phase.name());
     }
-    writeln!(out, "            {}\n", legend.trim_end())
+    writeln!(out, "            {}", legend.trim_end())
 }
 
 /// How many letters each phase gets: by its share of the longest request, but one at least.

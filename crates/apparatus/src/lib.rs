@@ -38,7 +38,7 @@ use evidence::{
 };
 use http_body_util::BodyExt;
 use tokio::task::AbortHandle;
-use transport::{Body, Transport};
+use transport::{Body, HttpVersion, Transport};
 
 pub use interrupt::Interrupt;
 pub use plan::{Error, Plan, ServerPlan, Starts};
@@ -51,6 +51,8 @@ use servers::Servers;
 /// Server, client and witnesses of one run.
 pub struct Apparatus {
     setup: Setup,
+    /// Whether the client tells what becomes of a connection after an exchange.
+    tells_of_its_pool: bool,
     client: Transport,
     servers: Servers,
     client_witness: Arc<ClientWitness>,
@@ -97,6 +99,9 @@ impl Apparatus {
     pub fn set_up(plan: Plan) -> Result<Self, Error> {
         plan::feasible(&plan.setup)?;
         let Plan { mut setup, client, servers, trace } = plan;
+        // In HTTP/2 a connection is never put back: it is shared all the time.
+        let tells_of_its_pool =
+            setup.preset != Preset::HyperUtil && client.version == HttpVersion::Http1;
         let servers = Servers::set_up(servers)?;
         if let Some(url) = servers.url(0) {
             setup.server.url = url;
@@ -110,6 +115,7 @@ impl Apparatus {
         let watch = Arc::clone(&busiest).watch(Arc::clone(&client_witness));
         Ok(Self {
             setup,
+            tells_of_its_pool,
             client,
             servers,
             client_witness,
@@ -169,8 +175,8 @@ impl Apparatus {
         let body = self.send_and_read(number, ask).await;
         let ended_at = Instant::now();
         let lets_go = matches!(body, Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. }));
-        let tells = self.setup.preset != Preset::HyperUtil;
-        let notes = self.client_witness.take_exchange(number, lets_go && tells);
+        let will_decide = lets_go && self.tells_of_its_pool;
+        let notes = self.client_witness.take_exchange(number, will_decide);
         let notes = notes.unwrap_or_else(|| ExchangeNotes::begun(asked_at));
         let exchange = Exchange {
             number,
@@ -231,11 +237,11 @@ impl Apparatus {
     }
 
     fn afterwards(&self, body: &Result<BodySeen, Failure>, notes: &ExchangeNotes) -> Afterwards {
-        match (notes.put, body, self.setup.preset) {
+        match (notes.put, body, self.tells_of_its_pool) {
             (_, Err(_), _) => Afterwards::Failed,
             (Some(None), ..) => Afterwards::Pooled,
             (Some(Some(refused)), ..) => Afterwards::NotPooled(refused),
-            (None, _, Preset::HyperUtil) => Afterwards::NotObservable,
+            (None, _, false) => Afterwards::NotObservable,
             (None, Ok(BodySeen::Held { .. }), _) => Afterwards::Held,
             (None, Ok(BodySeen::Dropped { .. } | BodySeen::Drained { .. }), _) => {
                 Afterwards::Draining
@@ -275,7 +281,7 @@ impl Apparatus {
             return;
         }
         for (number, body) in held {
-            if self.setup.preset != Preset::HyperUtil && !body.is_over() {
+            if self.tells_of_its_pool && !body.is_over() {
                 self.client_witness.will_decide(number);
             }
             drop(body);

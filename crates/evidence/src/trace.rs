@@ -321,6 +321,9 @@ pub enum CloseReason {
     IdleTimeout(Duration),
     /// The client closed it because its transport was closed while the connection was idle.
     TransportClosed,
+    /// It was dialled in vain: it turned out to speak HTTP/2, and its host had such a connection,
+    /// which all share, by then.
+    NotNeeded,
     /// The server closed it between two exchanges.
     ServerClosed,
     /// The server reset it.
@@ -337,6 +340,7 @@ impl fmt::Display for CloseReason {
             Self::NotPooled(reason) => reason.fmt(f),
             Self::IdleTimeout(limit) => write!(f, "idle for {limit:?}"),
             Self::TransportClosed => f.write_str("transport closed"),
+            Self::NotNeeded => f.write_str("another HTTP/2 connection was there first"),
             Self::ServerClosed => f.write_str("server closed it"),
             Self::ServerReset => f.write_str("server reset it"),
             Self::RequestGivenUp => f.write_str("request given up"),

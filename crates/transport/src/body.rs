@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::expect::Withheld;
 use crate::go::GiveBack;
 use crate::rules::EarlyDrop;
+use crate::shared::Stream;
 use crate::wire::{ConnectionInfo, Record};
 
 /// The body of a response.
@@ -38,6 +39,12 @@ enum State {
     },
     /// Go's rules: the end was read, the connection is on its way back.
     GivingBack(Pin<Box<dyn Future<Output = ()> + Send>>, Handle),
+    /// HTTP/2 after Go's rules: the connection stays, the stream ends.
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is no HTTP/2"))]
+    Stream {
+        incoming: Incoming,
+        _open: Box<Stream>,
+    },
     /// hyper-util's client: it has its own ways.
     HyperUtil {
         incoming: Incoming,
@@ -67,6 +74,17 @@ impl Body {
             announced,
             state: State::HyperUtil { incoming, _withheld: withheld },
         }
+    }
+
+    #[cfg(feature = "http2")]
+    pub(crate) fn of_stream(incoming: Incoming, stream: Stream) -> Self {
+        let record = Arc::clone(stream.record());
+        let announced = incoming.size_hint().exact();
+        let state = match incoming.is_end_stream() {
+            true => State::Ended,
+            false => State::Stream { incoming, _open: Box::new(stream) },
+        };
+        Self { record, received: 0, announced, state }
     }
 
     /// A body without content, once its connection is given back. If nobody waits for that any
@@ -109,7 +127,9 @@ impl HttpBody for Body {
         let this = &mut *self;
         loop {
             let incoming = match &mut this.state {
-                State::Go { incoming, .. } | State::HyperUtil { incoming, .. } => incoming,
+                State::Go { incoming, .. }
+                | State::Stream { incoming, .. }
+                | State::HyperUtil { incoming, .. } => incoming,
                 State::GivingBack(back, _) => {
                     ready!(back.as_mut().poll(cx));
                     this.state = State::Ended;
@@ -168,7 +188,7 @@ impl Drop for Body {
             State::GivingBack(back, runtime) => {
                 runtime.spawn(back);
             }
-            State::HyperUtil { .. } | State::Ended => {}
+            State::Stream { .. } | State::HyperUtil { .. } | State::Ended => {}
         }
     }
 }

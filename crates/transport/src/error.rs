@@ -286,6 +286,18 @@ fn is_goodbye(_: &hyper::Error) -> bool {
     false
 }
 
+/// Whether the server of HTTP/2 says that it has done nothing about a request.
+#[cfg(feature = "http2")]
+pub(crate) fn is_unprocessed(error: &hyper::Error) -> bool {
+    let within = error.source().and_then(|within| within.downcast_ref::<h2::Error>());
+    is_goodbye(error)
+        || within.is_some_and(|within| {
+            within.is_reset()
+                && within.is_remote()
+                && within.reason() == Some(h2::Reason::REFUSED_STREAM)
+        })
+}
+
 /// Whether hyper gave up a connection for what the peer sent, rather than for its going away.
 pub(crate) fn is_the_peers_fault(error: &hyper::Error) -> bool {
     let gone = error.is_incomplete_message() || error.is_canceled() || error.is_closed();

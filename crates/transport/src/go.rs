@@ -17,8 +17,9 @@ use crate::body::Body;
 use crate::dial::Dialer;
 use crate::error::{self, Error};
 use crate::expect::{self, RequestBody, Withheld};
-use crate::pool::{Asked, Checkout, Lease, Pool, Want};
+use crate::pool::{Asked, Checkout, Grant, Lease, Pool, Want};
 use crate::rules::{self, Attempt, Config, EarlyDrop};
+use crate::shared::{Shared, Stream, Unanswered};
 use crate::target::Target;
 use crate::trace::Tracer;
 use crate::wire::Record;
@@ -29,6 +30,7 @@ pub(crate) struct Go {
     dialer: Dialer,
     tracer: Tracer,
     keep_alives: bool,
+    idle_timeout: Option<Duration>,
     early_drop: EarlyDrop,
     expect_continue_timeout: Duration,
 }
@@ -40,6 +42,7 @@ impl Go {
             tracer: dialer.tracer().clone(),
             dialer,
             keep_alives: config.limits.keep_alives,
+            idle_timeout: config.limits.idle_timeout,
             early_drop: config.early_drop(),
             expect_continue_timeout: config.expect_continue_timeout,
         })
@@ -56,9 +59,16 @@ impl Go {
     ) -> Result<Response<Body>, Error> {
         let target = self.dialer.target(request.uri())?;
         let replayable = rules::is_replayable(&request);
+        let for_http2 = request.clone();
         let request = self.for_the_wire(request);
         loop {
-            let checkout = self.connection(&target, exchange).await?;
+            let checkout = match self.connection(&target, exchange).await? {
+                Grant::Http1(checkout) => checkout,
+                Grant::Http2(stream) => match exchange_in_http2(stream, for_http2.clone()).await {
+                    Some(result) => return result,
+                    None => continue,
+                },
+            };
             let record = Arc::clone(&checkout.lease.record);
             let (from_pool, written) = (checkout.from_pool, record.requests_written());
             match self.exchange(checkout, exchange, request.clone()).await {
@@ -109,36 +119,37 @@ impl Go {
         self: &Arc<Self>,
         target: &Target,
         exchange: ExchangeId,
-    ) -> Result<Checkout, Error> {
+    ) -> Result<Grant, Error> {
         self.tracer
             .tell(Some(exchange), None, || Moment::GetConn { host_port: target.host_port() });
         let (want, delivered) = Want::new(target.clone(), exchange);
         let asked = Instant::now();
-        let checkout = match self.pool.ask(&want) {
-            Asked::Idle(checkout) => checkout,
+        let grant = match self.pool.ask(&want) {
+            Asked::Granted(grant) => grant,
             Asked::Wait => {
-                let checkout = delivery(&self.pool, delivered).await?;
-                let id = checkout.lease.record.info.id;
-                self.tracer.tell(Some(exchange), Some(id), || Moment::WaitedForSlot {
-                    waited: want.waited(asked),
+                let grant = delivery(&self.pool, delivered).await?;
+                self.tracer.tell(Some(exchange), Some(grant.record().info.id), || {
+                    Moment::WaitedForSlot { waited: want.waited(asked) }
                 });
-                checkout
+                grant
             }
             Asked::WaitAndDial => {
                 self.start_dial(want);
                 delivery(&self.pool, delivered).await?
             }
         };
-        let record = &checkout.lease.record;
+        let record = grant.record();
         let reused = record.count_exchange();
+        // In HTTP/2 a connection that nobody has used yet may have lain idle all the same.
+        let idle_since = grant.idle_since().filter(|_| reused || record.is_http1());
         record.claim(exchange);
         self.tracer.tell(Some(exchange), Some(record.info.id), || Moment::GotConn {
             client: record.info.ends.client,
             reused,
-            was_idle: Observed::Known(checkout.idle_since.is_some()),
-            idle_time: Observed::Known(checkout.idle_since.map(|since| since.elapsed())),
+            was_idle: Observed::Known(idle_since.is_some()),
+            idle_time: Observed::Known(idle_since.map(|since| since.elapsed())),
         });
-        Ok(checkout)
+        Ok(grant)
     }
 
     /// Dials in the background: the request may be served by another connection meanwhile.
@@ -148,9 +159,11 @@ impl Go {
         let slot = Slot { go: Arc::downgrade(self), target: want.target.clone(), id: None };
         tokio::spawn(async move {
             match go.dial(&want, slot).await {
-                Ok(lease) => {
+                Ok(Dialled::Http2(shared)) => go.pool.share(&shared, &want),
+                Ok(Dialled::Http1(lease)) => {
                     let fresh = Checkout { lease, idle_since: None, from_pool: false };
-                    if let Err(Ok(unwanted)) = want.deliver(Ok(fresh)) {
+                    let delivered = want.deliver(Ok(Grant::Http1(fresh)));
+                    if let Err(Ok(Grant::Http1(unwanted))) = delivered {
                         // Dialled in vain; if it is refused, its record says why.
                         let _ = go.pool.put(unwanted.lease);
                     }
@@ -163,9 +176,13 @@ impl Go {
     }
 
     /// Makes a connection, which holds `slot` as long as it lives.
-    async fn dial(self: &Arc<Self>, want: &Want, mut slot: Slot) -> Result<Lease, Error> {
+    async fn dial(self: &Arc<Self>, want: &Want, mut slot: Slot) -> Result<Dialled, Error> {
         let io = self.dialer.dial(&want.target, want.exchange).await?;
         let record = Arc::clone(&io.record);
+        slot.id = Some(record.info.id);
+        if !record.is_http1() {
+            return Shared::start(io, slot, self.idle_timeout).await.map(Dialled::Http2);
+        }
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io))
             .await
             .map_err(|error| Error::before_head(&record, error))?;
@@ -176,12 +193,11 @@ impl Go {
             target: want.target.clone(),
             kill: Arc::clone(&kill),
         };
-        slot.id = Some(record.info.id);
         tokio::spawn(async move {
             drive(connection, &record, &kill).await;
             drop(slot);
         });
-        Ok(lease)
+        Ok(Dialled::Http1(lease))
     }
 
     /// Sends the request and waits for the head of the response.
@@ -234,6 +250,35 @@ impl Go {
         let mut response = Response::from_parts(head, body);
         response.extensions_mut().insert(record.info);
         Ok(response)
+    }
+}
+
+/// What a dial leads to.
+enum Dialled {
+    Http1(Lease),
+    Http2(Arc<Shared>),
+}
+
+/// Sends the request on a stream of its own; `None` if it is to be sent again on another
+/// connection, because this one has never taken it.
+async fn exchange_in_http2(
+    stream: Stream,
+    request: Request<Full<Bytes>>,
+) -> Option<Result<Response<Body>, Error>> {
+    let (record, from_pool) = (Arc::clone(stream.record()), stream.from_pool);
+    match stream.send(request).await {
+        Ok(response) => Some(Ok(response)),
+        Err(Unanswered { error, unprocessed: nothing_written }) => {
+            let attempt = Attempt {
+                from_pool,
+                nothing_written,
+                response_started: false,
+                // What the server may have seen, Go sends only once in HTTP/2.
+                replayable: false,
+            };
+            let again = rules::retries(attempt);
+            (!again).then(|| Err(Error::before_head(&record, error)))
+        }
     }
 }
 
@@ -364,21 +409,21 @@ impl GiveBack {
 /// delivered all the same goes back to the pool.
 async fn delivery(
     pool: &Arc<Pool>,
-    delivered: oneshot::Receiver<Result<Checkout, Error>>,
-) -> Result<Checkout, Error> {
+    delivered: oneshot::Receiver<Result<Grant, Error>>,
+) -> Result<Grant, Error> {
     let mut waiting = Waiting { pool: Arc::clone(pool), delivered };
     (&mut waiting.delivered).await.unwrap_or(Err(Error::TransportClosed))
 }
 
 struct Waiting {
     pool: Arc<Pool>,
-    delivered: oneshot::Receiver<Result<Checkout, Error>>,
+    delivered: oneshot::Receiver<Result<Grant, Error>>,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.delivered.close();
-        if let Ok(Ok(checkout)) = self.delivered.try_recv() {
+        if let Ok(Ok(Grant::Http1(checkout))) = self.delivered.try_recv() {
             let _ = self.pool.put(checkout.lease);
         }
     }

@@ -3,8 +3,8 @@
 //! Go's `http.Transport` and hyper-util's `Client` decide differently what becomes of a TCP
 //! connection after an exchange. This crate re-creates Go's rules on top of hyper's own HTTP/1.1
 //! connection, small enough to read in half an hour, and puts hyper-util's real client beside it
-//! behind the same interface. With the cargo feature `http2` that client also speaks
-//! HTTP/2 without TLS, and with `tls` every client fetches https URLs. Whoever wants to watch passes a [`Listener`], which hears the
+//! behind the same interface. With the cargo feature `http2` both also speak HTTP/2, and
+//! with `tls` they fetch https URLs. Whoever wants to watch passes a [`Listener`], which hears the
 //! moments of Go's `net/http/httptrace`.
 //!
 //! | idea | file |
@@ -17,6 +17,7 @@
 //! | TLS on the wire, and how it says goodbye | `tls_wire.rs` |
 //! | which address of a name, and the race of IPv4 with IPv6 | `race.rs` |
 //! | idle connections, and requests that wait for one | `pool.rs` |
+//! | HTTP/2: one connection for many exchanges at once | `shared.rs`, or `without_http2.rs` |
 //! | a body that gives its connection back at its end, or loses it | `body.rs` |
 //! | a request body that waits for the server's word | `expect.rs` |
 //! | the head of a request, read back from the wire | `head.rs` |
@@ -48,6 +49,11 @@ mod hyper_util;
 mod pool;
 mod race;
 mod rules;
+#[cfg(feature = "http2")]
+mod shared;
+#[cfg(not(feature = "http2"))]
+#[path = "without_http2.rs"]
+mod shared;
 mod target;
 #[cfg(feature = "tls")]
 mod tls;

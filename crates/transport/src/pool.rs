@@ -3,6 +3,9 @@
 //! Go's rules: the most recently used idle connection is taken first; a request that finds none
 //! dials, but takes whatever comes first, its own dial or a connection that another exchange has
 //! done with ("late binding"); a dial that comes too late for its request goes to the pool.
+//! A connection of HTTP/2 serves everybody who waits, and stays in the pool meanwhile. It does not
+//! count as idle towards the limits on idle connections: Go counts it, but never closes it for
+//! them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -18,6 +21,7 @@ use crate::error::Error;
 use crate::expect::RequestBody;
 use crate::lock;
 use crate::rules::Limits;
+use crate::shared::{Shared, Stream};
 use crate::target::Target;
 use crate::wire::Record;
 
@@ -64,7 +68,32 @@ pub(crate) struct Checkout {
     pub(crate) from_pool: bool,
 }
 
-type Delivery = Result<Checkout, Error>;
+/// A connection that an exchange may use.
+pub(crate) enum Grant {
+    /// For itself.
+    Http1(Checkout),
+    /// Beside others.
+    Http2(Stream),
+}
+
+impl Grant {
+    pub(crate) fn record(&self) -> &Arc<Record> {
+        match self {
+            Self::Http1(checkout) => &checkout.lease.record,
+            Self::Http2(stream) => stream.record(),
+        }
+    }
+
+    /// Since when the connection was idle, if it was.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        match self {
+            Self::Http1(checkout) => checkout.idle_since,
+            Self::Http2(stream) => stream.idle_since,
+        }
+    }
+}
+
+type Delivery = Result<Grant, Error>;
 
 /// A request that waits for a connection, from wherever it comes first.
 pub(crate) struct Want {
@@ -122,12 +151,21 @@ struct State {
 struct Host {
     /// Longest idle first, so that the last is the most recently used.
     idle: Vec<Idle>,
+    /// Connections of HTTP/2, idle or not. Further ones only if the first is full.
+    shared: Vec<Arc<Shared>>,
     /// Requests that take the next connection that comes back.
     waiting: VecDeque<Arc<Want>>,
     /// Connections and dials under way.
     connections: usize,
     /// Requests that may not dial before another connection is gone.
     may_not_dial: VecDeque<Arc<Want>>,
+}
+
+impl Host {
+    /// A stream on a connection of HTTP/2 that takes another one; see [`Shared::open`].
+    fn open_stream(&self, however_many: bool) -> Option<Stream> {
+        self.shared.iter().find_map(|shared| shared.open(however_many))
+    }
 }
 
 struct Idle {
@@ -137,7 +175,7 @@ struct Idle {
 }
 
 /// A task that closes an idle connection at its time; gone when the connection is taken.
-struct Timer(AbortHandle);
+pub(crate) struct Timer(pub(crate) AbortHandle);
 
 impl Drop for Timer {
     fn drop(&mut self) {
@@ -147,8 +185,8 @@ impl Drop for Timer {
 
 /// What a request that asks for a connection gets at once.
 pub(crate) enum Asked {
-    /// An idle connection.
-    Idle(Checkout),
+    /// An idle connection, or one that is shared.
+    Granted(Grant),
     /// Nothing: it waits, and dials for itself.
     WaitAndDial,
     /// Nothing: it waits for a connection to come back, or for the right to dial.
@@ -160,10 +198,13 @@ impl Pool {
         Arc::new(Self { limits, state: Mutex::default() })
     }
 
-    /// Takes the most recently used idle connection, or puts the request in line.
+    /// Takes a connection of HTTP/2, or the most recently used idle one, or puts the request in line.
     pub(crate) fn ask(&self, want: &Arc<Want>) -> Asked {
         let mut state = lock(&self.state);
         let host = state.hosts.entry(want.target.clone()).or_default();
+        if let Some(stream) = host.open_stream(false) {
+            return Asked::Granted(Grant::Http2(stream));
+        }
         while let Some(Idle { lease, since, .. }) = host.idle.pop() {
             if lease.sender.is_closed() {
                 // The server was first; the wire tells so.
@@ -177,10 +218,15 @@ impl Pool {
                 lease.close(CloseReason::IdleTimeout(limit));
                 continue;
             }
-            return Asked::Idle(Checkout { lease, idle_since: Some(since), from_pool: true });
+            let checkout = Checkout { lease, idle_since: Some(since), from_pool: true };
+            return Asked::Granted(Grant::Http1(checkout));
+        }
+        let may_dial = self.limits.max_conns_per_host.is_none_or(|max| host.connections < max);
+        if !may_dial && let Some(stream) = host.open_stream(true) {
+            return Asked::Granted(Grant::Http2(stream));
         }
         push(&mut host.waiting, want);
-        if self.limits.max_conns_per_host.is_some_and(|max| host.connections >= max) {
+        if !may_dial {
             push(&mut host.may_not_dial, want);
             return Asked::Wait;
         }
@@ -207,11 +253,11 @@ impl Pool {
         let mut lease = lease;
         while let Some(want) = host.waiting.pop_front() {
             let handed_over = Checkout { lease, idle_since: None, from_pool: true };
-            match want.deliver(Ok(handed_over)) {
+            match want.deliver(Ok(Grant::Http1(handed_over))) {
                 Ok(()) => return Ok(()),
-                Err(Ok(back)) => lease = back.lease,
-                // A connection was delivered, so nothing else can come back.
-                Err(Err(_)) => return Err(NotPooled::ConnectionBroken),
+                Err(Ok(Grant::Http1(back))) => lease = back.lease,
+                // Such a connection was delivered, so nothing else can come back.
+                Err(_) => return Err(NotPooled::ConnectionBroken),
             }
         }
         if host.idle.len() >= per_host {
@@ -228,6 +274,44 @@ impl Pool {
         let refused = NotPooled::TotalCapReached { max_idle };
         evicted.lease.close(CloseReason::NotPooled(refused));
         if itself { Err(refused) } else { Ok(()) }
+    }
+
+    /// Takes in a connection of HTTP/2 that was dialled for `want`, which gets a stream on it, and
+    /// with it everybody who waits. It is not kept if there is one already that takes streams.
+    pub(crate) fn share(&self, fresh: &Arc<Shared>, want: &Want) {
+        let mut state = lock(&self.state);
+        let once = if !self.limits.keep_alives {
+            Some(NotPooled::KeepAlivesDisabled)
+        } else {
+            state.closed.then_some(NotPooled::TransportClosed)
+        };
+        let host = state.hosts.entry(want.target.clone()).or_default();
+        // What cannot be delivered is dropped, which closes the stream.
+        let grant = |stream: Option<Stream>, want: &Want| {
+            let _ = stream.map(|stream| want.deliver(Ok(Grant::Http2(stream))));
+        };
+        let own = || fresh.open(true).map(Stream::on_new_connection);
+        if let Some(refused) = once {
+            grant(own(), want);
+            return fresh.close(CloseReason::NotPooled(refused));
+        }
+        if let Some(stream) = host.open_stream(false) {
+            grant(Some(stream), want);
+            return fresh.close(CloseReason::NotNeeded);
+        }
+        host.shared.push(Arc::clone(fresh));
+        grant(own(), want);
+        if self.limits.max_idle_per_host == 0 {
+            // Go pools nothing then; whoever waits finds the connection after its own dial.
+            return;
+        }
+        for waiting in std::mem::take(&mut host.waiting) {
+            match waiting.is_waiting().then(|| host.open_stream(false)) {
+                Some(None) => host.waiting.push_back(waiting),
+                Some(stream) => grant(stream, &waiting),
+                None => {}
+            }
+        }
     }
 
     /// Removes the connection that has been idle longest if there are too many over all hosts.
@@ -275,6 +359,7 @@ impl Pool {
         }
         let mut state = lock(&self.state);
         let host = state.hosts.get_mut(target)?;
+        host.shared.retain(|shared| Some(shared.record.info.id) != id);
         host.connections = host.connections.saturating_sub(1);
         while let Some(want) = host.may_not_dial.pop_front() {
             if want.is_waiting() {
@@ -288,11 +373,19 @@ impl Pool {
 
     /// Closes the idle connections, and refuses all that come back from now on.
     pub(crate) fn close(&self) {
-        let idle: Vec<Idle> = {
+        let mut idle = Vec::new();
+        let mut shared = Vec::new();
+        {
             let mut state = lock(&self.state);
             state.closed = true;
-            state.hosts.values_mut().flat_map(|host| host.idle.drain(..)).collect()
-        };
+            for host in state.hosts.values_mut() {
+                idle.append(&mut host.idle);
+                shared.append(&mut host.shared);
+            }
+        }
+        for shared in shared {
+            shared.close(CloseReason::TransportClosed);
+        }
         for Idle { lease, .. } in idle {
             lease.close(CloseReason::TransportClosed);
         }

@@ -256,6 +256,7 @@ mod tests {
     }
 
     /// A listener at `::1`, if this machine has that address.
+    #[allow(clippy::print_stderr, reason = "a test that is skipped says so aloud")]
     async fn listens_v6() -> Option<(TcpListener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await;
         let Ok(listener) = listener else {

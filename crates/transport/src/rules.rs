@@ -160,31 +160,31 @@ impl Config {
     /// # Errors
     /// [`Unsupported`] names the first thing that it lacks, and why.
     pub fn check(&self) -> Result<(), Unsupported> {
+        self.check_version(cfg!(feature = "http2"))?;
         match self.preset {
             Preset::Go | Preset::Go127 => self.check_go(),
-            Preset::HyperUtil => self.check_hyper_util(cfg!(feature = "http2")),
+            Preset::HyperUtil => self.check_hyper_util(),
         }
+    }
+
+    fn check_version(&self, is_built_with_http2: bool) -> Result<(), Unsupported> {
+        if self.version == HttpVersion::Http1 || is_built_with_http2 {
+            return Ok(());
+        }
+        let because = "this build is without the cargo feature `http2` of transport";
+        Err(Unsupported { preset: self.preset, limit: "HTTP/2", because })
     }
 
     fn check_go(&self) -> Result<(), Unsupported> {
         let refuse = |limit, because| Err(Unsupported { preset: self.preset, limit, because });
-        if self.version != HttpVersion::Http1 {
-            return refuse("HTTP/2", "its pool is re-created for HTTP/1.1 only");
-        }
         if !self.pool_timer {
             return refuse("switch for its pool's timers", "its timers are part of the rules");
         }
         Ok(())
     }
 
-    fn check_hyper_util(&self, is_built_with_http2: bool) -> Result<(), Unsupported> {
+    fn check_hyper_util(&self) -> Result<(), Unsupported> {
         let refuse = |limit, because| Err(Unsupported { preset: self.preset, limit, because });
-        if self.version != HttpVersion::Http1 && !is_built_with_http2 {
-            return refuse(
-                "HTTP/2",
-                "this build is without the cargo feature `http2` of transport",
-            );
-        }
         if self.limits.max_idle.is_some() {
             return refuse(
                 "limit on idle connections in all",
@@ -356,18 +356,17 @@ mod tests {
     }
 
     #[test]
-    fn http_2_is_hyper_utils_if_it_is_built_in() {
-        let http2 = |preset| Config { version: HttpVersion::Http2, ..Config::of(preset) };
-        for preset in [Preset::Go, Preset::Go127] {
-            let told = http2(preset).check().unwrap_err().to_string();
-            assert!(told.ends_with("has no HTTP/2: its pool is re-created for HTTP/1.1 only"));
+    fn http_2_is_spoken_if_it_is_built_in() {
+        for preset in Preset::ALL {
+            for version in [HttpVersion::Http2, HttpVersion::Negotiated] {
+                let config = Config { version, ..Config::of(preset) };
+                assert_eq!(config.check().is_ok(), cfg!(feature = "http2"));
+                assert_eq!(config.check_version(true), Ok(()));
+                let told = config.check_version(false).unwrap_err().to_string();
+                assert!(told.ends_with("without the cargo feature `http2` of transport"), "{told}");
+            }
+            assert_eq!(Config::of(preset).check_version(false), Ok(()));
         }
-        let config = http2(Preset::HyperUtil);
-        assert_eq!(config.check().is_ok(), cfg!(feature = "http2"));
-        assert_eq!(config.check_hyper_util(true), Ok(()));
-        let told = config.check_hyper_util(false).unwrap_err().to_string();
-        assert!(told.ends_with("without the cargo feature `http2` of transport"), "{told}");
-        assert_eq!(Config::of(Preset::HyperUtil).check_hyper_util(false), Ok(()));
     }
 
     #[test]

@@ -171,6 +171,10 @@ impl Record {
         self.version.get().copied().unwrap_or(HttpVersion::Http1)
     }
 
+    pub(crate) fn is_http1(&self) -> bool {
+        self.version() != HttpVersion::Http2
+    }
+
     /// HTTP/2 is spoken on it, or HTTP/1.1. Before anything is.
     pub(crate) fn speak(&self, version: HttpVersion) {
         let _ = self.version.set(version);

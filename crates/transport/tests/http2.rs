@@ -1,4 +1,5 @@
-//! Many exchanges on one connection: hyper-util's client in HTTP/2 without TLS.
+//! Many exchanges on one connection: hyper-util's client in HTTP/2 without TLS. Go's rules, and
+//! TLS, have their own tests.
 //!
 //! That this is compiled in does not hang on whoever runs the tests: the crate asks itself for its
 //! feature, as a dev-dependency.
@@ -16,7 +17,7 @@ use hello::Answer;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use transport::{Config, Error, HttpVersion, Limits, Transport};
+use transport::{Config, Error, HttpVersion, Transport};
 
 fn http2() -> Config {
     Config { version: HttpVersion::Http2, ..Config::of(Preset::HyperUtil) }
@@ -76,19 +77,6 @@ async fn in_http_1_1_each_of_them_needs_its_own() {
     let bench = Bench::new(Config::of(Preset::HyperUtil), slow());
     assert_eq!(ten_at_once(&bench).await, [11; 10]);
     assert_eq!((bench.opened(), bench.accepted()), (10, 10));
-}
-
-#[tokio::test]
-async fn gos_pool_is_refused() {
-    for preset in [Preset::Go, Preset::Go127] {
-        let config = Config { preset, limits: Limits::GO, ..http2() };
-        let refused = Transport::new(config, None).err().unwrap();
-        let told = refused.to_string();
-        assert!(
-            told.ends_with("has no HTTP/2: its pool is re-created for HTTP/1.1 only"),
-            "{told}"
-        );
-    }
 }
 
 /// How many exchanges were told to be the first of their connection.

@@ -232,7 +232,7 @@ async fn a_server_that_goes_away_during_the_handshake_is_told() {
     tokio::spawn(async move {
         for reset in [false, true] {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            let _hello = stream.read(&mut [0; 4096]).await.unwrap();
             if reset {
                 socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
             }
@@ -267,6 +267,7 @@ fn what_is_trusted_must_be_certificates() {
 }
 
 #[test]
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so aloud")]
 fn the_systems_trust_is_read_or_refused_with_the_reason() {
     match Tls::new(Trust::System) {
         Ok(_) => {}
@@ -367,7 +368,7 @@ async fn a_server_that_just_closes_an_idle_connection_is_met_with_another_one() 
         for says_goodbye in [true, false, true, false] {
             let (stream, _) = listener.accept().await.unwrap();
             let mut stream = acceptor.accept(stream).await.unwrap();
-            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            let _request = stream.read(&mut [0; 4096]).await.unwrap();
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nHello world";
             stream.write_all(answer).await.unwrap();
             stream.flush().await.unwrap();
@@ -395,7 +396,7 @@ async fn a_body_that_ends_without_a_goodbye_is_cut_short() {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let mut stream = acceptor.accept(stream).await.unwrap();
-            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            let _request = stream.read(&mut [0; 4096]).await.unwrap();
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nHello").await.unwrap();
             stream.flush().await.unwrap();
         }

@@ -133,7 +133,6 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
             "opened = 1",
             ": hyper-util has no limit on idle connections in all",
         ),
-        ("client.version = 'http2'", "opened = 1", ": go has no "),
         ("workload.requests = 0", "opened = 1", ": workload.requests: none would do nothing"),
         ("workload.workers = 3", "opened = 1", "kind = \"sequential\" has one"),
         ("workload.steps = ['finish']", "opened = 1", "only for kind = \"script\""),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context;
 use apparatus::{Interrupt, with_causes};
 use bytes::Bytes;
-use evidence::{BodyPolicy, ExchangeId, Moment, Preset, TraceEvent};
+use evidence::{BodyPolicy, ExchangeId, Moment, TraceEvent};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, Trust};
@@ -146,8 +146,6 @@ impl<'a> Tracer<'a> {
         let version = match (args.http1, args.http2) {
             (true, _) => HttpVersion::Http1,
             (_, true) => HttpVersion::Http2,
-            // As far as its rules are re-created here.
-            _ if preset != Preset::HyperUtil => HttpVersion::Http1,
             _ => HttpVersion::Negotiated,
         };
         let config = Config { version, ..Config::of(preset) };

@@ -1,0 +1,231 @@
+//! A connection of HTTP/2, which exchanges share.
+//!
+//! Go's rules: a host has one such connection, and it stays in the pool while exchanges are on it.
+//! Only when the server would not take another stream is a further one dialled. It is idle, and
+//! its time runs, while no stream is open.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use evidence::CloseReason;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::client::conn::http2::{Builder, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::runtime::Handle;
+
+use crate::body::Body;
+use crate::error::{self, Error};
+use crate::lock;
+use crate::pool::Timer;
+use crate::wire::{ClientWire, Record};
+
+/// A connection of HTTP/2.
+pub(crate) struct Shared {
+    pub(crate) record: Arc<Record>,
+    idle_timeout: Option<Duration>,
+    /// How many streams the server takes at once, as far as that is known.
+    max_streams: Arc<AtomicUsize>,
+    runtime: Handle,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Dropping it closes the connection once its last stream is over; `None` from then on.
+    sender: Option<SendRequest<Full<Bytes>>>,
+    /// Streams that are open.
+    streams: usize,
+    idle_since: Option<Instant>,
+    timer: Option<Timer>,
+    /// No further stream may be opened, for this reason.
+    closing: Option<CloseReason>,
+}
+
+impl Shared {
+    /// Begins to speak HTTP/2 on a connection, which keeps `slot` as long as it lives.
+    pub(crate) async fn start<S: Send + Sync + 'static>(
+        wire: ClientWire,
+        slot: S,
+        idle_timeout: Option<Duration>,
+    ) -> Result<Arc<Self>, Error> {
+        let record = Arc::clone(&wire.record);
+        let (sender, connection) = Builder::new(Holding(Arc::new(slot)))
+            .handshake(TokioIo::new(wire))
+            .await
+            .map_err(|error| Error::before_head(&record, error))?;
+        let max_streams = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
+        tokio::spawn(drive(connection, Arc::clone(&record), Arc::clone(&max_streams)));
+        let state = State {
+            sender: Some(sender),
+            streams: 0,
+            idle_since: None,
+            timer: None,
+            closing: None,
+        };
+        let runtime = Handle::current();
+        Ok(Arc::new(Self { record, idle_timeout, max_streams, runtime, state: Mutex::new(state) }))
+    }
+
+    /// Opens a stream, unless the connection takes no other. `however_many`: also one that the
+    /// server will not take before another has ended.
+    pub(crate) fn open(self: &Arc<Self>, however_many: bool) -> Option<Stream> {
+        let mut state = lock(&self.state);
+        let is_full = state.streams >= self.max_streams.load(Ordering::Relaxed);
+        if state.closing.is_some() || (is_full && !however_many) {
+            return None;
+        }
+        let sender = state.sender.clone().filter(|sender| !sender.is_closed())?;
+        state.streams += 1;
+        state.timer = None;
+        let idle_since = state.idle_since.take();
+        drop(state);
+        Some(Stream { shared: Arc::clone(self), sender, idle_since, from_pool: true })
+    }
+
+    /// Closes the connection for this reason: now, or when its last stream is over.
+    pub(crate) fn close(&self, why: CloseReason) {
+        let mut state = lock(&self.state);
+        let why = state.closing.get_or_insert(why).clone();
+        if state.streams == 0 {
+            self.close_now(&mut state, why);
+        }
+    }
+
+    fn close_now(&self, state: &mut State, why: CloseReason) {
+        self.record.close_because(why);
+        state.sender = None;
+        state.timer = None;
+    }
+
+    fn stream_is_over(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        state.streams = state.streams.saturating_sub(1);
+        if state.streams > 0 {
+            return;
+        }
+        if let Some(why) = state.closing.clone() {
+            return self.close_now(&mut state, why);
+        }
+        let since = Instant::now();
+        state.idle_since = Some(since);
+        state.timer = self.start_timer(since);
+    }
+
+    fn start_timer(self: &Arc<Self>, since: Instant) -> Option<Timer> {
+        let limit = self.idle_timeout?;
+        // A time beyond what the clock can tell never comes.
+        let deadline = since.checked_add(limit)?;
+        let shared = Arc::downgrade(self);
+        let task = self.runtime.spawn(async move {
+            tokio::time::sleep_until(deadline.into()).await;
+            let Some(shared) = shared.upgrade() else { return };
+            let mut state = lock(&shared.state);
+            if state.idle_since == Some(since) {
+                let why = CloseReason::IdleTimeout(limit);
+                state.closing = Some(why.clone());
+                shared.close_now(&mut state, why);
+            }
+        });
+        Some(Timer(task.abort_handle()))
+    }
+}
+
+/// Where hyper runs what belongs to one connection, its wire among it.
+struct Holding<S>(Arc<S>);
+
+impl<S> Clone for Holding<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Send + Sync + 'static, F> hyper::rt::Executor<F> for Holding<S>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let held = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            future.await;
+            drop(held);
+        });
+    }
+}
+
+/// Hands requests to the connection until nobody sends any more, and looks how many it takes.
+async fn drive<S: Send + Sync + 'static>(
+    connection: Connection<TokioIo<ClientWire>, Full<Bytes>, Holding<S>>,
+    record: Arc<Record>,
+    max_streams: Arc<AtomicUsize>,
+) {
+    let mut connection = std::pin::pin!(connection);
+    let result = std::future::poll_fn(|cx| {
+        let polled = connection.as_mut().poll(cx);
+        max_streams.store(connection.current_max_send_streams(), Ordering::Relaxed);
+        polled
+    })
+    .await;
+    if let Err(error) = result
+        && error::is_the_peers_fault(&error)
+    {
+        record.close_because(CloseReason::Failed(error.to_string()));
+    }
+}
+
+/// The right to one exchange on a connection of HTTP/2, until the end of its body.
+pub(crate) struct Stream {
+    shared: Arc<Shared>,
+    sender: SendRequest<Full<Bytes>>,
+    /// Since when the connection was idle; `None` if it was not, or is new.
+    pub(crate) idle_since: Option<Instant>,
+    /// Whether the transport had the connection before.
+    pub(crate) from_pool: bool,
+}
+
+/// A request that failed before its response's head came.
+pub(crate) struct Unanswered {
+    pub(crate) error: hyper::Error,
+    /// The server has certainly not done anything about it.
+    pub(crate) unprocessed: bool,
+}
+
+impl Stream {
+    /// The transport did not have the connection before.
+    pub(crate) fn on_new_connection(mut self) -> Self {
+        self.from_pool = false;
+        self
+    }
+
+    pub(crate) fn record(&self) -> &Arc<Record> {
+        &self.shared.record
+    }
+
+    /// Sends the request and waits for the head of the response.
+    pub(crate) async fn send(
+        mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Body>, Unanswered> {
+        match self.sender.try_send_request(request).await {
+            Ok(response) => {
+                let info = self.record().info;
+                let mut response = response.map(|incoming| Body::of_stream(incoming, self));
+                response.extensions_mut().insert(info);
+                Ok(response)
+            }
+            Err(mut failed) => {
+                let never_sent = failed.take_message().is_some();
+                let error = failed.into_error();
+                let unprocessed = never_sent || error::is_unprocessed(&error);
+                Err(Unanswered { error, unprocessed })
+            }
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shared.stream_is_over();
+    }
+}

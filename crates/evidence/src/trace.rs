@@ -3,6 +3,9 @@
 //! Where a moment deviates from Go's hook of the same name, its documentation says how. In HTTP/2,
 //! whose exchanges share the wire in compressed frames, everything from
 //! [`Moment::WroteHeaderField`] to [`Moment::Got1xxResponse`] cannot be seen and is not told.
+//! Nor is [`Moment::PutIdleConn`] told there, because the connection stays in the pool all the
+//! time. With TLS bytes are seen before they are encrypted: the head is written once TLS has taken
+//! it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -164,7 +167,7 @@ pub enum Moment {
         /// many exchanges were given it.
         exchanges: u64,
         /// Bytes that lay unread in the kernel when the client closed. Linux answers such a close
-        /// with a reset instead of a FIN (RFC 2525 section 2.17).
+        /// with a reset instead of a FIN (RFC 2525 section 2.17). With TLS, encrypted bytes.
         unread: u64,
     },
 }

@@ -324,22 +324,18 @@ async fn a_client_that_closes_first_is_told_to_be_first() {
 async fn and_it_holds_time_wait() {
     let authority = Authority::new();
     let server = Server::start(authority.signs_localhost(&[]), AT_ONCE).await;
+    let mut told = Vec::new();
     for preset in Preset::ALL {
         for _ in 0..7 {
-            let (client, _) = client(Config::of(preset), authority.trust());
+            let (client, events) = client(Config::of(preset), authority.trust());
             assert_eq!(fetch(&client, &server.url()).await.unwrap(), 11);
             client.close();
+            told.extend(events.lock().unwrap().clone());
         }
     }
-    let port = server.address.port();
-    let filter = socket_inspector::Filter::default().server(port);
-    let in_time_wait = || {
-        let sockets = socket_inspector::snapshot(&filter).unwrap().sockets;
-        let is_clients = |end: &&evidence::Socket| end.peer.port() == port;
-        let states = sockets.iter().filter(is_clients).map(|end| end.state);
-        states.filter(|state| *state == evidence::TcpState::TimeWait).count()
-    };
-    until(|| in_time_wait() == 21, "21 client's ends in TIME_WAIT").await;
+    let clients = || common::states(server.address.port(), &told)[0].clone();
+    let expected = [evidence::TcpState::TimeWait; 21];
+    until(|| clients() == expected, "21 client's ends in TIME_WAIT").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -362,7 +358,8 @@ async fn a_server_that_just_closes_an_idle_connection_is_met_with_another_one() 
     let authority = Authority::new();
     let config = authority.signs_localhost(&[]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}/", listener.local_addr().unwrap());
+    let port = listener.local_addr().unwrap().port();
+    let url = format!("https://127.0.0.1:{port}/");
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     tokio::spawn(async move {
         for says_goodbye in [true, false, true, false] {
@@ -374,7 +371,10 @@ async fn a_server_that_just_closes_an_idle_connection_is_met_with_another_one() 
             stream.flush().await.unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
             if says_goodbye {
-                stream.shutdown().await.unwrap();
+                stream.get_mut().1.send_close_notify();
+                stream.flush().await.unwrap();
+                // Time enough for a hasty client to close between goodbye and FIN.
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     });
@@ -384,6 +384,12 @@ async fn a_server_that_just_closes_an_idle_connection_is_met_with_another_one() 
         until(|| closes(&events).len() == turn, "the close").await;
     }
     assert_eq!(closes(&events), [(ClosedBy::Server, 1); 4]);
+    #[cfg(target_os = "linux")]
+    {
+        let servers = || common::states(port, &events.lock().unwrap())[1].clone();
+        let expected = [evidence::TcpState::TimeWait; 4];
+        until(|| servers() == expected, "4 server's ends in TIME_WAIT").await;
+    }
 }
 
 #[tokio::test]

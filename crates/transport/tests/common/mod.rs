@@ -107,6 +107,23 @@ pub fn count(events: &[TraceEvent], is: impl Fn(&Moment) -> bool) -> usize {
     events.iter().filter(|event| is(&event.moment)).count()
 }
 
+/// The states of both ends, the client's first, of the connections to `port` that were told. Only
+/// of those: the port may have been another server's a moment ago, whose connections linger.
+#[cfg(target_os = "linux")]
+pub fn states(port: u16, events: &[TraceEvent]) -> [Vec<evidence::TcpState>; 2] {
+    let filter = socket_inspector::Filter::default().server(port);
+    let sockets = socket_inspector::snapshot(&filter).unwrap().sockets;
+    let dialled = |end: std::net::SocketAddr| {
+        events.iter().any(|event| match event.moment {
+            Moment::ConnectDone { result: Ok(client), .. } => client.socket_addr() == end,
+            _ => false,
+        })
+    };
+    let clients = sockets.iter().filter(|end| end.peer.port() == port && dialled(end.local));
+    let servers = sockets.iter().filter(|end| end.local.port() == port && dialled(end.peer));
+    [clients.map(|end| end.state).collect(), servers.map(|end| end.state).collect()]
+}
+
 /// Waits for an event with a deadline.
 pub async fn until(happened: impl Fn() -> bool, what: &str) {
     let waited = tokio::time::timeout(Duration::from_secs(10), async {

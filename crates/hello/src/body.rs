@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use crate::answer::Answer;
-use crate::watch::InFlight;
+use crate::request_body::RequestBodyError;
 
 /// The whole body of an answer nobody asked anything special of.
 pub(crate) const HELLO: &[u8] = b"Hello world";
@@ -36,20 +36,20 @@ pub(crate) struct HelloBody {
     announced: bool,
     /// The pause before the first byte; boxed because most bodies have none.
     pause: Option<Pin<Box<Sleep>>>,
-    in_flight: Option<InFlight>,
 }
 
 impl HelloBody {
-    pub(crate) fn new(answer: &Answer, in_flight: Option<InFlight>) -> Self {
+    pub(crate) fn new(answer: &Answer) -> Self {
         let pause = (answer.pause_before_body > Duration::ZERO)
             .then(|| Box::pin(tokio::time::sleep(answer.pause_before_body)));
-        Self { left: answer.bytes, announced: !answer.chunked, pause, in_flight }
+        Self { left: answer.bytes, announced: !answer.chunked, pause }
     }
 }
 
 impl Body for HelloBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    /// Never: other bodies have errors, and all have one type.
+    type Error = RequestBodyError;
 
     /// While this is pending hyper has nothing else to write, so it flushes the head first.
     fn poll_frame(
@@ -80,16 +80,6 @@ impl Body for HelloBody {
     }
 }
 
-impl Drop for HelloBody {
-    fn drop(&mut self) {
-        if self.left == 0
-            && let Some(in_flight) = self.in_flight.take()
-        {
-            in_flight.complete();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +87,7 @@ mod tests {
 
     async fn read(bytes: u64) -> Bytes {
         let answer = Answer { bytes, ..Answer::default() };
-        HelloBody::new(&answer, None).collect().await.unwrap().to_bytes()
+        HelloBody::new(&answer).collect().await.unwrap().to_bytes()
     }
 
     #[tokio::test]

@@ -14,7 +14,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::watch;
 use wire::{Tap, Wire};
 
-use crate::connection::{ResponseBody, run};
+use crate::connection::run;
+use crate::response_body::Told;
+use crate::routes::ResponseBody;
 use crate::watch::Watch;
 
 /// What a client of HTTP/2 sends first (RFC 9113 section 3.4).
@@ -48,7 +50,7 @@ pub(crate) async fn serve<S>(
     watch: Watch,
     stop: watch::Receiver<bool>,
 ) where
-    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Request<Incoming>, Response = Response<Told<ResponseBody>>, Error = Infallible>,
     S::Future: Send + 'static,
 {
     if let Some(clock) = &watch.idle {

@@ -14,6 +14,9 @@
 //! | how long a connection has been idle | `idle.rs` |
 //! | the bookkeeping of one connection | `log.rs` |
 //! | what the server tells | `observer.rs` |
+//! | the body of a request | `request_body.rs` |
+//! | the body of a response, watched | `response_body.rs` |
+//! | which request is answered by what | `routes.rs` |
 //! | listening, accepting, stopping | `server.rs` |
 //! | when it cannot accept | `trouble.rs` |
 //! | whoever wants to know what happens on a connection | `watch.rs` |
@@ -29,6 +32,9 @@ mod http2;
 mod idle;
 mod log;
 mod observer;
+mod request_body;
+mod response_body;
+mod routes;
 mod server;
 mod trouble;
 mod watch;

@@ -16,6 +16,7 @@ use crate::connection;
 use crate::idle::IdleClock;
 use crate::log::Log;
 use crate::observer::{Accepted, Observer};
+use crate::routes::Site;
 use crate::trouble::{self, ACCEPT_BACKOFF, AcceptTrouble, Trouble};
 use crate::watch::Watch;
 
@@ -149,7 +150,7 @@ impl Server {
 
     async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
         let Self { listener, answer, observer, idle_timeout, mut trouble, .. } = self;
-        let answer = Arc::new(answer);
+        let site = Arc::new(Site { answer });
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {
@@ -165,8 +166,8 @@ impl Server {
                 Log::open(Arc::clone(observer), Accepted(number), ClientAddr::new(peer))
             });
             let watch = Watch { log, idle: idle_timeout.map(IdleClock::new) };
-            let answer = Arc::clone(&answer);
-            connections.spawn(connection::serve(stream, answer, watch, stop.clone()));
+            let site = Arc::clone(&site);
+            connections.spawn(connection::serve(stream, site, watch, stop.clone()));
         }
     }
 }

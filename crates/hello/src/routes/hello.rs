@@ -1,0 +1,62 @@
+//! `Hello world`, on every path that means nothing else.
+
+use std::time::{Duration, Instant};
+
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::Either;
+
+use super::{ResponseBody, text, whole};
+use crate::answer::Answer;
+use crate::body::HelloBody;
+
+pub(super) async fn respond<B>(request: &Request<B>, defaults: &Answer) -> Response<ResponseBody> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "hello answers GET and HEAD\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let answer = match request.uri().query().map(|query| defaults.with_query(query)) {
+        None => Answer::clone(defaults),
+        Some(Ok(answer)) => answer,
+        Some(Err(bad)) => return text(StatusCode::BAD_REQUEST, format!("{bad}\n")),
+    };
+    if !answer.delay.is_zero() {
+        wait(answer.delay).await;
+    }
+    let mut response = if request.method() == Method::HEAD && request.version() == Version::HTTP_2 {
+        head_of_http2(&answer)
+    } else {
+        Response::new(Either::Left(HelloBody::new(&answer)))
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if answer.close && request.version() < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The answer to HEAD in HTTP/2, where hyper would send a body. In HTTP/1.1 it takes the length
+/// from the body, then lets go of it unread.
+fn head_of_http2(answer: &Answer) -> Response<ResponseBody> {
+    let mut response = Response::new(whole(""));
+    if !answer.chunked {
+        response.headers_mut().insert(CONTENT_LENGTH, answer.bytes.into());
+    }
+    response
+}
+
+/// tokio's timers count in whole milliseconds. What is shorter is waited for by letting everybody
+/// else go first, over and over.
+const COARSE: Duration = Duration::from_millis(1);
+
+async fn wait(time: Duration) {
+    if time >= COARSE {
+        return tokio::time::sleep(time).await;
+    }
+    let since = Instant::now();
+    while since.elapsed() < time {
+        tokio::task::yield_now().await;
+    }
+}

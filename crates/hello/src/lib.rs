@@ -9,6 +9,7 @@
 //! |---|---|
 //! | what is asked of an answer, by flag or by query | `answer.rs` |
 //! | the bytes of a body, however long | `body.rs` |
+//! | why a connection came to its end | `close_reason.rs` |
 //! | one connection, from accept to close | `connection.rs` |
 //! | HTTP/2 on the same port | `http2.rs` |
 //! | how long a connection has been idle | `idle.rs` |
@@ -26,6 +27,7 @@
 
 mod answer;
 mod body;
+mod close_reason;
 mod connection;
 #[cfg(feature = "http2")]
 mod http2;
@@ -42,6 +44,7 @@ mod watch;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use answer::{Answer, BadQuery};
+pub use close_reason::CloseReason;
 pub use observer::{Accepted, Observer, ServerEvent, ServerMoment};
 pub use server::{BACKLOG, Error, GRACE, Running, Server};
 pub use trouble::{ACCEPT_BACKOFF, AcceptTrouble};

@@ -2,23 +2,32 @@
 //!
 //! | idea | file |
 //! |---|---|
-//! | from the command line to a client and its requests | `trace/session.rs` |
+//! | what is asked for: by the command line, or by a redirect | `trace/asked.rs` |
+//! | a client, its requests one after the other, and what is heard of them | `trace/session.rs` |
 //! | how long each phase of an exchange took, from its moments | `trace/phases.rs` |
-//! | the moments as a list, and the phases as bars | `trace/text.rs` |
+//! | what an exchange was about when it was given up | `trace/doing.rs` |
+//! | what a connection that was there already has saved | `trace/reuse.rs` |
+//! | the moments as a list | `trace/text.rs` |
+//! | the phases as numbers and bars | `trace/bars.rs` |
 //! | one object, or one a moment | `trace/json.rs` |
 //! | HTTP Archive 1.2, which browsers' developer tools read | `trace/har.rs` |
 
+pub mod asked;
+pub mod bars;
+pub mod doing;
 pub mod har;
 pub mod json;
 pub mod phases;
+pub mod reuse;
 pub mod session;
 pub mod text;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use evidence::{ConnectionId, ExchangeId, TraceEvent};
-use http::{HeaderMap, Method, StatusCode, Version};
+use evidence::{BodyPolicy, ConnectionId, ExchangeId, TraceEvent};
+use http::{HeaderMap, StatusCode, Version};
 
+use asked::Asked;
 use phases::Phases;
 
 /// One traced request, and what became of it.
@@ -26,26 +35,19 @@ use phases::Phases;
 pub struct Traced {
     /// Its number.
     pub number: ExchangeId,
-    /// Its method.
-    pub method: Method,
-    /// Its URL.
-    pub url: String,
-    /// Its header fields, as they were asked for.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub data: Vec<u8>,
-    /// Where the redirect came from that led here, if one did.
-    pub redirected_from: Option<ExchangeId>,
+    /// What was asked for.
+    pub asked: Asked,
     /// When it was sent, on the clock of the moments.
     pub asked_at: Instant,
     /// The same on the wall's clock.
     pub asked_on: SystemTime,
-    /// The head of the response and what was read of its body, or why there is none.
-    pub result: Result<Answered, String>,
+    /// The head of the response, if it came, and what was read of its body.
+    pub answered: Option<Answered>,
+    /// Why it did not end as it should, if it did not. It may have been answered, in part, all the
+    /// same.
+    pub error: Option<String>,
     /// When it was over.
     pub over_at: Instant,
-    /// The moments that belong to it, in the order of time.
-    pub events: Vec<TraceEvent>,
     /// How long each phase took.
     pub phases: Phases,
 }
@@ -69,19 +71,21 @@ impl Traced {
 pub struct Answered {
     /// Its status.
     pub status: StatusCode,
+    /// The words behind it: the server's own in HTTP/1.1, none in HTTP/2.
+    pub reason: String,
     /// What was spoken.
     pub version: Version,
     /// Its header fields.
     pub headers: HeaderMap,
     /// The bytes of its body that were read.
     pub body: u64,
-    /// What happened to the body: `drain`, `drop` or `hold`.
-    pub body_policy: &'static str,
+    /// What happened to the body.
+    pub body_policy: BodyPolicy,
     /// When its head was there.
     pub head_at: Instant,
 }
 
-/// A whole session: every request, and the moments that belong to none of them.
+/// A whole session: every request, and every moment.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// The transport: `go`, `go1.27` or `hyper-util`.
@@ -92,6 +96,13 @@ pub struct Session {
     pub started: Instant,
     /// Its requests, in order.
     pub exchanges: Vec<Traced>,
-    /// What happened to connections after the last request.
-    pub afterwards: Vec<TraceEvent>,
+    /// Every moment, in the order in which it was heard.
+    pub events: Vec<TraceEvent>,
+}
+
+impl Session {
+    /// The moments of one exchange; `None` for those that belong to a connection alone.
+    pub fn events_of(&self, exchange: Option<ExchangeId>) -> impl Iterator<Item = &TraceEvent> {
+        self.events.iter().filter(move |event| event.exchange == exchange)
+    }
 }

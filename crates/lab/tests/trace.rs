@@ -90,8 +90,10 @@ fn the_second_of_two_requests_has_the_first_one_s_connection() {
     assert_eq!(moments(first)[..3], ["GetConn", "DNSStart", "DNSDone"]);
     assert_eq!(moments(second)[..2], ["GetConn", "GotConn"]);
     assert_eq!(moments(second).last(), Some(&"PutIdleConn"));
-    assert_eq!(session["afterwards"][0]["event"], "ConnectionClosed");
-    assert!(session["saved"].as_str().unwrap().starts_with("Reuse saved the second request"));
+    assert_eq!(session["connection_events"][0]["event"], "ConnectionClosed");
+    let reuse = &session["reuse"];
+    assert!(reuse["saved_us"].as_u64().unwrap() > 0 && reuse["dns_us"].is_u64(), "{reuse:#}");
+    assert!(reuse["text"].as_str().unwrap().starts_with("Reuse saved request 2 what request 1"));
 }
 
 #[test]
@@ -111,20 +113,25 @@ fn people_see_moments_phases_bars_and_what_reuse_saved() {
         "   HTTP/1.1 200 OK on #1, 11 B read",
         "Afterwards  the client closes",
         "  CONN  NO  CONNECT  REQUEST",
-        "c connect  r request  w wait  b body",
-        "Reuse saved the second request what the first one paid for its connection,",
+        "c connect  r request  w wait  b body  . other",
+        "Reuse saved request 2 what request 1 paid for its connection,",
     ] {
         assert!(report.contains(line), "{line}\n{report}");
     }
-    let too_wide = report.lines().find(|line| line.chars().count() > 100);
+    let too_wide = report.lines().find(|line| line.chars().count() > 80);
     assert_eq!(too_wide, None);
 }
 
 #[test]
 fn a_body_that_is_dropped_says_why_reuse_saved_nothing() {
     let (session, _) = json(&format!("http://{}/ --body drop", hello()));
-    let saved = session["saved"].as_str().unwrap();
-    assert!(saved.contains("(body unread, 11 B left): it paid for one of its own, #2"), "{saved}");
+    let reuse = &session["reuse"];
+    assert!(reuse["saved_us"].is_null(), "{reuse:#}");
+    assert_eq!(
+        reuse["text"],
+        "Request 2 could not use the connection of request 1 (body unread, 11 B left): it paid \
+         for one of its own, #2, and reuse saved nothing."
+    );
 }
 
 #[test]
@@ -203,20 +210,244 @@ fn a_request_that_fails_ends_with_1_and_its_moments_are_shown() {
     assert_eq!((code, moments(&session["exchanges"][0]).last()), (1, Some(&"DNSDone")));
 }
 
-#[test]
-fn a_time_out_says_where_the_time_went() {
-    let (session, code) =
-        json(&format!("http://{}/?delay=1h --timeout 200ms --requests 1", hello()));
-    let error = session["exchanges"][0]["error"].as_str().unwrap();
+/// What a time-out says of a request to `url`, up to where the time went; and its phases.
+fn gives_up(arguments: &str) -> (String, Value) {
+    let (session, code) = json(&format!("{arguments} --timeout 200ms --requests 1"));
+    let exchange = &session["exchanges"][0];
+    let error = exchange["error"].as_str().unwrap_or_else(|| panic!("{session:#}"));
     assert_eq!(code, 1);
-    assert!(error.starts_with("not over within 200ms (--timeout): connect "), "{error}");
-    assert!(error.ends_with("the last moment was WroteRequest"), "{error}");
+    let doing = error.strip_prefix("gave up after 200ms (--timeout) while ").unwrap();
+    let (doing, spent) = doing.split_once(": ").unwrap_or((doing, ""));
+    // The last phase it tells is the one in which it hung.
+    let last = spent.rsplit(", ").next().unwrap().split(' ').next().unwrap();
+    (format!("{doing}, in {last}"), exchange.clone())
+}
+
+#[test]
+fn a_time_out_says_what_was_going_on_and_where_the_time_went() {
+    let doing = |arguments: String| gives_up(&arguments).0;
+    let slow = hello();
+    assert_eq!(
+        doing(format!("http://{slow}/?delay=1h")),
+        "waiting for the response on #1, in wait"
+    );
+    let (told, exchange) = gives_up(&format!("http://{slow}/?pause_before_body=1h"));
+    assert_eq!(told, "reading the body, 0 B so far on #1, in body");
+    assert_eq!(exchange["status"], 200, "the head had come");
+    let half = silent_after("HTTP/1.1 200 OK\r\nContent-Le");
+    assert_eq!(doing(format!("http://{half}/")), "reading the head of the response on #1, in body");
+    let silent = silent_after("");
+    let told = doing(format!("https://{silent}/ --insecure"));
+    assert_eq!(told, format!("in the TLS handshake with {silent}, in TLS"));
+    let never = silent_after("");
+    assert_eq!(
+        doing(format!("http://{never}/ --data x --expect-continue")),
+        "waiting for 100 Continue on #1, in expect"
+    );
+    let full = full_backlog();
+    let told = doing(format!("http://{}/", full.0));
+    assert_eq!(told, format!("connecting to {}, in connect", full.0));
+}
+
+#[test]
+fn a_request_that_nobody_reads_is_still_being_sent_when_it_is_given_up() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![b'x'; 32 << 20]).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (told, exchange) =
+        gives_up(&format!("http://{address}/ --data @{}", file.path().display()));
+    assert_eq!(told, "sending the body of the request on #1, in request");
+    assert!(exchange["phases"]["wait_us"].is_null());
+}
+
+/// A server that says `start` to every connection when it has heard anything, and then nothing.
+fn silent_after(start: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(start.as_bytes());
+            held.push(stream);
+        }
+    });
+    address
+}
+
+/// A server whose accept queue is full, so that no further connection is answered: Linux drops
+/// the SYN.
+fn full_backlog() -> (SocketAddr, Vec<socket2::Socket>) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut kept = vec![socket];
+    for _ in 0..2 {
+        let client =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let _ = client.connect(&address.into());
+        kept.push(client);
+    }
+    (address, kept)
+}
+
+#[test]
+fn interim_responses_are_told_in_go_s_order_with_their_fields() {
+    let answer = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n\
+                  HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let (session, code) = json(&format!("http://{}/ --requests 1", raw(vec![answer])));
+    let exchange = &session["exchanges"][0];
+    assert_eq!((code, &exchange["status"]), (0, &200.into()));
+    assert_eq!(
+        moments(exchange)[6..],
+        ["WroteHeaders", "WroteRequest", "GotFirstResponseByte", "Got1xxResponse", "PutIdleConn"]
+    );
+    let early = &exchange["events"][9];
+    assert_eq!(
+        (&early["code"], &early["headers"][0]),
+        (&103.into(), &json_of(["link", "</a.css>"]))
+    );
+    let report = trace(&format!("http://{}/ --requests 1", raw(vec![answer])));
+    assert!(text(&report.stdout).contains("Got1xxResponse       103 link: </a.css>"));
+}
+
+fn json_of(pair: [&str; 2]) -> Value {
+    serde_json::json!(pair)
+}
+
+#[test]
+fn a_body_waits_for_100_continue() {
+    let answer = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let server = raw(vec![answer]);
+    let (session, code) =
+        json(&format!("http://{server}/ --data hello --expect-continue --requests 1"));
+    let exchange = &session["exchanges"][0];
+    assert_eq!((code, &exchange["method"]), (0, &"POST".into()));
+    let names = moments(exchange);
+    let place = |name: &str| names.iter().position(|it| *it == name).unwrap();
+    assert!(place("WroteHeaders") < place("Wait100Continue"));
+    assert!(place("Wait100Continue") < place("Got100Continue"));
+    assert!(place("Got100Continue") < place("WroteRequest"));
+    assert!(exchange["phases"]["expect_us"].is_u64(), "{exchange:#}");
+}
+
+#[test]
+fn a_server_that_never_says_100_gets_the_body_after_a_second_as_from_go() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut read = Vec::new();
+        while !read.ends_with(b"hello") {
+            let mut buffer = [0; 4096];
+            let count = stream.read(&mut buffer).unwrap();
+            read.extend_from_slice(&buffer[..count]);
+        }
+        stream.write_all(CLOSE.as_bytes()).unwrap();
+    });
+    let (session, code) =
+        json(&format!("http://{address}/ --data hello --expect-continue --requests 1"));
+    let exchange = &session["exchanges"][0];
+    assert_eq!(code, 0, "{exchange:#}");
+    assert!(exchange["phases"]["expect_us"].as_u64().unwrap() >= 1_000_000);
+    assert!(!moments(exchange).contains(&"Got100Continue"));
+}
+
+#[test]
+fn connect_to_dials_another_address_and_asks_for_the_host_all_the_same() {
+    let server = hello();
+    let (session, code) = json(&format!(
+        "http://a.example:81/ --requests 1 --connect-to a.example:81:127.0.0.1:{}",
+        server.port()
+    ));
+    let exchange = &session["exchanges"][0];
+    assert_eq!((code, &exchange["server"]), (0, &server.to_string().into()));
+    let host = &exchange["events"].as_array().unwrap();
+    let host = host.iter().find(|event| event["event"] == "WroteHeaderField").unwrap();
+    assert_eq!((&host["name"], &host["value"]), (&"host".into(), &"a.example:81".into()));
+}
+
+#[test]
+fn a_circle_of_redirects_fails_at_the_eleventh_and_loses_nothing() {
+    let circle = "HTTP/1.1 302 Moved Temporarily\r\nLocation: /\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let server = raw(vec![circle; 20]);
+    let (session, code) =
+        json(&format!("http://{server}/ http://{}/ --follow --requests 1", hello()));
+    let exchanges = session["exchanges"].as_array().unwrap();
+    assert_eq!((code, exchanges.len()), (1, 12), "eleven hops and the next URL");
+    assert!(exchanges[10]["error"].as_str().unwrap().starts_with("more than 10 redirects, now to"));
+    assert_eq!((&exchanges[10]["status"], &exchanges[11]["status"]), (&302.into(), &200.into()));
+    assert_eq!(exchanges[0]["reason"], "Moved Temporarily", "the server's own words");
+}
+
+#[test]
+fn a_connection_that_broke_is_told_as_a_first_attempt() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let mut buffer = [0; 4096];
+        let (mut first, _) = listener.accept().unwrap();
+        first.read(&mut buffer).unwrap();
+        first.write_all(ok).unwrap();
+        first.read(&mut buffer).unwrap(); // the second request, which is never answered
+        drop(first);
+        let (mut second, _) = listener.accept().unwrap();
+        second.read(&mut buffer).unwrap();
+        second.write_all(ok).unwrap();
+        second.read(&mut buffer).unwrap();
+    });
+    let (session, code) = json(&format!("http://{address}/"));
+    assert_eq!(code, 0, "{session:#}");
+    let second = &session["exchanges"][1];
+    assert!(second["phases"]["retry_us"].is_u64(), "{second:#}");
+    let reuse = session["reuse"]["text"].as_str().unwrap();
+    assert!(
+        reuse.contains("took the connection of request 1, but the server had closed"),
+        "{reuse}"
+    );
+}
+
+#[test]
+fn what_a_server_sends_cannot_paint_the_terminal() {
+    let answer = "HTTP/1.1 302 f\u{9b}31m\r\nLocation: /\u{9b}31m\u{202e}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let server = raw(vec![answer]);
+    let report = text(&trace(&format!("http://{server}/ --requests 1")).stdout);
+    assert!(report.contains("\\u{9b}31m\\u{202e}"), "{report}");
+    assert!(!report.contains(['\u{9b}', '\u{202e}']), "{report}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_shows_the_request_it_interrupts() {
+    let child = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["trace", "--format", "jsonl", "--requests", "1"])
+        .arg(format!("http://{}/?delay=1h", hello()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.unwrap();
+    // Its moments are told while it waits.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.any(|line| line.unwrap().contains("\"WroteRequest\"")));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("interrupted by Ctrl-C after"), "{told}");
+    assert!(told.contains("while waiting for the response on #1: connect"), "{told}");
 }
 
 #[test]
 fn what_cannot_be_asked_for_ends_with_2() {
     for (arguments, expected) in [
-        ("nonsense", "cannot fetch `nonsense`"),
+        ("nonsense", "cannot fetch `nonsense`: it does not start with http:// or https://"),
+        ("http://localhost/ --timeout 0s", "--timeout 0s leaves no time"),
         ("ftp://localhost/", "the scheme is neither http nor https"),
         ("http://localhost/ --header nonsense", "is not of the form NAME: VALUE"),
         ("http://localhost/ --expect-continue", "--expect-continue needs a body"),

@@ -109,6 +109,42 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Breaks `text` into lines of at most `width` characters: after a space where there is one, within
+/// a word where there is none. Unlike [`wrap`] it leaves every character as it is.
+#[must_use]
+pub fn fold(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest: Vec<char> = text.chars().collect();
+    while rest.len() > width.max(1) {
+        let fits = rest.get(..=width).unwrap_or(&rest);
+        let at = fits.iter().rposition(|c| *c == ' ').map_or(width.max(1), |space| space + 1);
+        let tail = rest.split_off(at);
+        lines.push(rest.into_iter().collect::<String>());
+        rest = tail;
+    }
+    lines.push(rest.into_iter().collect());
+    lines
+}
+
+/// What others have sent, so that it cannot disturb a terminal: control characters, and those that
+/// turn the direction of writing, are shown as their numbers, such as `\u{1b}`.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let disturbs = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if disturbs(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// `1 request`, `10 requests`.
 #[must_use]
 pub fn count(number: usize, noun: &str) -> String {
@@ -117,12 +153,12 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// `hello (4711)`, `nginx (812, 813)`: the processes that hold a socket, by name.
 ///
-/// A process chooses its own name: what would disturb a terminal is shown as `?`.
+/// A process chooses its own name, so it is made [`printable`].
 #[must_use]
 pub fn owners(owners: &[Owner]) -> String {
     let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for owner in owners {
-        let name = owner.process.replace(char::is_control, "?");
+        let name = printable(&owner.process);
         by_name.entry(name).or_default().push(owner.pid.to_string());
     }
     let owners: Vec<String> =
@@ -147,7 +183,27 @@ mod tests {
 
     #[test]
     fn a_process_cannot_paint_the_terminal_by_its_name() {
-        assert_eq!(owners(&[owner(1, "\x1b[31mred\n")]), "?[31mred? (1)");
+        assert_eq!(owners(&[owner(1, "\x1b[31mred\n")]), "\\u{1b}[31mred\\u{a} (1)");
+    }
+
+    #[test]
+    fn what_is_folded_stays_what_it_is() {
+        for text in ["", "a", "a b  c", "aaaaaaaaaaaa", "aa bbbbbbbb c", "a     b ccc"] {
+            for width in 1..14 {
+                let lines = fold(text, width);
+                assert_eq!(lines.concat(), text);
+                assert!(lines.iter().all(|line| line.trim_end().chars().count() <= width));
+            }
+        }
+        assert_eq!(fold("one two three", 8), ["one two ", "three"]);
+    }
+
+    #[test]
+    fn what_others_send_cannot_paint_the_terminal() {
+        assert_eq!(
+            printable("a\u{1b}[31m\u{9b}b\u{202e}ö\t"),
+            "a\\u{1b}[31m\\u{9b}b\\u{202e}ö\\u{9}"
+        );
     }
 
     #[test]

@@ -4,16 +4,20 @@
 //! that a phase did not happen. `connect` includes `ssl`. `send`, `wait` and `receive` must not be
 //! `-1`; where HTTP/2 hides one of them it is 0, and `comment` says so.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use evidence::{BodyPolicy, ConnectionId, Moment};
+use http::{HeaderMap, HeaderValue, Version, header};
 use serde::Serialize;
 use serde_json::{Value, json};
+use url::Url;
 
-use super::phases::Phases;
+use super::phases::{Phase, Phases};
 use super::text::version_name;
-use super::{Session, Traced};
+use super::{Answered, Session, Traced};
 
 #[derive(Serialize)]
 struct Timings {
@@ -29,23 +33,31 @@ struct Timings {
 }
 
 impl Timings {
-    fn of(phases: &Phases, total: Duration) -> Self {
+    fn of(traced: &Traced) -> Self {
+        let phases: &Phases = &traced.phases;
+        let time = |phase| phases.get(phase);
         let or_not = |time: Option<Duration>| time.map_or(-1.0, ms);
-        let connect = phases.connect.map(|connect| connect + phases.tls.unwrap_or_default());
-        let known = [phases.dns, connect, phases.send, phases.wait, phases.receive];
-        let known: Duration = known.into_iter().flatten().sum();
-        // What no phase explains went by before there was a connection.
-        let blocked = total.saturating_sub(known);
+        let connect =
+            time(Phase::Connect).map(|connect| connect + time(Phase::Tls).unwrap_or_default());
+        // HAR knows nothing of a pause before a body.
+        let send = time(Phase::Send).map(|send| send + time(Phase::Expect).unwrap_or_default());
+        let (wait, receive) = (time(Phase::Wait), time(Phase::Receive));
+        let known: Duration =
+            [time(Phase::Dns), connect, send, wait, receive].into_iter().flatten().sum();
+        let blocked = traced.took().saturating_sub(known);
+        let is_http2 = traced.answered.as_ref().is_some_and(|a| a.version == Version::HTTP_2);
         Self {
             blocked: ms(blocked),
-            dns: or_not(phases.dns),
+            dns: or_not(time(Phase::Dns)),
             connect: or_not(connect),
-            ssl: or_not(phases.tls),
-            send: phases.send.map_or(0.0, ms),
-            wait: phases.wait.map_or(0.0, ms),
-            receive: phases.receive.map_or(0.0, ms),
-            comment: if phases.send.is_none() && phases.wait.is_some() {
+            ssl: or_not(time(Phase::Tls)),
+            send: send.map_or(0.0, ms),
+            wait: wait.map_or(0.0, ms),
+            receive: receive.map_or(0.0, ms),
+            comment: if is_http2 {
                 "HTTP/2: when the request was written cannot be seen; it is part of wait"
+            } else if phases.broke.is_some() {
+                "blocked holds a first attempt, on a connection that broke before any answer"
             } else {
                 ""
             },
@@ -54,10 +66,11 @@ impl Timings {
 
     /// The sum of everything that happened; `ssl` is part of `connect`.
     fn total(&self) -> f64 {
-        [self.blocked, self.dns, self.connect, self.send, self.wait, self.receive]
+        let sum: f64 = [self.blocked, self.dns, self.connect, self.send, self.wait, self.receive]
             .into_iter()
             .filter(|time| *time >= 0.0)
-            .sum()
+            .sum();
+        (sum * 1e3).round() / 1e3
     }
 }
 
@@ -72,66 +85,91 @@ fn ms(time: Duration) -> f64 {
 /// Those of `out`.
 pub fn write(session: &Session, out: &mut impl Write) -> io::Result<()> {
     let creator = json!({ "name": "lab trace", "version": env!("CARGO_PKG_VERSION") });
-    let entries: Vec<Value> = session.exchanges.iter().map(entry).collect();
-    let har = json!({ "log": { "version": "1.2", "creator": creator, "entries": entries } });
-    serde_json::to_writer_pretty(&mut *out, &har)?;
+    let mut addresses = HashMap::new();
+    for event in &session.events {
+        if let (Some(id), Moment::ConnectDone { server, result: Ok(_) }) =
+            (event.connection, &event.moment)
+        {
+            addresses.insert(id, server.socket_addr().ip().to_canonical());
+        }
+    }
+    let entries: Vec<Value> =
+        session.exchanges.iter().map(|traced| entry(session, traced, &addresses)).collect();
+    let mut log = json!({ "version": "1.2", "creator": creator, "entries": entries });
+    if session.insecure {
+        log["comment"] = "--insecure: no certificate was checked".into();
+    }
+    serde_json::to_writer_pretty(&mut *out, &json!({ "log": log }))?;
     writeln!(out)
 }
 
-fn entry(traced: &Traced) -> Value {
-    let timings = Timings::of(&traced.phases, traced.took());
+fn entry(session: &Session, traced: &Traced, addresses: &HashMap<ConnectionId, IpAddr>) -> Value {
+    let timings = Timings::of(traced);
     let mut entry = json!({
         "startedDateTime": humantime::format_rfc3339_micros(traced.asked_on).to_string(),
         "time": timings.total(),
-        "request": request(traced),
-        "response": response(traced),
+        "request": request(session, traced),
+        "response": response(traced.answered.as_ref()),
         "cache": {},
         "timings": timings,
     });
-    if let Some(server) = traced.phases.server {
-        entry["serverIPAddress"] = server.socket_addr().ip().to_string().into();
-    }
     if let Some(connection) = traced.connection() {
         entry["connection"] = connection.0.to_string().into();
+        if let Some(address) = addresses.get(&connection) {
+            entry["serverIPAddress"] = address.to_string().into();
+        }
     }
-    if let Err(error) = &traced.result {
+    if let Some(error) = &traced.error {
         entry["comment"] = error.as_str().into();
     }
     entry
 }
 
-fn request(traced: &Traced) -> Value {
-    let version = traced.result.as_ref().map_or("HTTP/1.1".into(), |a| version_name(a.version));
-    let query = traced.url.split_once('?').map_or("", |(_, query)| query);
-    let query: Vec<Value> = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            json!({ "name": name, "value": value })
+fn request(session: &Session, traced: &Traced) -> Value {
+    let asked = &traced.asked;
+    let version = traced.answered.as_ref().map_or("HTTP/1.1".into(), |a| version_name(a.version));
+    let query = asked.url.query_pairs();
+    let query: Vec<Value> =
+        query.map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    // As they were written; where that cannot be seen, as they were asked for.
+    let mut written: Vec<Value> = session
+        .events_of(Some(traced.number))
+        .filter(|event| event.connection == traced.connection())
+        .filter_map(|event| match &event.moment {
+            Moment::WroteHeaderField { name, value } => Some(named(name, value)),
+            _ => None,
         })
         .collect();
+    if written.is_empty() {
+        written = fields(&asked.headers);
+    }
     let mut request = json!({
-        "method": traced.method.as_str(),
-        "url": traced.url,
+        "method": asked.method.as_str(),
+        "url": without_fragment(&asked.url),
         "httpVersion": version,
-        "cookies": [],
-        "headers": headers(&traced.headers),
+        "cookies": cookies(&asked.headers, header::COOKIE),
+        "headers": written,
         "queryString": query,
         "headersSize": -1,
-        "bodySize": traced.data.len(),
+        "bodySize": asked.data.len(),
     });
-    if !traced.data.is_empty() {
-        let text = String::from_utf8_lossy(&traced.data);
-        let mime_type = field(&traced.headers, header::CONTENT_TYPE);
+    if !asked.data.is_empty() {
+        let text = String::from_utf8_lossy(&asked.data);
+        let mime_type = field(&asked.headers, header::CONTENT_TYPE);
         request["postData"] = json!({ "mimeType": mime_type, "text": text });
     }
     request
 }
 
+fn without_fragment(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_fragment(None);
+    url.into()
+}
+
 /// The response; status 0 stands for none, as browsers have it.
-fn response(traced: &Traced) -> Value {
-    let Ok(answered) = &traced.result else {
+fn response(answered: Option<&Answered>) -> Value {
+    let Some(answered) = answered else {
         return json!({
             "status": 0, "statusText": "", "httpVersion": "", "cookies": [], "headers": [],
             "content": { "size": 0, "mimeType": "x-unknown" },
@@ -142,24 +180,53 @@ fn response(traced: &Traced) -> Value {
         none if none.is_empty() => "x-unknown".to_owned(),
         some => some,
     };
+    let mut content = json!({ "size": answered.body, "mimeType": mime_type });
+    if answered.body_policy != BodyPolicy::Drain {
+        content["comment"] = format!("--body {}", answered.body_policy.name()).into();
+    } else if answered.headers.contains_key(header::CONTENT_ENCODING) {
+        content["comment"] = "as it came: nothing was decoded".into();
+    }
+    let body_size = match answered.body_policy {
+        BodyPolicy::Drain => json!(answered.body),
+        BodyPolicy::Drop | BodyPolicy::Hold => json!(-1),
+    };
     json!({
         "status": answered.status.as_u16(),
-        "statusText": answered.status.canonical_reason().unwrap_or_default(),
+        "statusText": answered.reason,
         "httpVersion": version_name(answered.version),
-        "cookies": [],
-        "headers": headers(&answered.headers),
-        "content": { "size": answered.body, "mimeType": mime_type },
+        "cookies": cookies(&answered.headers, header::SET_COOKIE),
+        "headers": fields(&answered.headers),
+        "content": content,
         "redirectURL": field(&answered.headers, header::LOCATION),
         "headersSize": -1,
-        "bodySize": answered.body,
+        "bodySize": body_size,
     })
 }
 
-fn headers(headers: &HeaderMap) -> Vec<Value> {
-    let field = |(name, value): (&header::HeaderName, &header::HeaderValue)| json!({ "name": name.as_str(), "value": String::from_utf8_lossy(value.as_bytes()) });
-    headers.iter().map(field).collect()
+/// Names and values alone: that is all HAR demands. A request has many in one field, a response
+/// one in each (RFC 6265 section 4).
+fn cookies(headers: &HeaderMap, name: header::HeaderName) -> Vec<Value> {
+    let is_response = name == header::SET_COOKIE;
+    let texts = headers.get_all(name).iter().map(text);
+    let pairs = texts.flat_map(|text| {
+        let most = if is_response { 1 } else { usize::MAX };
+        text.split(';').take(most).map(|pair| pair.trim().to_owned()).collect::<Vec<_>>()
+    });
+    pairs.filter_map(|pair| pair.split_once('=').map(|(name, value)| named(name, value))).collect()
+}
+
+fn named(name: &str, value: &str) -> Value {
+    json!({ "name": name, "value": value })
+}
+
+fn fields(headers: &HeaderMap) -> Vec<Value> {
+    headers.iter().map(|(name, value)| named(name.as_str(), &text(value))).collect()
 }
 
 fn field(headers: &HeaderMap, name: header::HeaderName) -> String {
-    headers.get(name).map_or(String::new(), |v| String::from_utf8_lossy(v.as_bytes()).into_owned())
+    headers.get(name).map_or(String::new(), text)
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }

@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use evidence::TraceEvent;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use report::json::Event;
 use serde::Serialize;
 
 use super::phases::{Phase, Phases};
-use super::text::{savings, version_name};
+use super::reuse::{self, reuse};
+use super::text::version_name;
 use super::{Session, Traced};
 
 /// The keys keep their names as long as this number stays; more may be added.
@@ -22,10 +24,42 @@ struct Whole<'a> {
     /// Whether certificates were not checked.
     insecure: bool,
     exchanges: Vec<Exchange<'a>>,
-    /// What happened to connections after the last request.
-    afterwards: Vec<Event>,
-    /// What reuse saved the second request; `null` if there is nothing to compare.
-    saved: Option<String>,
+    /// The moments that belong to no exchange, but to a connection alone.
+    connection_events: Vec<Event>,
+    /// What reuse saved a later request; `null` if there is nothing to compare.
+    reuse: Option<Reuse>,
+}
+
+/// Two exchanges to one place.
+#[derive(Serialize)]
+struct Reuse {
+    first: u64,
+    second: u64,
+    /// What the second one was spared; `null` if it needed a connection of its own, too.
+    saved_us: Option<u64>,
+    /// The same as a share of the first one's time.
+    saved_share: Option<f64>,
+    dns_us: Option<u64>,
+    connect_us: Option<u64>,
+    tls_us: Option<u64>,
+    /// All of it in words.
+    text: String,
+}
+
+impl Reuse {
+    fn of(reuse: &reuse::Reuse<'_>) -> Self {
+        let of = |phase| reuse.saved().and(reuse.first.phases.get(phase)).map(us);
+        Self {
+            first: reuse.first.number.0,
+            second: reuse.second.number.0,
+            saved_us: reuse.saved().map(us),
+            saved_share: reuse.share().map(|share| (share * 1e4).round() / 1e4),
+            dns_us: of(Phase::Dns),
+            connect_us: of(Phase::Connect),
+            tls_us: of(Phase::Tls),
+            text: reuse.sentence(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -38,10 +72,13 @@ struct Exchange<'a> {
     connection: Option<u64>,
     reused: bool,
     server: Option<String>,
-    /// `null` if it failed.
+    /// `null` if no head of a response came; so are the next four.
     status: Option<u16>,
+    reason: Option<&'a str>,
     version: Option<String>,
+    headers: Option<Vec<Field>>,
     body_bytes: Option<u64>,
+    /// Why it did not end as it should; it may have been answered in part.
     error: Option<&'a str>,
     started_us: u64,
     total_us: u64,
@@ -49,29 +86,42 @@ struct Exchange<'a> {
     events: Vec<Event>,
 }
 
+/// A header field of a response.
+#[derive(Serialize)]
+struct Field {
+    name: String,
+    value: String,
+}
+
 /// `null` is a phase that did not happen, or that cannot be seen.
 #[derive(Serialize)]
 struct PhaseTimes {
+    retry_us: Option<u64>,
     slot_us: Option<u64>,
     dns_us: Option<u64>,
     connect_us: Option<u64>,
     tls_us: Option<u64>,
     request_us: Option<u64>,
+    expect_us: Option<u64>,
     wait_us: Option<u64>,
     body_us: Option<u64>,
+    other_us: Option<u64>,
 }
 
 impl PhaseTimes {
     fn of(phases: &Phases) -> Self {
         let of = |phase| phases.get(phase).map(us);
         Self {
+            retry_us: of(Phase::Retry),
             slot_us: of(Phase::Slot),
             dns_us: of(Phase::Dns),
             connect_us: of(Phase::Connect),
             tls_us: of(Phase::Tls),
             request_us: of(Phase::Send),
+            expect_us: of(Phase::Expect),
             wait_us: of(Phase::Wait),
             body_us: of(Phase::Receive),
+            other_us: of(Phase::Other),
         }
     }
 }
@@ -91,37 +141,47 @@ pub fn whole(session: &Session, out: &mut impl Write) -> io::Result<()> {
         program: "lab trace",
         transport: session.transport,
         insecure: session.insecure,
-        exchanges: session.exchanges.iter().map(|traced| exchange(traced, started)).collect(),
-        afterwards: events(&session.afterwards, started),
-        saved: savings(&session.exchanges),
+        exchanges: session.exchanges.iter().map(|traced| exchange(session, traced)).collect(),
+        connection_events: events(session.events_of(None), started),
+        reuse: reuse(session).as_ref().map(Reuse::of),
     };
     serde_json::to_writer_pretty(&mut *out, &whole)?;
     writeln!(out)
 }
 
-fn exchange(traced: &Traced, started: Instant) -> Exchange<'_> {
-    let answered = traced.result.as_ref().ok();
+fn exchange<'a>(session: &Session, traced: &'a Traced) -> Exchange<'a> {
+    let (started, asked) = (session.started, &traced.asked);
+    let answered = traced.answered.as_ref();
     Exchange {
         exchange: traced.number.0,
-        method: traced.method.as_str(),
-        url: &traced.url,
-        redirected_from: traced.redirected_from.map(|from| from.0),
+        method: asked.method.as_str(),
+        url: asked.url.as_str(),
+        redirected_from: asked.redirected_from.map(|from| from.0),
         connection: traced.connection().map(|id| id.0),
         reused: traced.phases.reused,
         server: traced.phases.server.map(|server| server.to_string()),
         status: answered.map(|answered| answered.status.as_u16()),
+        reason: answered.map(|answered| answered.reason.as_str()),
         version: answered.map(|answered| version_name(answered.version)),
+        headers: answered.map(|answered| fields(&answered.headers)),
         body_bytes: answered.map(|answered| answered.body),
-        error: traced.result.as_ref().err().map(String::as_str),
+        error: traced.error.as_deref(),
         started_us: us(traced.asked_at.saturating_duration_since(started)),
         total_us: us(traced.took()),
         phases: PhaseTimes::of(&traced.phases),
-        events: events(&traced.events, started),
+        events: events(session.events_of(Some(traced.number)), started),
     }
 }
 
-fn events(events: &[TraceEvent], started: Instant) -> Vec<Event> {
-    events.iter().map(|event| Event::of(event, started)).collect()
+fn fields(headers: &HeaderMap) -> Vec<Field> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let field =
+        |(name, value): (&HeaderName, _)| Field { name: name.to_string(), value: text(value) };
+    headers.iter().map(field).collect()
+}
+
+fn events<'a>(events: impl Iterator<Item = &'a TraceEvent>, started: Instant) -> Vec<Event> {
+    events.map(|event| Event::of(event, started)).collect()
 }
 
 /// Writes moments as lines, one object each.

@@ -1,139 +1,202 @@
 //! How long each phase of an exchange took, worked out from its moments. Pure.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evidence::{ConnectionId, Moment, ServerAddr, TraceEvent};
 
-/// The phases of one exchange. A phase that did not happen, or that nobody can see, is `None`.
+/// What is known of the phases of one exchange, and of its connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Phases {
     /// The connection that carried it.
     pub connection: Option<ConnectionId>,
     /// Whether that had carried an exchange before.
     pub reused: bool,
-    /// The server's address.
+    /// A connection that it had got and that broke before anything was answered, if there was one:
+    /// then it was silently tried again.
+    pub broke: Option<ConnectionId>,
+    /// A connection that was dialled for it, though another one carried it in the end.
+    pub dialled_in_vain: Option<ConnectionId>,
+    /// The server's address, if it was dialled for this exchange.
     pub server: Option<ServerAddr>,
     /// The addresses that the look-up gave.
     pub addresses: Vec<IpAddr>,
-    /// Waiting for a place among the connections that its host may have.
-    pub slot: Option<Duration>,
-    /// The name look-up.
-    pub dns: Option<Duration>,
-    /// From the first address dialled to the connection.
-    pub connect: Option<Duration>,
-    /// The TLS handshake.
-    pub tls: Option<Duration>,
-    /// Writing the request, from the moment it had its connection.
-    pub send: Option<Duration>,
-    /// Waiting for the first byte of the response.
-    pub wait: Option<Duration>,
-    /// Reading the response, from its first byte on.
-    pub receive: Option<Duration>,
+    times: BTreeMap<Phase, Duration>,
 }
 
 /// The phases, in the order in which they happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// See [`Phases::slot`].
+    /// A first attempt, on a connection that broke before anything was answered.
+    Retry,
+    /// Waiting for a place among the connections that its host may have.
     Slot,
-    /// See [`Phases::dns`].
+    /// The name look-up.
     Dns,
-    /// See [`Phases::connect`].
+    /// From the first address dialled to the connection.
     Connect,
-    /// See [`Phases::tls`].
+    /// The TLS handshake.
     Tls,
-    /// See [`Phases::send`].
+    /// Writing the request, from the moment it had its connection.
     Send,
-    /// See [`Phases::wait`].
+    /// The pause between its head and its body, for the server's word (`Expect: 100-continue`). If
+    /// that never comes, writing the body is part of it.
+    Expect,
+    /// Waiting for the first byte of the response.
     Wait,
-    /// See [`Phases::receive`].
+    /// Reading the response, from its first byte on.
     Receive,
+    /// What no other phase explains: the client's own work, between the others.
+    Other,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 7] =
-        [Self::Slot, Self::Dns, Self::Connect, Self::Tls, Self::Send, Self::Wait, Self::Receive];
+    pub const ALL: [Self; 10] = [
+        Self::Retry,
+        Self::Slot,
+        Self::Dns,
+        Self::Connect,
+        Self::Tls,
+        Self::Send,
+        Self::Expect,
+        Self::Wait,
+        Self::Receive,
+        Self::Other,
+    ];
+
+    /// What a connection costs that is not there yet.
+    pub const SET_UP: [Self; 3] = [Self::Dns, Self::Connect, Self::Tls];
 
     /// Its name, as it is told.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Retry => "retry",
             Self::Slot => "slot",
             Self::Dns => "DNS",
             Self::Connect => "connect",
             Self::Tls => "TLS",
             Self::Send => "request",
+            Self::Expect => "expect",
             Self::Wait => "wait",
             Self::Receive => "body",
+            Self::Other => "other",
         }
     }
 }
 
+/// What of the moments of an exchange the phases are measured between.
+struct Attempt<'a> {
+    /// Since the last time a connection was asked for.
+    events: Vec<&'a TraceEvent>,
+    /// When the head of the response was there. Where the first byte cannot be seen, as in HTTP/2,
+    /// it stands for it.
+    head_at: Option<Instant>,
+    over_at: Instant,
+}
+
 impl Phases {
-    /// Works the phases out of the moments of one exchange. `head_at` is when the head of the
-    /// response was there: where the first byte cannot be seen, as in HTTP/2, it stands for it.
+    /// Works the phases out of the moments of one exchange, asked for at `asked_at` and over at
+    /// `over_at`; the head of its response, if any, was there at `head_at`. Later moments than
+    /// `over_at` are left out: they are what giving up leads to.
     #[must_use]
-    pub fn of(events: &[TraceEvent], head_at: Option<Instant>, over_at: Instant) -> Self {
+    pub fn of<'a>(
+        events: impl Iterator<Item = &'a TraceEvent>,
+        asked_at: Instant,
+        head_at: Option<Instant>,
+        over_at: Instant,
+    ) -> Self {
+        let all: Vec<&TraceEvent> = events.filter(|event| event.at <= over_at).collect();
+        let last_get = all.iter().rposition(|e| matches!(e.moment, Moment::GetConn { .. }));
+        let (before, events) = all.split_at(last_get.unwrap_or_default());
         let mut phases = Self::default();
-        let last_got = events.iter().rev().find(|e| matches!(e.moment, Moment::GotConn { .. }));
-        phases.connection = last_got.and_then(|event| event.connection);
-        if let Some(Moment::GotConn { reused, .. }) = last_got.map(|event| &event.moment) {
-            phases.reused = *reused;
+        let broken = before.iter().find(|e| matches!(e.moment, Moment::GotConn { .. }));
+        if let (Some(broken), Some(again)) = (broken, events.first()) {
+            phases.broke = broken.connection;
+            phases.took(Phase::Retry, broken.at, again.at);
         }
-        phases.slot = events.iter().find_map(|event| match event.moment {
-            Moment::WaitedForSlot { waited } => Some(waited),
-            _ => None,
-        });
-        // A dial may have been for nothing, when another connection came back first: then what it
-        // took is no phase of this exchange. Without any connection, the dial is all there is.
-        let dialled: Vec<&TraceEvent> = events
-            .iter()
-            .filter(|event| phases.connection.is_none() || event.connection == phases.connection)
-            .collect();
-        phases.dialled(&dialled, over_at);
-        let Some(got) = last_got else { return phases };
-        let after = |wanted: fn(&Moment) -> bool| {
-            let after_got = events.iter().filter(|event| event.at >= got.at);
-            after_got.filter(|event| wanted(&event.moment)).map(|event| event.at).next()
-        };
-        let written = after(|moment| matches!(moment, Moment::WroteRequest { .. }));
-        let first_byte = after(|moment| matches!(moment, Moment::GotFirstResponseByte));
-        // The first byte of an interim response is not the one that was waited for.
-        let interim = after(|moment| matches!(moment, Moment::Got1xxResponse { .. })).is_some();
-        let first_byte = first_byte.filter(|at| !interim && Some(*at) >= written).or(head_at);
-        phases.send = written.map(|at| at.saturating_duration_since(got.at));
-        let asked = written.unwrap_or(got.at);
-        phases.wait = Some(first_byte.unwrap_or(over_at).saturating_duration_since(asked));
-        phases.receive = first_byte.map(|at| over_at.saturating_duration_since(at));
+        let attempt = Attempt { events: events.to_vec(), head_at, over_at };
+        phases.made(&attempt);
+        phases.exchanged(&attempt);
+        let known: Duration = phases.times.values().sum();
+        let total = over_at.saturating_duration_since(asked_at);
+        phases.times.insert(Phase::Other, total.saturating_sub(known));
         phases
     }
 
-    fn dialled(&mut self, events: &[&TraceEvent], over_at: Instant) {
+    fn took(&mut self, phase: Phase, from: Instant, to: Instant) {
+        self.times.insert(phase, to.saturating_duration_since(from));
+    }
+
+    /// How the connection was made, if it was.
+    fn made(&mut self, attempt: &Attempt<'_>) {
+        let Attempt { events, over_at, .. } = attempt;
+        if let Some(got) = events.iter().find(|e| matches!(e.moment, Moment::GotConn { .. })) {
+            self.connection = got.connection;
+            self.reused = matches!(got.moment, Moment::GotConn { reused: true, .. });
+        }
+        if let Some(waited) = events.iter().find_map(|event| match event.moment {
+            Moment::WaitedForSlot { waited } => Some(waited),
+            _ => None,
+        }) {
+            self.times.insert(Phase::Slot, waited);
+        }
+        // A dial may have been for nothing, when another connection came back first: then what it
+        // took is no phase of this exchange. Without any connection, the dial is all there is.
+        let is_dial = |event: &TraceEvent| {
+            matches!(event.moment, Moment::DnsStart { .. } | Moment::ConnectStart { .. })
+        };
+        let in_vain = |event: &&&TraceEvent| {
+            self.connection.is_some() && event.connection != self.connection && is_dial(event)
+        };
+        self.dialled_in_vain = events.iter().find(in_vain).and_then(|event| event.connection);
+        let own: Vec<&TraceEvent> = events
+            .iter()
+            .filter(|event| self.connection.is_none() || event.connection == self.connection)
+            .copied()
+            .collect();
         let at = |wanted: fn(&Moment) -> bool| {
-            events.iter().find(|event| wanted(&event.moment)).map(|event| event.at)
+            own.iter().find(|event| wanted(&event.moment)).map(|event| event.at)
         };
-        let span = |from: Option<Instant>, to: Option<Instant>| {
-            from.map(|from| to.unwrap_or(over_at).saturating_duration_since(from))
-        };
-        let dns_start = at(|moment| matches!(moment, Moment::DnsStart { .. }));
-        self.dns = span(dns_start, at(|moment| matches!(moment, Moment::DnsDone { .. })));
-        let connected = events.iter().find_map(|event| match &event.moment {
+        let connected = own.iter().find_map(|event| match &event.moment {
             Moment::ConnectDone { server, result: Ok(_) } => Some((event.at, *server)),
             _ => None,
         });
-        let last_failed = events.iter().rev().find_map(|event| match &event.moment {
+        let last_failed = own.iter().rev().find_map(|event| match &event.moment {
             Moment::ConnectDone { server, result: Err(_) } => Some((event.at, *server)),
             _ => None,
         });
-        let connect_start = at(|moment| matches!(moment, Moment::ConnectStart { .. }));
+        let dialled = own.iter().rev().find_map(|event| match &event.moment {
+            Moment::ConnectStart { server } => Some(*server),
+            _ => None,
+        });
         let connect_done = connected.or(last_failed);
-        self.connect = span(connect_start, connect_done.map(|(at, _)| at));
-        self.server = connect_done.map(|(_, server)| server);
-        let tls_start = at(|moment| matches!(moment, Moment::TlsHandshakeStart));
-        self.tls = span(tls_start, at(|moment| matches!(moment, Moment::TlsHandshakeDone { .. })));
-        self.addresses = events
+        self.server = connect_done.map(|(_, server)| server).or(dialled);
+        let spans = [
+            (
+                Phase::Dns,
+                at(|moment| matches!(moment, Moment::DnsStart { .. })),
+                at(|moment| matches!(moment, Moment::DnsDone { .. })),
+            ),
+            (
+                Phase::Connect,
+                at(|moment| matches!(moment, Moment::ConnectStart { .. })),
+                connect_done.map(|(at, _)| at),
+            ),
+            (
+                Phase::Tls,
+                at(|moment| matches!(moment, Moment::TlsHandshakeStart)),
+                at(|moment| matches!(moment, Moment::TlsHandshakeDone { .. })),
+            ),
+        ];
+        for (phase, from, to) in spans {
+            if let Some(from) = from {
+                self.took(phase, from, to.unwrap_or(*over_at));
+            }
+        }
+        self.addresses = own
             .iter()
             .find_map(|event| match &event.moment {
                 Moment::DnsDone { result: Ok(addresses), .. } => Some(addresses.clone()),
@@ -142,24 +205,56 @@ impl Phases {
             .unwrap_or_default();
     }
 
-    /// How long `phase` took.
+    /// What happened on the connection.
+    fn exchanged(&mut self, attempt: &Attempt<'_>) {
+        let Attempt { events, head_at, over_at, .. } = attempt;
+        let Some(got) = events.iter().find(|e| matches!(e.moment, Moment::GotConn { .. })) else {
+            return;
+        };
+        let after_got = events.iter().filter(|event| event.at >= got.at);
+        let after = |wanted: fn(&Moment) -> bool| {
+            after_got.clone().find(|event| wanted(&event.moment)).map(|event| event.at)
+        };
+        let written = after(|moment| matches!(moment, Moment::WroteRequest { .. }));
+        let is_http1 = written.is_some()
+            || after(|m| matches!(m, Moment::WroteHeaderField { .. } | Moment::WroteHeaders))
+                .is_some();
+        let asked = if is_http1 { written.unwrap_or(*over_at) } else { got.at };
+        let expects = after(|moment| matches!(moment, Moment::Wait100Continue));
+        let expect = expects.map(|from| {
+            let word = after(|moment| matches!(moment, Moment::Got100Continue));
+            word.unwrap_or(asked).min(asked).saturating_duration_since(from)
+        });
+        if is_http1 {
+            let send = asked.saturating_duration_since(got.at);
+            self.times.insert(Phase::Send, send.saturating_sub(expect.unwrap_or_default()));
+            if let Some(expect) = expect {
+                self.times.insert(Phase::Expect, expect);
+            }
+            if written.is_none() && head_at.is_none() {
+                return;
+            }
+        }
+        let first_byte = after(|moment| matches!(moment, Moment::GotFirstResponseByte));
+        // The first byte of an interim response is not the one that was waited for.
+        let interim = after(|moment| matches!(moment, Moment::Got1xxResponse { .. })).is_some();
+        let first_byte = first_byte.filter(|at| !interim && *at >= asked).or(*head_at);
+        self.took(Phase::Wait, asked, first_byte.unwrap_or(*over_at));
+        if let Some(first_byte) = first_byte {
+            self.took(Phase::Receive, first_byte.max(asked), *over_at);
+        }
+    }
+
+    /// How long `phase` took. `None` if it did not happen, or nobody could see it.
     #[must_use]
     pub fn get(&self, phase: Phase) -> Option<Duration> {
-        match phase {
-            Phase::Slot => self.slot,
-            Phase::Dns => self.dns,
-            Phase::Connect => self.connect,
-            Phase::Tls => self.tls,
-            Phase::Send => self.send,
-            Phase::Wait => self.wait,
-            Phase::Receive => self.receive,
-        }
+        self.times.get(&phase).copied()
     }
 
     /// What making the connection took, all in all.
     #[must_use]
     pub fn set_up(&self) -> Duration {
-        [self.dns, self.connect, self.tls].into_iter().flatten().sum()
+        Phase::SET_UP.into_iter().filter_map(|phase| self.get(phase)).sum()
     }
 }
 
@@ -168,116 +263,160 @@ mod tests {
     use super::*;
     use evidence::{ClientAddr, ExchangeId, Observed};
 
-    fn event(at: Instant, moment: Moment) -> TraceEvent {
-        TraceEvent { at, exchange: Some(ExchangeId(1)), connection: Some(ConnectionId(1)), moment }
-    }
-
-    fn got(reused: bool) -> Moment {
-        Moment::GotConn {
-            client: ClientAddr::new(([127, 0, 0, 1], 40_000).into()),
-            reused,
-            was_idle: Observed::Known(reused),
-            idle_time: Observed::Known(None),
-        }
+    fn client() -> ClientAddr {
+        ClientAddr::new(([127, 0, 0, 1], 40_000).into())
     }
 
     fn server() -> ServerAddr {
         ServerAddr::new(([127, 0, 0, 1], 443).into())
     }
 
-    fn ms(ms: u64) -> Option<Duration> {
-        Some(Duration::from_millis(ms))
+    fn get() -> Moment {
+        Moment::GetConn { host_port: "a:443".into() }
+    }
+
+    fn got(reused: bool) -> Moment {
+        Moment::GotConn {
+            client: client(),
+            reused,
+            was_idle: Observed::Known(reused),
+            idle_time: Observed::Known(None),
+        }
+    }
+
+    fn written() -> Moment {
+        Moment::WroteRequest { result: Ok(()) }
+    }
+
+    /// The phases of moments at milliseconds on connections, with the head at `head`, over at
+    /// `over`; and each that happened, in milliseconds.
+    fn phases(
+        moments: &[(u64, u64, Moment)],
+        head: Option<u64>,
+        over: u64,
+    ) -> (Phases, Vec<(&'static str, u64)>) {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let events: Vec<TraceEvent> = moments
+            .iter()
+            .map(|(ms, connection, moment)| TraceEvent {
+                at: at(*ms),
+                exchange: Some(ExchangeId(1)),
+                connection: Some(ConnectionId(*connection)),
+                moment: moment.clone(),
+            })
+            .collect();
+        let phases = Phases::of(events.iter(), start, head.map(at), at(over));
+        let times = Phase::ALL.into_iter().filter_map(|phase| {
+            Some((phase.name(), u64::try_from(phases.get(phase)?.as_millis()).unwrap()))
+        });
+        let times = times.collect();
+        (phases, times)
     }
 
     #[test]
     fn a_new_connection_has_every_phase() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let client = ClientAddr::new(([127, 0, 0, 1], 40_000).into());
-        let events = [
-            event(at(0), Moment::GetConn { host_port: "a:443".into() }),
-            event(at(1), Moment::DnsStart { host: "a".into() }),
-            event(at(4), Moment::DnsDone { result: Ok(vec![]), coalesced: false }),
-            event(at(4), Moment::ConnectStart { server: server() }),
-            event(at(9), Moment::ConnectDone { server: server(), result: Ok(client) }),
-            event(at(9), Moment::TlsHandshakeStart),
-            event(at(19), Moment::TlsHandshakeDone { result: Err("never mind".into()) }),
-            event(at(20), got(false)),
-            event(at(22), Moment::WroteRequest { result: Ok(()) }),
-            event(at(30), Moment::GotFirstResponseByte),
-        ];
-        let phases = Phases::of(&events, Some(at(31)), at(35));
-        assert_eq!(
-            phases,
-            Phases {
-                connection: Some(ConnectionId(1)),
-                reused: false,
-                server: Some(server()),
-                addresses: vec![],
-                slot: None,
-                dns: ms(3),
-                connect: ms(5),
-                tls: ms(10),
-                send: ms(2),
-                wait: ms(8),
-                receive: ms(5),
-            }
+        let (phases, times) = phases(
+            &[
+                (1, 1, get()),
+                (1, 1, Moment::DnsStart { host: "a".into() }),
+                (4, 1, Moment::DnsDone { result: Ok(vec![]), coalesced: false }),
+                (4, 1, Moment::ConnectStart { server: server() }),
+                (9, 1, Moment::ConnectDone { server: server(), result: Ok(client()) }),
+                (9, 1, Moment::TlsHandshakeStart),
+                (19, 1, Moment::TlsHandshakeDone { result: Err("never mind".into()) }),
+                (20, 1, got(false)),
+                (22, 1, written()),
+                (30, 1, Moment::GotFirstResponseByte),
+            ],
+            Some(31),
+            35,
         );
-        assert_eq!(Some(phases.set_up()), ms(18));
+        assert_eq!((phases.connection, phases.reused), (Some(ConnectionId(1)), false));
+        assert_eq!(phases.server, Some(server()));
+        let expected = [("DNS", 3), ("connect", 5), ("TLS", 10), ("request", 2), ("wait", 8)];
+        assert_eq!(times[..5], expected);
+        assert_eq!(times[5..], [("body", 5), ("other", 2)]);
+        assert_eq!(phases.set_up(), Duration::from_millis(18));
     }
 
     #[test]
     fn a_connection_that_is_reused_has_none_of_its_making() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let mut events = vec![
-            event(at(0), Moment::GetConn { host_port: "a:80".into() }),
-            event(at(0), got(true)),
-            event(at(1), Moment::WroteRequest { result: Ok(()) }),
-            event(at(3), Moment::GotFirstResponseByte),
-        ];
-        // A dial for another connection, in vain.
-        let vain = Moment::ConnectStart { server: server() };
-        events.push(TraceEvent { connection: Some(ConnectionId(2)), ..event(at(0), vain) });
-        let phases = Phases::of(&events, Some(at(3)), at(4));
+        let (phases, times) = phases(
+            &[
+                (0, 1, get()),
+                // A dial for another connection, in vain.
+                (0, 2, Moment::ConnectStart { server: server() }),
+                (0, 1, got(true)),
+                (1, 1, written()),
+                (3, 1, Moment::GotFirstResponseByte),
+            ],
+            Some(3),
+            4,
+        );
         assert!(phases.reused);
-        assert_eq!((phases.dns, phases.connect, phases.tls), (None, None, None));
-        assert_eq!((phases.send, phases.wait, phases.receive), (ms(1), ms(2), ms(1)));
+        assert_eq!(phases.dialled_in_vain, Some(ConnectionId(2)));
+        assert_eq!(times, [("request", 1), ("wait", 2), ("body", 1), ("other", 0)]);
     }
 
     #[test]
     fn an_exchange_that_fails_has_the_phases_until_then() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
         let refused = Moment::ConnectDone { server: server(), result: Err("refused".into()) };
-        let events = [
-            event(at(0), Moment::GetConn { host_port: "a:80".into() }),
-            event(at(1), Moment::ConnectStart { server: server() }),
-            event(at(2), refused),
+        let moments =
+            [(0, 1, get()), (1, 1, Moment::ConnectStart { server: server() }), (2, 1, refused)];
+        let (phases, times) = phases(&moments, None, 3);
+        assert_eq!(phases.connection, None);
+        assert_eq!(times, [("connect", 1), ("other", 2)]);
+    }
+
+    #[test]
+    fn a_first_attempt_on_a_connection_that_broke_is_told_apart() {
+        let moments = [
+            (0, 1, get()),
+            (1, 1, got(true)),
+            (2, 1, written()),
+            (301, 1, get()),
+            (302, 2, Moment::ConnectStart { server: server() }),
+            (304, 2, Moment::ConnectDone { server: server(), result: Ok(client()) }),
+            (304, 2, got(false)),
+            (305, 2, written()),
+            (306, 2, Moment::GotFirstResponseByte),
         ];
-        let phases = Phases::of(&events, None, at(3));
-        assert_eq!((phases.connection, phases.connect, phases.wait), (None, ms(1), None));
+        let (phases, times) = phases(&moments, Some(306), 307);
+        assert_eq!(
+            (phases.broke, phases.connection),
+            (Some(ConnectionId(1)), Some(ConnectionId(2)))
+        );
+        assert_eq!(times[..3], [("retry", 300), ("connect", 2), ("request", 1)]);
+    }
+
+    #[test]
+    fn a_request_that_is_never_written_waits_for_nothing() {
+        let moments = [(0, 1, got(false)), (1, 1, Moment::WroteHeaders)];
+        assert_eq!(phases(&moments, None, 9).1, [("request", 9), ("other", 0)]);
+        // What comes after the end is what giving up leads to.
+        let moments = [(0, 1, got(false)), (1, 1, Moment::WroteHeaders), (10, 1, written())];
+        assert_eq!(phases(&moments, None, 9).1, [("request", 9), ("other", 0)]);
     }
 
     #[test]
     fn an_interim_response_does_not_end_the_wait() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let events = [
-            event(at(0), got(false)),
-            event(at(2), Moment::GotFirstResponseByte),
-            event(at(2), Moment::Got1xxResponse { code: 100, headers: vec![] }),
-            event(at(4), Moment::WroteRequest { result: Ok(()) }),
+        let moments = [
+            (0, 1, got(false)),
+            (1, 1, Moment::WroteHeaders),
+            (1, 1, Moment::Wait100Continue),
+            (3, 1, Moment::GotFirstResponseByte),
+            (3, 1, Moment::Got100Continue),
+            (3, 1, Moment::Got1xxResponse { code: 100, headers: vec![] }),
+            (4, 1, written()),
         ];
-        let phases = Phases::of(&events, Some(at(9)), at(10));
-        assert_eq!((phases.send, phases.wait, phases.receive), (ms(4), ms(5), ms(1)));
+        let (_, times) = phases(&moments, Some(9), 10);
+        assert_eq!(times, [("request", 2), ("expect", 2), ("wait", 5), ("body", 1), ("other", 0)]);
     }
 
     #[test]
     fn without_a_first_byte_the_head_stands_for_it() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let phases = Phases::of(&[event(at(0), got(true))], Some(at(5)), at(7));
-        assert_eq!((phases.send, phases.wait, phases.receive), (None, ms(5), ms(2)));
+        let (_, times) = phases(&[(0, 1, got(true))], Some(5), 7);
+        assert_eq!(times, [("wait", 5), ("body", 2), ("other", 0)]);
     }
 }

@@ -1,7 +1,8 @@
-//! From the command line to a client and its requests.
+//! A client, its requests one after the other, and what is heard of them.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,19 +10,24 @@ use anyhow::Context;
 use apparatus::{Interrupt, with_causes};
 use bytes::Bytes;
 use evidence::{BodyPolicy, ExchangeId, Moment, TraceEvent};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
+use hyper::ext::ReasonPhrase;
 use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, Trust};
-use url::Url;
 
+use super::asked::{Asked, redirected, round};
+use super::doing::doing;
 use super::phases::{Phase, Phases};
-use super::{Answered, Session, Traced, har, json, text};
+use super::{Answered, Session, Traced, bars, har, json, text};
 use crate::cli::{Trace, TraceFormat};
 
 /// More hops than this are a circle, as in Go.
 const MOST_REDIRECTS: usize = 10;
 /// How long the closes at the end may take to be heard.
 const CLOSING: Duration = Duration::from_millis(250);
+/// So often the moments of a request that is not over are told. Not at once: to write them takes
+/// time that would be counted as the request's.
+const LOOK: Duration = Duration::from_millis(50);
 /// Ended by Ctrl-C, as shells tell it.
 const INTERRUPTED: u8 = 130;
 
@@ -45,20 +51,10 @@ impl transport::Listener for Ear {
     }
 }
 
-/// One request, before it is sent.
-#[derive(Clone, Debug)]
-struct Asked {
-    method: Method,
-    url: Url,
-    headers: HeaderMap,
-    data: Vec<u8>,
-    redirected_from: Option<ExchangeId>,
-}
-
 /// Carries out `lab trace`, and returns the exit code.
 ///
 /// # Errors
-/// If what is asked for makes no sense.
+/// If what is asked for makes no sense, or `out` cannot be written to.
 pub async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     let own = if args.urls.is_empty() { Some(own_server()?) } else { None };
@@ -66,15 +62,14 @@ pub async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
         Some(server) => vec![format!("http://localhost:{}/", server.address().port())],
         None => args.urls.clone(),
     };
+    anyhow::ensure!(!args.timeout.is_zero(), "--timeout 0s leaves no time for a request");
     let dialling = dialling(args)?;
-    let asked = asked(args, &urls, &dialling)?;
-    let mut tracer = Tracer::new(args, dialling)?;
-    let finished = interrupt.or(tracer.all(&asked, out)).await;
-    let interrupted = finished.is_none();
-    finished.transpose()?;
+    let round = round(args, &urls, &dialling)?;
+    let mut tracer = Tracer::new(args, dialling, interrupt.clone())?;
+    tracer.all(&round, out).await?;
     tracer.end(out).await?;
-    let failed = tracer.session.exchanges.iter().any(|traced| traced.result.is_err());
-    Ok(if interrupted { INTERRUPTED } else { u8::from(failed) })
+    let failed = tracer.session.exchanges.iter().any(|traced| traced.error.is_some());
+    Ok(if interrupt.has_come() { INTERRUPTED } else { u8::from(failed) })
 }
 
 /// A server for those who have no URL at hand.
@@ -83,64 +78,19 @@ fn own_server() -> Result<hello::Running, hello::Error> {
     Ok(hello::Server::bind(any, hello::Answer::default())?.start())
 }
 
-/// The requests of one round: one for each URL.
-fn asked(args: &Trace, urls: &[String], dialling: &Dialling) -> anyhow::Result<Vec<Asked>> {
-    let data = args.data.as_deref().map(data).transpose()?.unwrap_or_default();
-    let method = match &args.method {
-        Some(method) => method.parse().with_context(|| format!("--method {method}"))?,
-        None if args.data.is_some() => Method::POST,
-        None => Method::GET,
-    };
-    let mut headers = HeaderMap::new();
-    for field in &args.headers {
-        let (name, value) = parse_field(field)?;
-        headers.append(name, value);
-    }
-    headers
-        .entry(header::USER_AGENT)
-        .or_insert(HeaderValue::from_static(concat!("keep-alive-lab/", env!("CARGO_PKG_VERSION"))));
-    if args.expect_continue {
-        anyhow::ensure!(!data.is_empty(), "--expect-continue needs a body to wait with (--data)");
-        headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
-    }
-    let ask = |url: &String| -> anyhow::Result<Asked> {
-        dialling.check_url(url).map_err(|error| anyhow::anyhow!(with_causes(&error)))?;
-        let url = Url::parse(url).with_context(|| format!("`{url}` is no URL"))?;
-        let (method, headers, data) = (method.clone(), headers.clone(), data.clone());
-        Ok(Asked { method, url, headers, data, redirected_from: None })
-    };
-    urls.iter().map(ask).collect()
-}
-
-/// The text itself, or what is in the file after an `@`.
-fn data(text: &str) -> anyhow::Result<Vec<u8>> {
-    match text.strip_prefix('@') {
-        None => Ok(text.as_bytes().to_vec()),
-        Some(file) => std::fs::read(file).with_context(|| format!("cannot read --data @{file}")),
-    }
-}
-
-fn parse_field(field: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
-    let (name, value) = field
-        .split_once(':')
-        .with_context(|| format!("--header `{field}` is not of the form NAME: VALUE"))?;
-    let name = name.trim().parse().with_context(|| format!("--header `{field}`: the name"))?;
-    let value = value.trim().parse().with_context(|| format!("--header `{field}`: the value"))?;
-    Ok((name, value))
-}
-
 struct Tracer<'a> {
     args: &'a Trace,
     client: Transport,
     dialling: Dialling,
     ear: Arc<Ear>,
+    interrupt: Interrupt,
     session: Session,
     /// Bodies that are kept unread.
     held: Vec<Body>,
 }
 
 impl<'a> Tracer<'a> {
-    fn new(args: &'a Trace, dialling: Dialling) -> anyhow::Result<Self> {
+    fn new(args: &'a Trace, dialling: Dialling, interrupt: Interrupt) -> anyhow::Result<Self> {
         let ear = Arc::new(Ear::default());
         let preset = args.transport.0;
         let version = match (args.http1, args.http2) {
@@ -154,131 +104,177 @@ impl<'a> Tracer<'a> {
             client: Transport::with(config, dialling.clone(), Some(ear.clone()))?,
             dialling,
             ear,
+            interrupt,
             session: Session {
                 transport: preset.name(),
                 insecure: args.insecure,
                 started: Instant::now(),
                 exchanges: Vec::new(),
-                afterwards: Vec::new(),
+                events: Vec::new(),
             },
             held: Vec::new(),
         })
     }
 
-    async fn all(&mut self, round: &[Asked], out: &mut impl Write) -> anyhow::Result<()> {
+    async fn all(&mut self, round: &[Asked], out: &mut impl Write) -> io::Result<()> {
         for number in 1..=self.args.requests {
             for asked in round {
                 self.with_redirects(asked.clone(), out).await?;
+                if self.interrupt.has_come() {
+                    return Ok(());
+                }
             }
             if number < self.args.requests && !self.args.interval.is_zero() {
-                tokio::time::sleep(self.args.interval).await;
+                self.interrupt.or(tokio::time::sleep(self.args.interval)).await;
             }
         }
         Ok(())
     }
 
     /// Carries out a request, and the ones to which it is redirected if that is wanted.
-    async fn with_redirects(
-        &mut self,
-        mut asked: Asked,
-        out: &mut impl Write,
-    ) -> anyhow::Result<()> {
-        for _ in 0..=MOST_REDIRECTS {
-            let traced = self.one(&asked).await;
-            self.tell(&traced, out)?;
-            let next = if self.args.follow { redirected(&asked, &traced) } else { None };
+    async fn with_redirects(&mut self, mut asked: Asked, out: &mut impl Write) -> io::Result<()> {
+        for hop in 0..=MOST_REDIRECTS {
+            let mut traced = self.one(asked, out).await?;
+            let next = match &traced.answered {
+                Some(answered) if self.args.follow && traced.error.is_none() => {
+                    redirected(&traced.asked, traced.number, answered)
+                }
+                _ => Ok(None),
+            };
+            let next = next.and_then(|next| match next {
+                Some(next) => match self.dialling.check_url(next.url.as_str()) {
+                    Ok(_) if hop == MOST_REDIRECTS => {
+                        Err(format!("more than {MOST_REDIRECTS} redirects, now to {}", next.url))
+                    }
+                    Ok(_) => Ok(Some(next)),
+                    Err(error) => Err(with_causes(&error)),
+                },
+                None => Ok(None),
+            });
+            if let Err(error) = &next {
+                traced.error = Some(error.clone());
+            }
+            self.tell_end(&traced, out)?;
             self.session.exchanges.push(traced);
             match next {
-                Some(next) => asked = next,
-                None => return Ok(()),
+                Ok(Some(next)) => asked = next,
+                Ok(None) | Err(_) => return Ok(()),
             }
         }
-        anyhow::bail!("more than {MOST_REDIRECTS} redirects, the last one to {}", asked.url)
+        Ok(())
     }
 
-    async fn one(&mut self, asked: &Asked) -> Traced {
+    /// Carries out one request: to its end, to its time limit or until Ctrl-C.
+    async fn one(&mut self, asked: Asked, out: &mut impl Write) -> io::Result<Traced> {
         let number = ExchangeId(self.session.exchanges.len() as u64 + 1);
+        let meanwhile = self.ear.take();
+        if !meanwhile.is_empty() {
+            self.tell_aside("Meanwhile", "between two requests", &meanwhile, out)?;
+            self.session.events.extend(meanwhile);
+        }
+        if self.args.format == TraceFormat::Text {
+            text::heading(number, &asked, out)?;
+            out.flush()?;
+        }
         let (asked_at, asked_on) = (Instant::now(), SystemTime::now());
-        let outcome = tokio::time::timeout(self.args.timeout, self.fetch(number, asked)).await;
-        let over_at = Instant::now();
-        let events = self.ear.take();
-        let own: Vec<TraceEvent> =
-            events.iter().filter(|event| event.exchange == Some(number)).cloned().collect();
-        let head_at = match &outcome {
-            Ok(Ok(answered)) => Some(answered.head_at),
-            _ => None,
-        };
-        let phases = Phases::of(&own, head_at, over_at);
-        let result = match outcome {
-            Ok(result) => result,
-            Err(_) => Err(timed_out(self.args.timeout, &phases, &own)),
-        };
-        Traced {
-            number,
-            method: asked.method.clone(),
-            url: asked.url.to_string(),
-            headers: asked.headers.clone(),
-            data: asked.data.clone(),
-            redirected_from: asked.redirected_from,
-            asked_at,
-            asked_on,
-            result,
-            over_at,
-            events,
-            phases,
-        }
-    }
-
-    async fn fetch(&mut self, number: ExchangeId, asked: &Asked) -> Result<Answered, String> {
-        let mut request = Request::new(Full::new(Bytes::from(asked.data.clone())));
-        *request.method_mut() = asked.method.clone();
-        // What is after the `#` is for the reader (RFC 9110 section 7.1).
-        let mut url = asked.url.clone();
-        url.set_fragment(None);
-        *request.uri_mut() =
-            self.dialling.check_url(url.as_str()).map_err(|error| with_causes(&error))?;
-        *request.headers_mut() = asked.headers.clone();
-        let response =
-            self.client.send(number, request).await.map_err(|error| with_causes(&error))?;
-        let head_at = Instant::now();
-        self.read(response, head_at).await
-    }
-
-    async fn read(
-        &mut self,
-        response: Response<Body>,
-        head_at: Instant,
-    ) -> Result<Answered, String> {
-        let (head, mut body) = response.into_parts();
-        let mut bytes = 0;
-        let policy = self.args.body.0;
-        match policy {
-            BodyPolicy::Drain => {
-                while let Some(frame) = body.frame().await {
-                    let frame = frame.map_err(|error| with_causes(&error))?;
-                    bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        let mut answered = None;
+        let (end, over_at) = {
+            let fetching = fetch(
+                self.client.clone(),
+                &self.dialling,
+                number,
+                &asked,
+                self.args.body.0,
+                &mut answered,
+            );
+            let mut fetching = pin!(tokio::time::timeout(self.args.timeout, fetching));
+            let end = loop {
+                tokio::select! {
+                    biased;
+                    () = self.interrupt.come() => break End::Interrupted,
+                    fetched = fetching.as_mut() => break match fetched {
+                        Ok(fetched) => End::Fetched(fetched),
+                        Err(_) => End::TimedOut,
+                    },
+                    () = tokio::time::sleep(LOOK) => {
+                        let news = self.ear.take();
+                        self.tell(number, &news, out)?;
+                        self.session.events.extend(news);
+                    }
                 }
+            };
+            // Before the exchange is given up: what that leads to comes later.
+            (end, Instant::now())
+        };
+        let news = self.ear.take();
+        self.tell(number, &news, out)?;
+        self.session.events.extend(news);
+        let own = || self.session.events_of(Some(number)).filter(|event| event.at <= over_at);
+        let head_at = answered.as_ref().map(|answered| answered.head_at);
+        let phases = Phases::of(own(), asked_at, head_at, over_at);
+        let given_up = |how: String| {
+            let doing = doing(&own().collect::<Vec<_>>(), answered.as_ref());
+            Some(format!("{how} while {doing}{}", spent(&phases)))
+        };
+        let error = match end {
+            End::Fetched(Ok(held)) => {
+                self.held.extend(held);
+                None
             }
-            BodyPolicy::Drop => drop(body),
-            BodyPolicy::Hold => self.held.push(body),
-        }
-        Ok(Answered {
-            status: head.status,
-            version: head.version,
-            headers: head.headers,
-            body: bytes,
-            body_policy: policy.name(),
-            head_at,
-        })
+            End::Fetched(Err(error)) => Some(error),
+            End::TimedOut => {
+                let limit = report::words::span(self.args.timeout);
+                given_up(format!("gave up after {limit} (--timeout)"))
+            }
+            End::Interrupted => {
+                let after = report::words::short(over_at.saturating_duration_since(asked_at));
+                given_up(format!("interrupted by Ctrl-C after {after}"))
+            }
+        };
+        Ok(Traced { number, asked, asked_at, asked_on, answered, error, over_at, phases })
     }
 
-    /// What can be told as soon as a request is over.
-    fn tell(&self, traced: &Traced, out: &mut impl Write) -> io::Result<()> {
-        let started = self.session.started;
+    /// Moments that were heard while `number` was being carried out.
+    fn tell(
+        &self,
+        number: ExchangeId,
+        news: &[TraceEvent],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         match self.args.format {
-            TraceFormat::Text => text::exchange(traced, started, out)?,
-            TraceFormat::Jsonl => json::lines(&traced.events, started, out)?,
+            TraceFormat::Text => text::moments(&self.session, Some(number), news, out)?,
+            TraceFormat::Jsonl => json::lines(news, self.session.started, out)?,
             TraceFormat::Json | TraceFormat::Har => {}
+        }
+        out.flush()
+    }
+
+    /// Moments that were heard while no request was being carried out.
+    fn tell_aside(
+        &self,
+        title: &str,
+        why: &str,
+        news: &[TraceEvent],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        match self.args.format {
+            TraceFormat::Text => text::aside(title, why, &self.session, news, out)?,
+            TraceFormat::Jsonl => json::lines(news, self.session.started, out)?,
+            TraceFormat::Json | TraceFormat::Har => {}
+        }
+        out.flush()
+    }
+
+    /// How a request ended. Where only moments are told, a failure goes to stderr.
+    fn tell_end(&self, traced: &Traced, out: &mut impl Write) -> io::Result<()> {
+        match (self.args.format, &traced.error) {
+            (TraceFormat::Text, _) => text::ending(traced, out)?,
+            (TraceFormat::Jsonl, Some(error)) => {
+                let (number, asked) = (traced.number, &traced.asked);
+                let text = format!("request {number}, {} {}: {error}", asked.method, asked.url);
+                let _ = writeln!(io::stderr(), "lab: {}", report::words::printable(&text));
+            }
+            (TraceFormat::Jsonl | TraceFormat::Json | TraceFormat::Har, _) => {}
         }
         out.flush()
     }
@@ -287,11 +283,15 @@ impl<'a> Tracer<'a> {
     async fn end(&mut self, out: &mut impl Write) -> io::Result<()> {
         self.held.clear();
         self.client.close();
-        self.closed().await;
-        let (session, started) = (&self.session, self.session.started);
+        let afterwards = self.closes().await;
+        if !afterwards.is_empty() {
+            self.tell_aside("Afterwards", "the client closes", &afterwards, out)?;
+            self.session.events.extend(afterwards);
+        }
+        let session = &self.session;
         match self.args.format {
-            TraceFormat::Text => text::summary(session, out)?,
-            TraceFormat::Jsonl => json::lines(&session.afterwards, started, out)?,
+            TraceFormat::Text => bars::summary(session, self.args.expect_continue, out)?,
+            TraceFormat::Jsonl => {}
             TraceFormat::Json => json::whole(session, out)?,
             TraceFormat::Har => har::write(session, out)?,
         }
@@ -300,23 +300,97 @@ impl<'a> Tracer<'a> {
 
     /// Waits until every connection that was made is closed, but not for long: a connection that
     /// is still being made, or read, is not waited for.
-    async fn closed(&mut self) {
+    async fn closes(&self) -> Vec<TraceEvent> {
         let made =
-            |event: &&TraceEvent| matches!(event.moment, Moment::ConnectDone { result: Ok(_), .. });
-        let closed = |event: &&TraceEvent| matches!(event.moment, Moment::ConnectionClosed { .. });
+            |event: &TraceEvent| matches!(event.moment, Moment::ConnectDone { result: Ok(_), .. });
+        let closed = |event: &TraceEvent| matches!(event.moment, Moment::ConnectionClosed { .. });
         let deadline = Instant::now() + CLOSING;
+        let mut heard = Vec::new();
         loop {
-            self.session.afterwards.extend(self.ear.take());
-            let session = &self.session;
-            let before = session.exchanges.iter().flat_map(|traced| &traced.events);
-            let all: Vec<&TraceEvent> = before.chain(&session.afterwards).collect();
-            let count = |wanted: fn(&&TraceEvent) -> bool| all.iter().filter(|e| wanted(e)).count();
+            heard.extend(self.ear.take());
+            let count = |wanted: fn(&TraceEvent) -> bool| {
+                self.session.events.iter().chain(&heard).filter(|event| wanted(event)).count()
+            };
             if count(made) <= count(closed) || Instant::now() >= deadline {
-                return;
+                return heard;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
+}
+
+/// How a request came to its end.
+enum End {
+    /// With a body that is to be held, if there is one; or with an error.
+    Fetched(Result<Option<Body>, String>),
+    TimedOut,
+    Interrupted,
+}
+
+/// Sends a request and deals with the body of its response. What came of it is in `answered` also
+/// if it fails, or is given up, later on.
+async fn fetch(
+    client: Transport,
+    dialling: &Dialling,
+    number: ExchangeId,
+    asked: &Asked,
+    policy: BodyPolicy,
+    answered: &mut Option<Answered>,
+) -> Result<Option<Body>, String> {
+    let mut request = Request::new(Full::new(Bytes::from(asked.data.clone())));
+    *request.method_mut() = asked.method.clone();
+    // What is after the `#` is for the reader (RFC 9110 section 7.1).
+    let mut url = asked.url.clone();
+    url.set_fragment(None);
+    *request.uri_mut() = dialling.check_url(url.as_str()).map_err(|error| with_causes(&error))?;
+    *request.headers_mut() = asked.headers.clone();
+    let response = client.send(number, request).await.map_err(|error| with_causes(&error))?;
+    let reason = reason(&response);
+    let (head, mut body) = response.into_parts();
+    let answered = answered.insert(Answered {
+        status: head.status,
+        reason,
+        version: head.version,
+        headers: head.headers,
+        body: 0,
+        body_policy: policy,
+        head_at: Instant::now(),
+    });
+    match policy {
+        BodyPolicy::Drain => {
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| with_causes(&error))?;
+                answered.body += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            Ok(None)
+        }
+        BodyPolicy::Drop => Ok(None),
+        BodyPolicy::Hold => Ok(Some(body)),
+    }
+}
+
+/// The words behind the status. hyper keeps them only if they are not the usual ones; HTTP/2 has
+/// none (RFC 9113 section 8.3.2).
+fn reason(response: &Response<Body>) -> String {
+    if response.version() == Version::HTTP_2 {
+        return String::new();
+    }
+    match response.extensions().get::<ReasonPhrase>() {
+        Some(own) => String::from_utf8_lossy(own.as_bytes()).into_owned(),
+        None => response.status().canonical_reason().unwrap_or_default().to_owned(),
+    }
+}
+
+/// `: DNS 0.21 ms, connect 300 ms`: where the time went.
+fn spent(phases: &Phases) -> String {
+    let spent: Vec<String> = Phase::ALL
+        .into_iter()
+        .filter(|phase| *phase != Phase::Other)
+        .filter_map(|phase| {
+            Some(format!("{} {}", phase.name(), report::words::short(phases.get(phase)?)))
+        })
+        .collect();
+    if spent.is_empty() { String::new() } else { format!(": {}", spent.join(", ")) }
 }
 
 fn dialling(args: &Trace) -> anyhow::Result<Dialling> {
@@ -338,43 +412,4 @@ fn trust(args: &Trace) -> anyhow::Result<Trust> {
             Ok(Trust::Pem(pem.with_context(|| format!("cannot read --cacert {}", file.display()))?))
         }
     }
-}
-
-/// Where the time went, and what was the last thing that happened.
-fn timed_out(limit: Duration, phases: &Phases, events: &[TraceEvent]) -> String {
-    let spent: Vec<String> = Phase::ALL
-        .into_iter()
-        .filter_map(|phase| {
-            Some(format!("{} {}", phase.name(), report::words::short(phases.get(phase)?)))
-        })
-        .collect();
-    let spent = if spent.is_empty() { "nothing began".to_owned() } else { spent.join(", ") };
-    let last = events.last().map_or("none", |event| event.moment.name());
-    let limit = report::words::span(limit);
-    format!("not over within {limit} (--timeout): {spent}; the last moment was {last}")
-}
-
-/// The request to which `asked` was redirected, if it was (RFC 9110 section 15.4).
-fn redirected(asked: &Asked, traced: &Traced) -> Option<Asked> {
-    let answered = traced.result.as_ref().ok()?;
-    let location = answered.headers.get(header::LOCATION)?.to_str().ok()?;
-    let url = asked.url.join(location).ok()?;
-    let keeps_method = match answered.status {
-        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => false,
-        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => true,
-        _ => return None,
-    };
-    let mut next = Asked { url, redirected_from: Some(traced.number), ..asked.clone() };
-    if !keeps_method && next.method != Method::HEAD {
-        next.method = Method::GET;
-        next.data.clear();
-        next.headers.remove(header::EXPECT);
-        next.headers.remove(header::CONTENT_TYPE);
-    }
-    // Another host is none of what was meant for this one (as Go and browsers have it).
-    if next.url.host_str() != asked.url.host_str() {
-        next.headers.remove(header::AUTHORIZATION);
-        next.headers.remove(header::COOKIE);
-    }
-    Some(next)
 }

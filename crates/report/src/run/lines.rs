@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
 use evidence::{
@@ -194,7 +194,7 @@ pub(super) fn moment(event: &TraceEvent, started: Instant, out: &mut impl Write)
     let exchange = event.exchange.map_or(String::new(), |exchange| exchange.to_string());
     let connection = event.connection.map_or(String::new(), |id| id.to_string());
     let name = event.moment.name();
-    let facts = facts(&event.moment);
+    let facts = words::printable(&facts(&event.moment));
     let line =
         format!("{FAINT}{exchange:>4}  {at:>11.3} ms  {connection:<5} {name}{FAINT:#} {facts}");
     writeln!(out, "{}", line.trim_end())
@@ -220,10 +220,11 @@ pub fn facts(moment: &Moment) -> String {
                 Observed::NotObservable => UNSEEN.into(),
             };
             let idle_time = match idle_time {
-                Observed::Known(time) => words::short(time.unwrap_or(Duration::ZERO)),
-                Observed::NotObservable => UNSEEN.into(),
+                Observed::Known(None) => String::new(),
+                Observed::Known(Some(time)) => format!(" idle_time={}", words::short(*time)),
+                Observed::NotObservable => format!(" idle_time={UNSEEN}"),
             };
-            format!("reused={reused} was_idle={was_idle} idle_time={idle_time}")
+            format!("reused={reused} was_idle={was_idle}{idle_time}")
         }
         Moment::TlsHandshakeStart
         | Moment::WroteHeaders
@@ -237,8 +238,9 @@ pub fn facts(moment: &Moment) -> String {
         Moment::WaitedForSlot { waited } => words::short(*waited),
         Moment::WroteHeaderField { name, value } => format!("{name}: {value}"),
         Moment::Got1xxResponse { code, headers } => {
-            let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
-            format!("{code} {}", names.join(", "))
+            let fields: Vec<String> =
+                headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            format!("{code} {}", fields.join(", "))
         }
         Moment::PutIdleConn { refused: None } => "ok".into(),
         Moment::PutIdleConn { refused: Some(refused) } => format!("refused: {refused}"),

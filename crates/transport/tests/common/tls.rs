@@ -62,6 +62,14 @@ impl Authority {
         config
     }
 
+    /// A certificate for `names` and its key, as files hold them (PEM).
+    pub fn signs_pem(&self, names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
     /// What is right for a server on this machine.
     pub fn signs_localhost(&self, alpn: &[&str]) -> ServerConfig {
         self.signs(&["localhost", "127.0.0.1"], 2097, alpn)

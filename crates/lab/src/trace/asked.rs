@@ -1,0 +1,213 @@
+//! What is asked for: by the command line, or by a redirect.
+
+use anyhow::Context;
+use apparatus::with_causes;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use evidence::ExchangeId;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use transport::Dialling;
+use url::Url;
+
+use super::Answered;
+use crate::cli::Trace;
+
+/// One request, before it is sent.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its method.
+    pub method: Method,
+    /// Its URL, without a user's name and password: those are in [`Asked::headers`].
+    pub url: Url,
+    /// Its header fields, as they were asked for.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub data: Vec<u8>,
+    /// The exchange that led here by a redirect, if one did.
+    pub redirected_from: Option<ExchangeId>,
+}
+
+/// The requests of one round: one for each of `urls`.
+///
+/// # Errors
+/// If what is asked for makes no sense, with the flag or the URL that is to blame.
+pub fn round(args: &Trace, urls: &[String], dialling: &Dialling) -> anyhow::Result<Vec<Asked>> {
+    let data = args.data.as_deref().map(data).transpose()?.unwrap_or_default();
+    let method = match &args.method {
+        Some(method) => method.parse().with_context(|| format!("--method {method}"))?,
+        None if args.data.is_some() => Method::POST,
+        None => Method::GET,
+    };
+    let mut headers = HeaderMap::new();
+    for field in &args.headers {
+        let (name, value) = parse_field(field)?;
+        headers.append(name, value);
+    }
+    headers
+        .entry(header::USER_AGENT)
+        .or_insert(HeaderValue::from_static(concat!("keep-alive-lab/", env!("CARGO_PKG_VERSION"))));
+    if args.expect_continue {
+        anyhow::ensure!(!data.is_empty(), "--expect-continue needs a body to wait with (--data)");
+        headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+    }
+    let ask = |text: &String| -> anyhow::Result<Asked> {
+        let no_url = |cause: String| anyhow::anyhow!("cannot fetch `{text}`: {cause}");
+        let mut url = Url::parse(text).map_err(|error| no_url(is_no_url(text, error)))?;
+        dialling.check_url(url.as_str()).map_err(|error| anyhow::anyhow!(with_causes(&error)))?;
+        let mut headers = headers.clone();
+        if let Some(credentials) = take_credentials(&mut url) {
+            headers.entry(header::AUTHORIZATION).or_insert(credentials);
+        }
+        let (method, data) = (method.clone(), data.clone());
+        Ok(Asked { method, url, headers, data, redirected_from: None })
+    };
+    urls.iter().map(ask).collect()
+}
+
+fn is_no_url(text: &str, error: url::ParseError) -> String {
+    match error {
+        url::ParseError::RelativeUrlWithoutBase => {
+            format!("it does not start with http:// or https:// (http://{text}?)")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Takes the user's name and password out of `url`, as what they are sent as (RFC 7617): a URL is
+/// shown, and they should not be.
+fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
+    let mut plain = decoded(url.username());
+    plain.push(b':');
+    plain.extend(decoded(url.password().unwrap_or_default()));
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64.encode(plain))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// The text itself, or what is in the file after an `@`.
+fn data(text: &str) -> anyhow::Result<Vec<u8>> {
+    match text.strip_prefix('@') {
+        None => Ok(text.as_bytes().to_vec()),
+        Some(file) => std::fs::read(file).with_context(|| format!("cannot read --data @{file}")),
+    }
+}
+
+fn parse_field(field: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
+    let (name, value) = field
+        .split_once(':')
+        .with_context(|| format!("--header `{field}` is not of the form NAME: VALUE"))?;
+    let name = name.trim().parse().with_context(|| format!("--header `{field}`: the name"))?;
+    let value = value.trim().parse().with_context(|| format!("--header `{field}`: the value"))?;
+    Ok((name, value))
+}
+
+/// The request to which `answered` redirects (RFC 9110 section 15.4), if it does.
+///
+/// # Errors
+/// It does, but says nothing that could be followed.
+pub fn redirected(
+    asked: &Asked,
+    number: ExchangeId,
+    answered: &Answered,
+) -> Result<Option<Asked>, String> {
+    let keeps_method = match answered.status {
+        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => false,
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => true,
+        _ => return Ok(None),
+    };
+    let Some(location) = answered.headers.get(header::LOCATION) else { return Ok(None) };
+    let shown = String::from_utf8_lossy(location.as_bytes()).into_owned();
+    let url = location.to_str().ok().and_then(|location| asked.url.join(location).ok());
+    let url = url.ok_or_else(|| format!("the redirect leads to `{shown}`, which is no URL"))?;
+    let mut next = Asked { url, redirected_from: Some(number), ..asked.clone() };
+    if !keeps_method && next.method != Method::HEAD {
+        next.method = Method::GET;
+        next.data.clear();
+        next.headers.remove(header::EXPECT);
+        next.headers.remove(header::CONTENT_TYPE);
+    }
+    // Another host is none of what was meant for this one (as Go and browsers have it).
+    if next.url.origin() != asked.url.origin() {
+        for field in [header::AUTHORIZATION, header::COOKIE, header::HOST] {
+            next.headers.remove(field);
+        }
+    }
+    if let Some(credentials) = take_credentials(&mut next.url) {
+        next.headers.insert(header::AUTHORIZATION, credentials);
+    }
+    Ok(Some(next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Version;
+    use std::time::Instant;
+
+    fn asked(url: &str) -> Asked {
+        let (method, data) = (Method::POST, b"x".to_vec());
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Basic eA=="));
+        headers.insert(header::HOST, HeaderValue::from_static("other.example"));
+        Asked { method, url: Url::parse(url).unwrap(), headers, data, redirected_from: None }
+    }
+
+    fn led(status: u16, location: &[u8]) -> Result<Option<Asked>, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::LOCATION, HeaderValue::from_bytes(location).unwrap());
+        let answered = Answered {
+            status: StatusCode::from_u16(status).unwrap(),
+            reason: String::new(),
+            version: Version::HTTP_11,
+            headers,
+            body: 0,
+            body_policy: evidence::BodyPolicy::Drain,
+            head_at: Instant::now(),
+        };
+        redirected(&asked("http://a.example/b/c"), ExchangeId(7), &answered)
+    }
+
+    #[test]
+    fn a_redirect_within_a_host_keeps_what_was_meant_for_it() {
+        let next = led(307, b"../d").unwrap().unwrap();
+        assert_eq!((next.url.as_str(), next.method.as_str()), ("http://a.example/d", "POST"));
+        assert_eq!((next.redirected_from, next.headers.len()), (Some(ExchangeId(7)), 2));
+        let next = led(303, b"/d").unwrap().unwrap();
+        assert_eq!((next.method.as_str(), next.data.len()), ("GET", 0));
+    }
+
+    #[test]
+    fn a_redirect_to_another_host_takes_no_secret_along() {
+        for location in [&b"//b.example/"[..], b"http://a.example:81/", b"https://a.example/"] {
+            assert!(led(302, location).unwrap().unwrap().headers.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_redirect_that_cannot_be_followed_says_why() {
+        assert_eq!(
+            led(302, b"http://[bad").unwrap_err(),
+            "the redirect leads to `http://[bad`, which is no URL"
+        );
+        assert!(led(302, b"/\xff").is_err());
+        assert!(led(304, b"/").unwrap().is_none() && led(200, b"/").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_sent_and_not_shown() {
+        let mut url = Url::parse("http://u%20s:se%3Acret@a.example/").unwrap();
+        let credentials = take_credentials(&mut url).unwrap();
+        assert_eq!(url.as_str(), "http://a.example/");
+        assert_eq!(
+            credentials.to_str().unwrap(),
+            format!("Basic {}", BASE64.encode("u s:se:cret"))
+        );
+        assert_eq!(take_credentials(&mut url), None);
+    }
+}

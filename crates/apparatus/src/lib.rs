@@ -26,16 +26,18 @@ mod predict;
 mod recorder;
 mod servers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use evidence::{
-    Afterwards, BodyPolicy, BodySeen, Exchange, ExchangeId, Failure, Outcome, Preset, Reading,
-    Setup, Tables, TraceEvent,
+    Afterwards, BodyPolicy, BodySeen, ClientAddr, Exchange, ExchangeId, Failure, Outcome, Preset,
+    Reading, ServerAddr, Setup, Tables, TraceEvent,
 };
+use http::HeaderValue;
 use http_body_util::BodyExt;
 use tokio::task::AbortHandle;
 use transport::{Body, HttpVersion, Transport};
@@ -61,6 +63,8 @@ pub struct Apparatus {
     started: Instant,
     next: AtomicU64,
     book: Mutex<Book>,
+    /// Whose connections are not the client's.
+    strangers: Mutex<HashSet<ClientAddr>>,
 }
 
 /// What one request asks for, and what happens to its response.
@@ -68,10 +72,23 @@ pub struct Apparatus {
 pub struct Ask {
     /// Which of the run's own servers, from 0.
     pub server: usize,
+    /// The path that is asked for, such as `/`.
+    pub path: String,
     /// What is asked of that server for this request alone, such as `delay=20ms&bytes=64KiB`.
     pub query: String,
-    /// What happens to the body.
+    /// A body to send, which makes the request a POST.
+    pub post: Option<Post>,
+    /// What happens to the body of the response.
     pub body: BodyPolicy,
+}
+
+/// The body of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// Its bytes.
+    pub data: Bytes,
+    /// What it claims to be: `Content-Type`.
+    pub content_type: HeaderValue,
 }
 
 /// The task that looks for the busiest moment; ends when dropped.
@@ -124,6 +141,7 @@ impl Apparatus {
             started: Instant::now(),
             next: AtomicU64::new(0),
             book: Mutex::default(),
+            strangers: Mutex::default(),
         })
     }
 
@@ -158,7 +176,13 @@ impl Apparatus {
     /// # Errors
     /// Those of [`Self::exchange_for`].
     pub async fn exchange(&self) -> Result<Exchange, Error> {
-        let ask = Ask { server: 0, query: String::new(), body: self.setup.body };
+        let ask = Ask {
+            server: 0,
+            path: "/".to_owned(),
+            query: String::new(),
+            post: None,
+            body: self.setup.body,
+        };
         self.exchange_for(&ask).await
     }
 
@@ -172,7 +196,8 @@ impl Apparatus {
     pub async fn exchange_for(&self, ask: &Ask) -> Result<Exchange, Error> {
         let number = ExchangeId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
         let asked_at = Instant::now();
-        let body = self.send_and_read(number, ask).await;
+        let mut status = None;
+        let body = self.send_and_read(number, ask, &mut status).await;
         let ended_at = Instant::now();
         let lets_go = matches!(body, Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. }));
         let will_decide = lets_go && self.tells_of_its_pool;
@@ -187,6 +212,7 @@ impl Apparatus {
             reused: notes.reused,
             idle_before: notes.idle_before,
             first_byte: notes.first_byte_at.map(|at| at.duration_since(notes.asked_at)),
+            status,
             afterwards: self.afterwards(&body, &notes),
             body,
         };
@@ -206,12 +232,26 @@ impl Apparatus {
     /// The URL of a request. A server that is not ours is told everything by the setup's URL.
     fn url(&self, ask: &Ask) -> String {
         let url = self.servers.url(ask.server).unwrap_or_else(|| self.setup.server.url.clone());
-        if ask.query.is_empty() { url } else { format!("{url}?{}", ask.query) }
+        let path = ask.path.strip_prefix('/').unwrap_or(&ask.path);
+        let question_mark = if ask.query.is_empty() { "" } else { "?" };
+        format!("{url}{path}{question_mark}{}", ask.query)
     }
 
-    async fn send_and_read(&self, number: ExchangeId, ask: &Ask) -> Result<BodySeen, Failure> {
-        let response =
-            self.client.get_as(number, &self.url(ask)).await.map_err(|error| fail(&error))?;
+    async fn send_and_read(
+        &self,
+        number: ExchangeId,
+        ask: &Ask,
+        status: &mut Option<u16>,
+    ) -> Result<BodySeen, Failure> {
+        let url = self.url(ask);
+        let response = match &ask.post {
+            None => self.client.get_as(number, &url).await,
+            Some(Post { data, content_type }) => {
+                self.client.post_as(number, &url, content_type, data.clone()).await
+            }
+        };
+        let response = response.map_err(|error| fail(&error))?;
+        *status = Some(response.status().as_u16());
         let mut body = response.into_body();
         match ask.body {
             BodyPolicy::Drain => {
@@ -255,6 +295,18 @@ impl Apparatus {
         if !self.setup.interval.is_zero() {
             tokio::time::sleep(self.setup.interval).await;
         }
+    }
+
+    /// The address of one of the run's own servers, counted from 0.
+    #[must_use]
+    pub fn server(&self, server: usize) -> Option<ServerAddr> {
+        self.servers.address(server)
+    }
+
+    /// Some connections are not the client's, and the caller knows: what the servers tell of those
+    /// is no part of the outcome.
+    pub fn leave_out(&self, strangers: impl IntoIterator<Item = ClientAddr>) {
+        lock(&self.strangers).extend(strangers);
     }
 
     /// The kernel's table of this run's sockets, once it has settled.
@@ -309,8 +361,13 @@ impl Apparatus {
         let after_closing = self.look().await;
         let read_at = Instant::now();
         let time_wait_is_full = kernel::time_wait_is_full();
-        let accepted = self.servers.accepted();
+        let strangers = std::mem::take(&mut *lock(&self.strangers));
+        let mut accepted = self.servers.accepted();
+        if let Some(accepted) = &mut accepted {
+            accepted.retain(|accepted| !strangers.contains(&accepted.ends.client));
+        }
         let in_flight = self.servers.in_flight();
+        let accepting = accepted.as_deref().map(recorder::span_of_accepts);
         self.servers.stop().await;
         let Book { exchanges, last_end, .. } = std::mem::take(&mut *lock(&self.book));
         let elapsed = last_end.unwrap_or(self.started).duration_since(self.started);
@@ -336,6 +393,7 @@ impl Apparatus {
             connections,
             accepted: accepted.map(|accepted| accepted.len()),
             in_flight,
+            accepting,
             tables: Tables { busiest, while_running, after_closing },
             disagreements,
             elapsed,

@@ -251,8 +251,18 @@ struct ServerNotes {
 /// What the server says about one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct AcceptedNotes {
+    pub(crate) at: Instant,
     pub(crate) ends: Ends,
     pub(crate) closed_by: Option<ClosedBy>,
+}
+
+/// The time from the first of these to the last.
+pub(crate) fn span_of_accepts(accepted: &[AcceptedNotes]) -> Duration {
+    let moments = || accepted.iter().map(|accepted| accepted.at);
+    match (moments().min(), moments().max()) {
+        (Some(first), Some(last)) => last.duration_since(first),
+        _ => Duration::ZERO,
+    }
 }
 
 impl ServerWitness {
@@ -279,7 +289,7 @@ impl hello::Observer for ServerEar {
             ServerMoment::Accepted => {
                 let ends = Ends { client: event.peer, server: self.server };
                 notes.places.insert(key, notes.accepted.len());
-                notes.accepted.push(AcceptedNotes { ends, closed_by: None });
+                notes.accepted.push(AcceptedNotes { at: event.at, ends, closed_by: None });
             }
             ServerMoment::Closed { by, .. } => {
                 let place = notes.places.get(&key);

@@ -65,6 +65,11 @@ impl Servers {
         self.addresses.get(server).map(|address| format!("http://{address}/"))
     }
 
+    /// The address of a server of ours.
+    pub(crate) fn address(&self, server: usize) -> Option<ServerAddr> {
+        self.addresses.get(server).copied()
+    }
+
     pub(crate) fn listen(&self) -> Result<(), Error> {
         for place in lock(&self.places).iter_mut() {
             if matches!(place.stage, Stage::Absent) {

@@ -27,6 +27,8 @@ pub struct Exchange {
     pub idle_before: Observed<Option<Duration>>,
     /// From the start of the exchange to the first byte of the response.
     pub first_byte: Option<Duration>,
+    /// The status code of the response, if its head came.
+    pub status: Option<u16>,
     /// What the reader saw of the body, or how the exchange failed.
     pub body: Result<BodySeen, Failure>,
     /// What became of the connection.
@@ -246,6 +248,9 @@ pub struct Outcome {
     pub accepted: Option<usize>,
     /// How many requests it was answering at a time; `None` if it is not ours to ask.
     pub in_flight: Option<InFlight>,
+    /// The time from the first connection that the servers accepted to the last; `None` if nobody
+    /// could be asked.
+    pub accepting: Option<Duration>,
     /// What the kernel listed.
     pub tables: Tables,
     /// Where the witnesses disagree.

@@ -8,7 +8,11 @@ use evidence::{
     SocketTable, TcpState, TimerKind,
 };
 
+use http::StatusCode;
+
 use crate::formula::{Formula, Names};
+use crate::memory;
+use crate::raw::RawSeen;
 use crate::settings::Settings;
 
 /// The kernel's tables that every run has.
@@ -22,7 +26,7 @@ const TABLE_MEANINGS: [(&str, &str); 3] = [
 ];
 
 /// What every run tells, with what it means. Groups are told by their members.
-pub const QUANTITIES: [(&str, &str); 19] = [
+pub const QUANTITIES: [(&str, &str); 28] = [
     ("opened", "connections that the client's trace saw established"),
     ("accepted", "connections that the servers accepted"),
     ("used", "connections that carried at least one exchange"),
@@ -40,6 +44,15 @@ pub const QUANTITIES: [(&str, &str); 19] = [
     ("elapsed", "from the start to the end of the last exchange, in seconds"),
     ("rate", "exchanges a second"),
     ("mean_time", "the mean time of an exchange, in seconds"),
+    ("least_time", "the shortest time of an exchange, in seconds"),
+    ("median_time", "the median of the times of all exchanges, in seconds"),
+    ("most_time", "the longest time of an exchange, in seconds"),
+    ("accepting", "from the first connection that the servers accepted to the last, in seconds"),
+    ("raw.connections", "clients that are none"),
+    ("raw.answered", "of them, those that got a response"),
+    ("raw.closed", "of them, those whose connection was closed by the server"),
+    ("raw.reset", "of them, those whose connection was reset by the server"),
+    ("resident", "memory of the run's process at its end, both ends in it, in bytes"),
     ("in_flight", "the mean number of requests that the servers were answering"),
     ("most_in_flight", "the largest number of requests that the servers were answering"),
 ];
@@ -50,6 +63,17 @@ pub const IN_TABLE: [(&str, &str); 3] = [
     ("unread", "bytes that lie unread at the client's ends"),
     ("time_wait_left", "the longest time that a TIME_WAIT has left, in seconds"),
 ];
+
+/// A look at the kernel's table that a script asks for.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// The table.
+    pub reading: Reading,
+    /// The memory of the run's process at that moment, in bytes.
+    pub resident: Option<u64>,
+}
 
 /// Whether a script may give a table this name.
 ///
@@ -63,7 +87,7 @@ pub fn check_snapshot_name(name: &str) -> Result<(), &'static str> {
     if !starts_well || !goes_on_well {
         Err("a name is made of small letters, digits and _")
     } else if TABLES.contains(&name)
-        || ["failures", "counter"].contains(&name)
+        || ["failures", "counter", "status"].contains(&name)
         || QUANTITIES.iter().any(|(quantity, _)| first_of(quantity) == name)
         || Settings::default().names(Preset::Go).names().any(|value| value == name)
         || Formula::parse(&format!("{name}.x")).is_err()
@@ -84,7 +108,14 @@ pub fn vocabulary<'a>(snapshots: impl IntoIterator<Item = &'a str>) -> Names {
     for kind in FailureKind::ALL {
         names.set(failure_name(kind), 1.0);
     }
+    for status in statuses() {
+        names.set(status_name(status), 1.0);
+        names.set(format!("raw.{}", status_name(status)), 1.0);
+    }
     for table in TABLES.into_iter().chain(snapshots) {
+        if !TABLES.contains(&table) {
+            names.set(format!("{table}.resident"), 1.0);
+        }
         for (quantity, _) in IN_TABLE {
             names.set(format!("{table}.{quantity}"), 1.0);
         }
@@ -110,6 +141,19 @@ fn state_name(table: &str, side: Side, state: TcpState) -> String {
     format!("{table}.{}.{}", side.name(), state.name().to_ascii_lowercase())
 }
 
+/// The status codes that have a name (RFC 9110 section 15, and the registry that goes on from it).
+fn statuses() -> impl Iterator<Item = u16> {
+    let named = |code: &u16| {
+        StatusCode::from_u16(*code).is_ok_and(|status| status.canonical_reason().is_some())
+    };
+    (100..600).filter(named)
+}
+
+/// The name under which exchanges with a status are counted: `status.503`.
+fn status_name(status: u16) -> String {
+    format!("status.{status}")
+}
+
 fn failure_name(kind: FailureKind) -> String {
     format!("failures.{}", kind.name().replace('-', "_"))
 }
@@ -118,7 +162,8 @@ fn failure_name(kind: FailureKind) -> String {
 #[must_use]
 pub fn quantities(
     outcome: &Outcome,
-    snapshots: &[(String, Reading)],
+    snapshots: &[Snapshot],
+    raw: &RawSeen,
     counters: &BTreeMap<String, u64>,
 ) -> Names {
     let mut names = Names::default();
@@ -129,7 +174,16 @@ pub fn quantities(
     if let Some(busiest) = &tables.busiest {
         table("busiest", busiest, &mut names);
     }
-    let named = snapshots.iter().map(|(name, reading)| (name.as_str(), reading));
+    strangers(raw, &mut names);
+    for (name, resident) in snapshots.iter().map(|it| (it.name.as_str(), it.resident)) {
+        if let Some(resident) = resident {
+            names.set(format!("{name}.resident"), resident as f64);
+        }
+    }
+    if let Some(resident) = memory::resident() {
+        names.set("resident", resident as f64);
+    }
+    let named = snapshots.iter().map(|snapshot| (snapshot.name.as_str(), &snapshot.reading));
     let running = [("running", &tables.while_running), ("after", &tables.after_closing)];
     for (name, reading) in running.into_iter().chain(named) {
         if let Ok(sockets) = &reading.table {
@@ -161,9 +215,28 @@ fn counts(outcome: &Outcome, names: &mut Names) {
         let failed = |exchange: &&Exchange| exchange.body.as_ref().is_err_and(|e| e.kind == kind);
         names.set(failure_name(kind), count(exchanges.iter().filter(failed).count()));
     }
+    for status in statuses() {
+        let with = exchanges.iter().filter(|exchange| exchange.status == Some(status)).count();
+        names.set(status_name(status), count(with));
+    }
+    if let Some(accepting) = outcome.accepting {
+        names.set("accepting", accepting.as_secs_f64());
+    }
     if let Some(in_flight) = outcome.in_flight {
         names.set("in_flight", in_flight.mean);
         names.set("most_in_flight", count(in_flight.most));
+    }
+}
+
+fn strangers(raw: &RawSeen, names: &mut Names) {
+    let count = |number: usize| number as f64;
+    names.set("raw.connections", count(raw.connections));
+    names.set("raw.answered", count(raw.statuses.len()));
+    names.set("raw.closed", count(raw.closed));
+    names.set("raw.reset", count(raw.reset));
+    for status in statuses() {
+        let with = raw.statuses.iter().filter(|it| **it == status).count();
+        names.set(format!("raw.{}", status_name(status)), count(with));
     }
 }
 
@@ -200,6 +273,12 @@ fn times(outcome: &Outcome, names: &mut Names) {
         names.set("rate", exchanges / elapsed);
         let all: Duration = outcome.exchanges.iter().map(|exchange| exchange.took).sum();
         names.set("mean_time", all.as_secs_f64() / exchanges);
+        let mut each: Vec<Duration> = outcome.exchanges.iter().map(|it| it.took).collect();
+        each.sort_unstable();
+        let at = |place: usize| each.get(place).map_or(f64::NAN, Duration::as_secs_f64);
+        names.set("least_time", at(0));
+        names.set("median_time", at(each.len() / 2));
+        names.set("most_time", at(each.len() - 1));
     }
 }
 
@@ -249,6 +328,11 @@ pub fn meaning(name: &str) -> Option<(&str, String)> {
     match first {
         _ if !name.contains('.') => None,
         "counter" => Some((name, "by how much this counter of the kernel grew".to_owned())),
+        "status" => Some((name, format!("exchanges that were answered with {last}"))),
+        "raw" => Some((name, format!("clients that are none and were answered with {last}"))),
+        _ if last == "resident" => {
+            Some((name, "memory of the run's process, both ends in it, in bytes".to_owned()))
+        }
         "failures" => {
             let kind = last.replace('_', " ");
             let errno = if last == "no_port_left" { " (EADDRNOTAVAIL)" } else { "" };

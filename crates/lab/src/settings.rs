@@ -50,6 +50,8 @@ section! {
         tcp_max_tw_buckets: u32,
         /// `net.ipv4.tcp_fin_timeout`: how long an orphan may stay in `FIN_WAIT_2`.
         tcp_fin_timeout: Time,
+        /// `net.core.somaxconn`: how many connections may wait to be accepted at most.
+        somaxconn: u16,
     }
 }
 
@@ -362,6 +364,8 @@ pub enum Step {
     Start(Request),
     /// Waits for every exchange that was started.
     Finish,
+    /// Lets clients that are none send some bytes.
+    Raw(Raw),
     /// Lets time pass.
     Wait(Time),
     /// Waits until so many connections have been closed in all.
@@ -384,6 +388,14 @@ section! {
         times: Count,
         /// Which server, from 1.
         server: Count,
+        /// The path, `/` if it is not said.
+        path: String,
+        /// A body to send, which makes it a POST.
+        post: String,
+        /// The same, of so many bytes.
+        post_bytes: Size,
+        /// What such a body claims to be.
+        content_type: String,
         /// The size of the body.
         bytes: Size,
         /// The time before the head of the response.
@@ -393,6 +405,37 @@ section! {
         /// What happens to the body.
         body: Body,
     }
+}
+
+/// What clients that are none send, and what they wait for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    /// The bytes, as they are.
+    pub send: String,
+    /// How many such clients, side by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<Count>,
+    /// Which server, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Count>,
+    /// What each waits for.
+    pub wait: RawWait,
+    /// How long at most; 5 s if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<Time>,
+}
+
+/// What a client that is none waits for, before the script goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawWait {
+    /// Nothing, and it never reads.
+    Nothing,
+    /// A whole response.
+    Answer,
+    /// The end of the connection.
+    Close,
 }
 
 /// How long to wait for closes.

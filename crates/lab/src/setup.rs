@@ -6,11 +6,14 @@ use std::time::Duration;
 use apparatus::{Plan, ServerPlan};
 use evidence::{BodyPolicy, Preset, ServerSetup, Setup};
 use hello::Answer;
+use http::HeaderValue;
 use transport::{Config, HttpVersion, Limits};
 
 use crate::formula::Names;
 use crate::observe;
-use crate::settings::{Count, Kind, Limit, Request, Settings, Size, Starts, Step, Time, Version};
+use crate::settings::{
+    Count, Kind, Limit, Raw, Request, Settings, Size, Starts, Step, Time, Version,
+};
 
 /// The port of the first server in a private network, where nobody else can have it.
 const FIRST_PORT: u16 = 8080;
@@ -79,6 +82,7 @@ impl Settings {
             tcp_tw_reuse_delay: self.network.tcp_tw_reuse_delay.map(|Time(delay)| delay),
             tcp_max_tw_buckets: self.network.tcp_max_tw_buckets,
             tcp_fin_timeout: self.network.tcp_fin_timeout.map(|Time(timeout)| timeout),
+            somaxconn: self.network.somaxconn,
         };
         Ok(Ready { plan: Plan { setup, client, servers, trace: false }, workload, network })
     }
@@ -139,7 +143,7 @@ impl Settings {
             return impossible("workload", "a script says itself how many requests, and when");
         }
         let steps = workload.steps.clone().unwrap_or_default();
-        if !steps.iter().any(|step| matches!(step, Step::Request(_) | Step::Start(_))) {
+        if !steps.iter().any(|s| matches!(s, Step::Request(_) | Step::Start(_) | Step::Raw(_))) {
             return impossible(KEY, "a script needs a request");
         }
         self.check_told_starts(&steps)?;
@@ -167,6 +171,15 @@ impl Settings {
                 {
                     return impossible(KEY, format!("{times} times"));
                 }
+                Step::Raw(Raw { server: Some(Count(server)), .. })
+                    if !(1..=servers).contains(server) =>
+                {
+                    return impossible(KEY, format!("there is no server {server} of {servers}"));
+                }
+                Step::Raw(Raw { times: Some(Count(times)), .. }) if !(1..=MOST).contains(times) => {
+                    return impossible(KEY, format!("{times} times"));
+                }
+                Step::Request(request) | Step::Start(request) => self.check_request(request)?,
                 Step::Listen | Step::Accept if self.server.starts != Some(Starts::WhenTold) => {
                     let because = "listen and accept need server.starts = \"when-told\"";
                     return impossible(KEY, because);
@@ -175,6 +188,22 @@ impl Settings {
             }
         }
         Ok(steps)
+    }
+
+    fn check_request(&self, request: &Request) -> Result<(), Error> {
+        const KEY: &str = "workload.steps";
+        if request.post.is_some() && request.post_bytes.is_some() {
+            return impossible(KEY, "post and post_bytes are two bodies of one request");
+        }
+        if request.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(' ')) {
+            return impossible(KEY, "a path begins with / and has no spaces");
+        }
+        match &request.content_type {
+            Some(text) if HeaderValue::from_str(text).is_err() => {
+                impossible(KEY, format!("content_type `{text}`"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Servers that start when told have to be told, in the right order: whoever waits for one that

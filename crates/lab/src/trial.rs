@@ -5,15 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::time::Duration;
 
-use apparatus::{Apparatus, Ask};
+use apparatus::{Apparatus, Ask, Post};
+use bytes::Bytes;
 use evidence::{BodyPolicy, Exchange, Preset, Reading};
 use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
-use crate::observe;
-use crate::settings::{Count, Request, Settings, Size, Step, Time, UntilClosed};
+use crate::memory;
+use crate::observe::{self, Snapshot};
+use crate::raw::{self, RawAsk, RawClient, RawSeen};
+use crate::settings::{Count, Raw, Request, Settings, Size, Step, Time, UntilClosed};
 use crate::setup::{Ready, Workload};
 
 /// What the child is to do.
@@ -121,6 +126,7 @@ fn described(settings: &netlab::Settings) -> Vec<(String, String)> {
         ("tcp_tw_reuse_delay", settings.tcp_tw_reuse_delay.map(ms)),
         ("tcp_max_tw_buckets", settings.tcp_max_tw_buckets.map(|value| value.to_string())),
         ("tcp_fin_timeout", settings.tcp_fin_timeout.map(ms)),
+        ("somaxconn", settings.somaxconn.map(|most| most.to_string())),
     ]
     .into_iter()
     .filter_map(|(key, value)| Some((key.to_owned(), value?)))
@@ -130,12 +136,14 @@ fn described(settings: &netlab::Settings) -> Vec<(String, String)> {
 async fn observed(ready: Ready, settings: &Settings, private: bool) -> anyhow::Result<Observation> {
     let before = if private { Some(netlab::Counters::read()?) } else { None };
     let apparatus = Apparatus::set_up(ready.plan)?;
-    let mut snapshots = Vec::new();
+    let mut seen = Seen::default();
     match &ready.workload {
         Workload::Workers => workers(&apparatus).await?,
         Workload::Bursts => bursts(&apparatus).await?,
-        Workload::Script(steps) => snapshots = script(&apparatus, steps, settings).await?,
+        Workload::Script(steps) => seen = script(&apparatus, steps, settings).await?,
     }
+    let Seen { snapshots, mut raw } = seen;
+    let raw_seen = RawSeen::of(&mut raw);
     let (outcome, _) = apparatus.take_down(false).await;
     let counters = match before {
         Some(before) => netlab::Counters::read()?.since(&before),
@@ -148,10 +156,10 @@ async fn observed(ready: Ready, settings: &Settings, private: bool) -> anyhow::R
     }
     let mut evidence = Vec::new();
     let named: Vec<(&str, &Reading)> =
-        snapshots.iter().map(|(name, reading)| (name.as_str(), reading)).collect();
+        snapshots.iter().map(|snapshot| (snapshot.name.as_str(), &snapshot.reading)).collect();
     report::run::evidence(&outcome, &named, &mut evidence)?;
     Ok(Observation {
-        quantities: observe::quantities(&outcome, &snapshots, &counters)
+        quantities: observe::quantities(&outcome, &snapshots, &raw_seen, &counters)
             .iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
@@ -192,8 +200,8 @@ async fn script(
     apparatus: &Apparatus,
     steps: &[Step],
     settings: &Settings,
-) -> anyhow::Result<Vec<(String, Reading)>> {
-    let mut snapshots = Vec::new();
+) -> anyhow::Result<Seen> {
+    let mut seen = Seen::default();
     let mut started = FuturesUnordered::new();
     for step in steps {
         match step {
@@ -210,13 +218,21 @@ async fn script(
             Step::Finish => finish(&mut started).await?,
             Step::Snapshot(name) => {
                 let reading = beside(apparatus.look(), &mut started).await?;
-                snapshots.push((name.clone(), reading));
+                let resident = memory::resident();
+                seen.snapshots.push(Snapshot { name: name.clone(), reading, resident });
             }
             Step::Request(request) => {
                 let ask = ask(request, settings);
                 for _ in 0..times(request) {
                     beside(apparatus.exchange_for(&ask), &mut started).await??;
                 }
+            }
+            Step::Raw(raw) => {
+                let place = raw.server.map_or(0, |Count(server)| server.saturating_sub(1));
+                let Some(server) = apparatus.server(place) else { continue };
+                let clients = beside(raw::carry_out(&raw_ask(raw), server), &mut started).await??;
+                apparatus.leave_out(clients.iter().map(|client| client.address));
+                seen.raw.extend(clients);
             }
             Step::Wait(Time(time)) => beside(tokio::time::sleep(*time), &mut started).await?,
             Step::UntilClosed(UntilClosed { connections, at_most: Time(at_most) }) => {
@@ -229,7 +245,23 @@ async fn script(
         }
     }
     finish(&mut started).await?;
-    Ok(snapshots)
+    Ok(seen)
+}
+
+/// What a script has kept.
+#[derive(Default)]
+struct Seen {
+    snapshots: Vec<Snapshot>,
+    raw: Vec<RawClient>,
+}
+
+fn raw_ask(raw: &Raw) -> RawAsk {
+    RawAsk {
+        times: raw.times.map_or(1, |Count(times)| times),
+        send: Bytes::copy_from_slice(raw.send.as_bytes()),
+        wait: raw.wait,
+        at_most: raw.at_most.map_or(Duration::from_secs(5), |Time(time)| time),
+    }
 }
 
 async fn finish<F>(started: &mut FuturesUnordered<F>) -> Result<(), apparatus::Error>
@@ -276,9 +308,20 @@ fn ask(request: &Request, settings: &Settings) -> Ask {
     .flatten()
     .collect();
     let body = request.body.or(settings.client.body);
+    let data = match (&request.post, request.post_bytes) {
+        (Some(text), _) => Some(Bytes::copy_from_slice(text.as_bytes())),
+        (None, Some(Size(bytes))) => {
+            Some(Bytes::from(vec![b'x'; usize::try_from(bytes).unwrap_or(usize::MAX)]))
+        }
+        (None, None) => None,
+    };
+    let content_type = request.content_type.as_deref().and_then(|text| text.parse().ok());
+    let plain = HeaderValue::from_static("application/octet-stream");
     Ask {
         server: request.server.map_or(0, |Count(server)| server.saturating_sub(1)),
+        path: request.path.clone().unwrap_or_else(|| "/".to_owned()),
         query: query.join("&"),
+        post: data.map(|data| Post { data, content_type: content_type.unwrap_or(plain) }),
         body: body.map_or(BodyPolicy::Drain, BodyPolicy::from),
     }
 }

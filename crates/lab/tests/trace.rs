@@ -392,14 +392,14 @@ fn a_connection_that_broke_is_told_as_a_first_attempt() {
         let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         let mut buffer = [0; 4096];
         let (mut first, _) = listener.accept().unwrap();
-        first.read(&mut buffer).unwrap();
+        assert!(first.read(&mut buffer).unwrap() > 0);
         first.write_all(ok).unwrap();
-        first.read(&mut buffer).unwrap(); // the second request, which is never answered
+        assert!(first.read(&mut buffer).unwrap() > 0); // the second request, which is never answered
         drop(first);
         let (mut second, _) = listener.accept().unwrap();
-        second.read(&mut buffer).unwrap();
+        assert!(second.read(&mut buffer).unwrap() > 0);
         second.write_all(ok).unwrap();
-        second.read(&mut buffer).unwrap();
+        assert_eq!(second.read(&mut buffer).unwrap(), 0);
     });
     let (session, code) = json(&format!("http://{address}/"));
     assert_eq!(code, 0, "{session:#}");

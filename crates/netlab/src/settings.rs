@@ -12,6 +12,7 @@ const TW_REUSE: &str = "net.ipv4.tcp_tw_reuse";
 const TW_REUSE_DELAY: &str = "net.ipv4.tcp_tw_reuse_delay";
 const MAX_TW_BUCKETS: &str = "net.ipv4.tcp_max_tw_buckets";
 const FIN_TIMEOUT: &str = "net.ipv4.tcp_fin_timeout";
+const SOMAXCONN: &str = "net.core.somaxconn";
 
 /// Ports below this are servers' (`net.ipv4.ip_unprivileged_port_start` of a fresh network).
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
@@ -39,6 +40,9 @@ pub struct Settings {
     /// `net.ipv4.tcp_fin_timeout`: how long a closed socket waits in `FIN_WAIT2` for its peer;
     /// whole seconds, by default 60.
     pub tcp_fin_timeout: Option<Duration>,
+    /// `net.core.somaxconn`: how many connections may wait to be accepted at most, whatever a server
+    /// asks for; by default 4096. Concerns servers that begin to listen after it is set.
+    pub somaxconn: Option<u16>,
 }
 
 /// A setting as the kernel takes it.
@@ -63,6 +67,7 @@ impl Settings {
             self.tcp_tw_reuse_delay.map(tw_reuse_delay),
             self.tcp_max_tw_buckets.map(max_tw_buckets),
             self.tcp_fin_timeout.map(fin_timeout),
+            self.somaxconn.map(|most| Ok(Sysctl { name: SOMAXCONN, value: most.to_string() })),
         ];
         all.into_iter().flatten().collect()
     }
@@ -79,6 +84,7 @@ impl Settings {
             tcp_fin_timeout: told(FIN_TIMEOUT, &read, |text| {
                 text.parse().ok().map(Duration::from_secs)
             })?,
+            somaxconn: told(SOMAXCONN, &read, |text| text.parse().ok())?,
         })
     }
 }
@@ -169,6 +175,7 @@ mod tests {
             tcp_tw_reuse_delay: Some(Duration::from_millis(1500)),
             tcp_max_tw_buckets: Some(23),
             tcp_fin_timeout: Some(Duration::from_secs(7)),
+            somaxconn: Some(3),
         };
         let told: Vec<_> =
             asked.checked().unwrap().into_iter().map(|told| (told.name, told.value)).collect();
@@ -178,6 +185,7 @@ mod tests {
             ("net.ipv4.tcp_tw_reuse_delay", "1500"),
             ("net.ipv4.tcp_max_tw_buckets", "23"),
             ("net.ipv4.tcp_fin_timeout", "7"),
+            ("net.core.somaxconn", "3"),
         ];
         assert_eq!(told, expected.map(|(name, value)| (name, value.to_owned())));
         assert!(!asked.is_default());
@@ -241,6 +249,7 @@ mod tests {
             tcp_tw_reuse_delay: None,
             tcp_max_tw_buckets: Some(2),
             tcp_fin_timeout: Some(Duration::from_secs(2)),
+            somaxconn: Some(2),
         };
         assert_eq!(Settings::told_by(old_kernel).unwrap(), expected);
     }

@@ -155,6 +155,24 @@ impl Transport {
         self.send(exchange, request).await
     }
 
+    /// Sends a POST request for `url` with a body, as the exchange of this number.
+    ///
+    /// # Errors
+    /// As [`Transport::send`].
+    pub async fn post_as(
+        &self,
+        exchange: ExchangeId,
+        url: &str,
+        content_type: &http::HeaderValue,
+        body: Bytes,
+    ) -> Result<Response<Body>, Error> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = dialling::check_url(url, self.speaks_tls)?;
+        request.headers_mut().insert(http::header::CONTENT_TYPE, content_type.clone());
+        self.send(exchange, request).await
+    }
+
     /// Sends `request`, whose URI must be absolute (`http://host:port/path`), and returns once
     /// the head of the response is there. `exchange` is the number under which the listener hears
     /// of it. The response's extensions hold the [`ConnectionInfo`] of its connection.

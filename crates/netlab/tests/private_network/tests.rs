@@ -43,6 +43,7 @@ fn settings() -> Settings {
         tcp_tw_reuse_delay: delay(Duration::from_millis(230)),
         tcp_max_tw_buckets: Some(31),
         tcp_fin_timeout: Some(Duration::from_secs(7)),
+        somaxconn: Some(3),
     }
 }
 
@@ -142,6 +143,7 @@ fn the_kernel_takes_the_least_and_the_greatest_value_that_is_not_refused() -> Re
         tcp_tw_reuse_delay: delay(Duration::from_millis(1)),
         tcp_max_tw_buckets: Some(0),
         tcp_fin_timeout: Some(Duration::ZERO),
+        somaxconn: Some(0),
     };
     let greatest = Settings {
         local_ports: Some((u16::MAX, u16::MAX)),
@@ -149,6 +151,7 @@ fn the_kernel_takes_the_least_and_the_greatest_value_that_is_not_refused() -> Re
         tcp_tw_reuse_delay: delay(Duration::from_secs(60)),
         tcp_max_tw_buckets: Some(i32::MAX.unsigned_abs()),
         tcp_fin_timeout: Some(Duration::from_secs(2_147_483)),
+        somaxconn: Some(u16::MAX),
     };
     for asked in [least, greatest] {
         assert_eq!(read_back(Who::Ordinary, &asked)?, asked);

@@ -53,6 +53,7 @@ fn exchange(number: u64, connection: u64, afterwards: Afterwards, body: BodySeen
         reused,
         idle_before: Observed::Known(reused.then_some(Duration::from_secs(1))),
         first_byte: Some(Duration::from_micros(312)),
+        status: Some(200),
         body: Ok(body),
         afterwards,
     }
@@ -106,6 +107,7 @@ fn drained() -> Outcome {
         ],
         connections: vec![connection(1, 2, ClosedBy::Client, CloseReason::TransportClosed, 1100)],
         in_flight: None,
+        accepting: None,
         accepted: Some(1),
         tables: Tables {
             busiest: None,
@@ -141,6 +143,7 @@ fn reset() -> Outcome {
         exchanges: vec![dropped(1), dropped(2)],
         connections: vec![closed(1), closed(2)],
         in_flight: None,
+        accepting: None,
         accepted: Some(2),
         tables: Tables::default(),
         ..drained()
@@ -185,6 +188,7 @@ fn witnesses_that_disagree_are_heard_out() {
         "connections: the client opened 1, the server accepted 2 (1 from another client)";
     let outcome = Outcome {
         in_flight: None,
+        accepting: None,
         accepted: Some(2),
         disagreements: vec![Disagreement { sentence: sentence.into() }],
         ..drained()

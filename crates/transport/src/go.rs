@@ -15,14 +15,15 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::body::Body;
 use crate::dial::Dialer;
-use crate::error::{self, Error};
+use crate::error::Error;
 use crate::expect::{self, RequestBody, Withheld};
+use crate::meaning;
 use crate::pool::{Asked, Checkout, Grant, Lease, Pool, Want};
+use crate::record::Record;
 use crate::rules::{self, Attempt, Config, EarlyDrop};
 use crate::shared::{Shared, Stream, Unanswered};
 use crate::target::Target;
 use crate::trace::Tracer;
-use crate::wire::Record;
 
 /// A transport with Go's rules.
 pub(crate) struct Go {
@@ -79,7 +80,7 @@ impl Go {
                     let attempt =
                         Attempt { from_pool, nothing_written, response_started, replayable };
                     if !rules::retries(attempt) {
-                        return Err(Error::before_head(&record, error));
+                        return Err(error);
                     }
                 }
             }
@@ -206,10 +207,11 @@ impl Go {
         checkout: Checkout,
         exchange: ExchangeId,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Body>, hyper::Error> {
+    ) -> Result<Response<Body>, Error> {
         let Checkout { mut lease, .. } = checkout;
         let record = Arc::clone(&lease.record);
         let head_only = request.method() == http::Method::HEAD;
+        let asked = rules::Asked::by(&request);
         let (mut request, gate) = expect::gated(request, self.expect_continue_timeout);
         if gate.is_some() || self.tracer.is_heard() {
             let record = Arc::clone(&record);
@@ -219,11 +221,12 @@ impl Go {
         let response = match lease.sender.send_request(request).await {
             Ok(response) => response,
             Err(error) => {
-                lease.close(CloseReason::Failed(error.to_string()));
+                let error = Error::before_head(&record, error);
+                lease.close(error.reason());
                 return Err(error);
             }
         };
-        let fate = rules::persistence(&response, self.keep_alives);
+        let fate = rules::persistence(asked, &response, self.keep_alives);
         if let Err(refused) = fate {
             // Known from now on; the server may close before the reader has come to the end.
             record.close_because(CloseReason::NotPooled(refused));
@@ -315,9 +318,9 @@ async fn drive<T>(
         () = kill.notified() => return,
     };
     if let Err(error) = result
-        && error::is_the_peers_fault(&error)
+        && meaning::is_the_peers_fault(&error)
     {
-        record.close_because(CloseReason::Failed(error.to_string()));
+        record.close_because(Error::before_head(record, error).reason());
     }
 }
 
@@ -349,6 +352,7 @@ impl GiveBack {
         match tokio::time::timeout(rules::BUSY_GRACE, self.lease.sender.ready()).await {
             Ok(Ok(())) => {
                 let Self { lease, exchange, pool, tracer, .. } = self;
+                lease.record.exchange_is_over();
                 let (at, id) = (Instant::now(), lease.record.info.id);
                 let refused = pool.put(lease).err();
                 tracer.tell_at(at, Some(exchange), Some(id), || Moment::PutIdleConn { refused });
@@ -378,7 +382,7 @@ impl GiveBack {
 
     /// The body failed: there is nothing to give back.
     pub(crate) fn fail(self, error: &Error) {
-        self.lease.close(CloseReason::Failed(error.to_string()));
+        self.lease.close(error.reason());
     }
 
     /// What is left of the body is read in the background, within limits.

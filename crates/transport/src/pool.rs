@@ -20,10 +20,10 @@ use tokio::task::AbortHandle;
 use crate::error::Error;
 use crate::expect::RequestBody;
 use crate::lock;
+use crate::record::Record;
 use crate::rules::Limits;
 use crate::shared::{Shared, Stream};
 use crate::target::Target;
-use crate::wire::Record;
 
 /// The right to send the next request on a connection. Dropping it closes the connection.
 pub(crate) struct Lease {
@@ -51,7 +51,7 @@ impl Drop for Lease {
     /// Only a caller that goes away in the midst of a request drops a lease without a reason.
     fn drop(&mut self) {
         self.record.close_because(CloseReason::RequestGivenUp);
-        self.record.head_is_read();
+        self.record.exchange_is_over();
         if self.record.is_amid_a_request() {
             // hyper would write the request to its end before it closes.
             self.kill.notify_one();

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::dialling::Dialling;
 use crate::error::Error;
+use crate::given_up::{GIVEN_UP, IfGivenUp};
 use crate::race::{self, Attempt, Winner};
 use crate::record::{ConnectionInfo, Record};
 use crate::rules::{Config, HttpVersion};
@@ -108,7 +109,11 @@ impl Dialer {
     ) -> Result<ClientWire, Error> {
         let ConnectionInfo { id, ends } = record.info;
         self.tell(exchange, id, || Moment::TlsHandshakeStart);
-        let result = tls.handshake(&target.host, stream, &record).await;
+        let given_up = || {
+            let result = Err(GIVEN_UP.to_owned());
+            self.tell(exchange, id, || Moment::TlsHandshakeDone { result });
+        };
+        let result = tls.handshake(&target.host, stream, &record, given_up).await;
         self.tell(exchange, id, || Moment::TlsHandshakeDone {
             result: match &result {
                 Ok((facts, _)) => Ok(facts.clone()),
@@ -149,11 +154,18 @@ impl Dialer {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
         self.tell(exchange, id, || Moment::DnsStart { host: host.to_owned() });
+        let given_up = IfGivenUp::then(|| {
+            self.tell(exchange, id, || Moment::DnsDone {
+                result: Err(GIVEN_UP.to_owned()),
+                coalesced: false,
+            });
+        });
         let look_up = tokio::net::lookup_host((host, port));
         let result = match tokio::time::timeout_at(deadline, look_up).await {
             Ok(result) => result.map(Vec::from_iter),
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
         };
+        given_up.is_not();
         self.tell(exchange, id, || Moment::DnsDone {
             result: match &result {
                 Ok(addresses) => Ok(addresses.iter().map(SocketAddr::ip).collect()),

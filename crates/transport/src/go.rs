@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::body::Body;
 use crate::dial::Dialer;
@@ -34,6 +34,7 @@ pub(crate) struct Go {
     idle_timeout: Option<Duration>,
     early_drop: EarlyDrop,
     expect_continue_timeout: Duration,
+    closing: watch::Sender<bool>,
 }
 
 impl Go {
@@ -46,11 +47,13 @@ impl Go {
             idle_timeout: config.limits.idle_timeout,
             early_drop: config.early_drop(),
             expect_continue_timeout: config.expect_continue_timeout,
+            closing: watch::Sender::default(),
         })
     }
 
     pub(crate) fn close(&self) {
         self.pool.close();
+        self.closing.send_replace(true);
     }
 
     pub(crate) async fn send(
@@ -159,7 +162,11 @@ impl Go {
         // Taken before the task runs: a runtime that ends first drops it all the same.
         let slot = Slot { go: Arc::downgrade(self), target: want.target.clone(), id: None };
         tokio::spawn(async move {
-            match go.dial(&want, slot).await {
+            let dialled = tokio::select! {
+                dialled = go.dial(&want, slot) => dialled,
+                () = go.is_in_vain(&want) => return,
+            };
+            match dialled {
                 Ok(Dialled::Http2(shared)) => go.pool.share(&shared, &want),
                 Ok(Dialled::Http1(lease)) => {
                     let fresh = Checkout { lease, idle_since: None, from_pool: false };
@@ -174,6 +181,13 @@ impl Go {
                 }
             }
         });
+    }
+
+    /// Waits until nobody has any use for the connection that is dialled for `want`: until the
+    /// transport is closed, and the request is over.
+    async fn is_in_vain(&self, want: &Want) {
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+        want.is_over().await;
     }
 
     /// Makes a connection, which holds `slot` as long as it lives.

@@ -16,6 +16,7 @@
 //! | the TLS handshake | `tls.rs`, or `without_tls.rs` |
 //! | what a failed handshake means, in plain words | `tls_words.rs` |
 //! | TLS on the wire, and how it says goodbye | `tls_wire.rs` |
+//! | what is told of a dial that nobody waits for any more | `given_up.rs` |
 //! | which address of a name, and the race of IPv4 with IPv6 | `race.rs` |
 //! | idle connections, and requests that wait for one | `pool.rs` |
 //! | HTTP/2: one connection for many exchanges at once | `shared.rs`, or `without_http2.rs` |
@@ -48,6 +49,7 @@ mod dial;
 mod dialling;
 mod error;
 mod expect;
+mod given_up;
 mod go;
 mod head;
 mod hyper_util;
@@ -194,7 +196,8 @@ impl Transport {
     }
 
     /// Closes the idle connections and pools no others from now on. Connections whose body is
-    /// still being read live until it ends.
+    /// still being read live until it ends. Dials whose request was given up, which go on in the
+    /// background as in Go, are given up too; one that a request waits for goes on.
     pub fn close(&self) {
         match &self.client {
             Client::Go(go) => go.close(),

@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use evidence::{CloseReason, ConnectionId, ExchangeId, NotPooled};
@@ -124,6 +125,15 @@ impl Want {
 
     fn is_waiting(&self) -> bool {
         lock(&self.slot).as_ref().is_some_and(|slot| !slot.is_closed())
+    }
+
+    /// Waits until the request has been given up, or has its connection.
+    pub(crate) async fn is_over(&self) {
+        std::future::poll_fn(|cx| match lock(&self.slot).as_mut() {
+            Some(slot) => slot.poll_closed(cx),
+            None => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// Delivers, unless something else came first or the request was given up: then it comes back.

@@ -17,6 +17,7 @@ use wire::Wire;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use crate::error::Cause;
+use crate::given_up::IfGivenUp;
 use crate::record::Record;
 use crate::rules::HttpVersion;
 use crate::tls_wire::{EndTap, TlsWire};
@@ -159,12 +160,14 @@ impl Client {
         Self { connector: TlsConnector::from(Arc::new(config)) }
     }
 
-    /// Shakes hands with `host` on an established connection.
+    /// Shakes hands with `host` on an established connection; `given_up` is called before that is
+    /// closed because nobody waits any more.
     pub(crate) async fn handshake(
         &self,
         host: &str,
         stream: TcpStream,
         record: &Arc<Record>,
+        given_up: impl FnOnce(),
     ) -> Result<(TlsFacts, Box<dyn Io>), Failed> {
         let wire = Wire::new(stream, EndTap::new(record));
         let name = match ServerName::try_from(host.to_owned()) {
@@ -175,7 +178,14 @@ impl Client {
             }
         };
         let mut handshake = std::pin::pin!(self.connector.connect(name, wire).into_fallible());
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake.as_mut()).await {
+        // Dropped before the connection, which is a part of the handshake.
+        let given_up = IfGivenUp::then(|| {
+            record.close_because(CloseReason::RequestGivenUp);
+            given_up();
+        });
+        let result = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake.as_mut()).await;
+        given_up.is_not();
+        match result {
             Ok(Ok(stream)) => {
                 let facts = facts(stream.get_ref().1);
                 Ok((facts, Box::new(TlsWire::new(stream, record))))

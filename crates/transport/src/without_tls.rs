@@ -43,6 +43,7 @@ impl Client {
         _: &str,
         _: TcpStream,
         _: &Arc<Record>,
+        _: impl FnOnce(),
     ) -> Result<(TlsFacts, Box<dyn Io>), Failed> {
         match self.0 {}
     }

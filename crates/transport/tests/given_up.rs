@@ -76,7 +76,8 @@ async fn a_dial_that_is_given_up_has_an_end() {
         let events = Events::default();
         let client = watched(Config::of(preset), &events);
         give_up_at("ConnectStart", &client, &format!("http://{server}/"), &events).await;
-        until(|| count(&events.lock().unwrap(), |m| m.name() == "ConnectDone") == 1, "an end").await;
+        until(|| count(&events.lock().unwrap(), |m| m.name() == "ConnectDone") == 1, "an end")
+            .await;
         let told = moments(&events, &["ConnectDone", "ConnectionClosed"]);
         let server = evidence::ServerAddr::new(server);
         let expected = [Moment::ConnectDone { server, result: Err("given up".to_owned()) }];

@@ -38,9 +38,8 @@ const HELLO_CLOSE: Step =
     Send("HTTP/1.1 200 OK\r\ncontent-length: 11\r\nconnection: close\r\n\r\nHello world");
 const HELLO_1_0: Step = Send("HTTP/1.0 200 OK\r\ncontent-length: 11\r\n\r\nHello world");
 const NO_LENGTH: Step = Send("HTTP/1.1 200 OK\r\n\r\nHello world");
-const CLOSE_HELLO: Step = Send(
-    "HTTP/1.1 417 Not Today\r\ncontent-length: 11\r\nconnection: close\r\n\r\nHello world",
-);
+const CLOSE_HELLO: Step =
+    Send("HTTP/1.1 417 Not Today\r\ncontent-length: 11\r\nconnection: close\r\n\r\nHello world");
 const CLOSE_HEAD: Step =
     Send("HTTP/1.1 417 Not Today\r\ncontent-length: 11\r\nconnection: close\r\n\r\n");
 const HINTS: Step = Send("HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n");
@@ -331,11 +330,9 @@ async fn a_server_that_closes_right_behind_that_status_changes_nothing() {
 
 #[tokio::test]
 async fn a_client_that_says_close_says_so_of_its_connection() {
-    for (head, closes) in [(HELLO, false), (HELLO, true), (HELLO_CLOSE, true)] {
-        let script: &'static [&'static [Step]] = match closes {
-            true => Box::leak(Box::new([&*Box::leak(Box::new([Head, head, Close]))])),
-            false => Box::leak(Box::new([&*Box::leak(Box::new([Head, head]))])),
-        };
+    let scripts: [&'static [&'static [Step]]; 3] =
+        [&[&[Head, HELLO]], &[&[Head, HELLO, Close]], &[&[Head, HELLO_CLOSE, Close]]];
+    for script in scripts {
         let scene = Scene::new(go(), script).await;
         let request = Request::get(&scene.url).header("connection", "close");
         let request = request.body(http_body_util::Full::default()).unwrap();

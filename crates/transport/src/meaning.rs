@@ -33,7 +33,9 @@ impl Error {
         let version = record.version();
         let during = record.phase();
         let reset = is_reset(record, error);
+        // Without the words of whoever wraps it.
         let says_what = error.is_parse() && version != HttpVersion::Http2;
+        let words = says_what.then(|| Cause::from(error.to_string()));
         let not_http = error.is_parse() || record.server_speaks_something_else();
         let cut_short = error.is_incomplete_message() && during == Phase::Head;
         let closed = error.is_canceled() || is_early_end(record, error) || is_goodbye(error);
@@ -45,10 +47,7 @@ impl Error {
                 let during = if during < Phase::Head { Phase::Handshake } else { during };
                 Self::TlsEnded { connection, server, during, because, cause }
             }
-            _ if not_http => {
-                let source = says_what.then_some(cause);
-                Self::NotHttp { version, connection, server, during, source }
-            }
+            _ if not_http => Self::NotHttp { version, connection, server, during, source: words },
             (_, Some(http2)) => http2.error(info, during, cause),
             _ if reset => Self::Reset { connection, server, during, cause },
             _ if cut_short => Self::HeadCutShort { connection, server, cause },

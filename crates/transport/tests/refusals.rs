@@ -8,7 +8,7 @@ mod tls;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::until;
+use common::{told, until};
 use evidence::{CloseReason, ClosedBy, FailureKind, Moment, Observed, Preset, TraceEvent};
 use http_body_util::BodyExt;
 use rustls::RootCertStore;
@@ -142,13 +142,6 @@ async fn a_goodbye_is_a_close_however_quick_the_answer() {
         let expected = (ClosedBy::Client, Observed::Known(CloseReason::TransportClosed));
         assert_eq!(end(&events).await, expected);
     }
-}
-
-/// An error with its causes, as a program tells it.
-fn told(error: &Error) -> String {
-    let first: &dyn std::error::Error = error;
-    let chain = std::iter::successors(Some(first), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn http1() -> transport::HttpVersion {

@@ -165,7 +165,7 @@ impl Dialer {
             Ok(result) => result.map(Vec::from_iter),
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
         };
-        given_up.is_not();
+        given_up.over();
         self.tell(exchange, id, || Moment::DnsDone {
             result: match &result {
                 Ok(addresses) => Ok(addresses.iter().map(SocketAddr::ip).collect()),

@@ -3,7 +3,7 @@
 /// The cause of an end that comes because nobody waits for it any more.
 pub(crate) const GIVEN_UP: &str = "given up";
 
-/// Does something if it is dropped before [`Self::is_not`]: put into a future, if that is dropped
+/// Does something if it is dropped before [`Self::over`]: put into a future, if that is dropped
 /// before it is over.
 pub(crate) struct IfGivenUp<F: FnOnce()>(Option<F>);
 
@@ -13,7 +13,7 @@ impl<F: FnOnce()> IfGivenUp<F> {
     }
 
     /// It is over in another way.
-    pub(crate) fn is_not(mut self) {
+    pub(crate) fn over(mut self) {
         self.0 = None;
     }
 }

@@ -184,7 +184,7 @@ impl Client {
             given_up();
         });
         let result = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake.as_mut()).await;
-        given_up.is_not();
+        given_up.over();
         match result {
             Ok(Ok(stream)) => {
                 let facts = facts(stream.get_ref().1);

@@ -291,10 +291,10 @@ impl Error {
         match self {
             Self::TlsEnded { because, .. } => CloseReason::Tls(because.clone()),
             Self::NotHttp { version, .. } => {
-                CloseReason::Malformed(format!("what came is no {version}"))
+                CloseReason::Malformed(format!("the answer is no {version}"))
             }
             Self::Malformed { version, because, .. } => CloseReason::Malformed(format!(
-                "what came breaks the rules of {version}: {because}"
+                "the server breaks the rules of {version}: {because}"
             )),
             Self::BodyCutShort { .. } => CloseReason::Failed("the body ended early".to_owned()),
             Self::HeadCutShort { .. } => CloseReason::Failed("the head ended early".to_owned()),

@@ -146,7 +146,7 @@ pub(crate) struct Failed {
 impl Failed {
     /// The handshake was done, but its result is not what was asked for.
     pub(crate) fn not_http2(wire: Box<dyn Io>) -> Self {
-        let because = "it did not agree to speak HTTP/2".to_owned();
+        let because = "the server did not agree to speak HTTP/2".to_owned();
         Self { because, cause: "ALPN did not choose h2".into(), wire: Some(wire) }
     }
 }
@@ -173,7 +173,7 @@ impl Client {
         let name = match ServerName::try_from(host.to_owned()) {
             Ok(name) => name,
             Err(error) => {
-                let because = "it is no name that TLS can ask for".to_owned();
+                let because = "the host is no name that TLS can ask for".to_owned();
                 return Err(Failed { because, cause: error.into(), wire: Some(Box::new(wire)) });
             }
         };

@@ -1,4 +1,4 @@
-//! What a failed handshake, or an alert, means: in plain words, which go on after "it".
+//! What a failed handshake, or an alert, means: in plain words, whoever hears them.
 
 use std::io;
 
@@ -14,10 +14,10 @@ pub(crate) fn of_handshake(error: &io::Error) -> String {
     match (within(error), error.kind()) {
         (Some(error), _) => of_library(error),
         (None, io::ErrorKind::UnexpectedEof) => {
-            "it closed the connection during the handshake".to_owned()
+            "the server closed the connection during the handshake".to_owned()
         }
         (None, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-            "it reset the connection during the handshake".to_owned()
+            "the server reset the connection during the handshake".to_owned()
         }
         (None, _) => error.to_string(),
     }
@@ -45,21 +45,23 @@ fn of_library(error: &TlsLibrary) -> String {
     match error {
         TlsLibrary::InvalidCertificate(error) => return about_certificate(error),
         TlsLibrary::AlertReceived(alert) => return about_alert(*alert),
-        TlsLibrary::InvalidMessage(_) => "it does not speak TLS",
+        TlsLibrary::InvalidMessage(_) => "the server does not speak TLS",
         TlsLibrary::NoApplicationProtocol => {
-            "it chose a version of HTTP that was not offered to it"
+            "the server chose a version of HTTP that was not offered to it"
         }
         TlsLibrary::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => "it speaks neither TLS 1.2 nor TLS 1.3",
-        TlsLibrary::PeerIncompatible(_) => "it wants TLS in a way that this client does not speak",
+        ) => "the server speaks neither TLS 1.2 nor TLS 1.3",
+        TlsLibrary::PeerIncompatible(_) => {
+            "the server wants TLS in a way that this client does not speak"
+        }
         TlsLibrary::PeerMisbehaved(_)
         | TlsLibrary::InappropriateMessage { .. }
         | TlsLibrary::InappropriateHandshakeMessage { .. }
-        | TlsLibrary::PeerSentOversizedRecord => "it breaks the rules of TLS",
-        TlsLibrary::DecryptError => "what it sent cannot be decrypted",
-        TlsLibrary::NoCertificatesPresented => "it showed no certificate",
+        | TlsLibrary::PeerSentOversizedRecord => "the server breaks the rules of TLS",
+        TlsLibrary::DecryptError => "what the server sent cannot be decrypted",
+        TlsLibrary::NoCertificatesPresented => "the server showed no certificate",
         other => return other.to_string(),
     }
     .to_owned()
@@ -68,16 +70,16 @@ fn of_library(error: &TlsLibrary) -> String {
 fn about_alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::NoApplicationProtocol => {
-            "it speaks none of the versions of HTTP that were offered".to_owned()
+            "the server speaks none of the versions of HTTP that were offered".to_owned()
         }
         AlertDescription::CertificateRequired => {
-            "it wants a client certificate, and this client has none".to_owned()
+            "the server wants a client certificate, and this client has none".to_owned()
         }
         AlertDescription::HandshakeFailure => {
-            "it refused with the alert handshake_failure: perhaps it wants a client certificate, or a cipher suite that this client does not have"
+            "the server refused with the alert handshake_failure: perhaps it wants a client certificate, or a cipher suite that this client does not have"
                 .to_owned()
         }
-        alert => format!("it refused with the alert {}", alert_name(alert)),
+        alert => format!("the server refused with the alert {}", alert_name(alert)),
     }
 }
 
@@ -121,37 +123,37 @@ fn about_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
             let names: Vec<&str> = presented.iter().map(|name| bare_name(name)).collect();
-            format!("its certificate is not for this name, but for {}", names.join(", "))
+            format!("the server's certificate is not for this name, but for {}", names.join(", "))
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "its certificate is not for this name".to_owned()
+            "the server's certificate is not for this name".to_owned()
         }
         CertificateError::UnknownIssuer => {
-            "nobody who is trusted here has signed its certificate".to_owned()
+            "nobody who is trusted here has signed the server's certificate".to_owned()
         }
         CertificateError::BadSignature => {
-            "its certificate is not signed by whom it says, but by somebody of the same name"
+            "the server's certificate is not signed by whom it says, but by somebody of the same name"
                 .to_owned()
         }
         CertificateError::ExpiredContext { not_after, .. } => {
-            format!("its certificate expired on {}", day_of(*not_after))
+            format!("the server's certificate expired on {}", day_of(*not_after))
         }
-        CertificateError::Expired => "its certificate has expired".to_owned(),
+        CertificateError::Expired => "the server's certificate has expired".to_owned(),
         CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("its certificate is not valid before {}", day_of(*not_before))
+            format!("the server's certificate is not valid before {}", day_of(*not_before))
         }
-        CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
-        CertificateError::Revoked => "its certificate has been revoked".to_owned(),
-        CertificateError::BadEncoding => "its certificate is damaged".to_owned(),
+        CertificateError::NotValidYet => "the server's certificate is not valid yet".to_owned(),
+        CertificateError::Revoked => "the server's certificate has been revoked".to_owned(),
+        CertificateError::BadEncoding => "the server's certificate is damaged".to_owned(),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "its certificate is not one for servers".to_owned()
+            "the server's certificate is not one for servers".to_owned()
         }
         // rustls has no word of its own for this one, which a certificate has that openssl makes
         // by default for itself.
         error if format!("{error:?}").contains("CaUsedAsEndEntity") => {
-            "its certificate is one to sign others with (CA:TRUE), not a server's".to_owned()
+            "the server's certificate is one to sign others with (CA:TRUE), not one for servers".to_owned()
         }
-        _ => "its certificate is not accepted".to_owned(),
+        _ => "the server's certificate is not accepted".to_owned(),
     }
 }
 

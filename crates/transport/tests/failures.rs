@@ -157,7 +157,7 @@ async fn a_chunk_without_a_size_is_the_clients_reason_to_close() {
         common::until(|| end().is_some(), "the close").await;
         let (by, why) = end().unwrap();
         let Observed::Known(CloseReason::Malformed(why)) = why else { panic!("{why:?}") };
-        assert!(why.starts_with("what came breaks the rules of HTTP/1.1: invalid chunk"), "{why}");
+        assert!(why.starts_with("the server breaks the rules of HTTP/1.1: invalid chunk"), "{why}");
         assert_eq!(by, ClosedBy::Client);
     }
 }

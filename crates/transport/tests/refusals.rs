@@ -71,10 +71,10 @@ async fn a_server_that_wants_a_client_certificate_is_told_to_want_one() {
             assert_eq!(
                 told(&error),
                 format!(
-                    "TLS with {address} on connection #1 ended during the TLS handshake: it wants a client certificate, and this client has none"
+                    "TLS with {address} on connection #1 ended during the TLS handshake: the server wants a client certificate, and this client has none"
                 )
             );
-            let why = "it wants a client certificate, and this client has none".to_owned();
+            let why = "the server wants a client certificate, and this client has none".to_owned();
             let expected = (ClosedBy::Server, Observed::Known(CloseReason::Tls(why)));
             assert_eq!(end(&events).await, expected, "{} {alpn}", preset.name());
         }
@@ -102,7 +102,7 @@ async fn a_certificate_that_is_refused_is_the_clients_reason_to_close() {
         for _ in 0..7 {
             let (client, events) = client(Config::of(preset), authority.trust());
             fetch(&client, &server.url()).await.unwrap_err();
-            let why = "its certificate expired on 2021-01-31".to_owned();
+            let why = "the server's certificate expired on 2021-01-31".to_owned();
             let expected = (ClosedBy::Client, Observed::Known(CloseReason::Tls(why)));
             assert_eq!(end(&events).await, expected);
         }
@@ -125,7 +125,7 @@ async fn an_alert_has_its_name_from_the_standard() {
     for name in ["protocol_version", "internal_error", "unknown_ca", "of number 199"] {
         let (client, events) = client(Config::of(Preset::Go), Authority::new().trust());
         let told = told(&fetch(&client, &url).await.unwrap_err());
-        assert!(told.ends_with(&format!(": it refused with the alert {name}")), "{told}");
+        assert!(told.ends_with(&format!(": the server refused with the alert {name}")), "{told}");
         assert_eq!(end(&events).await.0, ClosedBy::Server);
     }
 }

@@ -334,7 +334,13 @@ async fn drive<T>(
     if let Err(error) = result
         && meaning::is_the_peers_fault(&error)
     {
-        record.close_because(Error::before_head(record, error).reason());
+        record.close_because(match Error::before_head(record, error) {
+            // Nobody waits for a response, so nothing else is wrong with it.
+            Error::Exchange { .. } => {
+                CloseReason::Malformed("bytes came that belong to no response".to_owned())
+            }
+            error => error.reason(),
+        });
     }
 }
 

@@ -163,6 +163,19 @@ async fn a_chunk_without_a_size_is_the_clients_reason_to_close() {
 }
 
 #[tokio::test]
+async fn bytes_behind_a_response_are_the_clients_reason_to_close() {
+    const EXTRA: &str = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nHello worldEXTRA";
+    let url = server(&[Step::Send(EXTRA)]).await;
+    let events: Arc<Mutex<Vec<TraceEvent>>> = Arc::default();
+    let client = common::watched(Config::of(Preset::Go), &events);
+    assert_eq!(fetch(&client, &url).await.unwrap(), 11);
+    let words = CloseReason::Malformed("bytes came that belong to no response".to_owned());
+    let expected = Observed::Known(words);
+    let told = |m: &Moment| matches!(m, Moment::ConnectionClosed { why, .. } if *why == expected);
+    common::until(|| common::count(&events.lock().unwrap(), told) == 1, "the close").await;
+}
+
+#[tokio::test]
 async fn a_close_instead_of_a_response_is_a_close_between_messages() {
     let told = failure(&[Step::SendAndClose("")], FailureKind::ClosedBeforeResponse).await;
     assert!(told[0].ends_with("closed connection #1 without answering the request"), "{told:?}");

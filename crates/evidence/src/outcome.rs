@@ -87,7 +87,7 @@ pub enum FailureKind {
     NoDescriptorLeft,
     /// Nothing answered in time.
     TimedOut,
-    /// The TLS handshake failed.
+    /// The TLS handshake failed, or TLS ended with an error.
     Tls,
     /// The peer sent something that is no response in the version of HTTP that it was asked in.
     NotHttp,
@@ -97,13 +97,15 @@ pub enum FailureKind {
     CutShort,
     /// The peer reset the connection.
     Reset,
+    /// The peer reset the stream of HTTP/2 that the exchange was on; the connection stays.
+    StreamReset,
     /// Anything else; the message says what.
     Other,
 }
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NameNotFound,
         Self::Refused,
         Self::Unreachable,
@@ -115,6 +117,7 @@ impl FailureKind {
         Self::ClosedBeforeResponse,
         Self::CutShort,
         Self::Reset,
+        Self::StreamReset,
         Self::Other,
     ];
 
@@ -139,6 +142,7 @@ impl FailureKind {
             Self::ClosedBeforeResponse => "closed-before-response",
             Self::CutShort => "cut-short",
             Self::Reset => "reset",
+            Self::StreamReset => "stream-reset",
             Self::Other => "other",
         }
     }

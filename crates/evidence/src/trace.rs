@@ -122,13 +122,15 @@ pub enum Moment {
     },
     /// The head of the request is written to the socket.
     WroteHeaders,
-    /// The request says `Expect: 100-continue`, and its body waits for the server's word.
+    /// The request says `Expect: 100-continue`, and its body waits for the server's word. Never
+    /// told of hyper-util's client, whose bodies do not wait.
     Wait100Continue,
     /// The last byte of the request is written to the socket, or will never be, because the
     /// connection is gone. Does not come if not even the first byte was written.
     ///
     /// A body that is kept back because the server had its final word instead of `100 Continue` is
-    /// no error, as in Go: its request is written as far as it will be.
+    /// no error, as in Go: its request is written as far as it will be. If the connection goes
+    /// while the body waits and no answer has begun, that is an error here, and none in Go.
     WroteRequest {
         /// Why not, if it could not be written.
         result: Result<(), String>,
@@ -245,9 +247,19 @@ pub enum NotPooled {
     },
     /// The transport is configured to use every connection once.
     KeepAlivesDisabled,
-    /// The response carried `Connection: close`, or was HTTP/1.0 without `keep-alive`
-    /// (RFC 9112 section 9.3).
+    /// The request carried `Connection: close` (RFC 9112 section 9.6). Go's `Request.Close`.
+    ClientSaidClose,
+    /// The response carried `Connection: close`.
     ServerSaidClose,
+    /// The response was HTTP/1.0, which does not persist unless it says `keep-alive` (RFC 9112
+    /// section 9.3).
+    Http10,
+    /// The response announced no length, so its body ends with the connection (RFC 9112 section
+    /// 6.3).
+    BodyEndsWithConnection,
+    /// Another protocol is spoken on it from now on: after `101 Switching Protocols`, or to the end
+    /// of a tunnel that CONNECT asked for.
+    ProtocolSwitched,
     /// The body ended, but the connection was already gone or still busy with the request.
     ConnectionBroken,
     /// The transport is being closed.
@@ -266,7 +278,11 @@ impl NotPooled {
             Self::BodyUnread { .. }
             | Self::TotalCapReached { .. }
             | Self::KeepAlivesDisabled
-            | Self::ServerSaidClose => false,
+            | Self::ClientSaidClose
+            | Self::ServerSaidClose
+            | Self::Http10
+            | Self::BodyEndsWithConnection
+            | Self::ProtocolSwitched => false,
         }
     }
 }
@@ -285,7 +301,11 @@ impl fmt::Display for NotPooled {
                 write!(f, "total cap reached ({max_idle} in all)")
             }
             Self::KeepAlivesDisabled => f.write_str("keep-alives disabled"),
+            Self::ClientSaidClose => f.write_str("client said close"),
             Self::ServerSaidClose => f.write_str("server said close"),
+            Self::Http10 => f.write_str("HTTP/1.0 without keep-alive"),
+            Self::BodyEndsWithConnection => f.write_str("body ends with the connection"),
+            Self::ProtocolSwitched => f.write_str("protocol switched"),
             Self::ConnectionBroken => f.write_str("connection broken"),
             Self::TransportClosed => f.write_str("transport closed"),
         }
@@ -293,6 +313,9 @@ impl fmt::Display for NotPooled {
 }
 
 /// Who closed a connection first, so performed the active close (RFC 9293 section 3.6).
+///
+/// In TLS an end can say so with an alert (RFC 8446 section 6) before it sends its FIN. Then
+/// whoever said so first was first, although the FINs may cross on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClosedBy {
     /// The client: it holds `TIME_WAIT`.
@@ -333,6 +356,11 @@ pub enum CloseReason {
     ServerReset,
     /// The caller gave up the request before its response had begun.
     RequestGivenUp,
+    /// TLS ended with an error, during the handshake or after it; the words say which. Who gave up
+    /// is whoever closed first.
+    Tls(String),
+    /// The client closed it because what came is no response; the words say why not.
+    Malformed(String),
     /// The exchange on it failed; the words say how.
     Failed(String),
 }
@@ -347,7 +375,7 @@ impl fmt::Display for CloseReason {
             Self::ServerClosed => f.write_str("server closed it"),
             Self::ServerReset => f.write_str("server reset it"),
             Self::RequestGivenUp => f.write_str("request given up"),
-            Self::Failed(how) => f.write_str(how),
+            Self::Tls(words) | Self::Malformed(words) | Self::Failed(words) => f.write_str(words),
         }
     }
 }

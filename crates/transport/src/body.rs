@@ -16,11 +16,10 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
 use crate::error::Error;
-use crate::expect::Withheld;
 use crate::go::GiveBack;
+use crate::record::{ConnectionInfo, Record};
 use crate::rules::EarlyDrop;
 use crate::shared::Stream;
-use crate::wire::{ConnectionInfo, Record};
 
 /// The body of a response.
 pub struct Body {
@@ -48,8 +47,6 @@ enum State {
     /// hyper-util's client: it has its own ways.
     HyperUtil {
         incoming: Incoming,
-        /// Keeps the connection of a request whose body is not sent until this body is over.
-        _withheld: Option<Withheld>,
     },
     Ended,
 }
@@ -62,18 +59,9 @@ impl Body {
         Self { record, received: 0, announced, state }
     }
 
-    pub(crate) fn of_hyper_util(
-        incoming: Incoming,
-        record: Arc<Record>,
-        withheld: Option<Withheld>,
-    ) -> Self {
+    pub(crate) fn of_hyper_util(incoming: Incoming, record: Arc<Record>) -> Self {
         let announced = incoming.size_hint().exact();
-        Self {
-            record,
-            received: 0,
-            announced,
-            state: State::HyperUtil { incoming, _withheld: withheld },
-        }
+        Self { record, received: 0, announced, state: State::HyperUtil { incoming } }
     }
 
     #[cfg(feature = "http2")]
@@ -129,7 +117,7 @@ impl HttpBody for Body {
             let incoming = match &mut this.state {
                 State::Go { incoming, .. }
                 | State::Stream { incoming, .. }
-                | State::HyperUtil { incoming, .. } => incoming,
+                | State::HyperUtil { incoming } => incoming,
                 State::GivingBack(back, _) => {
                     ready!(back.as_mut().poll(cx));
                     this.state = State::Ended;

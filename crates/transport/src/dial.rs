@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use evidence::{ClientAddr, CloseReason, ConnectionId, Ends, ExchangeId, Moment, ServerAddr};
+use evidence::{
+    ClientAddr, CloseReason, ConnectionId, Ends, ExchangeId, Moment, Preset, ServerAddr,
+};
 use http::Uri;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -14,12 +16,14 @@ use tokio::time::Instant;
 
 use crate::dialling::Dialling;
 use crate::error::Error;
+use crate::given_up::{GIVEN_UP, IfGivenUp};
 use crate::race::{self, Attempt, Winner};
+use crate::record::{ConnectionInfo, Record};
 use crate::rules::{Config, HttpVersion};
 use crate::target::Target;
 use crate::tls::{self, Failed};
 use crate::trace::Tracer;
-use crate::wire::{ClientWire, ConnectionInfo, Record};
+use crate::wire::ClientWire;
 
 /// Dials, and numbers the connections it makes.
 pub(crate) struct Dialer {
@@ -31,6 +35,8 @@ pub(crate) struct Dialer {
     tls: Option<tls::Client>,
     dialled: AtomicU64,
     client_closing: Arc<AtomicBool>,
+    /// Whether bodies wait for `100 Continue`.
+    bodies_wait: bool,
 }
 
 impl Dialer {
@@ -44,6 +50,7 @@ impl Dialer {
             version: config.version,
             dialled: AtomicU64::new(0),
             client_closing: Arc::default(),
+            bodies_wait: config.preset != Preset::HyperUtil,
         }
     }
 
@@ -78,7 +85,7 @@ impl Dialer {
             winner.unwrap_or_else(|| Err(no_address(target)))?;
         let info = ConnectionInfo { id, ends: Ends { client, server } };
         let closing = Arc::clone(&self.client_closing);
-        let record = Arc::new(Record::new(info, self.tracer.clone(), closing));
+        let record = Arc::new(Record::new(info, self.tracer.clone(), closing, self.bodies_wait));
         match &self.tls {
             Some(tls) if target.tls => self.secure(tls, target, exchange, stream, record).await,
             _ => {
@@ -102,7 +109,11 @@ impl Dialer {
     ) -> Result<ClientWire, Error> {
         let ConnectionInfo { id, ends } = record.info;
         self.tell(exchange, id, || Moment::TlsHandshakeStart);
-        let result = tls.handshake(&target.host, stream, &record).await;
+        let given_up = || {
+            let result = Err(GIVEN_UP.to_owned());
+            self.tell(exchange, id, || Moment::TlsHandshakeDone { result });
+        };
+        let result = tls.handshake(&target.host, stream, &record, given_up).await;
         self.tell(exchange, id, || Moment::TlsHandshakeDone {
             result: match &result {
                 Ok((facts, _)) => Ok(facts.clone()),
@@ -120,12 +131,12 @@ impl Dialer {
             }
             Ok(wire)
         });
-        let wire = agreed.map_err(|Failed { because, source, wire }| {
-            record.close_because(CloseReason::Failed(because.clone()));
+        let wire = agreed.map_err(|Failed { because, cause, wire }| {
+            record.close_because(CloseReason::Tls(because.clone()));
             // Closed now that its record knows why.
             drop(wire);
             let (host, server) = (target.host.clone(), ends.server);
-            Error::Tls { host, server, connection: id, because, source }
+            Error::Tls { host, server, connection: id, because, cause }
         })?;
         Ok(ClientWire::tapped(wire, record))
     }
@@ -143,11 +154,18 @@ impl Dialer {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
         self.tell(exchange, id, || Moment::DnsStart { host: host.to_owned() });
+        let given_up = IfGivenUp::then(|| {
+            self.tell(exchange, id, || Moment::DnsDone {
+                result: Err(GIVEN_UP.to_owned()),
+                coalesced: false,
+            });
+        });
         let look_up = tokio::net::lookup_host((host, port));
         let result = match tokio::time::timeout_at(deadline, look_up).await {
             Ok(result) => result.map(Vec::from_iter),
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
         };
+        given_up.over();
         self.tell(exchange, id, || Moment::DnsDone {
             result: match &result {
                 Ok(addresses) => Ok(addresses.iter().map(SocketAddr::ip).collect()),

@@ -4,12 +4,11 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
-use evidence::{ByteCount, ConnectionId, FailureKind, ServerAddr};
+use evidence::{ByteCount, CloseReason, ConnectionId, FailureKind, ServerAddr};
 use http::uri::InvalidUri;
-use wire::FirstClose;
 
+use crate::phase::Phase;
 use crate::rules::HttpVersion;
-use crate::wire::{ConnectionInfo, Record};
 
 /// Another library's error, kept as it came.
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
@@ -17,6 +16,9 @@ pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 /// An exchange that failed: what was attempted, on what, and the cause.
 ///
 /// A close between messages, a close inside a message and a reset are three different findings.
+///
+/// Told with its [`source`](StdError::source)s, separated by `: `, it is one sentence. What a library
+/// says less clearly than the sentence is a `cause` and no source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text is no URL.
@@ -71,7 +73,22 @@ pub enum Error {
         /// Why, in plain words.
         because: String,
         /// The library's words.
-        source: Cause,
+        cause: Cause,
+    },
+    /// TLS ended with an error after the client's end of the handshake. In TLS 1.3 a server that
+    /// refuses the client tells it only then.
+    #[error("TLS with {server} on connection {connection} ended {during}: {because}")]
+    TlsEnded {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// What was under way.
+        during: Phase,
+        /// Why, in plain words.
+        because: String,
+        /// hyper's words.
+        cause: Cause,
     },
     /// The peer closed cleanly where a response should have begun.
     #[error("{server} closed connection {connection} without answering the request")]
@@ -80,8 +97,10 @@ pub enum Error {
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
+        /// What was under way.
+        during: Phase,
         /// hyper's words.
-        source: Cause,
+        cause: Cause,
     },
     /// The peer closed inside the head of a response.
     #[error("the head of the response from {server} on connection {connection} ended early")]
@@ -91,7 +110,7 @@ pub enum Error {
         /// Its server.
         server: ServerAddr,
         /// hyper's words.
-        source: Cause,
+        cause: Cause,
     },
     /// The peer closed inside a body.
     #[error("the body from {server} on connection {connection} ended after {}{}", ByteCount(*received), of(*announced))]
@@ -105,7 +124,7 @@ pub enum Error {
         /// The bytes that were announced, if they were.
         announced: Option<u64>,
         /// hyper's words.
-        source: Cause,
+        cause: Cause,
     },
     /// What came is no response in the version of HTTP that the client speaks. In HTTP/2 a server
     /// sends its SETTINGS as soon as it is connected to; one that ends the connection before does
@@ -118,8 +137,28 @@ pub enum Error {
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
+        /// What was under way.
+        during: Phase,
+        /// hyper's words, if they say more.
+        source: Option<Cause>,
+    },
+    /// The response began well, and then broke the rules: a chunk without a size, say.
+    #[error(
+        "{server} breaks the rules of {version} on connection {connection} {during}: {because}"
+    )]
+    Malformed {
+        /// What the client speaks.
+        version: HttpVersion,
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// What was under way.
+        during: Phase,
+        /// Which rule, in the library's words; in HTTP/2 the name of an error code.
+        because: String,
         /// hyper's words.
-        source: Cause,
+        cause: Cause,
     },
     /// The peer reset the connection.
     #[error("{server} reset connection {connection} {during}")]
@@ -129,17 +168,47 @@ pub enum Error {
         /// Its server.
         server: ServerAddr,
         /// What was under way.
-        during: &'static str,
+        during: Phase,
         /// hyper's words.
-        source: Cause,
+        cause: Cause,
+    },
+    /// The peer reset the stream (RFC 9113 section 6.4); its connection stays.
+    #[error("{server} reset the stream ({code}) on connection {connection} {during}")]
+    StreamReset {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// What was under way.
+        during: Phase,
+        /// The error code's name (RFC 9113 section 7), such as `INTERNAL_ERROR`.
+        code: String,
+        /// hyper's words.
+        cause: Cause,
+    },
+    /// The peer ended the connection of HTTP/2 with an error (RFC 9113 section 6.8).
+    #[error("{server} ended connection {connection} with GOAWAY ({code}) {during}")]
+    GoAway {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// What was under way.
+        during: Phase,
+        /// The error code's name (RFC 9113 section 7), such as `PROTOCOL_ERROR`.
+        code: String,
+        /// hyper's words.
+        cause: Cause,
     },
     /// The exchange failed in another way.
-    #[error("the exchange with {server} on connection {connection} failed")]
+    #[error("the exchange with {server} on connection {connection} failed {during}")]
     Exchange {
         /// The connection.
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
+        /// What was under way.
+        during: Phase,
         /// hyper's words.
         source: Cause,
     },
@@ -178,16 +247,63 @@ impl Error {
                 _ => FailureKind::Other,
             },
             Self::ConnectTimedOut { .. } => FailureKind::TimedOut,
-            Self::Tls { .. } => FailureKind::Tls,
+            Self::Tls { .. } | Self::TlsEnded { .. } => FailureKind::Tls,
             Self::ClosedBeforeResponse { .. } => FailureKind::ClosedBeforeResponse,
             Self::HeadCutShort { .. } | Self::BodyCutShort { .. } => FailureKind::CutShort,
-            Self::NotHttp { .. } => FailureKind::NotHttp,
+            Self::GoAway { during: Phase::Head | Phase::Body, .. } => FailureKind::CutShort,
+            Self::GoAway { .. } => FailureKind::ClosedBeforeResponse,
+            Self::NotHttp { .. } | Self::Malformed { .. } => FailureKind::NotHttp,
             Self::Reset { .. } => FailureKind::Reset,
+            Self::StreamReset { .. } => FailureKind::StreamReset,
             Self::BadUrl { .. }
             | Self::UnsupportedUrl { .. }
             | Self::Exchange { .. }
             | Self::Client { .. }
             | Self::TransportClosed => FailureKind::Other,
+        }
+    }
+
+    /// What was under way. `None` if nothing was, or if nobody can tell.
+    #[must_use]
+    pub fn during(&self) -> Option<Phase> {
+        match self {
+            Self::BadUrl { .. } | Self::UnsupportedUrl { .. } | Self::Client { .. } => None,
+            Self::TransportClosed => Some(Phase::GetConn),
+            Self::NameNotFound { .. } => Some(Phase::LookUp),
+            Self::Connect { .. } | Self::ConnectTimedOut { .. } => Some(Phase::Connect),
+            Self::Tls { .. } => Some(Phase::Handshake),
+            Self::HeadCutShort { .. } => Some(Phase::Head),
+            Self::BodyCutShort { .. } => Some(Phase::Body),
+            Self::TlsEnded { during, .. }
+            | Self::ClosedBeforeResponse { during, .. }
+            | Self::NotHttp { during, .. }
+            | Self::Malformed { during, .. }
+            | Self::Reset { during, .. }
+            | Self::StreamReset { during, .. }
+            | Self::GoAway { during, .. }
+            | Self::Exchange { during, .. } => Some(*during),
+        }
+    }
+
+    /// What a connection is closed for on which an exchange failed like this. Beside who closed
+    /// first, so without addresses.
+    pub(crate) fn reason(&self) -> CloseReason {
+        match self {
+            Self::TlsEnded { because, .. } => CloseReason::Tls(because.clone()),
+            Self::NotHttp { version, .. } => {
+                CloseReason::Malformed(format!("the answer is no {version}"))
+            }
+            Self::Malformed { version, because, .. } => CloseReason::Malformed(format!(
+                "the server breaks the rules of {version}: {because}"
+            )),
+            Self::BodyCutShort { .. } => CloseReason::Failed("the body ended early".to_owned()),
+            Self::HeadCutShort { .. } => CloseReason::Failed("the head ended early".to_owned()),
+            Self::ClosedBeforeResponse { .. } => CloseReason::Failed("no answer came".to_owned()),
+            Self::GoAway { code, .. } => CloseReason::Failed(format!("GOAWAY ({code})")),
+            other => {
+                let during = other.during().map_or(String::new(), |during| format!(" {during}"));
+                CloseReason::Failed(format!("the exchange failed{during}"))
+            }
         }
     }
 
@@ -208,130 +324,19 @@ impl Error {
             Self::ConnectTimedOut { server, limit } => {
                 Some(Self::ConnectTimedOut { server: *server, limit: *limit })
             }
-            Self::Tls { host, connection, server, because, source } => Some(Self::Tls {
+            Self::Tls { host, connection, server, because, cause } => Some(Self::Tls {
                 host: host.clone(),
                 connection: *connection,
                 server: *server,
                 because: because.clone(),
-                source: source.to_string().into(),
+                cause: cause.to_string().into(),
             }),
             _ => None,
         }
     }
-
-    /// What hyper's error means when it comes instead of a response's head: a function that makes
-    /// an [`Error`] of it, or of whatever error wraps it.
-    pub(crate) fn meaning_before_head(
-        record: &Record,
-        error: &hyper::Error,
-    ) -> impl FnOnce(Cause) -> Self + use<> {
-        let ConnectionInfo { id: connection, ends } = record.info;
-        let server = ends.server;
-        let version = record.version();
-        let started = record.response_started();
-        let reset = is_reset(record, error);
-        let not_http = error.is_parse() || record.server_speaks_something_else();
-        let cut_short = error.is_incomplete_message() && started;
-        let closed = error.is_canceled() || is_early_end(record, error) || is_goodbye(error);
-        move |source| match () {
-            () if not_http => Self::NotHttp { version, connection, server, source },
-            () if reset => {
-                let during =
-                    if started { "inside the head of its response" } else { "before it answered" };
-                Self::Reset { connection, server, during, source }
-            }
-            () if cut_short => Self::HeadCutShort { connection, server, source },
-            () if closed => Self::ClosedBeforeResponse { connection, server, source },
-            () => Self::Exchange { connection, server, source },
-        }
-    }
-
-    /// The same for hyper's error itself.
-    pub(crate) fn before_head(record: &Record, error: hyper::Error) -> Self {
-        Self::meaning_before_head(record, &error)(error.into())
-    }
-
-    /// What hyper's error means when it comes inside a body of which `received` bytes came.
-    pub(crate) fn inside_body(
-        record: &Record,
-        received: u64,
-        announced: Option<u64>,
-        error: hyper::Error,
-    ) -> Self {
-        let ConnectionInfo { id: connection, ends } = record.info;
-        let server = ends.server;
-        let (reset, early_end) = (is_reset(record, &error), is_early_end(record, &error));
-        let source = error.into();
-        if reset {
-            Self::Reset { connection, server, during: "inside the body of its response", source }
-        } else if early_end {
-            Self::BodyCutShort { connection, server, received, announced, source }
-        } else {
-            Self::Exchange { connection, server, source }
-        }
-    }
-}
-
-/// Whether the server of HTTP/2 has announced to close, and not taken this request.
-#[cfg(feature = "http2")]
-fn is_goodbye(error: &hyper::Error) -> bool {
-    let within = error.source().and_then(|within| within.downcast_ref::<h2::Error>());
-    within.is_some_and(|within| {
-        within.is_go_away() && within.is_remote() && within.reason() == Some(h2::Reason::NO_ERROR)
-    })
-}
-
-#[cfg(not(feature = "http2"))]
-fn is_goodbye(_: &hyper::Error) -> bool {
-    false
-}
-
-/// Whether the server of HTTP/2 says that it has done nothing about a request.
-#[cfg(feature = "http2")]
-pub(crate) fn is_unprocessed(error: &hyper::Error) -> bool {
-    let within = error.source().and_then(|within| within.downcast_ref::<h2::Error>());
-    is_goodbye(error)
-        || within.is_some_and(|within| {
-            within.is_reset()
-                && within.is_remote()
-                && within.reason() == Some(h2::Reason::REFUSED_STREAM)
-        })
-}
-
-/// Whether hyper gave up a connection for what the peer sent, rather than for its going away.
-pub(crate) fn is_the_peers_fault(error: &hyper::Error) -> bool {
-    let gone = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
-    !gone && io_causes(error).next().is_none()
-}
-
-fn io_causes<'a>(error: &'a hyper::Error) -> impl Iterator<Item = &'a io::Error> {
-    let first: &'a (dyn StdError + 'static) = error;
-    std::iter::successors(Some(first), |&error| error.source())
-        .filter_map(|error| error.downcast_ref::<io::Error>())
 }
 
 /// `EMFILE` and `ENFILE`, which have these numbers on every Unix and no `ErrorKind`.
 fn no_descriptor_left(error: &io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
-}
-
-/// HTTP/2's library tells a close and a reset alike, as a broken pipe: there the wire decides.
-fn is_reset(record: &Record, error: &hyper::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    match record.version() {
-        HttpVersion::Http1 | HttpVersion::Negotiated => io_causes(error)
-            .any(|cause| matches!(cause.kind(), ConnectionReset | BrokenPipe | ConnectionAborted)),
-        HttpVersion::Http2 => record.peer_left() == Some(FirstClose::Reset),
-    }
-}
-
-fn is_early_end(record: &Record, error: &hyper::Error) -> bool {
-    error.is_incomplete_message()
-        || error.is_closed()
-        || match record.version() {
-            HttpVersion::Http1 | HttpVersion::Negotiated => {
-                io_causes(error).any(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
-            }
-            HttpVersion::Http2 => record.peer_left() == Some(FirstClose::There),
-        }
 }

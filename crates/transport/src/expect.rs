@@ -20,8 +20,8 @@ use http_body_util::Full;
 use tokio::time::Sleep;
 
 use crate::lock;
+use crate::record::Record;
 use crate::rules;
-use crate::wire::Record;
 
 /// The body of a request as hyper gets it.
 pub(crate) struct RequestBody {

@@ -11,18 +11,19 @@ use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::body::Body;
 use crate::dial::Dialer;
-use crate::error::{self, Error};
+use crate::error::Error;
 use crate::expect::{self, RequestBody, Withheld};
+use crate::meaning;
 use crate::pool::{Asked, Checkout, Grant, Lease, Pool, Want};
+use crate::record::Record;
 use crate::rules::{self, Attempt, Config, EarlyDrop};
 use crate::shared::{Shared, Stream, Unanswered};
 use crate::target::Target;
 use crate::trace::Tracer;
-use crate::wire::Record;
 
 /// A transport with Go's rules.
 pub(crate) struct Go {
@@ -33,6 +34,7 @@ pub(crate) struct Go {
     idle_timeout: Option<Duration>,
     early_drop: EarlyDrop,
     expect_continue_timeout: Duration,
+    closing: watch::Sender<bool>,
 }
 
 impl Go {
@@ -45,11 +47,13 @@ impl Go {
             idle_timeout: config.limits.idle_timeout,
             early_drop: config.early_drop(),
             expect_continue_timeout: config.expect_continue_timeout,
+            closing: watch::Sender::default(),
         })
     }
 
     pub(crate) fn close(&self) {
         self.pool.close();
+        self.closing.send_replace(true);
     }
 
     pub(crate) async fn send(
@@ -79,7 +83,7 @@ impl Go {
                     let attempt =
                         Attempt { from_pool, nothing_written, response_started, replayable };
                     if !rules::retries(attempt) {
-                        return Err(Error::before_head(&record, error));
+                        return Err(error);
                     }
                 }
             }
@@ -158,7 +162,11 @@ impl Go {
         // Taken before the task runs: a runtime that ends first drops it all the same.
         let slot = Slot { go: Arc::downgrade(self), target: want.target.clone(), id: None };
         tokio::spawn(async move {
-            match go.dial(&want, slot).await {
+            let dialled = tokio::select! {
+                dialled = go.dial(&want, slot) => dialled,
+                () = go.is_in_vain(&want) => return,
+            };
+            match dialled {
                 Ok(Dialled::Http2(shared)) => go.pool.share(&shared, &want),
                 Ok(Dialled::Http1(lease)) => {
                     let fresh = Checkout { lease, idle_since: None, from_pool: false };
@@ -173,6 +181,13 @@ impl Go {
                 }
             }
         });
+    }
+
+    /// Waits until nobody has any use for the connection that is dialled for `want`: until the
+    /// transport is closed, and the request is over.
+    async fn is_in_vain(&self, want: &Want) {
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+        want.is_over().await;
     }
 
     /// Makes a connection, which holds `slot` as long as it lives.
@@ -206,10 +221,11 @@ impl Go {
         checkout: Checkout,
         exchange: ExchangeId,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Body>, hyper::Error> {
+    ) -> Result<Response<Body>, Error> {
         let Checkout { mut lease, .. } = checkout;
         let record = Arc::clone(&lease.record);
         let head_only = request.method() == http::Method::HEAD;
+        let asked = rules::Asked::by(&request);
         let (mut request, gate) = expect::gated(request, self.expect_continue_timeout);
         if gate.is_some() || self.tracer.is_heard() {
             let record = Arc::clone(&record);
@@ -219,11 +235,12 @@ impl Go {
         let response = match lease.sender.send_request(request).await {
             Ok(response) => response,
             Err(error) => {
-                lease.close(CloseReason::Failed(error.to_string()));
+                let error = Error::before_head(&record, error);
+                lease.close(error.reason());
                 return Err(error);
             }
         };
-        let fate = rules::persistence(&response, self.keep_alives);
+        let fate = rules::persistence(asked, &response, self.keep_alives);
         if let Err(refused) = fate {
             // Known from now on; the server may close before the reader has come to the end.
             record.close_because(CloseReason::NotPooled(refused));
@@ -315,9 +332,15 @@ async fn drive<T>(
         () = kill.notified() => return,
     };
     if let Err(error) = result
-        && error::is_the_peers_fault(&error)
+        && meaning::is_the_peers_fault(&error)
     {
-        record.close_because(CloseReason::Failed(error.to_string()));
+        record.close_because(match Error::before_head(record, error) {
+            // Nobody waits for a response, so nothing else is wrong with it.
+            Error::Exchange { .. } => {
+                CloseReason::Malformed("bytes came that belong to no response".to_owned())
+            }
+            error => error.reason(),
+        });
     }
 }
 
@@ -349,6 +372,7 @@ impl GiveBack {
         match tokio::time::timeout(rules::BUSY_GRACE, self.lease.sender.ready()).await {
             Ok(Ok(())) => {
                 let Self { lease, exchange, pool, tracer, .. } = self;
+                lease.record.exchange_is_over();
                 let (at, id) = (Instant::now(), lease.record.info.id);
                 let refused = pool.put(lease).err();
                 tracer.tell_at(at, Some(exchange), Some(id), || Moment::PutIdleConn { refused });
@@ -378,7 +402,7 @@ impl GiveBack {
 
     /// The body failed: there is nothing to give back.
     pub(crate) fn fail(self, error: &Error) {
-        self.lease.close(CloseReason::Failed(error.to_string()));
+        self.lease.close(error.reason());
     }
 
     /// What is left of the body is read in the background, within limits.

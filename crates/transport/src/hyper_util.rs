@@ -3,11 +3,12 @@
 //! Its pool decides in the dark: there are no hooks. Through the connector we see every dial and
 //! the wire of every connection; through `capture_connection` which connection a request got.
 //! Whether that had been idle, for how long, and why a connection is closed, cannot be observed.
+//!
+//! Nor is anything mended here: a body that `Expect: 100-continue` should keep back is sent at once.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use ::hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use ::hyper_util::client::legacy::{Client, Error as LegacyError};
@@ -21,12 +22,15 @@ use hyper::body::Incoming;
 use crate::body::Body;
 use crate::dial::Dialer;
 use crate::error::Error;
-use crate::expect::{self, Gate, RequestBody};
+use crate::expect::{self, RequestBody};
 use crate::lock;
-use crate::rules::{self, Config, HttpVersion};
+use crate::record::Record;
+use crate::rules::Config;
+#[cfg(feature = "http2")]
+use crate::rules::HttpVersion;
 use crate::target::Target;
 use crate::trace::Tracer;
-use crate::wire::{Carried, ClientWire, Record};
+use crate::wire::{Carried, ClientWire};
 
 /// hyper-util's client, watched.
 pub(crate) struct HyperUtil {
@@ -35,8 +39,6 @@ pub(crate) struct HyperUtil {
     dialer: Arc<Dialer>,
     last_failure: LastFailure,
     tracer: Tracer,
-    version: HttpVersion,
-    expect_continue_timeout: Duration,
 }
 
 /// The failure of the last dial, if it failed, and where it was to lead. In HTTP/2 requests wait for a dial that another one
@@ -61,14 +63,7 @@ impl HyperUtil {
             dialer: Arc::clone(&dialer),
             last_failure: Arc::clone(&last_failure),
         });
-        Self {
-            client: Mutex::new(Some(client)),
-            dialer,
-            last_failure,
-            tracer,
-            version: config.version,
-            expect_continue_timeout: config.expect_continue_timeout,
-        }
+        Self { client: Mutex::new(Some(client)), dialer, last_failure, tracer }
     }
 
     pub(crate) fn close(&self) {
@@ -87,12 +82,15 @@ impl HyperUtil {
         let client = client.ok_or(Error::TransportClosed)?;
         self.tracer
             .tell(Some(exchange), None, || Moment::GetConn { host_port: target.host_port() });
-        let (mut request, gate) = self.gated(request);
+        let mut request = request;
+        expect::remove_framing(request.headers_mut());
+        // hyper sends a body as soon as it can, whatever the request expects.
+        let mut request = expect::not_gated(request);
         let captured = Arc::new(capture_connection(&mut request));
-        if gate.is_some() || self.tracer.is_heard() {
+        if self.tracer.is_heard() {
             // The client tells which connection it has chosen before anything is written to it.
             let captured = Arc::clone(&captured);
-            expect::hear_interim(&mut request, gate.as_ref(), move || chosen(&captured));
+            expect::hear_interim(&mut request, None, move || chosen(&captured));
         }
         let call = Call { exchange, dial_error: Arc::default() };
         let dial_error = Arc::clone(&call.dial_error);
@@ -109,26 +107,9 @@ impl HyperUtil {
             return Err(Error::Client { url: target.host_port(), source });
         };
         let info = record.info;
-        let fate = rules::persistence(&response, true);
-        let withheld = gate.and_then(|gate| gate.decide(fate, &record));
-        let mut response = response.map(|incoming| Body::of_hyper_util(incoming, record, withheld));
+        let mut response = response.map(|incoming| Body::of_hyper_util(incoming, record));
         response.extensions_mut().insert(info);
         Ok(response)
-    }
-
-    /// In HTTP/2 hyper hears no interim responses, so no body can wait for one. Where it is not
-    /// known yet what will be spoken, a body waits that is asked to, but not for ever.
-    fn gated(
-        &self,
-        mut request: Request<Full<Bytes>>,
-    ) -> (Request<RequestBody>, Option<Arc<Gate>>) {
-        expect::remove_framing(request.headers_mut());
-        match self.version {
-            HttpVersion::Http1 | HttpVersion::Negotiated => {
-                expect::gated(request, self.expect_continue_timeout)
-            }
-            HttpVersion::Http2 => (expect::not_gated(request), None),
-        }
     }
 
     /// Waits for the response, and tells of its connection as soon as that is chosen: the client

@@ -13,15 +13,21 @@
 //! | what connections are pooled by: scheme, host and port | `target.rs` |
 //! | from a URL to an established connection | `dial.rs` |
 //! | how it may be made otherwise: TLS, and addresses to connect to | `dialling.rs` |
-//! | the TLS handshake, and what a failed one means | `tls.rs`, or `without_tls.rs` |
+//! | the TLS handshake | `tls.rs`, or `without_tls.rs` |
+//! | what a failed handshake means, in plain words | `tls_words.rs` |
 //! | TLS on the wire, and how it says goodbye | `tls_wire.rs` |
+//! | what is told of a dial that nobody waits for any more | `given_up.rs` |
 //! | which address of a name, and the race of IPv4 with IPv6 | `race.rs` |
 //! | idle connections, and requests that wait for one | `pool.rs` |
 //! | HTTP/2: one connection for many exchanges at once | `shared.rs`, or `without_http2.rs` |
 //! | a body that gives its connection back at its end, or loses it | `body.rs` |
 //! | a request body that waits for the server's word | `expect.rs` |
 //! | the head of a request, read back from the wire | `head.rs` |
-//! | what is seen on the socket itself, and who closed it | `wire.rs` |
+//! | what is seen on the socket itself | `wire.rs` |
+//! | what is known about a connection, and why it was closed | `record.rs` |
+//! | how far request and response are on the wire | `talk.rs` |
+//! | what can go wrong, and in which phase | `error.rs`, `phase.rs` |
+//! | what hyper's errors mean | `meaning.rs` |
 //! | who hears of it | `trace.rs` |
 //! | one exchange after Go's rules, from `GetConn` to the response's head | `go.rs` |
 //! | the same with hyper-util's client | `hyper_util.rs` |
@@ -43,17 +49,22 @@ mod dial;
 mod dialling;
 mod error;
 mod expect;
+mod given_up;
 mod go;
 mod head;
 mod hyper_util;
+mod meaning;
+mod phase;
 mod pool;
 mod race;
+mod record;
 mod rules;
 #[cfg(feature = "http2")]
 mod shared;
 #[cfg(not(feature = "http2"))]
 #[path = "without_http2.rs"]
 mod shared;
+mod talk;
 mod target;
 #[cfg(feature = "tls")]
 mod tls;
@@ -62,6 +73,8 @@ mod tls;
 mod tls;
 #[cfg(feature = "tls")]
 mod tls_wire;
+#[cfg(feature = "tls")]
+mod tls_words;
 mod trace;
 mod wire;
 
@@ -76,12 +89,13 @@ pub use body::Body;
 pub use dialling::{ConnectTo, Dialling, NoConnectTo};
 pub use error::Error;
 pub use evidence::{ConnectionId, ExchangeId, Moment, Preset, TraceEvent};
+pub use phase::Phase;
+pub use record::ConnectionInfo;
 pub use rules::{Config, EarlyDrop, HttpVersion, Limits, Unsupported};
 pub use tls::Tls;
 #[cfg(feature = "tls")]
 pub use tls::{TlsError, Trust};
 pub use trace::Listener;
-pub use wire::ConnectionInfo;
 
 /// An HTTP client with a pool of persistent connections. Clones share the pool.
 #[derive(Clone)]
@@ -181,6 +195,7 @@ impl Transport {
     /// If they say `Expect: 100-continue`, a body waits in HTTP/1.1 until the server says
     /// `100 Continue` or [`Config::expect_continue_timeout`] is over. If a final response comes
     /// first, the body is sent if the connection persists, and otherwise not at all, as in Go.
+    /// With [`Preset::HyperUtil`] it is sent at once: hyper does not wait for anybody's word.
     ///
     /// Dropping the future gives the request up and closes its connection; in HTTP/2 the connection
     /// stays.
@@ -199,7 +214,8 @@ impl Transport {
     }
 
     /// Closes the idle connections and pools no others from now on. Connections whose body is
-    /// still being read live until it ends.
+    /// still being read live until it ends. Dials whose request was given up, which go on in the
+    /// background as in Go, are given up too; one that a request waits for goes on.
     pub fn close(&self) {
         match &self.client {
             Client::Go(go) => go.close(),

@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use evidence::{CloseReason, ConnectionId, ExchangeId, NotPooled};
@@ -20,10 +21,10 @@ use tokio::task::AbortHandle;
 use crate::error::Error;
 use crate::expect::RequestBody;
 use crate::lock;
+use crate::record::Record;
 use crate::rules::Limits;
 use crate::shared::{Shared, Stream};
 use crate::target::Target;
-use crate::wire::Record;
 
 /// The right to send the next request on a connection. Dropping it closes the connection.
 pub(crate) struct Lease {
@@ -51,7 +52,7 @@ impl Drop for Lease {
     /// Only a caller that goes away in the midst of a request drops a lease without a reason.
     fn drop(&mut self) {
         self.record.close_because(CloseReason::RequestGivenUp);
-        self.record.head_is_read();
+        self.record.exchange_is_over();
         if self.record.is_amid_a_request() {
             // hyper would write the request to its end before it closes.
             self.kill.notify_one();
@@ -124,6 +125,15 @@ impl Want {
 
     fn is_waiting(&self) -> bool {
         lock(&self.slot).as_ref().is_some_and(|slot| !slot.is_closed())
+    }
+
+    /// Waits until the request has been given up, or has its connection.
+    pub(crate) async fn is_over(&self) {
+        std::future::poll_fn(|cx| match lock(&self.slot).as_mut() {
+            Some(slot) => slot.poll_closed(cx),
+            None => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// Delivers, unless something else came first or the request was given up: then it comes back.

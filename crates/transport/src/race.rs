@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::error::Error;
+use crate::given_up::GIVEN_UP;
 
 /// How long the first family is tried alone (Go's `FallbackDelay`).
 const HEAD_START: Duration = Duration::from_millis(300);
@@ -70,8 +71,9 @@ pub(crate) async fn run<'a>(
     tell: impl Fn(Moment),
 ) -> Option<Result<Winner, Error>> {
     let Plan { first, other } = Plan::of(addresses);
-    let mut first = Lane { left: first, current: None, failure: None };
-    let mut other = Lane { left: other, current: None, failure: None };
+    let first = Lane { left: first, current: None, failure: None };
+    let other = Lane { left: other, current: None, failure: None };
+    let mut lanes = Lanes { first, other, tell };
     let mut head_start = std::pin::pin!(tokio::time::sleep(HEAD_START));
     let mut alone = true;
     let won = std::future::poll_fn(|cx| {
@@ -79,7 +81,8 @@ pub(crate) async fn run<'a>(
             let left = deadline.saturating_duration_since(Instant::now());
             connect(address, share(left, lane_length))
         };
-        let first_over = match first.poll(cx, &next, &tell) {
+        let Lanes { first, other, tell } = &mut lanes;
+        let first_over = match first.poll(cx, &next, tell) {
             Poll::Ready(Some(winner)) => return Poll::Ready(Some(winner)),
             Poll::Ready(None) => true,
             Poll::Pending => false,
@@ -88,19 +91,40 @@ pub(crate) async fn run<'a>(
         if alone {
             return Poll::Pending;
         }
-        match other.poll(cx, &next, &tell) {
+        match other.poll(cx, &next, tell) {
             Poll::Ready(None) if !first_over => Poll::Pending,
             polled => polled,
         }
     })
     .await;
-    let Some(winner) = won else { return first.failure.or(other.failure).map(Err) };
-    for loser in [first.current, other.current].into_iter().flatten() {
-        let (server, _given_up) = loser;
-        let result = Err(format!("lost the race: {} connected first", winner.server));
-        tell(Moment::ConnectDone { server, result });
-    }
+    let Some(winner) = won else {
+        return lanes.first.failure.take().or(lanes.other.failure.take()).map(Err);
+    };
+    lanes.give_up(&format!("lost the race: {} connected first", winner.server));
     Some(Ok(winner))
+}
+
+/// Both families. Dropped before the race is over, they are given up.
+struct Lanes<'a, T: Fn(Moment)> {
+    first: Lane<'a>,
+    other: Lane<'a>,
+    tell: T,
+}
+
+impl<T: Fn(Moment)> Lanes<'_, T> {
+    fn give_up(&mut self, because: &str) {
+        for lane in [&mut self.first, &mut self.other] {
+            if let Some((server, _given_up)) = lane.current.take() {
+                (self.tell)(Moment::ConnectDone { server, result: Err(because.to_owned()) });
+            }
+        }
+    }
+}
+
+impl<T: Fn(Moment)> Drop for Lanes<'_, T> {
+    fn drop(&mut self) {
+        self.give_up(GIVEN_UP);
+    }
 }
 
 /// The addresses of one family, of which one at a time is dialled.

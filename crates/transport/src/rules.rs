@@ -7,8 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use evidence::{NotPooled, Preset};
-use http::header::{CONNECTION, HeaderMap};
-use http::{Method, Request, Response, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::{Method, Request, Response, StatusCode, Version};
 
 /// How many connections may stay, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub struct Config {
     pub dial_timeout: Duration,
     /// How long the body of a request with `Expect: 100-continue` waits for the server's word; then
     /// it is sent all the same. Go's `ExpectContinueTimeout`, which its `DefaultTransport` sets to
-    /// 1 s. Zero: it is sent at once.
+    /// 1 s. Zero: it is sent at once. hyper-util's client never waits, whatever is set here.
     pub expect_continue_timeout: Duration,
 }
 
@@ -215,17 +215,65 @@ impl Config {
     }
 }
 
+/// What a request says that decides on its connection, kept while it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// It carries `Connection: close`.
+    close: bool,
+    /// It asks for nothing but a head.
+    head_only: bool,
+    /// It asks for a tunnel.
+    tunnel: bool,
+}
+
+impl Asked {
+    pub(crate) fn by<B>(request: &Request<B>) -> Self {
+        Self {
+            close: has_connection_option(request.headers(), "close"),
+            head_only: request.method() == Method::HEAD,
+            tunnel: request.method() == Method::CONNECT,
+        }
+    }
+}
+
 /// Whether the connection may carry another exchange once this response has been read
-/// (RFC 9112 section 9.3).
-pub(crate) fn persistence<B>(response: &Response<B>, keep_alives: bool) -> Result<(), NotPooled> {
+/// (RFC 9112 section 9.3). Of several reasons why not, the one that was there first.
+pub(crate) fn persistence<B>(
+    asked: Asked,
+    response: &Response<B>,
+    keep_alives: bool,
+) -> Result<(), NotPooled> {
     let says = |option| has_connection_option(response.headers(), option);
+    let status = response.status();
     if !keep_alives {
         Err(NotPooled::KeepAlivesDisabled)
-    } else if says("close") || (response.version() < Version::HTTP_11 && !says("keep-alive")) {
+    } else if status == StatusCode::SWITCHING_PROTOCOLS || (asked.tunnel && status.is_success()) {
+        Err(NotPooled::ProtocolSwitched)
+    } else if asked.close {
+        Err(NotPooled::ClientSaidClose)
+    } else if says("close") {
         Err(NotPooled::ServerSaidClose)
+    } else if response.version() < Version::HTTP_11 && !says("keep-alive") {
+        Err(NotPooled::Http10)
+    } else if !asked.head_only && ends_with_its_connection(response) {
+        Err(NotPooled::BodyEndsWithConnection)
     } else {
         Ok(())
     }
+}
+
+/// Whether nothing but the end of the connection is the end of this response's body (RFC 9112
+/// section 6.3).
+fn ends_with_its_connection<B>(response: &Response<B>) -> bool {
+    let headers = response.headers();
+    let is_bare = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status());
+    // Only the last coding counts, and only chunked tells where it ends.
+    let coding = headers.get_all(TRANSFER_ENCODING).iter().next_back();
+    let is_chunked = coding.map(|value| {
+        let last = value.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
+        last.trim_ascii().eq_ignore_ascii_case(b"chunked")
+    });
+    !is_bare && !is_chunked.unwrap_or_else(|| headers.contains_key(CONTENT_LENGTH))
 }
 
 fn has_connection_option(headers: &HeaderMap, option: &str) -> bool {
@@ -294,6 +342,7 @@ mod tests {
 
     fn response(version: Version, connection: Option<&str>) -> Response<()> {
         let mut response = Response::new(());
+        response.headers_mut().insert(CONTENT_LENGTH, 0.into());
         *response.version_mut() = version;
         if let Some(value) = connection {
             response.headers_mut().insert(CONNECTION, value.parse().unwrap());
@@ -304,17 +353,45 @@ mod tests {
     #[test]
     fn http_1_1_persists_unless_told_otherwise_and_http_1_0_the_other_way_round() {
         let close = Err(NotPooled::ServerSaidClose);
+        let asked = Asked::by(&Request::new(()));
         for (version, connection, fate) in [
             (Version::HTTP_11, None, Ok(())),
             (Version::HTTP_11, Some("close"), close),
             (Version::HTTP_11, Some("upgrade, Close"), close),
             (Version::HTTP_11, Some("keep-alive"), Ok(())),
-            (Version::HTTP_10, None, close),
+            (Version::HTTP_10, None, Err(NotPooled::Http10)),
+            (Version::HTTP_10, Some("close"), close),
             (Version::HTTP_10, Some("Keep-Alive"), Ok(())),
         ] {
             let response = response(version, connection);
-            assert_eq!(persistence(&response, true), fate, "{version:?} {connection:?}");
-            assert_eq!(persistence(&response, false), Err(NotPooled::KeepAlivesDisabled));
+            assert_eq!(persistence(asked, &response, true), fate, "{version:?} {connection:?}");
+            assert_eq!(persistence(asked, &response, false), Err(NotPooled::KeepAlivesDisabled));
+        }
+    }
+
+    #[test]
+    fn a_body_without_a_length_ends_with_its_connection() {
+        let asked = Asked::by(&Request::new(()));
+        let head = Asked { head_only: true, ..asked };
+        let ends = Err(NotPooled::BodyEndsWithConnection);
+        for (asked, status, field, fate) in [
+            (asked, 200, None, ends),
+            (asked, 200, Some(("content-length", "0")), Ok(())),
+            (asked, 200, Some(("transfer-encoding", "gzip, Chunked")), Ok(())),
+            (asked, 200, Some(("transfer-encoding", "chunked, gzip")), ends),
+            (asked, 204, None, Ok(())),
+            (asked, 304, None, Ok(())),
+            (head, 200, None, Ok(())),
+            (asked, 101, None, Err(NotPooled::ProtocolSwitched)),
+            (Asked { close: true, ..asked }, 200, None, Err(NotPooled::ClientSaidClose)),
+            (Asked { tunnel: true, ..asked }, 200, None, Err(NotPooled::ProtocolSwitched)),
+            (Asked { tunnel: true, ..asked }, 404, None, ends),
+        ] {
+            let mut response = Response::builder().status(status).body(()).unwrap();
+            if let Some((name, value)) = field {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            assert_eq!(persistence(asked, &response, true), fate, "{asked:?} {status} {field:?}");
         }
     }
 

@@ -17,10 +17,12 @@ use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
 
 use crate::body::Body;
-use crate::error::{self, Error};
+use crate::error::Error;
 use crate::lock;
+use crate::meaning;
 use crate::pool::Timer;
-use crate::wire::{ClientWire, Record};
+use crate::record::Record;
+use crate::wire::ClientWire;
 
 /// A connection of HTTP/2.
 pub(crate) struct Shared {
@@ -168,9 +170,9 @@ async fn drive<S: Send + Sync + 'static>(
     })
     .await;
     if let Err(error) = result
-        && error::is_the_peers_fault(&error)
+        && meaning::is_the_peers_fault(&error)
     {
-        record.close_because(CloseReason::Failed(error.to_string()));
+        record.close_because(Error::before_head(&record, error).reason());
     }
 }
 
@@ -217,7 +219,7 @@ impl Stream {
             Err(mut failed) => {
                 let never_sent = failed.take_message().is_some();
                 let error = failed.into_error();
-                let unprocessed = never_sent || error::is_unprocessed(&error);
+                let unprocessed = never_sent || meaning::is_unprocessed(&error);
                 Err(Unanswered { error, unprocessed })
             }
         }

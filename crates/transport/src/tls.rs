@@ -1,6 +1,5 @@
-//! TLS on a connection: what is trusted, the handshake, and what a failed one means.
+//! TLS on a connection: what is trusted, and the handshake.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use rustls::client::{ClientConfig, ClientConnection, Resumption};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, HandshakeKind};
+use rustls::{DigitallySignedStruct, HandshakeKind};
 use rustls::{RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -18,9 +17,12 @@ use wire::Wire;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use crate::error::Cause;
+use crate::given_up::IfGivenUp;
+use crate::record::Record;
 use crate::rules::HttpVersion;
 use crate::tls_wire::{EndTap, TlsWire};
-use crate::wire::{Io, Record};
+use crate::tls_words;
+use crate::wire::Io;
 
 /// How long a handshake may take (Go's `DefaultTransport`).
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -136,7 +138,7 @@ pub(crate) struct Failed {
     /// Why, in plain words.
     pub(crate) because: String,
     /// The library's words.
-    pub(crate) source: Cause,
+    pub(crate) cause: Cause,
     /// What is left of the connection: dropping it closes it.
     pub(crate) wire: Option<Box<dyn Io>>,
 }
@@ -144,8 +146,8 @@ pub(crate) struct Failed {
 impl Failed {
     /// The handshake was done, but its result is not what was asked for.
     pub(crate) fn not_http2(wire: Box<dyn Io>) -> Self {
-        let because = "it did not agree to speak HTTP/2".to_owned();
-        Self { because, source: "ALPN did not choose h2".into(), wire: Some(wire) }
+        let because = "the server did not agree to speak HTTP/2".to_owned();
+        Self { because, cause: "ALPN did not choose h2".into(), wire: Some(wire) }
     }
 }
 
@@ -158,36 +160,49 @@ impl Client {
         Self { connector: TlsConnector::from(Arc::new(config)) }
     }
 
-    /// Shakes hands with `host` on an established connection.
+    /// Shakes hands with `host` on an established connection; `given_up` is called before that is
+    /// closed because nobody waits any more.
     pub(crate) async fn handshake(
         &self,
         host: &str,
         stream: TcpStream,
         record: &Arc<Record>,
+        given_up: impl FnOnce(),
     ) -> Result<(TlsFacts, Box<dyn Io>), Failed> {
         let wire = Wire::new(stream, EndTap::new(record));
         let name = match ServerName::try_from(host.to_owned()) {
             Ok(name) => name,
             Err(error) => {
-                let because = "it is no name that TLS can ask for".to_owned();
-                return Err(Failed { because, source: error.into(), wire: Some(Box::new(wire)) });
+                let because = "the host is no name that TLS can ask for".to_owned();
+                return Err(Failed { because, cause: error.into(), wire: Some(Box::new(wire)) });
             }
         };
         let mut handshake = std::pin::pin!(self.connector.connect(name, wire).into_fallible());
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake.as_mut()).await {
+        // Dropped before the connection, which is a part of the handshake.
+        let given_up = IfGivenUp::then(|| {
+            record.close_because(CloseReason::RequestGivenUp);
+            given_up();
+        });
+        let result = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake.as_mut()).await;
+        given_up.over();
+        match result {
             Ok(Ok(stream)) => {
                 let facts = facts(stream.get_ref().1);
                 Ok((facts, Box::new(TlsWire::new(stream, record))))
             }
-            Ok(Err((error, wire))) => {
-                let because = in_plain_words(&error);
-                Err(Failed { because, source: error.into(), wire: Some(Box::new(wire)) })
+            Ok(Err((error, mut wire))) => {
+                if let Some(first) = tls_words::who_gives_up(&error) {
+                    // Its alert is on the way, and whatever FIN comes now is the answer to that.
+                    wire.close_was_announced_by(first);
+                }
+                let because = tls_words::of_handshake(&error);
+                Err(Failed { because, cause: error.into(), wire: Some(Box::new(wire)) })
             }
             Err(elapsed) => {
                 let because = format!("no answer within {HANDSHAKE_TIMEOUT:?}");
                 // The connection ends with the handshake, so before the caller can give a reason.
-                record.close_because(CloseReason::Failed(because.clone()));
-                Err(Failed { because, source: elapsed.into(), wire: None })
+                record.close_because(CloseReason::Tls(because.clone()));
+                Err(Failed { because, cause: elapsed.into(), wire: None })
             }
         }
     }
@@ -236,76 +251,8 @@ fn certificate_facts(certificate: &CertificateDer<'_>) -> CertificateFacts {
 }
 
 /// Such as `2027-01-31`.
-fn day(time: ASN1Time) -> String {
+pub(crate) fn day(time: ASN1Time) -> String {
     time.to_datetime().date().to_string()
-}
-
-fn day_of(time: UnixTime) -> String {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    ASN1Time::from_timestamp(seconds).map_or_else(|_| "a day beyond telling".to_owned(), day)
-}
-
-/// Why a handshake failed.
-fn in_plain_words(error: &io::Error) -> String {
-    let within = error.get_ref().and_then(|within| within.downcast_ref::<rustls::Error>());
-    match (within, error.kind()) {
-        (Some(rustls::Error::InvalidCertificate(error)), _) => about_certificate(error),
-        (Some(rustls::Error::InvalidMessage(_)), _) => "it does not speak TLS".to_owned(),
-        (Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)), _) => {
-            "it speaks none of the versions of HTTP that were offered".to_owned()
-        }
-        (Some(rustls::Error::AlertReceived(alert)), _) => {
-            format!("it refused with the alert {alert:?}")
-        }
-        (Some(error), _) => error.to_string(),
-        (None, io::ErrorKind::UnexpectedEof) => {
-            "it closed the connection during the handshake".to_owned()
-        }
-        (None, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-            "it reset the connection during the handshake".to_owned()
-        }
-        (None, _) => error.to_string(),
-    }
-}
-
-fn about_certificate(error: &CertificateError) -> String {
-    match error {
-        CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-            let names: Vec<&str> = presented.iter().map(|name| bare_name(name)).collect();
-            format!("its certificate is not for this name, but for {}", names.join(", "))
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "its certificate is not for this name".to_owned()
-        }
-        CertificateError::UnknownIssuer => {
-            "nobody who is trusted here has signed its certificate".to_owned()
-        }
-        CertificateError::BadSignature => {
-            "its certificate is not signed by whom it says, but by somebody of the same name"
-                .to_owned()
-        }
-        CertificateError::ExpiredContext { not_after, .. } => {
-            format!("its certificate has expired on {}", day_of(*not_after))
-        }
-        CertificateError::Expired => "its certificate has expired".to_owned(),
-        CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("its certificate is not valid before {}", day_of(*not_before))
-        }
-        CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
-        CertificateError::Revoked => "its certificate has been revoked".to_owned(),
-        // rustls has no word of its own for this one, which a certificate has that openssl makes
-        // by default for itself.
-        error if format!("{error:?}").contains("CaUsedAsEndEntity") => {
-            "its certificate is one to sign others with (CA:TRUE), not a server's".to_owned()
-        }
-        // The cause says more, in its own words.
-        _ => "its certificate is not accepted".to_owned(),
-    }
-}
-
-/// `a.example` of `DnsName("a.example")`, which is how rustls writes it.
-fn bare_name(presented: &str) -> &str {
-    presented.split('"').nth(1).unwrap_or(presented)
 }
 
 /// Accepts every certificate. That whoever shows it holds its key is still checked.

@@ -21,7 +21,9 @@ use tokio::time::Sleep;
 use tokio_rustls::client::TlsStream;
 use wire::{Ending, FirstClose, Tap, Wire};
 
-use crate::wire::{ClientTap, Record};
+use crate::record::Record;
+use crate::tls_words;
+use crate::wire::ClientTap;
 
 /// How long the peer's FIN is waited for.
 const GRACE: Duration = Duration::from_millis(100);
@@ -86,6 +88,16 @@ impl TlsWire {
         Pin::new(self.tls.get_mut().0)
     }
 
+    /// Remembers why TLS has ended, if it did not end with a goodbye.
+    fn note_error(&mut self, error: &io::Error) {
+        if let Some(because) = tls_words::after_handshake(error) {
+            if let Some(first) = tls_words::who_gives_up(error) {
+                self.wire().close_was_announced_by(first);
+            }
+            self.tap.0.tls_has_ended(because);
+        }
+    }
+
     fn grace_is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
         grace.as_mut().poll(cx).is_ready()
@@ -118,7 +130,8 @@ impl AsyncRead for TlsWire {
         let this = &mut *self;
         if !this.peer_is_done {
             let (before, room) = (buf.filled().len(), buf.remaining());
-            ready!(Pin::new(&mut this.tls).poll_read(cx, buf))?;
+            let read = ready!(Pin::new(&mut this.tls).poll_read(cx, buf));
+            read.inspect_err(|error| this.note_error(error))?;
             let fresh = buf.filled().get(before..).unwrap_or_default();
             if !fresh.is_empty() {
                 this.tap.received(fresh);
@@ -139,7 +152,8 @@ impl AsyncWrite for TlsWire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let sent = ready!(Pin::new(&mut self.tls).poll_write(cx, buf))?;
+        let sent = ready!(Pin::new(&mut self.tls).poll_write(cx, buf));
+        let sent = sent.inspect_err(|error| self.note_error(error))?;
         if sent > 0 {
             self.tap.sent(buf.get(..sent).unwrap_or_default());
         }
@@ -147,7 +161,8 @@ impl AsyncWrite for TlsWire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.tls).poll_flush(cx))?;
+        let flushed = ready!(Pin::new(&mut self.tls).poll_flush(cx));
+        flushed.inspect_err(|error| self.note_error(error))?;
         self.tap.flushed();
         Poll::Ready(Ok(()))
     }
@@ -163,6 +178,8 @@ impl AsyncWrite for TlsWire {
                     // A time of its own, whatever was waited for before.
                     this.grace = None;
                     this.closing = Closing::Goodbye;
+                    // The peer may be quicker with its FIN, in answer to the goodbye.
+                    this.wire().closes_here();
                 }
                 Closing::Goodbye => {
                     match Pin::new(&mut this.tls).poll_shutdown(cx) {

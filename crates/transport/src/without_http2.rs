@@ -12,7 +12,8 @@ use http_body_util::Full;
 
 use crate::body::Body;
 use crate::error::Error;
-use crate::wire::{ClientWire, Record};
+use crate::record::Record;
+use crate::wire::ClientWire;
 
 pub(crate) struct Shared {
     pub(crate) record: Arc<Record>,

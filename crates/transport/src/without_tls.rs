@@ -7,8 +7,9 @@ use evidence::TlsFacts;
 use tokio::net::TcpStream;
 
 use crate::error::Cause;
+use crate::record::Record;
 use crate::rules::HttpVersion;
-use crate::wire::{Io, Record};
+use crate::wire::Io;
 
 /// What TLS connections are made with. This build is without the cargo feature `tls` of
 /// `transport`, so there is none.
@@ -18,13 +19,13 @@ pub struct Tls(Infallible);
 /// A handshake that failed.
 pub(crate) struct Failed {
     pub(crate) because: String,
-    pub(crate) source: Cause,
+    pub(crate) cause: Cause,
     pub(crate) wire: Option<Box<dyn Io>>,
 }
 
 impl Failed {
     pub(crate) fn not_http2(wire: Box<dyn Io>) -> Self {
-        Self { because: String::new(), source: String::new().into(), wire: Some(wire) }
+        Self { because: String::new(), cause: String::new().into(), wire: Some(wire) }
     }
 }
 
@@ -42,6 +43,7 @@ impl Client {
         _: &str,
         _: TcpStream,
         _: &Arc<Record>,
+        _: impl FnOnce(),
     ) -> Result<(TlsFacts, Box<dyn Io>), Failed> {
         match self.0 {}
     }

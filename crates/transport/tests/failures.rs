@@ -7,11 +7,11 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evidence::{FailureKind, Moment, Preset, TraceEvent};
+use evidence::{CloseReason, ClosedBy, FailureKind, Moment, Observed, Preset, TraceEvent};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use transport::{Config, Error, Transport};
+use transport::{Config, Error, Phase, Transport};
 
 /// What a server of a few bytes does with the nth request that it reads, on any connection.
 #[derive(Clone, Copy)]
@@ -81,6 +81,98 @@ async fn failure(step: &'static [Step], kind: FailureKind) -> Vec<String> {
         told.push(error.to_string());
     }
     told
+}
+
+/// The same with its causes, for a server that is gone at `server`; the port is left out.
+async fn sentence(step: &'static [Step], preset: Preset) -> (String, Option<Phase>) {
+    let url = server(step).await;
+    let client = Transport::new(Config::of(preset), None).unwrap();
+    let error = fetch(&client, &url).await.unwrap_err();
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    (common::told(&error).replace(address, "SERVER"), error.during())
+}
+
+#[tokio::test]
+async fn an_error_with_its_causes_is_one_sentence_and_knows_its_phase() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n";
+    let steps: [(&'static [Step], &str, Phase); 7] = [
+        (
+            &[Step::SendAndClose("")],
+            "SERVER closed connection #1 without answering the request",
+            Phase::Wait,
+        ),
+        (
+            &[Step::SendAndClose("HTTP/1.1 200 OK\r\n")],
+            "the head of the response from SERVER on connection #1 ended early",
+            Phase::Head,
+        ),
+        (
+            &[Step::SendAndClose(HEAD)],
+            "the body from SERVER on connection #1 ended after 0 B of 11 B",
+            Phase::Body,
+        ),
+        (&[Step::SendAndReset("")], "SERVER reset connection #1 before it answered", Phase::Wait),
+        (
+            &[Step::SendAndReset(HEAD)],
+            "SERVER reset connection #1 inside the body of its response",
+            Phase::Body,
+        ),
+        (
+            &[Step::Send("SSH-2.0-OpenSSH_9.2p1\r\n")],
+            "SERVER does not answer in HTTP/1.1 on connection #1: invalid HTTP version parsed",
+            Phase::Head,
+        ),
+        (
+            &[Step::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n")],
+            "SERVER breaks the rules of HTTP/1.1 on connection #1 inside the body of its response: invalid chunk size line: missing size digit",
+            Phase::Body,
+        ),
+    ];
+    for preset in Preset::ALL {
+        for (step, words, phase) in &steps {
+            let (told, during) = sentence(step, preset).await;
+            assert!(told.starts_with(words), "{}: {told}", preset.name());
+            assert!(told.len() < words.len() + 30, "{}: {told}", preset.name());
+            assert_eq!(during, Some(*phase), "{}: {told}", preset.name());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_without_a_size_is_the_clients_reason_to_close() {
+    const CHUNKS: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n";
+    for _ in 0..23 {
+        let url = server(&[Step::Send(CHUNKS)]).await;
+        let events: Arc<Mutex<Vec<TraceEvent>>> = Arc::default();
+        let client = common::watched(Config::of(Preset::Go), &events);
+        let error = fetch(&client, &url).await.unwrap_err();
+        assert_eq!(error.kind(), FailureKind::NotHttp);
+        let end = || {
+            let events = events.lock().unwrap();
+            events.iter().find_map(|event| match &event.moment {
+                Moment::ConnectionClosed { by, why, .. } => Some((*by, why.clone())),
+                _ => None,
+            })
+        };
+        common::until(|| end().is_some(), "the close").await;
+        let (by, why) = end().unwrap();
+        let Observed::Known(CloseReason::Malformed(why)) = why else { panic!("{why:?}") };
+        assert!(why.starts_with("the server breaks the rules of HTTP/1.1: invalid chunk"), "{why}");
+        assert_eq!(by, ClosedBy::Client);
+    }
+}
+
+#[tokio::test]
+async fn bytes_behind_a_response_are_the_clients_reason_to_close() {
+    const EXTRA: &str = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nHello worldEXTRA";
+    let url = server(&[Step::Send(EXTRA)]).await;
+    let events: Arc<Mutex<Vec<TraceEvent>>> = Arc::default();
+    let client = common::watched(Config::of(Preset::Go), &events);
+    assert_eq!(fetch(&client, &url).await.unwrap(), 11);
+    let words = CloseReason::Malformed("bytes came that belong to no response".to_owned());
+    let expected = Observed::Known(words);
+    let told = |m: &Moment| matches!(m, Moment::ConnectionClosed { why, .. } if *why == expected);
+    common::until(|| common::count(&events.lock().unwrap(), told) == 1, "the close").await;
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use hello::Answer;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use transport::{Config, Error, HttpVersion, Transport};
+use transport::{Config, Error, HttpVersion, Phase, Transport};
 
 fn http2() -> Config {
     Config { version: HttpVersion::Http2, ..Config::of(Preset::HyperUtil) }
@@ -281,6 +281,84 @@ async fn hypers_own_server_of_http_1_1_is_told_to_be_one_too() {
     let client = Transport::new(http2(), None).unwrap();
     let error = fetch(&client, &url).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::NotHttp, "{error:?}");
+}
+
+/// On stream 1: `INTERNAL_ERROR`, and a code that RFC 9113 does not have.
+const RST_STREAM: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+const RST_STREAM_99: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 0x99];
+/// `PROTOCOL_ERROR`.
+const GOAWAY_1: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
+/// The error for every preset as one sentence, and what it is, for a server that says `then` to the
+/// request and keeps the connection if it can.
+async fn sentence(then: &[&'static [u8]], end: Option<End>) -> (String, FailureKind, Phase) {
+    let then: &'static [u8] = then.concat().leak();
+    let mut told = Vec::new();
+    for preset in Preset::ALL {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let url = format!("http://{address}/");
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(SETTINGS).await.unwrap();
+            read_request(&mut stream).await;
+            stream.write_all(then).await.unwrap();
+            if end.is_some() {
+                stream.shutdown().await.unwrap();
+            }
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        });
+        let config = Config { version: HttpVersion::Http2, ..Config::of(preset) };
+        let client = Transport::new(config, None).unwrap();
+        let fetched = tokio::time::timeout(Duration::from_secs(10), fetch(&client, &url)).await;
+        let error = fetched.expect("an end in time").unwrap_err();
+        let words = common::told(&error).replace(&address, "SERVER");
+        told.push((words, error.kind(), error.during().unwrap()));
+        server.abort();
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+    told.remove(0)
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_is_told_with_the_name_of_its_error_and_when() {
+    for end in [None, Some(End::Close)] {
+        let body = "SERVER reset the stream (INTERNAL_ERROR) on connection #1 inside the body of its response";
+        let expected = (body.to_owned(), FailureKind::StreamReset, Phase::Body);
+        assert_eq!(sentence(&[HEAD, FIVE_BYTES, RST_STREAM], end).await, expected);
+        let wait = "SERVER reset the stream (INTERNAL_ERROR) on connection #1 before it answered";
+        let expected = (wait.to_owned(), FailureKind::StreamReset, Phase::Wait);
+        assert_eq!(sentence(&[RST_STREAM], end).await, expected);
+    }
+    let (told, ..) = sentence(&[RST_STREAM_99], None).await;
+    assert!(told.contains("(error code 0x99)"), "{told}");
+}
+
+#[tokio::test]
+async fn a_goaway_with_an_error_is_told_with_its_name() {
+    let words = "SERVER ended connection #1 with GOAWAY (PROTOCOL_ERROR) before it answered";
+    let expected = (words.to_owned(), FailureKind::ClosedBeforeResponse, Phase::Wait);
+    assert_eq!(sentence(&[GOAWAY_1], Some(End::Close)).await, expected);
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_the_rules_of_http_2_is_told_which() {
+    // DATA on a stream that nobody has opened.
+    let (told, kind, _) = sentence(&[&[0, 0, 1, 0, 0, 0, 0, 0, 3, b'H']], None).await;
+    let words =
+        "SERVER breaks the rules of HTTP/2 on connection #1 before it answered: PROTOCOL_ERROR";
+    assert_eq!((told.as_str(), kind), (words, FailureKind::NotHttp));
+}
+
+#[tokio::test]
+async fn other_ends_of_http_2_are_one_sentence_too() {
+    let wait = "SERVER closed connection #1 without answering the request";
+    let expected = (wait.to_owned(), FailureKind::ClosedBeforeResponse, Phase::Wait);
+    assert_eq!(sentence(&[], Some(End::Close)).await, expected);
+    assert_eq!(sentence(&[GOAWAY], Some(End::Close)).await.0, wait);
+    let (told, ..) = sentence(&[HEAD, FIVE_BYTES], Some(End::Close)).await;
+    assert_eq!(told, "the body from SERVER on connection #1 ended after 5 B of 11 B");
 }
 
 #[tokio::test]

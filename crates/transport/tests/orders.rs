@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{count, until, watched};
-use evidence::{ExchangeId, Moment, Observed, Preset, TraceEvent};
+use evidence::{ExchangeId, Moment, NotPooled, Observed, Preset, TraceEvent};
 use http::Request;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,6 +36,10 @@ use Step::{Body, Close, Head, Pause, Send};
 const HELLO: Step = Send("HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nHello world");
 const HELLO_CLOSE: Step =
     Send("HTTP/1.1 200 OK\r\ncontent-length: 11\r\nconnection: close\r\n\r\nHello world");
+const HELLO_1_0: Step = Send("HTTP/1.0 200 OK\r\ncontent-length: 11\r\n\r\nHello world");
+const NO_LENGTH: Step = Send("HTTP/1.1 200 OK\r\n\r\nHello world");
+const CLOSE_HELLO: Step =
+    Send("HTTP/1.1 417 Not Today\r\ncontent-length: 11\r\nconnection: close\r\n\r\nHello world");
 const CLOSE_HEAD: Step =
     Send("HTTP/1.1 417 Not Today\r\ncontent-length: 11\r\nconnection: close\r\n\r\n");
 const HINTS: Step = Send("HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n");
@@ -88,6 +92,17 @@ impl Scene {
         }
         let response = self.client.send(ExchangeId(1), request).await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "Hello world");
+    }
+
+    /// Waits for the end of the first connection, which was not pooled for this reason.
+    async fn why_is(&self, refused: NotPooled) {
+        let closed = |m: &Moment| matches!(m, Moment::ConnectionClosed { .. });
+        until(|| count(&self.events.lock().unwrap(), closed) == 1, "the close").await;
+        let told = lines(&self.events.lock().unwrap());
+        let has = |line: &str| told.iter().any(|told| told == line);
+        assert!(has(&format!("+ PutIdleConn {refused}")), "{told:?}");
+        let by = |who| format!("+ ConnectionClosed by {who}: {refused}");
+        assert!(has(&by("client")) || has(&by("server")), "{told:?}");
     }
 
     /// Closes what is still open, and compares the moments with those of the file.
@@ -223,17 +238,23 @@ async fn interim_responses_that_nobody_asked_for() {
 #[tokio::test]
 async fn a_body_that_waits_for_100_continue() {
     let script: &[&[Step]] = &[&[Head, HINTS, BREATH, CONTINUE, Body(4), HELLO]];
-    for (preset, name) in
-        [(Preset::Go, "expect_continue"), (Preset::HyperUtil, "hyper_util_expect_continue")]
-    {
-        // Only the server's word lets the body go.
-        let expect_continue_timeout = Duration::MAX;
-        let config = Config { expect_continue_timeout, ..Config::of(preset) };
-        let scene = Scene::new(config, script).await;
-        scene.post(true).await;
-        assert_eq!(scene.read.lock().unwrap()[4], b"data");
-        scene.order_is(name).await;
-    }
+    // Only the server's word lets the body go.
+    let config = Config { expect_continue_timeout: Duration::MAX, ..go() };
+    let scene = Scene::new(config, script).await;
+    scene.post(true).await;
+    assert_eq!(scene.read.lock().unwrap()[4], b"data");
+    scene.order_is("expect_continue").await;
+}
+
+#[tokio::test]
+async fn a_body_of_hyper_utils_client_does_not_wait_for_100_continue() {
+    // The server says its word only once it has the body, so whoever waited would wait for ever.
+    let script: &[&[Step]] = &[&[Head, Body(4), HINTS, BREATH, CONTINUE, BREATH, HELLO]];
+    let expect_continue_timeout = Duration::MAX;
+    let config = Config { expect_continue_timeout, ..Config::of(Preset::HyperUtil) };
+    let scene = Scene::new(config, script).await;
+    scene.post(true).await;
+    scene.order_is("hyper_util_expect_continue").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,7 +276,7 @@ async fn the_same_on_two_threads() {
 
 #[tokio::test]
 async fn a_body_that_waits_in_vain() {
-    for preset in Preset::ALL {
+    for preset in [Preset::Go, Preset::Go127] {
         let limit = Duration::from_millis(50);
         let config = Config { expect_continue_timeout: limit, ..Config::of(preset) };
         let scene = Scene::new(config, &[&[Head, Body(4), HELLO]]).await;
@@ -265,9 +286,7 @@ async fn a_body_that_waits_in_vain() {
         // A lower bound only: how late a timer fires is the machine's business.
         let waited = at("WroteRequest") - at("Wait100Continue");
         assert!(waited >= limit - Duration::from_millis(5), "{waited:?}");
-        if preset != Preset::HyperUtil {
-            scene.order_is("expect_silence").await;
-        }
+        scene.order_is("expect_silence").await;
     }
 }
 
@@ -282,20 +301,73 @@ async fn a_final_status_instead_of_100_continue_on_a_connection_that_persists() 
 
 #[tokio::test]
 async fn a_final_status_instead_of_100_continue_on_a_connection_that_does_not() {
-    for (preset, name) in [
-        (Preset::Go, "expect_final_status_and_close"),
-        (Preset::HyperUtil, "hyper_util_expect_final_status_and_close"),
-    ] {
-        let config = Config { expect_continue_timeout: Duration::MAX, ..Config::of(preset) };
-        // The response can be read although the request is not written to its end.
-        let script: &[&[Step]] =
-            &[&[Head, CLOSE_HEAD, BREATH, Send("Hello "), BREATH, Send("world")]];
+    let config = Config { expect_continue_timeout: Duration::MAX, ..go() };
+    // The response can be read although the request is not written to its end.
+    let script: &[&[Step]] = &[&[Head, CLOSE_HEAD, BREATH, Send("Hello "), BREATH, Send("world")]];
+    let scene = Scene::new(config, script).await;
+    let read = Arc::clone(&scene.read);
+    scene.post(true).await;
+    scene.order_is("expect_final_status_and_close").await;
+    until(|| read.lock().unwrap().len() == 7, "the client's close").await;
+    assert_eq!(read.lock().unwrap()[6], b"", "not a byte of the body");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_closes_right_behind_that_status_changes_nothing() {
+    let config = Config { expect_continue_timeout: Duration::MAX, ..go() };
+    for _ in 0..23 {
+        let script: &[&[Step]] = &[&[Head, CLOSE_HELLO, Close]];
         let scene = Scene::new(config, script).await;
-        let read = Arc::clone(&scene.read);
         scene.post(true).await;
-        scene.order_is(name).await;
-        until(|| read.lock().unwrap().len() == 7, "the client's close").await;
-        assert_eq!(read.lock().unwrap()[6], b"", "not a byte of the body");
+        let events = Arc::clone(&scene.events);
+        let closed = |m: &Moment| matches!(m, Moment::ConnectionClosed { .. });
+        until(|| count(&events.lock().unwrap(), closed) == 1, "the close").await;
+        let wrote: Vec<Moment> = events.lock().unwrap().iter().map(|e| e.moment.clone()).collect();
+        let wrote: Vec<&Moment> = wrote.iter().filter(|m| m.name() == "WroteRequest").collect();
+        assert_eq!(wrote, [&Moment::WroteRequest { result: Ok(()) }]);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_says_close_says_so_of_its_connection() {
+    let scripts: [&'static [&'static [Step]]; 3] =
+        [&[&[Head, HELLO]], &[&[Head, HELLO, Close]], &[&[Head, HELLO_CLOSE, Close]]];
+    for script in scripts {
+        let scene = Scene::new(go(), script).await;
+        let request = Request::get(&scene.url).header("connection", "close");
+        let request = request.body(http_body_util::Full::default()).unwrap();
+        let response = scene.client.send(ExchangeId(1), request).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "Hello world");
+        scene.why_is(NotPooled::ClientSaidClose).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_persist_is_told_by_its_own_reason() {
+    let scripts: [(&'static [&'static [Step]], NotPooled); 4] = [
+        (&[&[Head, HELLO_1_0]], NotPooled::Http10),
+        (&[&[Head, HELLO_1_0, Close]], NotPooled::Http10),
+        (&[&[Head, NO_LENGTH, BREATH, Close]], NotPooled::BodyEndsWithConnection),
+        (&[&[Head, NO_LENGTH, Close]], NotPooled::BodyEndsWithConnection),
+    ];
+    for (script, why) in scripts {
+        let scene = Scene::new(go(), script).await;
+        scene.get(1).await;
+        scene.why_is(why).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_changes_its_protocol_is_told_to_do_so() {
+    let upgrade: &[&[Step]] =
+        &[&[Head, Send("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n")]];
+    let tunnel: &[&[Step]] = &[&[Head, Send("HTTP/1.1 200 OK\r\n\r\n")]];
+    for (method, script) in [("GET", upgrade), ("CONNECT", tunnel)] {
+        let scene = Scene::new(go(), script).await;
+        let request = Request::builder().method(method).uri(&scene.url);
+        let request = request.body(http_body_util::Full::default()).unwrap();
+        drop(scene.client.send(ExchangeId(1), request).await.unwrap());
+        scene.why_is(NotPooled::ProtocolSwitched).await;
     }
 }
 

@@ -261,8 +261,8 @@ async fn what_alpn_agrees_on_is_spoken() {
 async fn nothing_in_common_is_told() {
     let authority = Authority::new();
     for (offers, ends) in [
-        (&["http/1.1"][..], ": it speaks none of the versions of HTTP that were offered"),
-        (&[], ": it did not agree to speak HTTP/2"),
+        (&["http/1.1"][..], ": the server speaks none of the versions of HTTP that were offered"),
+        (&[], ": the server did not agree to speak HTTP/2"),
     ] {
         let server = server(&authority, offers).await;
         for preset in Preset::ALL {

@@ -21,7 +21,7 @@ use http_body_util::BodyExt;
 use tls::{Authority, Server, client, client_dialling};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use transport::{Config, Dialling, Error, Limits, Tls, TlsError, Transport, Trust};
+use transport::{Config, Dialling, Error, Limits, Phase, Tls, TlsError, Transport, Trust};
 
 const AT_ONCE: Duration = Duration::ZERO;
 
@@ -158,7 +158,8 @@ async fn refusal(server: &Server, trust: Trust, url: &str) -> String {
         let (client, events) = client(Config::of(preset), trust.clone());
         let error = fetch(&client, url).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Tls, "{error:?}");
-        assert!(error.source().is_some());
+        assert!(error.source().is_none(), "the words say all");
+        assert_eq!(error.during(), Some(Phase::Handshake));
         let error = error.to_string();
         let begins = format!("at {} on connection #1: ", server.address);
         let (_, because) = error.split_once(&begins).unwrap_or_else(|| panic!("{error}"));
@@ -179,7 +180,7 @@ async fn a_certificate_for_another_name_is_refused() {
     let server = Server::start(config, AT_ONCE).await;
     let told = refusal(&server, authority.trust(), &server.url()).await;
     assert!(told.starts_with("cannot speak TLS with `localhost` at 127.0.0.1:"), "{told}");
-    let ends = ": its certificate is not for this name, but for a.example, b.example";
+    let ends = ": the server's certificate is not for this name, but for a.example, b.example";
     assert!(told.ends_with(ends), "{told}");
 }
 
@@ -187,10 +188,10 @@ async fn a_certificate_for_another_name_is_refused() {
 async fn a_certificate_that_nobody_trusted_has_signed_is_refused() {
     let server = Server::start(Authority::new().signs_localhost(&[]), AT_ONCE).await;
     let told = refusal(&server, Authority::named("Another").trust(), &server.url()).await;
-    let ends = ": nobody who is trusted here has signed its certificate";
+    let ends = ": nobody who is trusted here has signed the server's certificate";
     assert!(told.ends_with(ends), "{told}");
     let told = refusal(&server, Authority::new().trust(), &server.url()).await;
-    let ends = ": its certificate is not signed by whom it says, but by somebody of the same name";
+    let ends = ": the server's certificate is not signed by whom it says, but by somebody of the same name";
     assert!(told.ends_with(ends), "{told}");
 }
 
@@ -199,7 +200,7 @@ async fn a_certificate_that_has_expired_is_refused() {
     let authority = Authority::new();
     let server = Server::start(authority.signs(&["localhost"], 2021, &[]), AT_ONCE).await;
     let told = refusal(&server, authority.trust(), &server.url()).await;
-    assert!(told.ends_with(": its certificate has expired on 2021-01-31"), "{told}");
+    assert!(told.ends_with(": the server's certificate expired on 2021-01-31"), "{told}");
 }
 
 #[tokio::test]
@@ -220,8 +221,8 @@ async fn a_server_without_tls_is_told_to_be_one() {
         let url = format!("https://{}/", server.address());
         let error = fetch(&client, &url).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Tls, "{error:?}");
-        assert!(error.to_string().ends_with(": it does not speak TLS"), "{error}");
-        assert_eq!(facts(&events), [Err("it does not speak TLS".to_owned())]);
+        assert!(error.to_string().ends_with(": the server does not speak TLS"), "{error}");
+        assert_eq!(facts(&events), [Err("the server does not speak TLS".to_owned())]);
     }
 }
 
@@ -241,7 +242,7 @@ async fn a_server_that_goes_away_during_the_handshake_is_told() {
     for word in ["closed", "reset"] {
         let (client, _) = client(Config::of(Preset::Go), Trust::Anybody);
         let told = fetch(&client, &url).await.unwrap_err().to_string();
-        let ends = format!(": it {word} the connection during the handshake");
+        let ends = format!(": the server {word} the connection during the handshake");
         assert!(told.ends_with(&ends), "{told}");
     }
 }

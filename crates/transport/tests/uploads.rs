@@ -239,7 +239,7 @@ async fn how_a_body_is_framed_is_not_the_callers_choice() {
 
 #[tokio::test]
 async fn a_server_that_goes_while_the_body_waits_for_its_word_never_gets_it() {
-    for preset in Preset::ALL {
+    for preset in [Preset::Go, Preset::Go127] {
         let pair = Pair::new(preset);
         let mut request = Request::post(&pair.url).body("data".into()).unwrap();
         request.headers_mut().insert("expect", "100-continue".parse().unwrap());
@@ -260,7 +260,7 @@ async fn a_server_that_goes_while_the_body_waits_for_its_word_never_gets_it() {
 
 #[tokio::test]
 async fn a_request_given_up_while_its_body_waits_closes_its_connection() {
-    for preset in Preset::ALL {
+    for preset in [Preset::Go, Preset::Go127] {
         let pair = Pair::new(preset);
         let mut request = Request::post(&pair.url).body("data".into()).unwrap();
         request.headers_mut().insert("expect", "100-continue".parse().unwrap());

@@ -147,8 +147,9 @@ impl<T: Tap> Wire<T> {
         self.tap.peer_left(FirstClose::There);
     }
 
-    /// Remembers that this end closes now, unless the peer did before.
-    fn closes_here(&mut self) {
+    /// This end closes from now on, unless the peer's FIN is here already: for a protocol that says
+    /// so before it sends its own FIN, such as TLS. What comes afterwards is an answer.
+    pub fn closes_here(&mut self) {
         if self.first_close.is_none() {
             // The peer's FIN may lie in the queue without anybody having read it.
             self.first_close = Some(match system::next_in_queue(&self.stream) {
@@ -157,6 +158,11 @@ impl<T: Tap> Wire<T> {
                 system::Next::DataOrNothing => FirstClose::Here,
             });
         }
+    }
+
+    /// `who` has said before any FIN that it closes. Without effect if somebody has closed already.
+    pub fn close_was_announced_by(&mut self, who: FirstClose) {
+        self.first_close.get_or_insert(who);
     }
 
     /// Remembers a reset, whatever came before it: it is what ends the connection.

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
 use evidence::{
-    Afterwards, BodySeen, ByteCount, Exchange, Moment, NotPooled, Observed, Prediction, Setup,
-    TlsFacts, TraceEvent,
+    Afterwards, BodySeen, ByteCount, CloseReason, ClosedBy, Exchange, Moment, NotPooled, Observed,
+    Prediction, Setup, TlsFacts, TraceEvent,
 };
 
 use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
@@ -245,14 +245,21 @@ pub fn facts(moment: &Moment) -> String {
         Moment::PutIdleConn { refused: None } => "ok".into(),
         Moment::PutIdleConn { refused: Some(refused) } => format!("refused: {refused}"),
         Moment::ConnectionClosed { by, why, age, exchanges, unread } => {
+            let by = match by {
+                ClosedBy::Reset => "server (reset)",
+                by => by.name(),
+            };
             let why = match why {
-                Observed::Known(why) => why.to_string(),
-                Observed::NotObservable => "why is not observable".into(),
+                // That is what `by` says.
+                Observed::Known(CloseReason::ServerClosed | CloseReason::ServerReset) => {
+                    String::new()
+                }
+                Observed::Known(why) => format!(": {why}"),
+                Observed::NotObservable => ": why is not observable".into(),
             };
             let exchanges =
                 words::count(usize::try_from(*exchanges).unwrap_or(usize::MAX), "exchange");
-            let mut text =
-                format!("by {}: {why}; age {}, {exchanges}", by.name(), words::short(*age));
+            let mut text = format!("by {by}{why}; age {}, {exchanges}", words::short(*age));
             if *unread > 0 {
                 let _ = write!(text, ", {} unread", ByteCount(*unread));
             }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use evidence::{
     Afterwards, BodyPolicy, BodySeen, ClientAddr, Close, CloseReason, ClosedBy, Connection,
-    ConnectionId, Disagreement, Ends, ExchangeId, Failure, FailureKind, NotPooled, Observed,
-    Prediction, Preset, Reading, ServerAddr, ServerSetup, Side, Socket, SocketTable, Tables,
-    TcpState, Timer, TimerKind, Unreadable,
+    ConnectionId, Disagreement, Ends, ExchangeId, Failure, FailureKind, Moment, NotPooled,
+    Observed, Prediction, Preset, Reading, ServerAddr, ServerSetup, Side, Socket, SocketTable,
+    Tables, TcpState, Timer, TimerKind, Unreadable,
 };
 
 use super::*;
@@ -247,6 +247,23 @@ fn what_hyper_utils_client_does_not_tell_is_marked_and_explained() {
     let reused = text.lines().find(|line| line.contains("#1 reused")).unwrap();
     assert_eq!(reused, "   2   1.001s  #1 reused  40001        ?  0.31 ms  11 B     ?");
     assert!(text.contains("?  not observable: hyper-util's client does not tell it"), "{text}");
+}
+
+#[test]
+fn who_closed_a_connection_is_not_told_twice() {
+    let refused = NotPooled::ServerSaidClose;
+    for (by, why, words) in [
+        (ClosedBy::Server, CloseReason::ServerClosed, "by server; age"),
+        (ClosedBy::Reset, CloseReason::ServerReset, "by server (reset); age"),
+        (ClosedBy::Client, CloseReason::TransportClosed, "by client: transport closed; age"),
+        (ClosedBy::Server, CloseReason::NotPooled(refused), "by server: server said close; age"),
+    ] {
+        let why = Observed::Known(why);
+        let age = Duration::from_millis(1);
+        let closed = Moment::ConnectionClosed { by, why, age, exchanges: 1, unread: 0 };
+        let told = super::lines::facts(&closed);
+        assert!(told.starts_with(words), "{told}");
+    }
 }
 
 #[test]

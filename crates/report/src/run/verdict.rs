@@ -92,8 +92,14 @@ fn count(outcome: &Outcome) -> Option<String> {
     if requests == 0 {
         return Some("No exchange was finished, so there is nothing to judge.".into());
     }
-    let said_close = Afterwards::NotPooled(NotPooled::ServerSaidClose);
-    let server_closes = outcome.exchanges.iter().any(|exchange| exchange.afterwards == said_close);
+    let server_closes = outcome.exchanges.iter().any(|exchange| {
+        matches!(
+            exchange.afterwards,
+            Afterwards::NotPooled(
+                NotPooled::ServerSaidClose | NotPooled::Http10 | NotPooled::BodyEndsWithConnection
+            )
+        )
+    });
     let outcome_of_it = match opened.cmp(&enough) {
         // What would have done is for the client to say only where the server lets it.
         Ordering::Greater if server_closes => ".".into(),
@@ -219,9 +225,21 @@ fn refusal(refused: NotPooled, count: usize, setup: &Setup) -> String {
         NotPooled::KeepAlivesDisabled => {
             format!("{closed} because keep-alives are disabled: every connection is used once.")
         }
-        NotPooled::ServerSaidClose => format!(
-            "{closed} because the server said so: `Connection: close`, or HTTP/1.0 without `keep-alive` (RFC 9112 section 9.3). No client can keep what its server closes."
+        NotPooled::ClientSaidClose => format!(
+            "{closed} because the request said so: `Connection: close` (RFC 9112 section 9.6)."
         ),
+        NotPooled::ServerSaidClose => format!(
+            "{closed} because the server said so: `Connection: close` (RFC 9112 section 9.6). No client can keep what its server closes."
+        ),
+        NotPooled::Http10 => format!(
+            "{closed} because the server answered in HTTP/1.0 without `keep-alive` (RFC 9112 section 9.3). No client can keep what its server closes."
+        ),
+        NotPooled::BodyEndsWithConnection => format!(
+            "{closed} because the server announced no length: the end of such a body is the end of its connection (RFC 9112 section 6.3)."
+        ),
+        NotPooled::ProtocolSwitched => {
+            format!("{closed} because another protocol than HTTP was to be spoken on it.")
+        }
         NotPooled::ConnectionBroken => {
             format!("{closed} because it was broken when its response had ended.")
         }

@@ -124,6 +124,13 @@ pub fn states(port: u16, events: &[TraceEvent]) -> [Vec<evidence::TcpState>; 2] 
     [clients.map(|end| end.state).collect(), servers.map(|end| end.state).collect()]
 }
 
+/// An error with its causes, as a program tells it.
+pub fn told(error: &Error) -> String {
+    let first: &dyn std::error::Error = error;
+    let chain = std::iter::successors(Some(first), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Waits for an event with a deadline.
 pub async fn until(happened: impl Fn() -> bool, what: &str) {
     let waited = tokio::time::timeout(Duration::from_secs(10), async {

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use transport::{Config, Dialling, Tls, Transport, Trust};
@@ -38,8 +38,17 @@ impl Authority {
         Trust::Pem(self.0.pem().into_bytes())
     }
 
-    /// A certificate for `names`, the last day of which is in that year, and TLS with it.
-    pub fn signs(&self, names: &[&str], last_year: i32, alpn: &[&str]) -> ServerConfig {
+    /// Its own certificate.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
+    }
+
+    /// A certificate for `names`, the last day of which is in that year, and its key.
+    pub fn certifies(
+        &self,
+        names: &[&str],
+        last_year: i32,
+    ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -48,15 +57,18 @@ impl Authority {
         params.not_after = rcgen::date_time_ymd(last_year, 1, 31);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+
+    /// TLS with such a certificate.
+    pub fn signs(&self, names: &[&str], last_year: i32, alpn: &[&str]) -> ServerConfig {
+        let (certificate, key) = self.certifies(names, last_year);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-            )
+            .with_single_cert(vec![certificate], key)
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config

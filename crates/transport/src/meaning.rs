@@ -1,0 +1,219 @@
+//! What hyper's errors mean: its words, and what was seen on the wire, told apart.
+
+use std::error::Error as StdError;
+use std::io;
+
+use wire::FirstClose;
+
+use crate::error::{Cause, Error};
+use crate::phase::Phase;
+use crate::record::{ConnectionInfo, Record};
+use crate::rules::HttpVersion;
+
+/// What the other end of HTTP/2, or this one, has ended: a stream, or the connection.
+#[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is no HTTP/2"))]
+enum Http2 {
+    /// The server has reset the stream, with the error code of this name.
+    StreamReset(String),
+    /// The server has ended the connection, with the error code of this name.
+    GoAway(String),
+    /// The server has broken the rules, those that the error code of this name is about.
+    Malformed(String),
+}
+
+impl Error {
+    /// What hyper's error means when it comes instead of a response's head: a function that makes
+    /// an [`Error`] of it, or of whatever error wraps it.
+    pub(crate) fn meaning_before_head(
+        record: &Record,
+        error: &hyper::Error,
+    ) -> impl FnOnce(Cause) -> Self + use<> {
+        let info = record.info;
+        let (connection, server) = (info.id, info.ends.server);
+        let version = record.version();
+        let during = record.phase();
+        let reset = is_reset(record, error);
+        // Without the words of whoever wraps it.
+        let says_what = error.is_parse() && version != HttpVersion::Http2;
+        let words = says_what.then(|| Cause::from(error.to_string()));
+        let not_http = error.is_parse() || record.server_speaks_something_else();
+        let cut_short = error.is_incomplete_message() && during == Phase::Head;
+        let closed = error.is_canceled() || is_early_end(record, error) || is_goodbye(error);
+        let tls_ended = record.tls_ended().map(str::to_owned);
+        let http2 = in_http2(error);
+        move |cause| match (tls_ended, http2) {
+            (Some(because), _) => {
+                // Nothing was answered, so the server refuses the handshake.
+                let during = if during < Phase::Head { Phase::Handshake } else { during };
+                Self::TlsEnded { connection, server, during, because, cause }
+            }
+            _ if not_http => Self::NotHttp { version, connection, server, during, source: words },
+            (_, Some(http2)) => http2.error(info, during, cause),
+            _ if reset => Self::Reset { connection, server, during, cause },
+            _ if cut_short => Self::HeadCutShort { connection, server, cause },
+            _ if closed => Self::ClosedBeforeResponse { connection, server, during, cause },
+            _ => Self::Exchange { connection, server, during, source: cause },
+        }
+    }
+
+    /// The same for hyper's error itself.
+    pub(crate) fn before_head(record: &Record, error: hyper::Error) -> Self {
+        Self::meaning_before_head(record, &error)(error.into())
+    }
+
+    /// What hyper's error means when it comes inside a body of which `received` bytes came.
+    pub(crate) fn inside_body(
+        record: &Record,
+        received: u64,
+        announced: Option<u64>,
+        error: hyper::Error,
+    ) -> Self {
+        let info = record.info;
+        let (connection, server) = (info.id, info.ends.server);
+        let (version, during) = (record.version(), Phase::Body);
+        let (reset, early_end) = (is_reset(record, &error), is_early_end(record, &error));
+        let (http2, broken_rule) = (in_http2(&error), broken_rule(&error));
+        let cause = error.into();
+        if let Some(because) = record.tls_ended().map(str::to_owned) {
+            Self::TlsEnded { connection, server, during, because, cause }
+        } else if let Some(http2) = http2 {
+            http2.error(info, during, cause)
+        } else if reset {
+            Self::Reset { connection, server, during, cause }
+        } else if early_end {
+            Self::BodyCutShort { connection, server, received, announced, cause }
+        } else if let Some(because) = broken_rule {
+            Self::Malformed { version, connection, server, during, because, cause }
+        } else {
+            Self::Exchange { connection, server, during, source: cause }
+        }
+    }
+}
+
+impl Http2 {
+    fn error(self, info: ConnectionInfo, during: Phase, cause: Cause) -> Error {
+        let (connection, server) = (info.id, info.ends.server);
+        let version = HttpVersion::Http2;
+        match self {
+            Self::StreamReset(code) => {
+                Error::StreamReset { connection, server, during, code, cause }
+            }
+            Self::GoAway(code) => Error::GoAway { connection, server, during, code, cause },
+            Self::Malformed(because) => {
+                Error::Malformed { version, connection, server, during, because, cause }
+            }
+        }
+    }
+}
+
+/// What HTTP/2's library says, if it is about the protocol: not about bytes that do not come.
+#[cfg(feature = "http2")]
+fn in_http2(error: &hyper::Error) -> Option<Http2> {
+    let within = within_http2(error)?;
+    let reason = within.reason().filter(|reason| *reason != h2::Reason::NO_ERROR)?;
+    let code = code_name(reason);
+    match () {
+        () if within.is_remote() && within.is_reset() => Some(Http2::StreamReset(code)),
+        () if within.is_remote() && within.is_go_away() => Some(Http2::GoAway(code)),
+        () if within.is_library() => Some(Http2::Malformed(code)),
+        () => None,
+    }
+}
+
+#[cfg(not(feature = "http2"))]
+fn in_http2(_: &hyper::Error) -> Option<Http2> {
+    None
+}
+
+#[cfg(feature = "http2")]
+fn within_http2(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source().and_then(|within| within.downcast_ref())
+}
+
+/// An error code under its name in RFC 9113 section 7.
+#[cfg(feature = "http2")]
+fn code_name(reason: h2::Reason) -> String {
+    const NAMES: [&str; 14] = [
+        "NO_ERROR",
+        "PROTOCOL_ERROR",
+        "INTERNAL_ERROR",
+        "FLOW_CONTROL_ERROR",
+        "SETTINGS_TIMEOUT",
+        "STREAM_CLOSED",
+        "FRAME_SIZE_ERROR",
+        "REFUSED_STREAM",
+        "CANCEL",
+        "COMPRESSION_ERROR",
+        "CONNECT_ERROR",
+        "ENHANCE_YOUR_CALM",
+        "INADEQUATE_SECURITY",
+        "HTTP_1_1_REQUIRED",
+    ];
+    let code = u32::from(reason);
+    let name = usize::try_from(code).ok().and_then(|place| NAMES.get(place));
+    name.map_or_else(|| format!("error code {code:#x}"), ToString::to_string)
+}
+
+/// Whether the server of HTTP/2 has announced to close, and not taken this request.
+#[cfg(feature = "http2")]
+fn is_goodbye(error: &hyper::Error) -> bool {
+    within_http2(error).is_some_and(|within| {
+        within.is_go_away() && within.is_remote() && within.reason() == Some(h2::Reason::NO_ERROR)
+    })
+}
+
+#[cfg(not(feature = "http2"))]
+fn is_goodbye(_: &hyper::Error) -> bool {
+    false
+}
+
+/// Whether the server of HTTP/2 says that it has done nothing about a request.
+#[cfg(feature = "http2")]
+pub(crate) fn is_unprocessed(error: &hyper::Error) -> bool {
+    is_goodbye(error)
+        || within_http2(error).is_some_and(|within| {
+            within.is_reset()
+                && within.is_remote()
+                && within.reason() == Some(h2::Reason::REFUSED_STREAM)
+        })
+}
+
+/// Whether hyper gave up a connection for what the peer sent, rather than for its going away.
+pub(crate) fn is_the_peers_fault(error: &hyper::Error) -> bool {
+    let gone = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+    !gone && io_causes(error).next().is_none()
+}
+
+/// The rule that a body has broken, if that is what hyper says: it tells so as an input error.
+fn broken_rule(error: &hyper::Error) -> Option<String> {
+    use io::ErrorKind::{InvalidData, InvalidInput};
+    let cause = io_causes(error).find(|e| matches!(e.kind(), InvalidData | InvalidInput))?;
+    Some(cause.to_string().to_lowercase())
+}
+
+fn io_causes<'a>(error: &'a hyper::Error) -> impl Iterator<Item = &'a io::Error> {
+    let first: &'a (dyn StdError + 'static) = error;
+    std::iter::successors(Some(first), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+}
+
+/// HTTP/2's library tells a close and a reset alike, as a broken pipe: there the wire decides.
+fn is_reset(record: &Record, error: &hyper::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    match record.version() {
+        HttpVersion::Http1 | HttpVersion::Negotiated => io_causes(error)
+            .any(|cause| matches!(cause.kind(), ConnectionReset | BrokenPipe | ConnectionAborted)),
+        HttpVersion::Http2 => record.peer_left() == Some(FirstClose::Reset),
+    }
+}
+
+fn is_early_end(record: &Record, error: &hyper::Error) -> bool {
+    error.is_incomplete_message()
+        || error.is_closed()
+        || match record.version() {
+            HttpVersion::Http1 | HttpVersion::Negotiated => {
+                io_causes(error).any(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
+            }
+            HttpVersion::Http2 => record.peer_left() == Some(FirstClose::There),
+        }
+}

@@ -1,0 +1,110 @@
+//! Where the talk on the wire is: what of a request is written, and whether an answer has begun.
+
+use std::time::Instant;
+
+use evidence::{ExchangeId, Moment};
+
+use crate::head::RequestHead;
+
+/// HTTP/1.1 without pipelining alternates, so bytes that go out after a request is complete and its
+/// answer has started belong to the next exchange.
+#[derive(Default)]
+pub(crate) struct Talk {
+    pub(crate) told: Told,
+    /// The exchange that will write next, if that is known already.
+    pub(crate) next: Option<ExchangeId>,
+    pub(crate) requests: u64,
+    pub(crate) writing: Writing,
+    /// The request says `Expect: 100-continue`, and the server has not said so yet.
+    pub(crate) awaits_100: bool,
+    pub(crate) response_started: bool,
+    /// Bytes came before any request was sent: HTTP/1.1 servers do not do that.
+    pub(crate) server_spoke_first: bool,
+}
+
+impl Talk {
+    /// Bytes go out: with them the next request begins, unless they are a part of the last one.
+    pub(crate) fn begin_request_if_it_is_time(&mut self) {
+        let is_over = self.response_started && matches!(self.writing, Writing::Complete);
+        if self.requests == 0 || is_over {
+            self.told.exchange = self.next.take();
+            self.told.unclaimed.clear();
+            self.requests += 1;
+            self.writing = Writing::Head(RequestHead::default());
+            self.awaits_100 = false;
+            self.response_started = false;
+        }
+    }
+}
+
+/// Whose moments are told.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) exchange: Option<ExchangeId>,
+    /// Moments of an exchange whose number is not known yet.
+    pub(crate) unclaimed: Vec<(Instant, Moment)>,
+}
+
+/// How far a request is written.
+#[derive(Default)]
+pub(crate) enum Writing {
+    Head(RequestHead),
+    /// The head is written, and of the body, which waits for the server's word, not a byte.
+    Waiting {
+        left: u64,
+    },
+    Body {
+        left: u64,
+    },
+    /// Nothing is left to write.
+    #[default]
+    Complete,
+    /// The head is written, and nothing else will be; hyper does not know that.
+    Withheld,
+    /// The connection is gone, and what was left to write never will be written.
+    CutShort,
+}
+
+/// What the server begins with. In HTTP/2 that is a frame of SETTINGS, sent without waiting for any
+/// request (RFC 9113 section 3.4).
+#[derive(Default)]
+pub(crate) struct Beginning {
+    bytes: usize,
+    pub(crate) is_settings: bool,
+}
+
+impl Beginning {
+    /// Takes further bytes, of which one may be the fourth: the type of the first frame.
+    pub(crate) fn received(&mut self, bytes: &[u8]) {
+        const PLACE_OF_TYPE: usize = 3;
+        const SETTINGS: u8 = 4;
+        if let Some(place) = PLACE_OF_TYPE.checked_sub(self.bytes)
+            && let Some(frame_type) = bytes.get(place)
+        {
+            self.is_settings = *frame_type == SETTINGS;
+        }
+        self.bytes += bytes.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_of_http_2_begins_with_settings_however_its_bytes_are_cut() {
+        let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 200];
+        for (bytes, expected) in
+            [(&settings[..], true), (b"HTTP/1.1 400 \r\n", false), (b"\x04", false)]
+        {
+            for cut in 0..bytes.len() {
+                let (first, second) = bytes.split_at(cut);
+                let mut beginning = Beginning::default();
+                beginning.received(first);
+                beginning.received(second);
+                beginning.received(b"\x04\x00");
+                assert_eq!(beginning.is_settings, expected, "cut at {cut}");
+            }
+        }
+    }
+}

@@ -245,8 +245,13 @@ fn a_time_out_says_what_was_going_on_and_where_the_time_went() {
         "waiting for 100 Continue on #1, in expect"
     );
     let full = full_backlog();
-    let told = doing(format!("http://{}/", full.0));
+    let (told, exchange) = gives_up(&format!("http://{}/", full.0));
     assert_eq!(told, format!("connecting to {}, in connect", full.0));
+    assert_eq!(
+        moments(&exchange).last(),
+        Some(&"ConnectDone"),
+        "given up at the end: {exchange:#}"
+    );
 }
 
 #[test]

@@ -298,24 +298,32 @@ impl<'a> Tracer<'a> {
         out.flush()
     }
 
-    /// Waits until every connection that was made is closed, but not for long: a connection that
-    /// is still being made, or read, is not waited for.
+    /// Waits until everything that began has ended: every dial, every handshake and every
+    /// connection. Not for long, in case a body that somebody else holds keeps one open.
     async fn closes(&self) -> Vec<TraceEvent> {
-        let made =
-            |event: &TraceEvent| matches!(event.moment, Moment::ConnectDone { result: Ok(_), .. });
-        let closed = |event: &TraceEvent| matches!(event.moment, Moment::ConnectionClosed { .. });
         let deadline = Instant::now() + CLOSING;
         let mut heard = Vec::new();
         loop {
             heard.extend(self.ear.take());
-            let count = |wanted: fn(&TraceEvent) -> bool| {
-                self.session.events.iter().chain(&heard).filter(|event| wanted(event)).count()
-            };
-            if count(made) <= count(closed) || Instant::now() >= deadline {
+            let open: i64 = self.session.events.iter().chain(&heard).map(opens).sum();
+            if open <= 0 || Instant::now() >= deadline {
                 return heard;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+}
+
+/// How many things a moment begins (above 0) or ends.
+fn opens(event: &TraceEvent) -> i64 {
+    match event.moment {
+        Moment::ConnectStart { .. } | Moment::TlsHandshakeStart => 1,
+        // The dial is over, but a connection has begun.
+        Moment::ConnectDone { result: Ok(_), .. } => 0,
+        Moment::ConnectDone { result: Err(_), .. }
+        | Moment::TlsHandshakeDone { .. }
+        | Moment::ConnectionClosed { .. } => -1,
+        _ => 0,
     }
 }
 

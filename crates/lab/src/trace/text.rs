@@ -118,7 +118,7 @@ pub fn moments(
         let mut lines = words::fold(&facts, WIDTH - FACTS).into_iter();
         writeln!(out, "{}", format!("{head} {}", lines.next().unwrap_or_default()).trim_end())?;
         for line in lines {
-            writeln!(out, "{:FACTS$}{line}", "")?;
+            writeln!(out, "{:FACTS$}{}", "", line.trim_end())?;
         }
     }
     Ok(())

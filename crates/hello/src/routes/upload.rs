@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_clients_file_name_is_shown_without_its_path_and_without_control() {
-        let shown = |name| for_display(name);
+        let shown = for_display;
         assert_eq!(shown("../../etc/passwd").unwrap(), "passwd");
         assert_eq!(shown("C:\\Users\\me\\photo.jpg").unwrap(), "photo.jpg");
         assert_eq!(shown("\u{1b}[2Jred\n.txt").unwrap(), "[2Jred.txt");

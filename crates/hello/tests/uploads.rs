@@ -269,3 +269,19 @@ fn a_directory_that_has_gone_is_the_servers_fault() {
     let path = directory.0.to_str().unwrap();
     assert!(!response.text().contains(path), "no business of a client: {}", response.text());
 }
+
+#[test]
+fn an_upload_cut_short_is_a_bad_request_and_leaves_no_file() {
+    let directory = Directory::new();
+    let (site, _) = site(keeping(&directory));
+    for content_type in ["text/plain", FORM] {
+        let mut client = site.connect();
+        client.send(&head(content_type, "Content-Length: 1000"));
+        client.send(&part("name=\"f\"; filename=\"a\"", "abc"));
+        client.stream().shutdown(std::net::Shutdown::Write).unwrap();
+        let response = client.response();
+        assert_eq!((response.status, response.header("connection")), (400, Some("close")));
+        assert!(response.text().contains("ended before its time"), "{}", response.text());
+        assert!(directory.files().is_empty());
+    }
+}

@@ -219,11 +219,18 @@ mod tests {
         let writer = async {
             let mut sending = std::pin::pin!(interim.send(StatusCode::EARLY_HINTS, &links()));
             assert!(poll_once(sending.as_mut()).await.is_pending());
-            io.write_all(b"end of an earlier response ").await.unwrap();
+            io.write_all(b"end of an ").await.unwrap();
+            let mut rest: &[u8] = b"earlier response ";
+            while !rest.is_empty() {
+                let sent = io.write_vectored(&[IoSlice::new(rest)]).await.unwrap();
+                rest = &rest[sent..];
+            }
             assert!(poll_once(sending.as_mut()).await.is_pending(), "not before a flush");
             // Begun by a flush that cannot finish it, then overtaken by a write.
             let _ = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut io).poll_flush(cx))).await;
-            io.write_all(b" next response").await.unwrap();
+            let sent = io.write_vectored(&[IoSlice::new(b" ")]).await.unwrap();
+            assert_eq!(sent, 1);
+            io.write_all(b"next response").await.unwrap();
             sending.await;
             drop(io);
         };

@@ -76,3 +76,30 @@ impl Body for Chunks {
         Poll::Ready(Some(Ok(Frame::data(self.chunk.clone()))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn between_two_chunks_there_is_always_a_moment_to_flush() {
+        let mut chunks = Chunks {
+            left: 3,
+            chunk: Bytes::from_static(b"Hello"),
+            every: Duration::ZERO,
+            next: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            has_paused: true,
+        };
+        let mut polls = Vec::new();
+        while chunks.left > 0 {
+            let frame = std::future::poll_fn(|cx| {
+                Poll::Ready(Pin::new(&mut chunks).poll_frame(cx).is_ready())
+            });
+            polls.push(frame.await);
+            assert!(polls.len() < 1_000_000, "it has an end");
+            tokio::task::yield_now().await;
+        }
+        assert!(polls.windows(2).all(|two| two != [true, true]), "{polls:?}");
+        assert_eq!(polls.iter().filter(|ready| **ready).count(), 3);
+    }
+}

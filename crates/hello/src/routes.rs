@@ -76,7 +76,8 @@ pub(crate) async fn respond(
         // Boxed, so that a connection that never asks for a route has no room set aside for it.
         return Box::pin(call::respond(route, request, &site, interim)).await;
     }
-    let _ = interim;
+    #[cfg(not(feature = "routes"))]
+    let _ = interim; // nobody has anything to send
     hello::respond(&request, &site.answer).await
 }
 

@@ -216,8 +216,10 @@ fn prepare(
 
 /// Leaves a body alone of which nothing special is asked.
 fn shaped(response: Response<ResponseBody>, answer: &Answer) -> Response<ResponseBody> {
-    let has_no_body =
-        matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_no_body = matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
     if has_no_body || (answer.pause_before_body.is_zero() && !answer.chunked) {
         return response;
     }

@@ -86,3 +86,27 @@ fn new_file(directory: &Path) -> io::Result<(File, PathBuf)> {
     }
     Err(ErrorKind::AlreadyExists.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_stops_waiting_for_a_file_leaves_none_behind() {
+        let directory =
+            std::env::temp_dir().join(format!("hello-partial-file-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut creating = std::pin::pin!(PartialFile::create(&directory));
+            std::future::poll_fn(|cx| {
+                assert!(creating.as_mut().poll(cx).is_pending());
+                std::task::Poll::Ready(())
+            })
+            .await;
+        });
+        drop(runtime); // waits for what runs on its threads
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        fs::remove_dir(&directory).unwrap();
+    }
+}

@@ -43,6 +43,12 @@ pub struct BadQuery {
     cause: String,
 }
 
+impl BadQuery {
+    pub(crate) fn new(key: &str, value: &str, cause: impl Into<String>) -> Self {
+        Self { key: key.into(), value: value.into(), cause: cause.into() }
+    }
+}
+
 impl Answer {
     /// The keys a query may hold.
     pub const KEYS: [&str; 5] = ["bytes", "delay", "pause_before_body", "close", "chunked"];
@@ -56,7 +62,7 @@ impl Answer {
         let mut answer = self.clone();
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let bad = |cause: String| BadQuery { key: key.into(), value: value.into(), cause };
+            let bad = |cause: String| BadQuery::new(key, value, cause);
             match key {
                 "bytes" => {
                     let ByteCount(bytes) =
@@ -76,7 +82,8 @@ impl Answer {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+/// A time as people write it.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|cause| format!("{cause}, as in 20ms or 1s"))
 }
 

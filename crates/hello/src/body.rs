@@ -16,7 +16,7 @@ pub(crate) const HELLO: &[u8] = b"Hello world";
 
 /// `Hello world`, a line each: what bodies are cut from. It is part of the program, so that a body
 /// of any size costs neither memory of its own nor a count of who shares it.
-static LINES: [u8; LINE * (64 * 1024 / LINE)] = {
+pub(crate) static LINES: [u8; LINE * (64 * 1024 / LINE)] = {
     let mut lines = [b'\n'; LINE * (64 * 1024 / LINE)];
     let mut n = 0;
     while n < lines.len() {
@@ -77,6 +77,48 @@ impl Body for HelloBody {
 
     fn size_hint(&self) -> SizeHint {
         if self.announced { SizeHint::with_exact(self.left) } else { SizeHint::default() }
+    }
+}
+
+/// Any other body, late or of unannounced length as an [`Answer`] asks.
+#[cfg(feature = "routes")]
+pub(crate) struct Shaped<B> {
+    body: B,
+    announced: bool,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+#[cfg(feature = "routes")]
+impl<B> Shaped<B> {
+    pub(crate) fn new(body: B, answer: &Answer) -> Self {
+        let pause = (answer.pause_before_body > Duration::ZERO)
+            .then(|| Box::pin(tokio::time::sleep(answer.pause_before_body)));
+        Self { body, announced: !answer.chunked, pause }
+    }
+}
+
+#[cfg(feature = "routes")]
+impl<B: Body + Unpin> Body for Shaped<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.announced && self.pause.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.announced { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 

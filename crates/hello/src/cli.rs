@@ -1,6 +1,8 @@
 //! What can be typed after `hello`.
 
 use std::net::SocketAddr;
+#[cfg(feature = "routes")]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -9,7 +11,7 @@ use hello::Answer;
 
 /// Answers `Hello world` on every path: the server of Keep-Alive Lab.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, after_help = after_help())]
 pub(crate) struct Args {
     /// Listen on this address; port 0 takes any free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
@@ -38,6 +40,27 @@ pub(crate) struct Args {
     /// Close a connection that has been idle so long after a response; `none` for never
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
     idle_timeout: TimeLimit,
+
+    /// Keep what is sent to /upload as files in this directory; without, it is counted only
+    #[cfg(feature = "routes")]
+    #[arg(long, value_name = "DIR", value_parser = directory)]
+    upload_dir: Option<PathBuf>,
+
+    /// Refuse bodies sent to /upload that are longer
+    #[cfg(feature = "routes")]
+    #[arg(long, value_name = "SIZE", default_value = "10MiB")]
+    upload_limit: ByteCount,
+}
+
+/// A directory that is there: better told now than at the first upload.
+#[cfg(feature = "routes")]
+fn directory(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Ok(path),
+        Ok(_) => Err("not a directory".into()),
+        Err(cause) => Err(cause.to_string()),
+    }
 }
 
 /// A time, or none.
@@ -63,9 +86,28 @@ Examples:
   hello --idle-timeout 5s              # the server closes first
   curl 'http://127.0.0.1:8080/?bytes=64KiB&close'";
 
+#[cfg(feature = "routes")]
+fn after_help() -> String {
+    format!("Every path answers Hello world, but for these:\n{}\n{EXAMPLES}", hello::index())
+}
+
+#[cfg(not(feature = "routes"))]
+fn after_help() -> &'static str {
+    EXAMPLES
+}
+
 impl Args {
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
         self.idle_timeout.0
+    }
+
+    #[cfg(feature = "routes")]
+    pub(crate) fn uploads(&self) -> hello::Uploads {
+        let uploads = hello::Uploads::default().limited_to(self.upload_limit.0);
+        match &self.upload_dir {
+            Some(directory) => uploads.kept_in(directory.clone()),
+            None => uploads,
+        }
     }
 
     pub(crate) fn answer(&self) -> Answer {

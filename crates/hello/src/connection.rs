@@ -7,12 +7,15 @@ use std::sync::Arc;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+#[cfg(feature = "http2")]
+use hyper::service::Service;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use wire::Wire;
 
+use crate::interim::Interim;
 use crate::request_body::RequestBody;
 use crate::response_body::Told;
 use crate::routes::{self, ResponseBody, Site};
@@ -28,7 +31,6 @@ pub(crate) async fn serve(
 ) {
     #[cfg_attr(not(feature = "http2"), expect(unused_mut, reason = "nobody looks ahead"))]
     let mut wire = Wire::new(stream, watch.clone());
-    let service = service(site, watch.clone());
     #[cfg(feature = "http2")]
     {
         let mut stop = stop.clone();
@@ -40,15 +42,25 @@ pub(crate) async fn serve(
         match is_http2 {
             Ok(false) => {}
             // Boxed, because most connections never need the room.
-            Ok(true) => return Box::pin(crate::http2::serve(wire, service, watch, stop)).await,
+            Ok(true) => {
+                let service = service(site, watch.clone());
+                return Box::pin(crate::http2::serve(wire, service, watch, stop)).await;
+            }
             Err(_) => return, // reset already; the wire tells
         }
     }
+    let interim = Interim::default();
+    let service = {
+        let (watch, interim) = (watch.clone(), &interim);
+        service_fn(move |request| {
+            answer(request, Arc::clone(&site), watch.request(), Some(interim))
+        })
+    };
     // Without a timer hyper has no limit on an idle connection, which is what the client's own
     // idle rules are to be seen against: the server never closes first unless it is asked to.
     let connection = http1::Builder::new()
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(wire), service);
+        .serve_connection(TokioIo::new(interim.over(wire)), service);
     run(connection, http1::Connection::graceful_shutdown, watch, stop).await;
 }
 
@@ -87,8 +99,9 @@ pub(crate) async fn until_stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Answers the requests of one connection. Each is told of in the task that reads the connection,
+/// Answers the requests of one HTTP/2 connection. Each is told of in the task that reads the connection,
 /// before its answer is begun: in HTTP/2 that is another task, which may come late or never.
+#[cfg(feature = "http2")]
 fn service(
     site: Arc<Site>,
     watch: Watch,
@@ -98,7 +111,7 @@ fn service(
     Error = Infallible,
     Future: Send + 'static,
 > {
-    service_fn(move |request| answer(request, Arc::clone(&site), watch.request()))
+    service_fn(move |request| answer(request, Arc::clone(&site), watch.request(), None))
 }
 
 /// The response to HEAD is done as soon as it is made: nobody reads its body.
@@ -106,8 +119,9 @@ async fn answer(
     request: Request<Incoming>,
     site: Arc<Site>,
     in_flight: InFlight,
+    interim: Option<&Interim>,
 ) -> Result<Response<Told<ResponseBody>>, Infallible> {
     let is_head = request.method() == Method::HEAD;
-    let response = routes::respond(request.map(RequestBody::new), site).await;
+    let response = routes::respond(request.map(RequestBody::new), site, interim).await;
     Ok(response.map(|body| Told::new(body, in_flight, is_head)))
 }

@@ -1,6 +1,6 @@
 //! `hello`: the server of Keep-Alive Lab.
 //!
-//! It answers `Hello world` on every path, and it can be asked to do so slowly, in two steps, at
+//! It answers `Hello world` on every path that means nothing else, and it can be asked to do so slowly, in two steps, at
 //! length or for the last time: see [`Answer`]. It listens before [`Server::bind`] returns, so a
 //! client that knows its address can never come too early. Who wants to know what it sees passes
 //! an [`Observer`].
@@ -13,17 +13,21 @@
 //! | one connection, from accept to close | `connection.rs` |
 //! | HTTP/2 on the same port | `http2.rs` |
 //! | how long a connection has been idle | `idle.rs` |
+//! | informational responses, slipped in below hyper | `interim.rs` |
 //! | the bookkeeping of one connection | `log.rs` |
 //! | what the server tells | `observer.rs` |
 //! | the body of a request | `request_body.rs` |
 //! | the body of a response, watched | `response_body.rs` |
-//! | which request is answered by what | `routes.rs` |
+//! | which request is answered by what | `routes.rs`, `routes/` |
 //! | listening, accepting, stopping | `server.rs` |
 //! | when it cannot accept | `trouble.rs` |
 //! | whoever wants to know what happens on a connection | `watch.rs` |
 //!
 //! With the cargo feature `http2`, which is on by default, it also speaks HTTP/2 without TLS to
 //! clients that begin in it (prior knowledge, RFC 9113 section 3.3), on the same port.
+//!
+//! With the cargo feature `routes`, also on by default, some paths do mean something else: see
+//! [`index`]. Without it none does.
 
 mod answer;
 mod body;
@@ -32,6 +36,7 @@ mod connection;
 #[cfg(feature = "http2")]
 mod http2;
 mod idle;
+mod interim;
 mod log;
 mod observer;
 mod request_body;
@@ -46,6 +51,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use answer::{Answer, BadQuery};
 pub use close_reason::CloseReason;
 pub use observer::{Accepted, Observer, ServerEvent, ServerMoment};
+#[cfg(feature = "routes")]
+pub use routes::{UploadProgress, UploadState, Uploads, index};
 pub use server::{BACKLOG, Error, GRACE, Running, Server};
 pub use trouble::{ACCEPT_BACKOFF, AcceptTrouble};
 

@@ -22,6 +22,8 @@ async fn main() -> ExitCode {
 async fn execute(args: &cli::Args) -> anyhow::Result<()> {
     let stop = stop_signal().context("cannot listen for Ctrl-C")?;
     let server = hello::Server::bind(args.listen, args.answer()).map_err(with_hint)?;
+    #[cfg(feature = "routes")]
+    let server = server.uploads(args.uploads());
     let backlog = hello::BACKLOG;
     let _ = writeln!(
         io::stdout(),

@@ -2,35 +2,82 @@
 //!
 //! | path | file |
 //! |---|---|
-//! | any: `Hello world` | `routes/hello.rs` |
+//! | any other: `Hello world` | `routes/hello.rs` |
+//! | those of [`index`], with the cargo feature `routes` | `routes/table.rs`, then a file each |
 
 mod hello;
 
+#[cfg(feature = "routes")]
+mod bytes;
+#[cfg(feature = "routes")]
+mod call;
+#[cfg(feature = "routes")]
+mod chunks;
+#[cfg(feature = "routes")]
+mod early_hints;
+#[cfg(feature = "routes")]
+mod echo;
+#[cfg(feature = "routes")]
+mod json;
+#[cfg(feature = "routes")]
+mod partial_file;
+#[cfg(feature = "routes")]
+mod slow;
+#[cfg(feature = "routes")]
+mod status;
+#[cfg(feature = "routes")]
+mod table;
+#[cfg(feature = "routes")]
+mod upload;
+#[cfg(feature = "routes")]
+mod upload_progress;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
+use ::bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either, Full};
 
 use crate::answer::Answer;
 use crate::body::HelloBody;
+use crate::interim::Interim;
 use crate::request_body::{RequestBody, RequestBodyError};
+
+#[cfg(feature = "routes")]
+pub(crate) use call::Desk;
+#[cfg(feature = "routes")]
+pub use table::index;
+#[cfg(feature = "routes")]
+pub use upload::Uploads;
+#[cfg(feature = "routes")]
+pub use upload_progress::{UploadProgress, UploadState};
 
 /// What the routes know of the server they belong to.
 pub(crate) struct Site {
     /// How requests are answered that do not ask otherwise.
     pub(crate) answer: Answer,
+    /// What the routes other than `Hello world` need.
+    #[cfg(feature = "routes")]
+    pub(crate) desk: Desk,
 }
 
 /// The plain answer, which costs no allocation, or any other.
 pub(crate) type ResponseBody = Either<HelloBody, UnsyncBoxBody<Bytes, RequestBodyError>>;
 
-/// Answers a request.
+/// Answers a request. `interim` is the way for informational responses, where there is one.
 pub(crate) async fn respond(
     request: Request<RequestBody>,
     site: Arc<Site>,
+    interim: Option<&Interim>,
 ) -> Response<ResponseBody> {
+    #[cfg(feature = "routes")]
+    if let Some(route) = table::find(request.uri().path()) {
+        // Boxed, so that a connection that never asks for a route has no room set aside for it.
+        return Box::pin(call::respond(route, request, &site, interim)).await;
+    }
+    #[cfg(not(feature = "routes"))]
+    let _ = interim; // nobody has anything to send
     hello::respond(&request, &site.answer).await
 }
 
@@ -44,5 +91,17 @@ fn whole(bytes: impl Into<Bytes>) -> ResponseBody {
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<ResponseBody> {
     let mut response = Response::new(whole(text));
     *response.status_mut() = status;
+    response
+}
+
+/// The answer to a request whose body cannot be read to its end. There can be no next request on
+/// its connection: nobody knows where it would begin.
+#[cfg(feature = "routes")]
+pub(crate) fn failed_body(error: &RequestBodyError) -> Response<ResponseBody> {
+    let status = match error {
+        RequestBodyError::Broken(_) => StatusCode::BAD_REQUEST,
+    };
+    let mut response = text(status, format!("{error}\n"));
+    call::close(&mut response);
     response
 }

@@ -74,6 +74,8 @@ pub struct Server {
     observer: Option<Arc<dyn Observer>>,
     idle_timeout: Option<Duration>,
     trouble: Trouble,
+    #[cfg(feature = "routes")]
+    uploads: crate::routes::Uploads,
 }
 
 impl Server {
@@ -99,7 +101,16 @@ impl Server {
             _ => Error::CannotListen { address, source },
         })?;
         let (observer, idle_timeout, trouble) = Default::default();
-        Ok(Self { listener, address, answer, observer, idle_timeout, trouble })
+        Ok(Self {
+            listener,
+            address,
+            answer,
+            observer,
+            idle_timeout,
+            trouble,
+            #[cfg(feature = "routes")]
+            uploads: crate::routes::Uploads::default(),
+        })
     }
 
     /// Tells `observer` what the server sees.
@@ -130,6 +141,14 @@ impl Server {
         self
     }
 
+    /// Says what becomes of uploads; before any call they are counted and discarded.
+    #[cfg(feature = "routes")]
+    #[must_use]
+    pub fn uploads(mut self, uploads: crate::routes::Uploads) -> Self {
+        self.uploads = uploads;
+        self
+    }
+
     /// The address it really has.
     #[must_use]
     pub fn address(&self) -> ServerAddr {
@@ -149,8 +168,12 @@ impl Server {
     }
 
     async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
-        let Self { listener, answer, observer, idle_timeout, mut trouble, .. } = self;
-        let site = Arc::new(Site { answer });
+        let site = Arc::new(Site {
+            answer: self.answer,
+            #[cfg(feature = "routes")]
+            desk: crate::routes::Desk::new(self.uploads),
+        });
+        let Self { listener, observer, idle_timeout, mut trouble, .. } = self;
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {

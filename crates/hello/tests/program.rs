@@ -209,3 +209,35 @@ fn running_out_of_descriptors_is_told_once_and_so_is_its_end() {
     assert!(over.starts_with("hello: accepts connections again, after "), "{over}");
     assert_eq!(hello.connect().get("/").text(), "Hello world");
 }
+
+#[cfg(feature = "routes")]
+#[test]
+fn help_lists_the_routes() {
+    let output = run(&["--help"]);
+    let help = String::from_utf8(output.stdout).unwrap();
+    for line in hello::index().lines() {
+        let path = line.split(' ').next().unwrap();
+        assert!(help.contains(path), "{path}: {help}");
+    }
+}
+
+#[cfg(feature = "routes")]
+#[test]
+fn uploads_are_kept_where_and_as_far_as_flags_say() {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("program-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.to_str().unwrap();
+    let hello = Hello::start(&["--upload-dir", path, "--upload-limit", "3"]);
+    let mut client = hello.connect();
+    let head = "POST /upload HTTP/1.1\r\nHost: hello\r\nContent-Length:";
+    client.send(&format!("{head} 3\r\n\r\nabc"));
+    assert_eq!(client.response().status, 201);
+    client.send(&format!("{head} 4\r\n\r\n"));
+    assert_eq!(client.response().status, 413);
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+    std::fs::remove_dir_all(&directory).unwrap();
+    let refused = run(&["--upload-dir", path]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("No such file or directory"), "{}", stderr(&refused));
+}

@@ -51,7 +51,7 @@ fn head_of_http2(answer: &Answer) -> Response<ResponseBody> {
 /// else go first, over and over.
 const COARSE: Duration = Duration::from_millis(1);
 
-async fn wait(time: Duration) {
+pub(super) async fn wait(time: Duration) {
     if time >= COARSE {
         return tokio::time::sleep(time).await;
     }

@@ -265,6 +265,11 @@ impl Client {
         String::from_utf8(line).unwrap()
     }
 
+    /// Reads exactly so many bytes, whatever they mean.
+    pub fn read_exact(&mut self, bytes: &mut [u8]) {
+        self.0.read_exact(bytes).unwrap();
+    }
+
     /// Reads until the server closes.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

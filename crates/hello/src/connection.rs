@@ -3,8 +3,11 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -13,13 +16,16 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use wire::Wire;
 
+use crate::close_reason::CloseReason;
+use crate::linger::Lingering;
+use crate::refusal::{self, MAX_HEAD, refusal};
 use crate::request_body::RequestBody;
 use crate::response_body::Told;
 use crate::routes::{self, ResponseBody, Site};
 use crate::watch::{InFlight, Watch};
 
-/// Serves requests until the connection ends, has been idle for too long, or until `stop` changes:
-/// then it finishes the exchanges in flight and closes.
+/// Serves requests until the connection ends, a limit has passed, or until `stop` changes: then it
+/// finishes the exchanges in flight and closes.
 pub(crate) async fn serve(
     stream: TcpStream,
     site: Arc<Site>,
@@ -27,7 +33,7 @@ pub(crate) async fn serve(
     stop: watch::Receiver<bool>,
 ) {
     #[cfg_attr(not(feature = "http2"), expect(unused_mut, reason = "nobody looks ahead"))]
-    let mut wire = Wire::new(stream, watch.clone());
+    let mut wire = Wire::new(stream, watch.ear());
     let service = service(site, watch.clone());
     #[cfg(feature = "http2")]
     {
@@ -35,7 +41,11 @@ pub(crate) async fn serve(
         let is_http2 = tokio::select! {
             biased;
             is_http2 = crate::http2::begins_with_preface(&mut wire) => is_http2,
-            () = until_stopped(&mut stop) => return, // not a request has come
+            () = until_stopped(&mut stop) => {
+                watch.stops(); // not a request has come
+                return;
+            }
+            reason = watch.ran_out() => return watch.because(reason),
         };
         match is_http2 {
             Ok(false) => {}
@@ -44,19 +54,19 @@ pub(crate) async fn serve(
             Err(_) => return, // reset already; the wire tells
         }
     }
-    // Without a timer hyper has no limit on an idle connection, which is what the client's own
-    // idle rules are to be seen against: the server never closes first unless it is asked to.
+    // The clock keeps the time. hyper's own limit on a head would limit an idle connection, too.
     let connection = http1::Builder::new()
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(wire), service);
+        .max_header_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(Lingering::new(wire, watch.clone())), service);
     run(connection, http1::Connection::graceful_shutdown, watch, stop).await;
 }
 
-/// Runs a connection to its end, which comes soon after a stop or an idle timeout.
+/// Runs a connection to its end, which comes soon after a stop, and when a limit has passed.
 ///
 /// A client that drops a body early ends it with an error. That is what the lab sets out to show,
 /// not a fault of the server; the wire has told how it ended.
-pub(crate) async fn run<C: Future>(
+pub(crate) async fn run<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     graceful_shutdown: fn(Pin<&mut C>),
     watch: Watch,
@@ -66,19 +76,31 @@ pub(crate) async fn run<C: Future>(
     tokio::select! {
         // In this order a request that has come in time is read before its time is looked at.
         biased;
-        _ = connection.as_mut() => return,
-        () = until_stopped(&mut stop) => {}
-        () = watch.idle_too_long() => {}
+        end = connection.as_mut() => return note_error(&watch, &end),
+        () = until_stopped(&mut stop) => if watch.stops() {
+            // Half a head is no request, and hyper would wait for the other half.
+            return;
+        },
+        reason = watch.ran_out() => if !watch.ends(reason) {
+            return;
+        }
     }
     graceful_shutdown(connection.as_mut());
     // A client of HTTP/2 is to acknowledge the end. One that does not is given as long again.
-    if let Some(clock) = &watch.idle {
-        clock.restart();
-    }
+    watch.restart();
     tokio::select! {
         biased;
-        _ = connection => {}
-        () = watch.idle_too_long() => {}
+        end = connection => note_error(&watch, &end),
+        reason = watch.ran_out() => watch.because(reason),
+    }
+}
+
+/// Of what the wire and the bodies have not told of, hyper's error is the only witness.
+fn note_error(watch: &Watch, end: &hyper::Result<()>) {
+    match end {
+        Err(error) if error.is_parse() => watch.because(CloseReason::BadRequest),
+        Err(error) if error.is_user() => watch.because(CloseReason::Error),
+        _ => {}
     }
 }
 
@@ -98,16 +120,69 @@ fn service(
     Error = Infallible,
     Future: Send + 'static,
 > {
-    service_fn(move |request| answer(request, Arc::clone(&site), watch.request()))
+    service_fn(move |request: Request<Incoming>| {
+        let in_flight = watch.request();
+        let refused = refusal(request.version(), request.headers(), in_flight.two_lengths);
+        let until = in_flight.read_until;
+        let request = request.map(|incoming| RequestBody::new(incoming, &watch, until));
+        let site = Arc::clone(&site);
+        let limit = watch.handler_limit();
+        async move {
+            match refused {
+                None => answer(request, site, in_flight, limit).await,
+                Some(refusal) => {
+                    in_flight.last_because(|| Some(CloseReason::BadRequest));
+                    let is_head = request.method() == Method::HEAD;
+                    Ok(refusal.response().map(|body| Told::new(body, in_flight, is_head)))
+                }
+            }
+        }
+    })
 }
 
 /// The response to HEAD is done as soon as it is made: nobody reads its body.
 async fn answer(
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     site: Arc<Site>,
     in_flight: InFlight,
+    limit: Option<Duration>,
 ) -> Result<Response<Told<ResponseBody>>, Infallible> {
     let is_head = request.method() == Method::HEAD;
-    let response = routes::respond(request.map(RequestBody::new), site).await;
+    let version = request.version();
+    in_flight.last_because(|| asked_to_close(version, request.headers()));
+    let response = match limit {
+        None => routes::respond(request, site).await,
+        // Boxed, because every connection keeps room for the largest answer it may give.
+        Some(limit) => Box::pin(within(limit, routes::respond(request, site))).await,
+    };
+    in_flight
+        .last_because(|| says(response.headers(), "close").then_some(CloseReason::ServerSaidClose));
     Ok(response.map(|body| Told::new(body, in_flight, is_head)))
+}
+
+/// As Go's `TimeoutHandler`: what takes too long is given up, and the client is told so. The
+/// connection is still good.
+async fn within(
+    limit: Duration,
+    response: impl Future<Output = Response<ResponseBody>>,
+) -> Response<ResponseBody> {
+    tokio::time::timeout(limit, response).await.unwrap_or_else(|_| {
+        let text = "the answer took longer than the handler's limit\n";
+        refusal::text_response(StatusCode::SERVICE_UNAVAILABLE, text)
+    })
+}
+
+/// Why the connection ends after the response, if the request already decides that.
+fn asked_to_close(version: Version, headers: &HeaderMap) -> Option<CloseReason> {
+    if version < Version::HTTP_11 && !says(headers, "keep-alive") {
+        Some(CloseReason::Http10)
+    } else {
+        says(headers, "close").then_some(CloseReason::ClientSaidClose)
+    }
+}
+
+/// Whether a head's `Connection` has this option.
+fn says(headers: &HeaderMap, option: &str) -> bool {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|it| it.trim().eq_ignore_ascii_case(option))
 }

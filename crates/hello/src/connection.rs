@@ -43,9 +43,12 @@ pub(crate) async fn serve(
             is_http2 = crate::http2::begins_with_preface(&mut wire) => is_http2,
             () = until_stopped(&mut stop) => {
                 watch.stops(); // not a request has come
-                return;
+                return wire.take(); // and none shall be answered with a reset
             }
-            reason = watch.ran_out() => return watch.because(reason),
+            reason = watch.ran_out() => {
+                watch.because(reason);
+                return wire.take();
+            }
         };
         match is_http2 {
             Ok(false) => {}
@@ -155,8 +158,14 @@ async fn answer(
         // Boxed, because every connection keeps room for the largest answer it may give.
         Some(limit) => Box::pin(within(limit, routes::respond(request, site))).await,
     };
-    in_flight
-        .last_because(|| says(response.headers(), "close").then_some(CloseReason::ServerSaidClose));
+    in_flight.last_because(|| {
+        // To HTTP/1.0 the close is what ends a body of unknown length.
+        let is_old = version < Version::HTTP_11;
+        if is_old && response.body().size_hint().exact().is_none() {
+            return Some(CloseReason::Http10);
+        }
+        says(response.headers(), "close").then_some(CloseReason::ServerSaidClose)
+    });
     Ok(response.map(|body| Told::new(body, in_flight, is_head)))
 }
 

@@ -18,11 +18,11 @@ use wire::Wire;
 
 use crate::close_reason::CloseReason;
 use crate::linger::Lingering;
-use crate::refusal::{self, MAX_HEAD, refusal};
+use crate::refusal::{self, MAX_HEAD, Refusal, refusal};
 use crate::request_body::RequestBody;
 use crate::response_body::Told;
 use crate::routes::{self, ResponseBody, Site};
-use crate::watch::{InFlight, Watch};
+use crate::watch::{Begun, InFlight, Watch};
 
 /// Serves requests until the connection ends, a limit has passed, or until `stop` changes: then it
 /// finishes the exchanges in flight and closes.
@@ -124,22 +124,10 @@ fn service(
     Future: Send + 'static,
 > {
     service_fn(move |request: Request<Incoming>| {
-        let in_flight = watch.request();
-        let refused = refusal(request.version(), request.headers(), in_flight.two_lengths);
-        let until = in_flight.read_until;
-        let request = request.map(|incoming| RequestBody::new(incoming, &watch, until));
-        let site = Arc::clone(&site);
-        let limit = watch.handler_limit();
-        async move {
-            match refused {
-                None => answer(request, site, in_flight, limit).await,
-                Some(refusal) => {
-                    in_flight.last_because(|| Some(CloseReason::BadRequest));
-                    let is_head = request.method() == Method::HEAD;
-                    Ok(refusal.response().map(|body| Told::new(body, in_flight, is_head)))
-                }
-            }
-        }
+        let Begun { in_flight, read_until, two_lengths } = watch.request();
+        let refused = refusal(request.version(), request.headers(), two_lengths);
+        let request = request.map(|incoming| RequestBody::new(incoming, &watch, read_until));
+        answer(request, Arc::clone(&site), in_flight, refused, watch.handler_limit())
     })
 }
 
@@ -148,9 +136,14 @@ async fn answer(
     request: Request<RequestBody>,
     site: Arc<Site>,
     in_flight: InFlight,
+    refused: Option<Refusal>,
     limit: Option<Duration>,
 ) -> Result<Response<Told<ResponseBody>>, Infallible> {
     let is_head = request.method() == Method::HEAD;
+    if let Some(refusal) = refused {
+        in_flight.last_because(|| Some(CloseReason::BadRequest));
+        return Ok(refusal.response().map(|body| Told::new(body, in_flight, is_head)));
+    }
     let version = request.version();
     in_flight.last_because(|| asked_to_close(version, request.headers()));
     let response = match limit {

@@ -82,6 +82,14 @@ impl Line {
 
 impl Heads {
     pub(crate) fn read(&mut self, mut bytes: &[u8]) {
+        if self.place == Place::Head
+            && !self.has_begun
+            && self.line.len == 0
+            && is_one_head_without_body(bytes)
+        {
+            self.whole += 1;
+            return;
+        }
         while !bytes.is_empty() {
             bytes = match self.place {
                 Place::Lost => return,
@@ -184,6 +192,19 @@ impl Heads {
     }
 }
 
+/// Whether these bytes are exactly one head, and no line of it could be a length. That is what most
+/// clients send all the time, so it is found out in one quick look.
+fn is_one_head_without_body(bytes: &[u8]) -> bool {
+    let Some(lines) = bytes.strip_suffix(b"\n\r\n") else { return false };
+    let starts_well = bytes.first().is_some_and(u8::is_ascii_uppercase);
+    let mut after_end = false;
+    let could_be_more = lines.iter().any(|byte| {
+        let start = std::mem::replace(&mut after_end, *byte == b'\n');
+        start && matches!(byte, b'C' | b'c' | b'T' | b't' | b'\r' | b'\n')
+    });
+    starts_well && !could_be_more
+}
+
 fn number(text: &[u8], base: u32) -> Option<u64> {
     // Rust would take a sign.
     let digits = text.iter().all(u8::is_ascii_alphanumeric);
@@ -213,6 +234,21 @@ mod tests {
         let heads = read(&format!("{chunked}\r\n{inner}"));
         assert_eq!((heads.whole, heads.place), (2, Place::Head));
         assert!(!heads.within_a_head() && !heads.within_a_body());
+    }
+
+    #[test]
+    fn one_head_alone_is_told_from_whatever_else_may_end_like_it() {
+        for (text, is_one) in [
+            ("GET / HTTP/1.1\r\nHost: c\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", false),
+            ("GET / HTTP/1.1\n\nGET / HTTP/1.1\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\ncontent-length: 5\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+            ("\r\n\r\n", false),
+        ] {
+            assert_eq!(is_one_head_without_body(text.as_bytes()), is_one, "{text:?}");
+        }
     }
 
     #[test]

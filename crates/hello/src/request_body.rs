@@ -62,7 +62,8 @@ impl Body for RequestBody {
             return frame.map(|frame| frame.map(|frame| frame.map_err(RequestBodyError::Broken)));
         };
         if let Some(until) = &mut read.until
-            && until.as_mut().poll(cx).is_ready()
+            // A timer counts in whole milliseconds, so it may be late.
+            && (until.deadline() <= Instant::now() || until.as_mut().poll(cx).is_ready())
         {
             read.watch.because(CloseReason::ReadTimeout);
             return Poll::Ready(Some(Err(RequestBodyError::TooSlow)));
@@ -93,5 +94,70 @@ impl Drop for RequestBody {
         {
             read.watch.body_unread();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use http::{Request, Response};
+    use http_body_util::{BodyExt, Collected, Empty};
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::AsyncWriteExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::limits::Limits;
+
+    /// What a route meets that reads the body of a request of which just this has come.
+    async fn read(sent: &str, until: Option<Duration>) -> Result<Bytes, RequestBodyError> {
+        let (server, mut client) = tokio::io::duplex(4096);
+        let (sender, mut outcome) = mpsc::unbounded_channel();
+        client.write_all(sent.as_bytes()).await.unwrap();
+        let until = until.map(|until| Instant::now() + until);
+        let watch = Watch::new(None, Limits::default());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (watch, sender) = (watch.clone(), sender.clone());
+            async move {
+                let body = RequestBody::new(request.into_body(), &watch, until);
+                let read = body.collect().await.map(Collected::to_bytes);
+                sender.send(read).unwrap();
+                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+            }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        tokio::select! {
+            _ = connection => outcome.recv().await.unwrap(),
+            read = outcome.recv() => read.unwrap(),
+        }
+    }
+
+    const HEAD: &str = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_in_time_is_too_slow() {
+        let limit = Duration::from_millis(70);
+        let start = Instant::now();
+        let slow = read(&format!("{HEAD}3\r\nab"), Some(limit)).await;
+        assert!(matches!(slow, Err(RequestBodyError::TooSlow)), "{slow:?}");
+        assert!(start.elapsed() >= limit);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_read_too_late_is_too_slow_as_in_go() {
+        let late = read(&format!("{HEAD}3\r\nabc\r\n0\r\n\r\n"), Some(Duration::ZERO)).await;
+        assert!(matches!(late, Err(RequestBodyError::TooSlow)), "{late:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_in_time_is_read_and_one_that_is_none_is_broken() {
+        let whole = read(&format!("{HEAD}3\r\nabc\r\n0\r\n\r\n"), None).await;
+        assert_eq!(whole.unwrap(), "abc");
+        let broken = read(&format!("{HEAD}x\r\nabc"), None).await;
+        assert!(matches!(broken, Err(RequestBodyError::Broken(_))), "{broken:?}");
     }
 }

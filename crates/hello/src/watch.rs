@@ -59,7 +59,7 @@ impl Watch {
 
     /// The one who listens to the wire.
     pub(crate) fn ear(&self) -> Ear {
-        Ear { watch: self.clone(), heads: Heads::default() }
+        Ear { watch: self.clone(), heads: Box::default() }
     }
 
     /// How long the work on a response may take.
@@ -75,17 +75,21 @@ impl Watch {
         }
     }
 
-    /// The head of a request was read. Its response is over when the returned value is done with.
-    pub(crate) fn request(&self) -> InFlight {
-        let count = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    /// The head of a request was read.
+    pub(crate) fn request(&self) -> Begun {
+        // No more than one task reads a connection, so nobody adds at the same time.
+        let count = self.0.requests.load(Ordering::Relaxed) + 1;
+        self.0.requests.store(count, Ordering::Relaxed);
         let two_lengths = self.0.two_lengths.load(Ordering::Relaxed) == count;
         let Some(clock) = &self.0.clock else {
-            return InFlight { watch: None, number: 0, read_until: None, two_lengths };
+            let in_flight = InFlight { watch: None, number: 0 };
+            return Begun { in_flight, read_until: None, two_lengths };
         };
         let (state, read_until) = clock.request();
         self.state(state);
         let number = self.0.log.as_ref().map_or(0, Log::request);
-        InFlight { watch: Some(self.clone()), number, read_until, two_lengths }
+        let in_flight = InFlight { watch: Some(self.clone()), number };
+        Begun { in_flight, read_until, two_lengths }
     }
 
     fn state(&self, state: Option<ConnState>) {
@@ -160,7 +164,8 @@ impl Watch {
 /// Hears what passes on the wire.
 pub(crate) struct Ear {
     watch: Watch,
-    heads: Heads,
+    /// Boxed, because the task of a connection keeps room for its wire more than once.
+    heads: Box<Heads>,
 }
 
 impl Ear {
@@ -219,16 +224,22 @@ impl Tap for Ear {
     }
 }
 
+/// What there is to know of a request that has begun.
+pub(crate) struct Begun {
+    /// Its response is over when this is done with.
+    pub(crate) in_flight: InFlight,
+    /// Until when its body may take.
+    pub(crate) read_until: Option<Instant>,
+    /// It gave its body two lengths.
+    pub(crate) two_lengths: bool,
+}
+
 /// A response that is being made or sent. Dropped before it is complete, it was given up.
 pub(crate) struct InFlight {
     /// Nobody, if nobody wants to know.
     watch: Option<Watch>,
     /// The number of its request, if there is a log.
     number: u64,
-    /// Until when the request's body may take.
-    pub(crate) read_until: Option<Instant>,
-    /// Its request gave its body two lengths.
-    pub(crate) two_lengths: bool,
 }
 
 impl InFlight {

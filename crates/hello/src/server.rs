@@ -219,7 +219,11 @@ impl Running {
         self.address
     }
 
-    /// Stops accepting, lets exchanges in flight finish for at most `grace`, closes the rest.
+    /// Stops accepting, lets exchanges in flight finish for at most `grace`, closes the rest. A
+    /// request of which only a part of the head has come has not begun: it is closed at once (Go
+    /// waits five seconds for it). A request whose head was read is answered whole, or cut off
+    /// after `grace`.
+    ///
     /// Returns how many connections had to be cut off.
     pub async fn stop(mut self, grace: Duration) -> usize {
         self.stop.send_replace(true);

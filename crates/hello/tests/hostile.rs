@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Client, DEADLINE, Site, answer, bind};
+use common::{DEADLINE, Site, answer, bind};
 use hello::{CloseReason, Limits, ServerMoment};
 use proptest::prelude::*;
 
@@ -217,23 +217,24 @@ fn a_closing_server_hears_the_client_out() {
 
 /// A server with limits, for clients who stop in the middle.
 static LIMITED: LazyLock<Site> = LazyLock::new(|| {
-    let limit = Some(Duration::from_secs(1));
+    let limit = Some(Duration::from_millis(50));
     let limits = Limits { read: limit, write: limit, ..Limits::default() };
     Site::unobserved(bind(answer()).1.map(|server| server.limits(limits)))
 });
 
+/// A good request.
+fn good() -> impl Strategy<Value = (Vec<u8>, usize)> {
+    proptest::sample::select(vec![
+        GOOD,
+        "GET / HTTP/1.1\nhost: h\n\n",
+        "GET /?bytes=0 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+        "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ])
+    .prop_map(|text| (text.as_bytes().to_vec(), 1))
+}
+
 /// A piece of a conversation: a good request, or bytes that may be anything.
 fn piece() -> impl Strategy<Value = (Vec<u8>, usize)> {
-    let well_formed = prop_oneof![
-        Just(GOOD.to_owned()),
-        Just("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n".to_owned()),
-        Just("GET /?bytes=0 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc".to_owned()),
-        Just(
-            "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
-                .to_owned()
-        ),
-    ];
-    let good = well_formed.prop_map(|text| (text.into_bytes(), 1));
     let edges = b"\r\n\0 :\t\x80G05/Hx";
     let mutated = (0_usize..80, proptest::sample::select(edges.to_vec()), any::<bool>()).prop_map(
         |(place, byte, replace)| {
@@ -248,28 +249,45 @@ fn piece() -> impl Strategy<Value = (Vec<u8>, usize)> {
         },
     );
     let random = proptest::collection::vec(any::<u8>(), 1..60).prop_map(|bytes| (bytes, 0));
-    prop_oneof![5 => good, 4 => mutated, 1 => random]
+    prop_oneof![5 => good(), 4 => mutated, 1 => random]
 }
 
+/// Whether a good client is served. On a busy machine it may miss the limit once.
+fn still_answers() -> bool {
+    (0..9).any(|_| statuses(&reply_to(LIMITED.address, GOOD.as_bytes(), false)) == [200])
+}
+
+const LAST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(211) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(71) })]
+
+    #[test]
+    fn well_formed_requests_are_answered_all(
+        pieces in proptest::collection::vec(good(), 1..20),
+    ) {
+        let mut whole: Vec<u8> = pieces.iter().flat_map(|(bytes, _)| bytes.clone()).collect();
+        whole.extend_from_slice(LAST);
+        let mut client = SITE.connect();
+        // At once: what has come of a body that nobody reads does not end the connection.
+        client.send_bytes(&whole);
+        prop_assert_eq!(statuses(&client.rest()), vec![200; pieces.len() + 1]);
+    }
 
     #[test]
     fn any_bytes_are_answered_or_the_end(
         pieces in proptest::collection::vec(piece(), 1..6),
-        cut in 0_usize..400,
+        cut in 1_usize..600,
+        half_close: bool,
     ) {
         let requests: usize = pieces.iter().map(|(_, requests)| requests).sum();
         let mut bytes: Vec<u8> = pieces.into_iter().flat_map(|(bytes, _)| bytes).collect();
-        bytes.truncate(cut.max(1));
-        let heads_only = bytes.windows(5).any(|five| five == b"HEAD ");
-        let reply = reply_to(LIMITED.address, &bytes, true);
-        if !heads_only { // whose responses announce a body they do not have
-            let statuses = statuses(&reply);
-            let fine = statuses.iter().filter(|status| **status < 300).count();
-            prop_assert!(fine <= requests, "{} of {}", fine, requests);
-        }
-        let mut client = Client::connect(LIMITED.address);
-        prop_assert_eq!(client.get("/").body, b"Hello world");
+        bytes.truncate(cut);
+        bytes.extend_from_slice(LAST);
+        let statuses = statuses(&reply_to(LIMITED.address, &bytes, half_close));
+        let fine = statuses.iter().filter(|status| **status < 300).count();
+        prop_assert!(fine <= requests + 1, "{} of {}", fine, requests + 1);
+        prop_assert!(statuses.iter().rev().skip(1).all(|status| [200, 405].contains(status)));
+        prop_assert!(still_answers());
     }
 }

@@ -58,11 +58,15 @@ pub(crate) async fn serve(
         }
     }
     // The clock keeps the time. hyper's own limit on a head would limit an idle connection, too.
-    let connection = http1::Builder::new()
-        .header_read_timeout(None)
-        .max_header_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(Lingering::new(wire, watch.clone())), service);
-    run(connection, http1::Connection::graceful_shutdown, watch, stop).await;
+    let wire = TokioIo::new(Lingering::new(wire, watch.clone()));
+    // Pinned here and lent, because a task keeps room for every place its values move through.
+    let connection = std::pin::pin!(
+        http1::Builder::new()
+            .header_read_timeout(None)
+            .max_header_size(MAX_HEAD)
+            .serve_connection(wire, service)
+    );
+    run(connection, http1::Connection::graceful_shutdown, &watch, stop).await;
 }
 
 /// Runs a connection to its end, which comes soon after a stop, and when a limit has passed.
@@ -70,16 +74,15 @@ pub(crate) async fn serve(
 /// A client that drops a body early ends it with an error. That is what the lab sets out to show,
 /// not a fault of the server; the wire has told how it ended.
 pub(crate) async fn run<C: Future<Output = hyper::Result<()>>>(
-    connection: C,
+    mut connection: Pin<&mut C>,
     graceful_shutdown: fn(Pin<&mut C>),
-    watch: Watch,
+    watch: &Watch,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // In this order a request that has come in time is read before its time is looked at.
         biased;
-        end = connection.as_mut() => return note_error(&watch, &end),
+        end = connection.as_mut() => return note_error(watch, &end),
         () = until_stopped(&mut stop) => if watch.stops() {
             // Half a head is no request, and hyper would wait for the other half.
             return;
@@ -93,7 +96,7 @@ pub(crate) async fn run<C: Future<Output = hyper::Result<()>>>(
     watch.restart();
     tokio::select! {
         biased;
-        end = connection => note_error(&watch, &end),
+        end = connection => note_error(watch, &end),
         reason = watch.ran_out() => watch.because(reason),
     }
 }

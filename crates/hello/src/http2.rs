@@ -50,7 +50,8 @@ where
     S::Future: Send + 'static,
 {
     watch.is_http2();
-    let connection =
-        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(wire), service);
-    run(connection, http2::Connection::graceful_shutdown, watch, stop).await;
+    let connection = std::pin::pin!(
+        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(wire), service)
+    );
+    run(connection, http2::Connection::graceful_shutdown, &watch, stop).await;
 }

@@ -23,8 +23,8 @@ use std::time::Duration;
 /// neighbours on the same socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// For the head of a request; `None` falls back to `read`. Where both are given, this alone
-    /// limits the head.
+    /// For the head of a request; `None` falls back to `read`, which then is the reason told, too.
+    /// Where both are given, this alone limits the head.
     pub read_header: Option<Duration>,
     /// For a whole request, head and body. Nothing happens to a body that nobody reads.
     pub read: Option<Duration>,

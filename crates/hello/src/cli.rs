@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use evidence::ByteCount;
-use hello::Answer;
+use hello::{Answer, Limits};
 
 /// Answers `Hello world` on every path: the server of Keep-Alive Lab.
 #[derive(Debug, Parser)]
@@ -37,9 +37,27 @@ pub(crate) struct Args {
     #[arg(long)]
     chunked: bool,
 
-    /// Close a connection that has been idle so long after a response; `none` for never
+    /// Close a connection whose next head has not come so long after its first byte (the first
+    /// head: after accept); `none` for --read-timeout
+    #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
+    read_header_timeout: TimeLimit,
+
+    /// Let the head and body of a request take so long; `none` for ever
+    #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
+    read_timeout: TimeLimit,
+
+    /// Drop a connection whose response is not sent so long after the head of its request;
+    /// `none` for never
+    #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
+    write_timeout: TimeLimit,
+
+    /// Close a connection that has been idle so long after a response; `none` for --read-timeout
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
     idle_timeout: TimeLimit,
+
+    /// Answer 503 if an answer is not begun after so long; `none` for never
+    #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
+    handler_timeout: TimeLimit,
 
     /// Keep what is sent to /upload as files in this directory; without, it is counted only
     #[cfg(feature = "routes")]
@@ -84,6 +102,8 @@ Examples:
   hello --listen 127.0.0.1:0           # any free port; the real one is printed
   hello --bytes 1MiB --delay 20ms      # long bodies from a slow server
   hello --idle-timeout 5s              # the server closes first
+  hello --handler-timeout 1s --delay 2s                     # 503
+  hello --handler-timeout 1s --delay 2s --write-timeout 500ms  # a 503 that never arrives
   curl 'http://127.0.0.1:8080/?bytes=64KiB&close'";
 
 #[cfg(feature = "routes")]
@@ -97,8 +117,14 @@ fn after_help() -> &'static str {
 }
 
 impl Args {
-    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
-        self.idle_timeout.0
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            read_header: self.read_header_timeout.0,
+            read: self.read_timeout.0,
+            write: self.write_timeout.0,
+            idle: self.idle_timeout.0,
+            handler: self.handler_timeout.0,
+        }
     }
 
     #[cfg(feature = "routes")]

@@ -3,8 +3,11 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 #[cfg(feature = "http2")]
@@ -15,14 +18,17 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use wire::Wire;
 
+use crate::close_reason::CloseReason;
 use crate::interim::Interim;
+use crate::linger::Lingering;
+use crate::refusal::{self, MAX_HEAD, Refusal, refusal};
 use crate::request_body::RequestBody;
 use crate::response_body::Told;
 use crate::routes::{self, ResponseBody, Site};
-use crate::watch::{InFlight, Watch};
+use crate::watch::{Begun, InFlight, Watch};
 
-/// Serves requests until the connection ends, has been idle for too long, or until `stop` changes:
-/// then it finishes the exchanges in flight and closes.
+/// Serves requests until the connection ends, a limit has passed, or until `stop` changes: then it
+/// finishes the exchanges in flight and closes.
 pub(crate) async fn serve(
     stream: TcpStream,
     site: Arc<Site>,
@@ -30,14 +36,21 @@ pub(crate) async fn serve(
     stop: watch::Receiver<bool>,
 ) {
     #[cfg_attr(not(feature = "http2"), expect(unused_mut, reason = "nobody looks ahead"))]
-    let mut wire = Wire::new(stream, watch.clone());
+    let mut wire = Wire::new(stream, watch.ear());
     #[cfg(feature = "http2")]
     {
         let mut stop = stop.clone();
         let is_http2 = tokio::select! {
             biased;
             is_http2 = crate::http2::begins_with_preface(&mut wire) => is_http2,
-            () = until_stopped(&mut stop) => return, // not a request has come
+            () = until_stopped(&mut stop) => {
+                watch.stops(); // not a request has come
+                return wire.take(); // and none shall be answered with a reset
+            }
+            reason = watch.ran_out() => {
+                watch.because(reason);
+                return wire.take();
+            }
         };
         match is_http2 {
             Ok(false) => {}
@@ -52,45 +65,58 @@ pub(crate) async fn serve(
     let interim = Interim::default();
     let service = {
         let (watch, interim) = (watch.clone(), &interim);
-        service_fn(move |request| {
-            answer(request, Arc::clone(&site), watch.request(), Some(interim))
-        })
+        service_fn(move |request| asked(request, &site, &watch, Some(interim)))
     };
-    // Without a timer hyper has no limit on an idle connection, which is what the client's own
-    // idle rules are to be seen against: the server never closes first unless it is asked to.
-    let connection = http1::Builder::new()
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(interim.over(wire)), service);
-    run(connection, http1::Connection::graceful_shutdown, watch, stop).await;
+    // The clock keeps the time. hyper's own limit on a head would limit an idle connection, too.
+    let wire = interim.over(Lingering::new(wire, watch.clone()));
+    // Pinned here and lent, because a task keeps room for every place its values move through.
+    let connection = std::pin::pin!(
+        http1::Builder::new()
+            .header_read_timeout(None)
+            .max_header_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(wire), service)
+    );
+    run(connection, http1::Connection::graceful_shutdown, &watch, stop).await;
 }
 
-/// Runs a connection to its end, which comes soon after a stop or an idle timeout.
+/// Runs a connection to its end, which comes soon after a stop, and when a limit has passed.
 ///
 /// A client that drops a body early ends it with an error. That is what the lab sets out to show,
 /// not a fault of the server; the wire has told how it ended.
-pub(crate) async fn run<C: Future>(
-    connection: C,
+pub(crate) async fn run<C: Future<Output = hyper::Result<()>>>(
+    mut connection: Pin<&mut C>,
     graceful_shutdown: fn(Pin<&mut C>),
-    watch: Watch,
+    watch: &Watch,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // In this order a request that has come in time is read before its time is looked at.
         biased;
-        _ = connection.as_mut() => return,
-        () = until_stopped(&mut stop) => {}
-        () = watch.idle_too_long() => {}
+        end = connection.as_mut() => return note_error(watch, &end),
+        () = until_stopped(&mut stop) => if watch.stops() {
+            // Half a head is no request, and hyper would wait for the other half.
+            return;
+        },
+        reason = watch.ran_out() => if !watch.ends(reason) {
+            return;
+        }
     }
     graceful_shutdown(connection.as_mut());
     // A client of HTTP/2 is to acknowledge the end. One that does not is given as long again.
-    if let Some(clock) = &watch.idle {
-        clock.restart();
-    }
+    watch.restart();
     tokio::select! {
         biased;
-        _ = connection => {}
-        () = watch.idle_too_long() => {}
+        end = connection => note_error(watch, &end),
+        reason = watch.ran_out() => watch.because(reason),
+    }
+}
+
+/// Of what the wire and the bodies have not told of, hyper's error is the only witness.
+fn note_error(watch: &Watch, end: &hyper::Result<()>) {
+    match end {
+        Err(error) if error.is_parse() => watch.because(CloseReason::BadRequest),
+        Err(error) if error.is_user() => watch.because(CloseReason::Error),
+        _ => {}
     }
 }
 
@@ -111,17 +137,77 @@ fn service(
     Error = Infallible,
     Future: Send + 'static,
 > {
-    service_fn(move |request| answer(request, Arc::clone(&site), watch.request(), None))
+    service_fn(move |request| asked(request, &site, &watch, None))
+}
+
+/// Answers a request, once it is known whether it has to be refused.
+fn asked<'a>(
+    request: Request<Incoming>,
+    site: &Arc<Site>,
+    watch: &Watch,
+    interim: Option<&'a Interim>,
+) -> impl Future<Output = Result<Response<Told<ResponseBody>>, Infallible>> + Send + use<'a> {
+    let Begun { in_flight, read_until, two_lengths } = watch.request();
+    let refused = refusal(request.version(), request.headers(), two_lengths);
+    let request = request.map(|incoming| RequestBody::new(incoming, watch, read_until));
+    answer(request, Arc::clone(site), in_flight, refused, watch.handler_limit(), interim)
 }
 
 /// The response to HEAD is done as soon as it is made: nobody reads its body.
 async fn answer(
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     site: Arc<Site>,
     in_flight: InFlight,
+    refused: Option<Refusal>,
+    limit: Option<Duration>,
     interim: Option<&Interim>,
 ) -> Result<Response<Told<ResponseBody>>, Infallible> {
     let is_head = request.method() == Method::HEAD;
-    let response = routes::respond(request.map(RequestBody::new), site, interim).await;
+    if let Some(refusal) = refused {
+        in_flight.last_because(|| Some(CloseReason::BadRequest));
+        return Ok(refusal.response().map(|body| Told::new(body, in_flight, is_head)));
+    }
+    let version = request.version();
+    in_flight.last_because(|| asked_to_close(version, request.headers()));
+    let response = match limit {
+        None => routes::respond(request, site, interim).await,
+        // Boxed, because every connection keeps room for the largest answer it may give.
+        Some(limit) => Box::pin(within(limit, routes::respond(request, site, interim))).await,
+    };
+    in_flight.last_because(|| {
+        // To HTTP/1.0 the close is what ends a body of unknown length.
+        let is_old = version < Version::HTTP_11;
+        if is_old && response.body().size_hint().exact().is_none() {
+            return Some(CloseReason::Http10);
+        }
+        says(response.headers(), "close").then_some(CloseReason::ServerSaidClose)
+    });
     Ok(response.map(|body| Told::new(body, in_flight, is_head)))
+}
+
+/// As Go's `TimeoutHandler`: what takes too long is given up, and the client is told so. The
+/// connection is still good.
+async fn within(
+    limit: Duration,
+    response: impl Future<Output = Response<ResponseBody>>,
+) -> Response<ResponseBody> {
+    tokio::time::timeout(limit, response).await.unwrap_or_else(|_| {
+        let text = "the answer took longer than the handler's limit\n";
+        refusal::text_response(StatusCode::SERVICE_UNAVAILABLE, text)
+    })
+}
+
+/// Why the connection ends after the response, if the request already decides that.
+fn asked_to_close(version: Version, headers: &HeaderMap) -> Option<CloseReason> {
+    if version < Version::HTTP_11 && !says(headers, "keep-alive") {
+        Some(CloseReason::Http10)
+    } else {
+        says(headers, "close").then_some(CloseReason::ClientSaidClose)
+    }
+}
+
+/// Whether a head's `Connection` has this option.
+fn says(headers: &HeaderMap, option: &str) -> bool {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|it| it.trim().eq_ignore_ascii_case(option))
 }

@@ -17,7 +17,7 @@ use wire::{Tap, Wire};
 use crate::connection::run;
 use crate::response_body::Told;
 use crate::routes::ResponseBody;
-use crate::watch::Watch;
+use crate::watch::{Ear, Watch};
 
 /// What a client of HTTP/2 sends first (RFC 9113 section 3.4).
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -44,19 +44,14 @@ pub(crate) async fn begins_with_preface<T: Tap>(wire: &mut Wire<T>) -> io::Resul
 }
 
 /// Serves requests, many at once, until the connection ends.
-pub(crate) async fn serve<S>(
-    wire: Wire<Watch>,
-    service: S,
-    watch: Watch,
-    stop: watch::Receiver<bool>,
-) where
+pub(crate) async fn serve<S>(wire: Wire<Ear>, service: S, watch: Watch, stop: watch::Receiver<bool>)
+where
     S: Service<Request<Incoming>, Response = Response<Told<ResponseBody>>, Error = Infallible>,
     S::Future: Send + 'static,
 {
-    if let Some(clock) = &watch.idle {
-        clock.is_http2();
-    }
-    let connection =
-        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(wire), service);
-    run(connection, http2::Connection::graceful_shutdown, watch, stop).await;
+    watch.is_http2();
+    let connection = std::pin::pin!(
+        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(wire), service)
+    );
+    run(connection, http2::Connection::graceful_shutdown, &watch, stop).await;
 }

@@ -9,13 +9,18 @@
 //! |---|---|
 //! | what is asked of an answer, by flag or by query | `answer.rs` |
 //! | the bytes of a body, however long | `body.rs` |
+//! | what a connection is doing, since when, how long it may, why it ends | `clock.rs` |
 //! | why a connection came to its end | `close_reason.rs` |
+//! | what a connection is doing, in Go's words | `conn_state.rs` |
 //! | one connection, from accept to close | `connection.rs` |
+//! | where in the client's bytes a head ends and a body begins | `heads.rs` |
 //! | HTTP/2 on the same port | `http2.rs` |
-//! | how long a connection has been idle | `idle.rs` |
 //! | informational responses, slipped in below hyper | `interim.rs` |
+//! | time limits with Go's meaning | `limits.rs` |
+//! | closing so that the last response survives | `linger.rs` |
 //! | the bookkeeping of one connection | `log.rs` |
 //! | what the server tells | `observer.rs` |
+//! | what has to be refused and hyper lets pass | `refusal.rs` |
 //! | the body of a request | `request_body.rs` |
 //! | the body of a response, watched | `response_body.rs` |
 //! | which request is answered by what | `routes.rs`, `routes/` |
@@ -31,14 +36,19 @@
 
 mod answer;
 mod body;
+mod clock;
 mod close_reason;
+mod conn_state;
 mod connection;
+mod heads;
 #[cfg(feature = "http2")]
 mod http2;
-mod idle;
 mod interim;
+mod limits;
+mod linger;
 mod log;
 mod observer;
+mod refusal;
 mod request_body;
 mod response_body;
 mod routes;
@@ -50,6 +60,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use answer::{Answer, BadQuery};
 pub use close_reason::CloseReason;
+pub use conn_state::ConnState;
+pub use limits::Limits;
 pub use observer::{Accepted, Observer, ServerEvent, ServerMoment};
 #[cfg(feature = "routes")]
 pub use routes::{UploadProgress, UploadState, Uploads, index};

@@ -6,6 +6,8 @@ use std::time::Instant;
 use evidence::{ClientAddr, ClosedBy};
 use wire::{Ending, FirstClose, Tap};
 
+use crate::close_reason::CloseReason;
+use crate::conn_state::ConnState;
 use crate::lock;
 use crate::observer::{Accepted, Observer, ServerEvent, ServerMoment};
 
@@ -30,6 +32,8 @@ struct Book {
     /// The numbers of the requests that are not answered yet, in their order. HTTP/1.1 has no more
     /// than one at a time.
     in_flight: Vec<u64>,
+    /// Why the connection ends, as the clock has found out.
+    why: Option<CloseReason>,
 }
 
 impl Log {
@@ -76,6 +80,16 @@ impl Log {
     }
 }
 
+impl Log {
+    /// The connection is doing something else now.
+    pub(crate) fn state(&self, _: ConnState) {}
+
+    /// Why the connection ends; told with its close.
+    pub(crate) fn because(&self, reason: CloseReason) {
+        lock(&self.0.book).why = Some(reason);
+    }
+}
+
 impl Tap for Log {
     fn closed(&mut self, ending: Ending) {
         // hyper lets go of the socket before it lets go of the bodies, but what ended are the
@@ -94,6 +108,7 @@ impl Tap for Log {
             requests: book.requests,
             age: self.0.accepted_at.elapsed(),
             unread: ending.unread,
+            why: book.why,
         });
     }
 }

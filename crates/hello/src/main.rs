@@ -31,7 +31,7 @@ async fn execute(args: &cli::Args) -> anyhow::Result<()> {
         server.address()
     );
     let running = server
-        .idle_timeout(args.idle_timeout())
+        .limits(args.limits())
         .trouble_told_to(|trouble| {
             let _ = writeln!(io::stderr(), "hello: {trouble}");
         })

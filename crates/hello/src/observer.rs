@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use evidence::{ClientAddr, ClosedBy};
 
+use crate::close_reason::CloseReason;
+
 /// A connection as the server numbers it: in the order in which it was accepted, from 1. Not the
 /// client's number, which counts dials; the two meet in the client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +59,8 @@ pub enum ServerMoment {
         age: Duration,
         /// Bytes of the client that lay unread in the kernel then; a reset tells the client.
         unread: u64,
+        /// Why the connection came to its end; `None` if that cannot be known.
+        why: Option<CloseReason>,
     },
 }
 

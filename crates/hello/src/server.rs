@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::Answer;
 use crate::connection;
-use crate::idle::IdleClock;
+use crate::limits::Limits;
 use crate::log::Log;
 use crate::observer::{Accepted, Observer};
 use crate::routes::Site;
@@ -72,7 +72,7 @@ pub struct Server {
     address: ServerAddr,
     answer: Answer,
     observer: Option<Arc<dyn Observer>>,
-    idle_timeout: Option<Duration>,
+    limits: Limits,
     trouble: Trouble,
     #[cfg(feature = "routes")]
     uploads: crate::routes::Uploads,
@@ -100,13 +100,13 @@ impl Server {
             }
             _ => Error::CannotListen { address, source },
         })?;
-        let (observer, idle_timeout, trouble) = Default::default();
+        let (observer, limits, trouble) = Default::default();
         Ok(Self {
             listener,
             address,
             answer,
             observer,
-            idle_timeout,
+            limits,
             trouble,
             #[cfg(feature = "routes")]
             uploads: crate::routes::Uploads::default(),
@@ -120,8 +120,16 @@ impl Server {
         self
     }
 
-    /// Closes connections that have been idle for `limit`; `None`, as before any call: never. As
-    /// Go's `Server.IdleTimeout`, but that 0 is no way to switch it off.
+    /// How long the server waits for what; without this call, for ever.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Closes connections that have been idle for `limit`; `None`, as before any call: never. The
+    /// most asked for of the [`Limits`], as Go's `Server.IdleTimeout`, but that 0 is no way to
+    /// switch it off.
     ///
     /// It counts from the end of a response, when its last byte is handed to the socket, to the
     /// first byte of the next request. Before its first request a connection is not idle. An
@@ -129,7 +137,7 @@ impl Server {
     /// `GOAWAY`, to which many clients react by closing first.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
-        self.idle_timeout = limit;
+        self.limits.idle = limit;
         self
     }
 
@@ -173,7 +181,7 @@ impl Server {
             #[cfg(feature = "routes")]
             desk: crate::routes::Desk::new(self.uploads),
         });
-        let Self { listener, observer, idle_timeout, mut trouble, .. } = self;
+        let Self { listener, observer, limits, mut trouble, .. } = self;
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {
@@ -188,7 +196,7 @@ impl Server {
             let log = observer.as_ref().map(|observer| {
                 Log::open(Arc::clone(observer), Accepted(number), ClientAddr::new(peer))
             });
-            let watch = Watch { log, idle: idle_timeout.map(IdleClock::new) };
+            let watch = Watch::new(log, limits);
             let site = Arc::clone(&site);
             connections.spawn(connection::serve(stream, site, watch, stop.clone()));
         }
@@ -234,7 +242,11 @@ impl Running {
         self.address
     }
 
-    /// Stops accepting, lets exchanges in flight finish for at most `grace`, closes the rest.
+    /// Stops accepting, lets exchanges in flight finish for at most `grace`, closes the rest. A
+    /// request of which only a part of the head has come has not begun: it is closed at once (Go
+    /// waits five seconds for it). A request whose head was read is answered whole, or cut off
+    /// after `grace`.
+    ///
     /// Returns how many connections had to be cut off.
     pub async fn stop(mut self, grace: Duration) -> usize {
         self.stop.send_replace(true);

@@ -1,71 +1,275 @@
 //! Whoever wants to know what happens on a connection, under one name.
 
-use wire::{Ending, Tap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
-use crate::idle::{Busy, IdleClock};
+use tokio::time::Instant;
+use wire::{Ending, FirstClose, Tap};
+
+use crate::clock::{Clock, Next};
+use crate::close_reason::CloseReason;
+use crate::conn_state::ConnState;
+use crate::heads::Heads;
+use crate::limits::Limits;
 use crate::log::Log;
 
-/// The observer's log and the idle clock of one connection, both, one or none of them. All clones
-/// are one: the wire and the service each hold one.
+/// What is known of one connection. All clones are one: the wire, the service and the bodies of
+/// requests each hold one.
 #[derive(Clone)]
-pub(crate) struct Watch {
-    pub(crate) log: Option<Log>,
-    pub(crate) idle: Option<IdleClock>,
+pub(crate) struct Watch(Arc<Known>);
+
+struct Known {
+    log: Option<Log>,
+    /// Boxed, because a server without limits and observer has none.
+    clock: Option<Box<Clock>>,
+    handler: Option<Duration>,
+    /// How many requests hyper has read.
+    requests: AtomicU64,
+    /// The number of the request that gave its body two lengths; 0 for none.
+    two_lengths: AtomicU64,
+    /// How many heads have begun to come.
+    heads: AtomicU64,
+    /// What the client's last byte was part of: one of [`BETWEEN`], [`IN_HEAD`] and [`IN_BODY`].
+    place: AtomicU8,
+    is_http2: AtomicBool,
 }
 
+const BETWEEN: u8 = 0;
+const IN_HEAD: u8 = 1;
+const IN_BODY: u8 = 2;
+
 impl Watch {
-    /// The head of a request was read. Its response is over when the returned value is done with.
-    pub(crate) fn request(&self) -> InFlight {
-        let told = self.log.as_ref().map(|log| (log.clone(), log.request()));
-        InFlight { told, _busy: self.idle.as_ref().map(IdleClock::request) }
+    pub(crate) fn new(log: Option<Log>, limits: Limits) -> Self {
+        if let Some(log) = &log {
+            log.state(ConnState::New);
+        }
+        let clock = (log.is_some() || limits.need_a_clock()).then(|| Box::new(Clock::new(limits)));
+        Self(Arc::new(Known {
+            log,
+            clock,
+            handler: limits.handler,
+            requests: AtomicU64::new(0),
+            heads: AtomicU64::new(0),
+            two_lengths: AtomicU64::new(0),
+            place: AtomicU8::new(BETWEEN),
+            is_http2: AtomicBool::new(false),
+        }))
     }
 
-    /// Waits until the connection has been idle for too long: for ever, if there is no limit.
-    pub(crate) async fn idle_too_long(&self) {
-        match &self.idle {
+    /// The one who listens to the wire.
+    pub(crate) fn ear(&self) -> Ear {
+        Ear { watch: self.clone(), heads: Box::default() }
+    }
+
+    /// How long the work on a response may take.
+    pub(crate) fn handler_limit(&self) -> Option<Duration> {
+        self.0.handler
+    }
+
+    #[cfg(feature = "http2")]
+    pub(crate) fn is_http2(&self) {
+        self.0.is_http2.store(true, Ordering::Relaxed);
+        if let Some(clock) = &self.0.clock {
+            clock.is_http2();
+        }
+    }
+
+    /// The head of a request was read.
+    pub(crate) fn request(&self) -> Begun {
+        // No more than one task reads a connection, so nobody adds at the same time.
+        let count = self.0.requests.load(Ordering::Relaxed) + 1;
+        self.0.requests.store(count, Ordering::Relaxed);
+        let two_lengths = self.0.two_lengths.load(Ordering::Relaxed) == count;
+        let Some(clock) = &self.0.clock else {
+            let in_flight = InFlight { watch: None, number: 0 };
+            return Begun { in_flight, read_until: None, two_lengths };
+        };
+        let (state, read_until) = clock.request();
+        self.state(state);
+        let number = self.0.log.as_ref().map_or(0, Log::request);
+        let in_flight = InFlight { watch: Some(self.clone()), number };
+        Begun { in_flight, read_until, two_lengths }
+    }
+
+    fn state(&self, state: Option<ConnState>) {
+        if let (Some(log), Some(state)) = (&self.0.log, state) {
+            log.state(state);
+        }
+    }
+
+    /// Why the connection ends, unless that is known already.
+    pub(crate) fn because(&self, reason: CloseReason) {
+        if let Some(clock) = &self.0.clock {
+            clock.because(reason);
+        }
+    }
+
+    /// A request's body was let go of before its end.
+    pub(crate) fn body_unread(&self) {
+        if let Some(clock) = &self.0.clock {
+            clock.body_unread();
+        }
+    }
+
+    /// Whether more of a request's body is on its way, though nobody reads it.
+    pub(crate) fn body_is_coming(&self) -> bool {
+        self.0.place.load(Ordering::Relaxed) == IN_BODY
+    }
+
+    /// Whether a head has begun to come of which hyper has not made a request.
+    pub(crate) fn head_is_ahead(&self) -> bool {
+        self.0.heads.load(Ordering::Relaxed) > self.0.requests.load(Ordering::Relaxed)
+    }
+
+    /// hyper has answered what is no request, and closes.
+    pub(crate) fn refused(&self) {
+        if let Some(clock) = &self.0.clock {
+            clock.refused();
+        }
+    }
+
+    /// The server stops. Returns whether the connection may be dropped on the spot: it has sent
+    /// half a first head at most.
+    pub(crate) fn stops(&self) -> bool {
+        if let Some(clock) = &self.0.clock {
+            clock.stops();
+        }
+        self.0.requests.load(Ordering::Relaxed) == 0 && !self.0.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a limit has passed: for ever, if there is none.
+    pub(crate) async fn ran_out(&self) -> CloseReason {
+        match &self.0.clock {
             Some(clock) => clock.ran_out().await,
             None => std::future::pending().await,
         }
     }
+
+    /// A limit has passed. Returns whether the connection may be told to end in order, because
+    /// nothing is under way.
+    pub(crate) fn ends(&self, reason: CloseReason) -> bool {
+        self.because(reason);
+        self.0.clock.as_ref().is_some_and(|clock| clock.is_idle())
+    }
+
+    /// Gives an idle connection its time once more.
+    pub(crate) fn restart(&self) {
+        if let Some(clock) = &self.0.clock {
+            clock.restart();
+        }
+    }
 }
 
-impl Tap for Watch {
-    fn received(&mut self, _: &[u8]) {
-        if let Some(clock) = &self.idle {
-            clock.received();
+/// Hears what passes on the wire.
+pub(crate) struct Ear {
+    watch: Watch,
+    /// Boxed, because the task of a connection keeps room for its wire more than once.
+    heads: Box<Heads>,
+}
+
+impl Ear {
+    fn known(&self) -> &Known {
+        &self.watch.0
+    }
+}
+
+impl Tap for Ear {
+    fn received(&mut self, bytes: &[u8]) {
+        if !self.known().is_http2.load(Ordering::Relaxed) {
+            self.heads.read(bytes);
+            let place = if self.heads.within_a_body() {
+                IN_BODY
+            } else if self.heads.within_a_head() {
+                IN_HEAD
+            } else {
+                BETWEEN
+            };
+            self.known().place.store(place, Ordering::Relaxed);
+            self.known().heads.store(self.heads.begun(), Ordering::Relaxed);
+            if let Some(number) = self.heads.two_lengths() {
+                self.known().two_lengths.store(number, Ordering::Relaxed);
+            }
+        }
+        if let Some(clock) = &self.known().clock {
+            self.watch.state(clock.received());
         }
     }
 
     fn flushed(&mut self) {
-        if let Some(clock) = &self.idle {
-            clock.flushed();
+        if let Some(clock) = &self.known().clock {
+            let next = match self.known().place.load(Ordering::Relaxed) {
+                IN_HEAD => Next::HalfAHead,
+                IN_BODY => Next::RestOfABody,
+                _ => Next::Open,
+            };
+            self.watch.state(clock.flushed(next));
+        }
+    }
+
+    fn peer_left(&mut self, how: FirstClose) {
+        if let Some(clock) = &self.known().clock {
+            clock.peer_left(how);
         }
     }
 
     fn closed(&mut self, ending: Ending) {
-        self.log.closed(ending);
+        let Some(log) = &self.known().log else { return };
+        let why = self.known().clock.as_ref().and_then(|clock| clock.why(ending.first));
+        if let Some(reason) = why {
+            log.because(reason);
+        }
+        log.state(ConnState::Closed);
+        log.clone().closed(ending);
     }
+}
+
+/// What there is to know of a request that has begun.
+pub(crate) struct Begun {
+    /// Its response is over when this is done with.
+    pub(crate) in_flight: InFlight,
+    /// Until when its body may take.
+    pub(crate) read_until: Option<Instant>,
+    /// It gave its body two lengths.
+    pub(crate) two_lengths: bool,
 }
 
 /// A response that is being made or sent. Dropped before it is complete, it was given up.
 pub(crate) struct InFlight {
-    /// The number of its request.
-    told: Option<(Log, u64)>,
-    _busy: Option<Busy>,
+    /// Nobody, if nobody wants to know.
+    watch: Option<Watch>,
+    /// The number of its request, if there is a log.
+    number: u64,
 }
 
 impl InFlight {
+    /// Why the connection ends after this response; asked for only if anybody wants to know.
+    pub(crate) fn last_because(&self, reason: impl FnOnce() -> Option<CloseReason>) {
+        let clock = self.watch.as_ref().and_then(|watch| watch.0.clock.as_ref());
+        if let Some((clock, reason)) = clock.and_then(|clock| Some((clock, reason()?))) {
+            clock.plan(reason);
+        }
+    }
+
     pub(crate) fn complete(mut self) {
-        if let Some((log, number)) = self.told.take() {
-            log.response_done(number, true);
+        self.over(true);
+    }
+
+    fn over(&mut self, complete: bool) {
+        let Some(watch) = self.watch.take() else { return };
+        if let Some(log) = &watch.0.log {
+            log.response_done(self.number, complete);
+        }
+        if let Some(clock) = &watch.0.clock
+            && (complete || watch.0.is_http2.load(Ordering::Relaxed))
+        {
+            clock.response_over();
         }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some((log, number)) = self.told.take() {
-            log.response_done(number, false);
-        }
+        self.over(false);
     }
 }

@@ -105,6 +105,25 @@ fn an_idle_timeout_makes_it_close_first() {
     assert_eq!(client.get("/").text(), "Hello world");
 }
 
+#[test]
+fn every_time_limit_has_a_flag() {
+    let hello = Hello::start(&["--handler-timeout", "70ms", "--delay", "1h"]);
+    assert_eq!(hello.connect().get("/").status, 503);
+    let hello =
+        Hello::start(&["--handler-timeout", "140ms", "--write-timeout", "70ms", "--delay", "1h"]);
+    let mut client = hello.connect();
+    client.ask("GET", "/");
+    client.sees_the_close().unwrap();
+    for flag in ["--read-header-timeout", "--read-timeout"] {
+        let hello = Hello::start(&[flag, "70ms"]);
+        let mut client = hello.connect();
+        client.send("GET / HTTP/1.1\r\nHost: hel");
+        client.sees_the_close().unwrap();
+    }
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    assert_eq!(help.matches("[default: none]").count(), 5, "{help}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_it_after_the_exchange_in_flight() {

@@ -104,10 +104,10 @@ fn what_is_not_done_by_the_end_of_the_grace_is_cut_off_and_counted() {
     assert_eq!(site.closed(), 8);
 }
 
-/// hyper waits for the other half for ever.
+/// hyper waits for the other half for ever, Go for five seconds; hello takes it for no request.
 #[cfg(target_os = "linux")]
 #[test]
-fn half_a_head_is_cut_off_after_the_grace() {
+fn half_a_head_does_not_hold_up_the_stop() {
     let mut site = Site::new(answer());
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: hel");
@@ -120,7 +120,7 @@ fn half_a_head_is_cut_off_after_the_grace() {
         let server_end = sockets.find(|socket| socket.peer == client_address);
         accepted && server_end.is_some_and(|end| end.recv_queue.known() == Some(0))
     });
-    assert_eq!(site.stop(Duration::from_millis(70)), 1);
+    assert_eq!(site.stop(FOREVER), 0); // who waits for the grace misses the deadline
     client.sees_the_close().unwrap();
     let requests = |moment: &ServerMoment| matches!(moment, ServerMoment::Request { .. });
     assert_eq!(site.count(requests), 0);

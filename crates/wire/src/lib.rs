@@ -141,6 +141,19 @@ impl<T: Tap> Wire<T> {
         }
     }
 
+    /// Takes what lies unread in the kernel, a small buffer full at most, and throws it away. For
+    /// bytes that were looked at and will not be read: if they lay there at the close, it would be
+    /// a reset. Does nothing where the system cannot be asked (not Unix).
+    pub fn take(&mut self) {
+        let mut bytes = [0; 64];
+        let count = system::take(&self.stream, &mut bytes);
+        if let Some(taken) = bytes.get(..count)
+            && !taken.is_empty()
+        {
+            self.tap.received(taken);
+        }
+    }
+
     /// Remembers the peer's FIN, unless this end closed before.
     fn peer_closed(&mut self) {
         self.first_close.get_or_insert(FirstClose::There);
@@ -292,6 +305,18 @@ mod system {
     #[cfg(unix)]
     pub(super) fn unread(stream: &TcpStream) -> u64 {
         rustix::io::ioctl_fionread(stream).unwrap_or(0)
+    }
+
+    /// Not through tokio, to whom what was only looked at is no news.
+    #[cfg(unix)]
+    pub(super) fn take(stream: &TcpStream, buf: &mut [u8]) -> usize {
+        use rustix::net::{RecvFlags, recv};
+        recv(stream, buf, RecvFlags::DONTWAIT).map_or(0, |(count, _)| count)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn take(_: &TcpStream, _: &mut [u8]) -> usize {
+        0
     }
 
     /// See [`super::Wire::peek`]. tokio's own `peek` cannot wait for *more*: to it a socket that

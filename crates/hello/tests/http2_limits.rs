@@ -1,0 +1,113 @@
+//! What the time limits do in HTTP/2.
+#![cfg(feature = "http2")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod common;
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use common::{Client, FOREVER, Site, answer, bind};
+use hello::{CloseReason, Limits, ServerMoment};
+
+const LIMIT: Duration = Duration::from_millis(100);
+const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// An empty SETTINGS frame.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+/// `GET http://…/` on stream 1 and on stream 3, in the words of HPACK's static table.
+const GETS: [u8; 24] = [
+    0, 0, 3, 1, 0x5, 0, 0, 0, 1, 0x82, 0x86, 0x84, //
+    0, 0, 3, 1, 0x5, 0, 0, 0, 3, 0x82, 0x86, 0x84,
+];
+const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
+
+fn limited(limits: Limits) -> Site {
+    let slow = hello::Answer { delay: FOREVER, ..answer() };
+    Site::of(bind(slow).1.map(|server| server.limits(limits)))
+}
+
+/// A client that has said hello, but answers to nothing.
+fn connect(site: &Site) -> Client {
+    let mut client = site.connect();
+    client.send(PREFACE);
+    client.send_bytes(&SETTINGS);
+    client
+}
+
+/// Reads the payload of the next frame of this type.
+fn frame(client: &Client, wanted: u8) -> Vec<u8> {
+    let mut stream = client.stream();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).unwrap();
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        stream.read_exact(&mut payload).unwrap();
+        if head[3] == wanted {
+            return payload;
+        }
+    }
+}
+
+fn why(site: &Site) -> Option<CloseReason> {
+    match site.story().last() {
+        Some(ServerMoment::Closed { why, .. }) => *why,
+        other => panic!("not closed but {other:?}"),
+    }
+}
+
+#[test]
+fn a_first_request_that_does_not_come_ends_the_connection() {
+    let start = Instant::now();
+    let site = limited(Limits { read_header: Some(LIMIT), ..Limits::default() });
+    let _client = connect(&site);
+    assert_eq!(why(&site), Some(CloseReason::ReadHeaderTimeout));
+    assert!(start.elapsed() >= LIMIT, "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_handler_limit_answers_every_stream_503() {
+    let site = limited(Limits { handler: Some(LIMIT), ..Limits::default() });
+    let mut client = connect(&site);
+    client.send_bytes(&GETS);
+    let fields = frame(&client, HEADERS);
+    // HPACK has a number for `:status: 200` (0x88), but must spell 503 out after `:status` (0x48).
+    assert_eq!(fields.first(), Some(&0x48), "{fields:?}");
+    let done = ServerMoment::ResponseDone { number: 2, complete: true };
+    common::until("both answers", || site.count(|moment| *moment == done) == 1);
+    assert_eq!(site.closed(), 0);
+}
+
+#[test]
+fn the_write_limit_is_none_here() {
+    let limits = Limits { write: Some(LIMIT), handler: Some(LIMIT * 3), ..Limits::default() };
+    let site = limited(limits);
+    let mut client = connect(&site);
+    client.send_bytes(&GETS);
+    frame(&client, HEADERS);
+    assert_eq!(site.closed(), 0);
+}
+
+#[test]
+fn an_idle_connection_is_told_goaway_and_the_reason_is_idleness() {
+    let limits = Limits { idle: Some(LIMIT), handler: Some(LIMIT), ..Limits::default() };
+    let site = limited(limits);
+    let mut client = connect(&site);
+    client.send_bytes(&GETS);
+    frame(&client, GOAWAY);
+    drop(client);
+    let why = why(&site);
+    // A client that goes away without reading resets.
+    assert!(matches!(why, Some(CloseReason::IdleTimeout | CloseReason::ClientReset)), "{why:?}");
+}
+
+#[test]
+fn a_stop_is_the_reason_when_it_ends_a_connection() {
+    let mut site = limited(Limits { handler: Some(Duration::ZERO), ..Limits::default() });
+    let mut client = connect(&site);
+    client.send_bytes(&GETS);
+    site.until_requests(2);
+    site.stop(LIMIT);
+    let why = why(&site);
+    assert_eq!(why, Some(CloseReason::Stopping), "{why:?}");
+}

@@ -134,7 +134,10 @@ impl ClientArgs {
                     pause_before_body: answer.pause_before_body,
                 };
                 let starts = Starts::AtOnce;
-                (vec![ServerPlan { address, answer, idle_timeout: None, starts }], setup)
+                (
+                    vec![ServerPlan { address, answer, limits: hello::Limits::default(), starts }],
+                    setup,
+                )
             }
             Some(target) => (Vec::new(), self.target_setup(target, typed)),
         };

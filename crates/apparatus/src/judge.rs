@@ -338,8 +338,12 @@ mod tests {
 
     #[test]
     fn a_stranger_at_our_server_is_told_as_one() {
-        let accepted =
-            |port: u16| AcceptedNotes { at: Instant::now(), ends: ends(port), closed_by: None };
+        let accepted = |port: u16| AcceptedNotes {
+            at: Instant::now(),
+            ends: ends(port),
+            closed_by: None,
+            why: None,
+        };
         let opened = opened(&[1001, 1002]);
         assert_eq!(client_against_server(&opened, &[accepted(1001), accepted(1002)]), None);
         insta::assert_snapshot!(

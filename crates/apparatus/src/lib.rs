@@ -363,6 +363,7 @@ impl Apparatus {
         let time_wait_is_full = kernel::time_wait_is_full();
         let strangers = std::mem::take(&mut *lock(&self.strangers));
         let mut accepted = self.servers.accepted();
+        let server_reasons = recorder::reasons(accepted.as_deref().unwrap_or_default());
         if let Some(accepted) = &mut accepted {
             accepted.retain(|accepted| !strangers.contains(&accepted.ends.client));
         }
@@ -393,6 +394,7 @@ impl Apparatus {
             connections,
             accepted: accepted.map(|accepted| accepted.len()),
             in_flight,
+            server_reasons,
             accepting,
             tables: Tables { busiest, while_running, after_closing },
             disagreements,

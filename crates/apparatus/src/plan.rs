@@ -1,7 +1,6 @@
 //! What a run is made of, and whether it can come to an end.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use evidence::{BodyPolicy, Setup};
 use hello::Answer;
@@ -29,8 +28,8 @@ pub struct ServerPlan {
     pub address: SocketAddr,
     /// How it answers, unless a request asks for something else.
     pub answer: Answer,
-    /// After how much idleness it closes a connection; `None` for never.
-    pub idle_timeout: Option<Duration>,
+    /// How long it waits for what.
+    pub limits: hello::Limits,
     /// When it starts.
     pub starts: Starts,
 }

@@ -254,6 +254,16 @@ pub(crate) struct AcceptedNotes {
     pub(crate) at: Instant,
     pub(crate) ends: Ends,
     pub(crate) closed_by: Option<ClosedBy>,
+    pub(crate) why: Option<hello::CloseReason>,
+}
+
+/// How often the servers named which reason.
+pub(crate) fn reasons(accepted: &[AcceptedNotes]) -> BTreeMap<&'static str, usize> {
+    let mut reasons = BTreeMap::new();
+    for reason in accepted.iter().filter_map(|accepted| accepted.why) {
+        *reasons.entry(reason.name()).or_default() += 1;
+    }
+    reasons
 }
 
 /// The time from the first of these to the last.
@@ -289,12 +299,18 @@ impl hello::Observer for ServerEar {
             ServerMoment::Accepted => {
                 let ends = Ends { client: event.peer, server: self.server };
                 notes.places.insert(key, notes.accepted.len());
-                notes.accepted.push(AcceptedNotes { at: event.at, ends, closed_by: None });
+                notes.accepted.push(AcceptedNotes {
+                    at: event.at,
+                    ends,
+                    closed_by: None,
+                    why: None,
+                });
             }
-            ServerMoment::Closed { by, .. } => {
+            ServerMoment::Closed { by, why, .. } => {
                 let place = notes.places.get(&key);
                 if let Some(notes) = place.and_then(|&place| notes.accepted.get_mut(place)) {
                     notes.closed_by = Some(by);
+                    notes.why = why;
                 }
             }
             ServerMoment::Request { .. } => notes.load.one_more(event.at),

@@ -30,7 +30,7 @@ enum Stage {
     /// Nobody listens at the address.
     Absent,
     /// Whoever connects waits to be accepted.
-    Listening(Server),
+    Listening(Box<Server>),
     Accepting(Running),
 }
 
@@ -73,7 +73,7 @@ impl Servers {
     pub(crate) fn listen(&self) -> Result<(), Error> {
         for place in lock(&self.places).iter_mut() {
             if matches!(place.stage, Stage::Absent) {
-                place.stage = Stage::Listening(bound(&place.plan, &self.witness)?);
+                place.stage = Stage::Listening(Box::new(bound(&place.plan, &self.witness)?));
             }
         }
         Ok(())
@@ -109,7 +109,7 @@ impl Servers {
 }
 
 fn bound(plan: &ServerPlan, witness: &Arc<ServerWitness>) -> Result<Server, Error> {
-    let server = Server::bind(plan.address, plan.answer.clone())?.idle_timeout(plan.idle_timeout);
+    let server = Server::bind(plan.address, plan.answer.clone())?.limits(plan.limits);
     let ear = ServerEar { witness: Arc::clone(witness), server: server.address() };
     Ok(server.observed_by(Arc::new(ear)))
 }

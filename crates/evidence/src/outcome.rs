@@ -1,5 +1,6 @@
 //! What happened in a run, with the witnesses of every number kept apart.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -252,6 +253,9 @@ pub struct Outcome {
     pub accepted: Option<usize>,
     /// How many requests it was answering at a time; `None` if it is not ours to ask.
     pub in_flight: Option<InFlight>,
+    /// Why the servers let go of connections before they were stopped, in their own words, and how
+    /// often; connections that are not the client's are among them.
+    pub server_reasons: BTreeMap<&'static str, usize>,
     /// The time from the first connection that the servers accepted to the last; `None` if nobody
     /// could be asked.
     pub accepting: Option<Duration>,

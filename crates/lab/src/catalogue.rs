@@ -13,7 +13,7 @@ macro_rules! built_in {
 }
 
 /// The name and the text of each.
-const BUILT_IN: [(&str, &str); 18] = built_in![
+const BUILT_IN: [(&str, &str); 28] = built_in![
     "01-sequential-drained",
     "02-sequential-held",
     "03-sequential-dropped",
@@ -32,6 +32,16 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
     "16-cost-of-short-connections",
     "17-throughput",
     "18-race-at-start",
+    "19-post",
+    "20-upload",
+    "21-handler-timeout",
+    "22-write-timeout",
+    "23-server-idle-timeout",
+    "24-a-thousand-at-once",
+    "25-idle-memory",
+    "26-accept-queue",
+    "27-half-a-head",
+    "28-slow-reader",
 ];
 
 /// Why there is no such experiment.

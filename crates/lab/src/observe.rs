@@ -87,7 +87,7 @@ pub fn check_snapshot_name(name: &str) -> Result<(), &'static str> {
     if !starts_well || !goes_on_well {
         Err("a name is made of small letters, digits and _")
     } else if TABLES.contains(&name)
-        || ["failures", "counter", "status"].contains(&name)
+        || ["failures", "counter", "why", "raw"].contains(&name)
         || QUANTITIES.iter().any(|(quantity, _)| first_of(quantity) == name)
         || Settings::default().names(Preset::Go).names().any(|value| value == name)
         || Formula::parse(&format!("{name}.x")).is_err()
@@ -111,6 +111,9 @@ pub fn vocabulary<'a>(snapshots: impl IntoIterator<Item = &'a str>) -> Names {
     for status in statuses() {
         names.set(status_name(status), 1.0);
         names.set(format!("raw.{}", status_name(status)), 1.0);
+    }
+    for reason in hello::CloseReason::ALL {
+        names.set(reason_name(reason), 1.0);
     }
     for table in TABLES.into_iter().chain(snapshots) {
         if !TABLES.contains(&table) {
@@ -149,9 +152,14 @@ fn statuses() -> impl Iterator<Item = u16> {
     (100..600).filter(named)
 }
 
-/// The name under which exchanges with a status are counted: `status.503`.
+/// The name under which exchanges with a status are counted: `status_503`.
 fn status_name(status: u16) -> String {
-    format!("status.{status}")
+    format!("status_{status}")
+}
+
+/// The name under which the reasons of the servers are counted: `why.idle_timeout`.
+fn reason_name(reason: hello::CloseReason) -> String {
+    format!("why.{}", reason.name())
 }
 
 fn failure_name(kind: FailureKind) -> String {
@@ -218,6 +226,10 @@ fn counts(outcome: &Outcome, names: &mut Names) {
     for status in statuses() {
         let with = exchanges.iter().filter(|exchange| exchange.status == Some(status)).count();
         names.set(status_name(status), count(with));
+    }
+    for reason in hello::CloseReason::ALL {
+        let times = outcome.server_reasons.get(reason.name()).copied();
+        names.set(reason_name(reason), count(times.unwrap_or_default()));
     }
     if let Some(accepting) = outcome.accepting {
         names.set("accepting", accepting.as_secs_f64());
@@ -324,12 +336,22 @@ pub fn meaning(name: &str) -> Option<(&str, String)> {
     if let Some((_, meaning)) = QUANTITIES.iter().find(|(quantity, _)| *quantity == name) {
         return Some((name, (*meaning).to_owned()));
     }
+    if let Some(status) = name.strip_prefix("status_") {
+        return Some((name, format!("exchanges that were answered with {status}")));
+    }
     let (first, last) = (name.split('.').next()?, name.rsplit('.').next()?);
     match first {
         _ if !name.contains('.') => None,
         "counter" => Some((name, "by how much this counter of the kernel grew".to_owned())),
-        "status" => Some((name, format!("exchanges that were answered with {last}"))),
-        "raw" => Some((name, format!("clients that are none and were answered with {last}"))),
+        "why" => {
+            let reason = hello::CloseReason::ALL.into_iter().find(|it| it.name() == last);
+            let reason = reason.map_or(String::new(), |reason| reason.to_string());
+            Some((name, format!("connections, of any client, that a server let go of: {reason}")))
+        }
+        "raw" => {
+            let status = last.trim_start_matches("status_");
+            Some((name, format!("clients that are none and were answered with {status}")))
+        }
         _ if last == "resident" => {
             Some((name, "memory of the run's process, both ends in it, in bytes".to_owned()))
         }

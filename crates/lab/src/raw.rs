@@ -34,7 +34,8 @@ pub struct RawAsk {
 pub struct RawClient {
     /// Its address.
     pub address: ClientAddr,
-    stream: TcpStream,
+    /// Closed as soon as the server has closed its side: nobody waits for more.
+    stream: Option<TcpStream>,
     /// What it has read: as much of it as it takes to know the status.
     read: Vec<u8>,
     ended: Option<RawEnd>,
@@ -93,18 +94,20 @@ impl RawClient {
         let deadline = Instant::now() + ask.at_most;
         // A server that does not read, or that has closed already, is seen below.
         let _ = timeout_at(deadline, stream.write_all(&ask.send)).await;
-        let mut client = Self { address, stream, read: Vec::new(), ended: None };
-        let waited = async {
-            while client.ended.is_none() && !client.has_what_it_waits_for(ask.wait) {
-                if client.stream.readable().await.is_err() {
-                    break;
-                }
-                client.read_while(|client| !client.has_what_it_waits_for(ask.wait));
-            }
-        };
-        // Whether it came to that is for what was seen to say.
-        let _ = timeout_at(deadline, waited).await;
+        let mut client = Self { address, stream: Some(stream), read: Vec::new(), ended: None };
+        // Whether it came to what it waits for is for what was seen to say.
+        let _ = timeout_at(deadline, client.wait_for(ask.wait)).await;
         Ok(client)
+    }
+
+    async fn wait_for(&mut self, wait: RawWait) {
+        while !self.has_what_it_waits_for(wait) {
+            let Some(stream) = &self.stream else { return };
+            if stream.readable().await.is_err() {
+                return;
+            }
+            self.read_while(|client| !client.has_what_it_waits_for(wait));
+        }
     }
 
     fn has_what_it_waits_for(&self, wait: RawWait) -> bool {
@@ -115,26 +118,31 @@ impl RawClient {
         }
     }
 
+    fn end(&mut self, how: RawEnd) {
+        self.ended = Some(how);
+        self.stream = None;
+    }
+
     /// Notes an end that has come, if nothing unread lies before it.
     fn look(&mut self) {
-        if self.ended.is_none() {
-            match self.stream.peek(&mut [0]).now_or_never() {
-                Some(Ok(0)) => self.ended = Some(RawEnd::Closed),
-                Some(Err(_)) => self.ended = Some(RawEnd::Reset),
-                Some(Ok(_)) | None => {}
-            }
+        let looked = self.stream.as_ref().and_then(|stream| stream.peek(&mut [0]).now_or_never());
+        match looked {
+            Some(Ok(0)) => self.end(RawEnd::Closed),
+            Some(Err(_)) => self.end(RawEnd::Reset),
+            Some(Ok(_)) | None => {}
         }
     }
 
     /// Reads what is there, as long as more is wanted.
     fn read_while(&mut self, wants_more: impl Fn(&Self) -> bool) {
         let mut buffer = [0; 4096];
-        while self.ended.is_none() && wants_more(self) {
-            match self.stream.try_read(&mut buffer) {
-                Ok(0) => self.ended = Some(RawEnd::Closed),
+        while wants_more(self) {
+            let Some(stream) = &self.stream else { break };
+            match stream.try_read(&mut buffer) {
+                Ok(0) => self.end(RawEnd::Closed),
                 Ok(count) => self.read.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.ended = Some(RawEnd::Reset),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => self.end(RawEnd::Reset),
             }
         }
         // What nobody will look at again needs no room.

@@ -70,6 +70,14 @@ section! {
         close: bool,
         /// After how much idleness the server closes a connection.
         idle_timeout: Limit<Time>,
+        /// How long it waits for the head of a request.
+        read_header_timeout: Limit<Time>,
+        /// How long it waits for a whole request.
+        read_timeout: Limit<Time>,
+        /// How long a response may take, the work on it included.
+        write_timeout: Limit<Time>,
+        /// How long the work on a response may take.
+        handler_timeout: Limit<Time>,
         /// When it starts.
         starts: Starts,
     }

@@ -278,10 +278,21 @@ impl Settings {
             .map(|port| ServerPlan {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
                 answer: self.answer(),
-                idle_timeout: self.server.idle_timeout.and_then(limit),
+                limits: self.server_limits(),
                 starts,
             })
             .collect())
+    }
+
+    fn server_limits(&self) -> hello::Limits {
+        let server = &self.server;
+        hello::Limits {
+            read_header: server.read_header_timeout.and_then(limit),
+            read: server.read_timeout.and_then(limit),
+            write: server.write_timeout.and_then(limit),
+            idle: server.idle_timeout.and_then(limit),
+            handler: server.handler_timeout.and_then(limit),
+        }
     }
 
     fn setup(&self, preset: Preset, client: &Config, servers: &[ServerPlan]) -> Setup {

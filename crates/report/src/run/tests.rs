@@ -108,6 +108,7 @@ fn drained() -> Outcome {
         connections: vec![connection(1, 2, ClosedBy::Client, CloseReason::TransportClosed, 1100)],
         in_flight: None,
         accepting: None,
+        server_reasons: std::collections::BTreeMap::new(),
         accepted: Some(1),
         tables: Tables {
             busiest: None,
@@ -144,6 +145,7 @@ fn reset() -> Outcome {
         connections: vec![closed(1), closed(2)],
         in_flight: None,
         accepting: None,
+        server_reasons: std::collections::BTreeMap::new(),
         accepted: Some(2),
         tables: Tables::default(),
         ..drained()
@@ -189,6 +191,7 @@ fn witnesses_that_disagree_are_heard_out() {
     let outcome = Outcome {
         in_flight: None,
         accepting: None,
+        server_reasons: std::collections::BTreeMap::new(),
         accepted: Some(2),
         disagreements: vec![Disagreement { sentence: sentence.into() }],
         ..drained()

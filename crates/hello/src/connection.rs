@@ -98,7 +98,10 @@ fn service(
     Error = Infallible,
     Future: Send + 'static,
 > {
-    service_fn(move |request| answer(request, Arc::clone(&site), watch.request()))
+    service_fn(move |request| {
+        let in_flight = watch.request(&request);
+        answer(request, Arc::clone(&site), in_flight)
+    })
 }
 
 /// The response to HEAD is done as soon as it is made: nobody reads its body.
@@ -108,6 +111,8 @@ async fn answer(
     in_flight: InFlight,
 ) -> Result<Response<Told<ResponseBody>>, Infallible> {
     let is_head = request.method() == Method::HEAD;
+    in_flight.handler_start();
     let response = routes::respond(request.map(RequestBody::new), site).await;
+    in_flight.handler_end(&response);
     Ok(response.map(|body| Told::new(body, in_flight, is_head)))
 }

@@ -56,6 +56,9 @@ pub(crate) async fn serve<S>(
     if let Some(clock) = &watch.idle {
         clock.is_http2();
     }
+    if let Some(log) = &watch.log {
+        log.is_http2();
+    }
     let connection =
         http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(wire), service);
     run(connection, http2::Connection::graceful_shutdown, watch, stop).await;

@@ -18,6 +18,7 @@
 //! | the bookkeeping of one connection | `log.rs` |
 //! | where messages begin and end | `message.rs` |
 //! | the messages of a connection, numbered | `messages.rs` |
+//! | counts for Prometheus | `metrics.rs` |
 //! | what the server tells | `observer.rs` |
 //! | the body of a request | `request_body.rs` |
 //! | the body of a response, watched | `response_body.rs` |
@@ -44,6 +45,8 @@ mod listening;
 mod log;
 mod message;
 mod messages;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod observer;
 mod request_body;
 mod response_body;
@@ -59,6 +62,8 @@ pub use answer::{Answer, BadQuery};
 pub use close_reason::CloseReason;
 pub use conn_state::ConnState;
 pub use listening::{BindStep, Step};
+#[cfg(feature = "metrics")]
+pub use metrics::Metrics;
 pub use observer::{
     Accepted, Exchange, Observer, RequestHead, ServerEvent, ServerMoment, Wants, WireBody, target,
 };

@@ -2,9 +2,12 @@
 //!
 //! | path | file |
 //! |---|---|
+//! | `/metrics`, if the server counts | `routes/metrics.rs` |
 //! | any: `Hello world` | `routes/hello.rs` |
 
 mod hello;
+#[cfg(feature = "metrics")]
+mod metrics;
 
 use std::sync::Arc;
 
@@ -21,6 +24,9 @@ use crate::request_body::{RequestBody, RequestBodyError};
 pub(crate) struct Site {
     /// How requests are answered that do not ask otherwise.
     pub(crate) answer: Answer,
+    /// What it counts, if it does.
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<Arc<crate::Metrics>>,
 }
 
 /// The plain answer, which costs no allocation, or any other.
@@ -31,7 +37,11 @@ pub(crate) async fn respond(
     request: Request<RequestBody>,
     site: Arc<Site>,
 ) -> Response<ResponseBody> {
-    hello::respond(&request, &site.answer).await
+    match (request.uri().path(), &*site) {
+        #[cfg(feature = "metrics")]
+        ("/metrics", Site { metrics: Some(metrics), .. }) => metrics::respond(&request, metrics),
+        _ => hello::respond(&request, &site.answer).await,
+    }
 }
 
 /// A whole body that is known already.

@@ -77,6 +77,8 @@ pub struct Server {
     observer: Option<Arc<dyn Observer>>,
     idle_timeout: Option<Duration>,
     trouble: Trouble,
+    #[cfg(feature = "metrics")]
+    metrics: Option<Arc<crate::Metrics>>,
 }
 
 impl Server {
@@ -95,7 +97,17 @@ impl Server {
         let told = |source| Error::CannotListen { address, source };
         let address = ServerAddr::new(listener.local_addr().map_err(told)?);
         let (observer, idle_timeout, trouble) = Default::default();
-        Ok(Self { listener, steps, address, answer, observer, idle_timeout, trouble })
+        Ok(Self {
+            listener,
+            steps,
+            address,
+            answer,
+            observer,
+            idle_timeout,
+            trouble,
+            #[cfg(feature = "metrics")]
+            metrics: None,
+        })
     }
 
     /// Tells `observer` what the server sees, beside those that are told already.
@@ -103,6 +115,14 @@ impl Server {
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(FanOut::add(self.observer.take(), observer));
         self
+    }
+
+    /// Lets `metrics` count, and answers `/metrics` with the counts.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn counted_by(mut self, metrics: Arc<crate::Metrics>) -> Self {
+        self.metrics = Some(Arc::clone(&metrics));
+        self.observed_by(metrics)
     }
 
     /// Closes connections that have been idle for `limit`; `None`, as before any call: never. As
@@ -152,7 +172,11 @@ impl Server {
 
     async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
         let Self { listener, answer, observer, idle_timeout, mut trouble, .. } = self;
-        let site = Arc::new(Site { answer });
+        let site = Arc::new(Site {
+            answer,
+            #[cfg(feature = "metrics")]
+            metrics: self.metrics,
+        });
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {

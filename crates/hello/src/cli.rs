@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use evidence::ByteCount;
 use hello::Answer;
 
@@ -38,6 +38,51 @@ pub(crate) struct Args {
     /// Close a connection that has been idle so long after a response; `none` for never
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
     idle_timeout: TimeLimit,
+
+    /// Show what happens, as it happens
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) show: Vec<Shown>,
+
+    /// Write what is shown as text, or an object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+
+    /// Write a line for each exchange
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log: Option<LogFormat>,
+
+    /// Count for Prometheus, and answer /metrics with the counts
+    #[arg(long)]
+    pub(crate) metrics: bool,
+}
+
+/// What `--show` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shown {
+    /// How the server came to listen, and what it costs at rest
+    Startup,
+    /// A line at every step of every connection
+    Connections,
+    /// The bytes of every message, with the length of each part
+    Bytes,
+}
+
+/// How it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Jsonl,
+}
+
+/// How an exchange is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Apache's combined format
+    Combined,
+    /// An object a line
+    Json,
 }
 
 /// A time, or none.
@@ -61,6 +106,8 @@ Examples:
   hello --listen 127.0.0.1:0           # any free port; the real one is printed
   hello --bytes 1MiB --delay 20ms      # long bodies from a slow server
   hello --idle-timeout 5s              # the server closes first
+  hello --show startup,connections     # watch it, and every connection
+  hello --log combined --metrics       # as a web server would
   curl 'http://127.0.0.1:8080/?bytes=64KiB&close'";
 
 impl Args {

@@ -158,6 +158,8 @@ impl Log {
                 })),
             );
         }
+        let body = book.messages.as_mut().and_then(Messages::early_body);
+        body.into_iter().for_each(|body| self.tell(body));
         let about = wants.exchanges.then(|| Arc::new(About::new(begun, number, request)));
         let open = Open { number, about };
         book.in_flight.push(open.clone());

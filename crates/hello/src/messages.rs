@@ -17,6 +17,10 @@ pub(crate) struct Messages {
     heads: VecDeque<(u64, Option<Bytes>)>,
     /// How many heads were read.
     read: u64,
+    /// How many of them hyper has come to.
+    told: u64,
+    /// Bodies that came together with heads that hyper has not come to.
+    early: Vec<ServerMoment>,
     /// The requests that are not answered to their last byte: number, and whether it is `HEAD`.
     unanswered: VecDeque<(u64, bool)>,
     /// The length of the head of the response that is being written.
@@ -32,6 +36,8 @@ impl Messages {
             outgoing: Splitter::new(Direction::Responses, keep),
             heads: VecDeque::new(),
             read: 0,
+            told: 0,
+            early: Vec::new(),
             unanswered: VecDeque::new(),
             head_bytes: 0,
         }
@@ -44,7 +50,7 @@ impl Messages {
 
     /// Bytes were read. Returns what is over with them.
     pub(crate) fn received(&mut self, bytes: &[u8]) -> Vec<ServerMoment> {
-        let Self { keep, incoming, heads, read, .. } = self;
+        let Self { keep, incoming, heads, read, told, early, .. } = self;
         let mut moments = Vec::new();
         let tell = |part| match part {
             Part::Head(head) => {
@@ -52,7 +58,8 @@ impl Messages {
                 heads.push_back((head.len() as u64, keep.then(|| head.into())));
             }
             Part::Body(body) if body.bytes > 0 => {
-                moments.push(ServerMoment::RequestBody { number: *read, body });
+                let moment = ServerMoment::RequestBody { number: *read, body };
+                if *read > *told { early.push(moment) } else { moments.push(moment) }
             }
             Part::Body(_) => {}
         };
@@ -63,7 +70,18 @@ impl Messages {
     /// hyper has come to the next head: its length, and itself if it is wanted.
     pub(crate) fn request(&mut self, number: u64, is_head: bool) -> Option<(u64, Option<Bytes>)> {
         self.unanswered.push_back((number, is_head));
+        self.told = number;
         self.heads.pop_front()
+    }
+
+    /// The body of the request that hyper has come to, if it was there before.
+    pub(crate) fn early_body(&mut self) -> Option<ServerMoment> {
+        let is_told = |moment: &ServerMoment| match moment {
+            ServerMoment::RequestBody { number, .. } => *number <= self.told,
+            _ => true,
+        };
+        let place = self.early.iter().position(is_told)?;
+        Some(self.early.remove(place))
     }
 
     /// Bytes were written. Returns what is over with them.

@@ -192,39 +192,49 @@ impl Page {
                 "client": event.peer.to_string(),
             }),
         );
-        if let Some(state) = tcp {
-            let state = state.map_or("none", TcpState::name);
-            jsonl::add(&mut object, json!({ "tcp_state": state }));
+        if let Some(TcpReading { state, later }) = tcp {
+            let tcp = json!({
+                "tcp_state": state.map_or("none", TcpState::name),
+                "tcp_asked_after_us": us(later),
+            });
+            jsonl::add(&mut object, tcp);
         }
         writeln!(out, "{object}")
     }
 
     /// What the kernel says now of the connection that changes its state, or is closed. `None` if
-    /// it was not asked, or did not answer.
-    fn tcp(&self, event: &ServerEvent) -> Option<Option<TcpState>> {
+    /// it was not asked, or if its answer came too late to belong to the event.
+    fn tcp(&self, event: &ServerEvent) -> Option<TcpReading> {
         let is_closed = match event.moment {
-            ServerMoment::State { to, .. } => {
-                (to != ConnState::Closed && self.steps.connections).then_some(false)?
-            }
-            ServerMoment::Closed { .. } => self.steps.connections.then_some(true)?,
+            ServerMoment::State { to, .. } if to != ConnState::Closed => false,
+            ServerMoment::Closed { .. } => true,
             _ => return None,
         };
-        let mut tries = 0;
-        while event.at.elapsed() < FRESH {
+        while self.steps.connections && event.at.elapsed() < FRESH {
             let state = tcp_state(self.plan.server, event.peer)?;
-            // The close is told just before the socket is let go of.
+            let later = event.at.elapsed();
             let is_open = matches!(state, Some(TcpState::Established | TcpState::CloseWait));
-            if !(is_closed && is_open) {
-                return Some(state);
+            if is_open != is_closed {
+                return Some(TcpReading { state, later });
             }
-            tries += 1;
-            if tries > 20 {
-                return None;
+            if is_open {
+                // The close is told just before the socket is let go of.
+                std::thread::sleep(Duration::from_micros(200));
+            } else {
+                return None; // closed since
             }
-            std::thread::sleep(Duration::from_micros(200));
         }
         None
     }
+}
+
+/// What the kernel's table said of the server's end of a connection.
+#[derive(Clone, Copy)]
+struct TcpReading {
+    /// `None` if it was not there.
+    state: Option<TcpState>,
+    /// How long after the event.
+    later: Duration,
 }
 
 /// Whether it carries bytes to look at.

@@ -71,20 +71,21 @@ pub(crate) fn body(body: &WireBody, out: &mut impl Write) -> io::Result<()> {
 
 /// Writes one part, of which `known` is the beginning.
 fn rows(offset: usize, len: u64, name: &str, known: &[u8], out: &mut impl Write) -> io::Result<()> {
-    let name = shortened(name, 17);
+    let name = shortened(name, 15);
     let shown = known.get(..known.len().min(ROW * MOST_ROWS)).unwrap_or(known);
     for (place, row) in shown.chunks(ROW).enumerate() {
         let hex: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
         let (hex, text) = (hex.join(" "), dotted(row));
+        let text = text.trim_end(); // a space is seen in the hex
         if place == 0 {
-            writeln!(out, "{offset:>6} {len:>5}  {name:<17}  {hex:<35}  {text}")?;
+            writeln!(out, "{offset:>5} {len:>5}  {name:<15}  {hex:<35}  {text}")?;
         } else {
-            writeln!(out, "{:33}{hex:<35}  {text}", "")?;
+            writeln!(out, "{:30}{hex:<35}  {text}", "")?;
         }
     }
     match len.saturating_sub(shown.len() as u64) {
         0 => Ok(()),
-        more => writeln!(out, "{:33}and {more} bytes more, not shown", ""),
+        more => writeln!(out, "{:30}and {more} bytes more, not shown", ""),
     }
 }
 

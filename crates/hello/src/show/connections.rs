@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use evidence::{ClosedBy, TcpState};
+use evidence::ClosedBy;
 use hello::{ConnState, KeepAlive, ServerEvent, ServerMoment, SocketFacts, target};
 use report::words::short;
 
-use super::bytes;
+use super::{TcpReading, bytes};
 use crate::escape::{escaped, shortened};
 
 /// What a step is called, beyond its time and connection.
 pub(crate) const HEADING: &str =
-    "        ms  conn  HTTP state        step (TCP state as the kernel has it)";
+    "        ms conn HTTP state       step (TCP state when the kernel was asked)";
 
 /// What stands before a step on a line of its own.
-const INDENT: usize = 36;
+const INDENT: usize = 33;
 
 /// Which parts are wanted, and what is remembered between lines.
 pub(crate) struct Steps {
@@ -213,7 +213,7 @@ fn line(
 ) -> io::Result<()> {
     let ms = at.as_secs_f64() * 1e3;
     let connection = format!("#{number}");
-    writeln!(out, "{ms:>10.3}  {connection:<4}  {states:<16}  {what}")
+    writeln!(out, "{ms:>10.3} {connection:<4} {states:<16} {what}")
 }
 
 /// What belongs to the line before.
@@ -221,10 +221,12 @@ fn more(what: &str, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:INDENT$}{what}", "")
 }
 
-/// `TCP TIME_WAIT`, or that the kernel has forgotten it.
-pub(crate) fn tcp_words(state: Option<TcpState>) -> String {
+/// `TCP TIME_WAIT 0.41 ms later`, or that the kernel has forgotten it.
+pub(crate) fn tcp_words(reading: TcpReading) -> String {
+    let TcpReading { state, later } = reading;
+    let later = short(later);
     match state {
-        Some(state) => format!("TCP {state}"),
-        None => "TCP has forgotten it".to_owned(),
+        Some(state) => format!("TCP {state} {later} later"),
+        None => format!("TCP: {later} later no longer in the kernel's table"),
     }
 }

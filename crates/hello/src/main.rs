@@ -76,7 +76,7 @@ async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Re
             if let Some(at_rest) = at_rest {
                 at_rest.await;
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         } => {}
     }
     let cut_off = running.stop(hello::GRACE).await;

@@ -108,7 +108,18 @@ mod tests {
         head(REQUEST, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
-        insta::assert_snapshot!(text);
+        insta::assert_snapshot!(text, @r"
+            0    21  request line     47 45 54 20 2f 68 65 6c 6c 6f 20 48  GET /hello H
+                                      54 54 50 2f 31 2e 31 0d 0a           TTP/1.1..
+           21    22  Host             48 6f 73 74 3a 20 6c 6f 63 61 6c 68  Host: localh
+                                      6f 73 74 3a 38 30 38 30 0d 0a        ost:8080..
+           43    25  User-Agent       55 73 65 72 2d 41 67 65 6e 74 3a 20  User-Agent:
+                                      63 75 72 6c 2f 37 2e 36 38 2e 30 0d  curl/7.68.0.
+                                      0a                                   .
+           68    13  Accept           41 63 63 65 70 74 3a 20 2a 2f 2a 0d  Accept: */*.
+                                      0a                                   .
+           81     2  empty line       0d 0a                                ..
+        ");
     }
 
     #[test]

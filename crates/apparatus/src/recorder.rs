@@ -315,6 +315,7 @@ impl hello::Observer for ServerEar {
             }
             ServerMoment::Request { .. } => notes.load.one_more(event.at),
             ServerMoment::ResponseDone { .. } => notes.load.one_less(event.at),
+            _ => {} // not asked for
         }
     }
 }

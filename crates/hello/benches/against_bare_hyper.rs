@@ -1,9 +1,14 @@
 //! What does hello cost beyond hyper?
 //!
-//! Three servers answer the same request with the same bytes, each on a thread of its own: hyper
+//! First the library. Three servers answer the same request with the same bytes, each on a thread of its own: hyper
 //! with nothing around it, hello, and hello with an observer. One client sends every server the
 //! same number of requests over the same number of persistent connections, in rounds that take
 //! turns, so that what else the machine does meets all of them alike.
+//!
+//! Then the program, with each of its flags that let it tell more, its stdout to nowhere. There the
+//! processor time is that of the whole process, until it has written all: what is shown is written
+//! by a thread of its own. Their rounds are short enough for all that is told to wait in its queue,
+//! so that nothing is lost, which they are asked at the end.
 //!
 //! Two measures: requests per second as the client sees them, and the processor time the server's
 //! thread spent on a request (Linux only), which other programs disturb less.
@@ -20,6 +25,8 @@
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -41,6 +48,8 @@ struct Size {
 }
 
 const FULL: Size = Size { rounds: 31, connections: 32, requests_per_connection: 400 };
+/// About ten events a request; 16384 may wait to be written.
+const PROGRAMS: Size = Size { rounds: 101, connections: 32, requests_per_connection: 23 };
 const SMOKE: Size = Size { rounds: 1, connections: 3, requests_per_connection: 7 };
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: hello\r\n\r\n";
@@ -55,17 +64,14 @@ fn main() {
         ("hello", Site::start(|told| hello(told, None))),
         ("hello, observed", Site::start(move |told| hello(told, Some(counter)))),
     ];
-    let answers = servers.each_ref().map(|(_, site)| answer_without_date(site.address));
-    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
-
-    let mut rounds: Vec<[Round; 3]> = Vec::new();
-    for _ in 0..size.rounds {
-        rounds.push(servers.each_ref().map(|(_, site)| site.round(&size)));
-    }
+    let rounds = compare(&servers, &size);
     let told = events.load(Ordering::Relaxed); // Request and ResponseDone of every exchange
     assert!(told >= 2 * (size.rounds * size.connections * size.requests_per_connection) as u64);
+    let programs = FLAGS.map(|flags| (flags, Site::program(flags)));
+    let size_of_programs = if asked_for { PROGRAMS } else { SMOKE };
+    let rounds_of_programs = compare(&programs, &size_of_programs);
     if !asked_for {
-        return println!("all three answer alike; cargo bench shows how fast");
+        return println!("all answer alike; cargo bench shows how fast");
     }
     println!(
         "{} rounds of {} requests over {} connections",
@@ -73,17 +79,53 @@ fn main() {
         size.connections * size.requests_per_connection,
         size.connections
     );
+    report(&servers, &rounds);
+    println!(
+        "\nthe program: {} rounds of {} requests over {} connections",
+        PROGRAMS.rounds,
+        PROGRAMS.connections * PROGRAMS.requests_per_connection,
+        PROGRAMS.connections
+    );
+    report(&programs, &rounds_of_programs);
+    for (flags, program) in programs {
+        for line in program.end().lines().filter(|line| line.contains("faster")) {
+            println!("{flags}: {line}");
+        }
+    }
+}
+
+/// The program without and with what lets it tell more.
+const FLAGS: [&str; 7] = [
+    "no flag",
+    "--metrics",
+    "--log combined",
+    "--log json",
+    "--show connections",
+    "--show bytes",
+    "--show connections,bytes",
+];
+
+/// Rounds in turn, once all have answered alike.
+fn compare(servers: &[(&str, Site)], size: &Size) -> Vec<Vec<Round>> {
+    let answers: Vec<String> =
+        servers.iter().map(|(_, site)| answer_without_date(site.address)).collect();
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    (0..size.rounds).map(|_| servers.iter().map(|(_, site)| site.round(size)).collect()).collect()
+}
+
+fn report(servers: &[(&str, Site)], rounds: &[Vec<Round>]) {
     for (index, (name, _)) in servers.iter().enumerate() {
         let median_of = |of: fn(&Round) -> f64| median(rounds.iter().map(|r| of(&r[index])));
         let per_second = median_of(|round| round.per_second);
         let cpu = median_of(|round| round.cpu_us);
-        println!("{name:<16} {per_second:>8.0} requests/s {cpu:>8.2} us of server CPU a request");
+        println!("{name:<24} {per_second:>8.0} requests/s {cpu:>8.2} us of server CPU a request");
     }
+    let first = servers[0].0;
     for (index, (name, _)) in servers.iter().enumerate().skip(1) {
         // Compared round by round: neighbours in time met the same machine.
         let speed = median(rounds.iter().map(|r| r[index].per_second / r[0].per_second));
         let thrift = median(rounds.iter().map(|r| r[0].cpu_us / r[index].cpu_us));
-        println!("{name} / bare hyper: {speed:.2} (by server CPU: {thrift:.2})");
+        println!("{name} / {first}: {speed:.2} (by server CPU: {thrift:.2})");
     }
 }
 
@@ -97,8 +139,18 @@ struct Round {
 /// A server on a thread of its own.
 struct Site {
     address: SocketAddr,
-    /// The kernel's number of that thread.
-    thread: Option<u32>,
+    /// Where the kernel tells of its threads: one of them, or all of a process.
+    tasks: Vec<PathBuf>,
+    program: Option<Child>,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(program) = &mut self.program {
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+    }
 }
 
 impl Site {
@@ -113,12 +165,61 @@ impl Site {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(serve(sender));
         });
-        Self { address: receiver.recv().unwrap(), thread: thread.recv().unwrap() }
+        let task = |thread: u32| PathBuf::from(format!("/proc/self/task/{thread}"));
+        let tasks = thread.recv().unwrap().map(task).into_iter().collect();
+        Self { address: receiver.recv().unwrap(), tasks, program: None }
+    }
+
+    /// Starts the program with `flags`, on a free port that is found by trying it.
+    fn program(flags: &str) -> Self {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let flags = flags.split(' ').filter(|_| flags != "no flag");
+        let program = Command::new(env!("CARGO_BIN_EXE_hello"))
+            .args(["--listen", &address.to_string()])
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while TcpStream::connect(address).is_err() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", program.id()));
+        let tasks = tasks.into_iter().flatten().map(|task| task.unwrap().path()).collect();
+        Self { address, tasks, program: Some(program) }
+    }
+
+    /// Waits until a program has written what it was told.
+    fn settle(&self) {
+        let mut before = None;
+        while self.program.is_some() && self.cpu() != before {
+            before = self.cpu();
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    }
+
+    /// Ends a program as Ctrl-C would; returns what it said on stderr.
+    fn end(mut self) -> String {
+        let mut said = String::new();
+        if let Some(mut program) = self.program.take() {
+            #[cfg(unix)]
+            rustix::process::kill_process(
+                rustix::process::Pid::from_child(&program),
+                rustix::process::Signal::TERM,
+            )
+            .unwrap();
+            #[cfg(not(unix))]
+            program.kill().unwrap();
+            program.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            program.wait().unwrap();
+        }
+        said
     }
 
     fn round(&self, size: &Size) -> Round {
         let mut clients: Vec<Client> =
             (0..size.connections).map(|_| Client::connect(self.address)).collect();
+        self.settle();
         let cpu_before = self.cpu();
         let start = Instant::now();
         for _ in 0..size.requests_per_connection {
@@ -130,6 +231,7 @@ impl Site {
             }
         }
         let took = start.elapsed();
+        self.settle();
         let cpu = self.cpu().zip(cpu_before).map(|(after, before)| after - before);
         let requests = (size.connections * size.requests_per_connection) as f64;
         Round {
@@ -138,11 +240,14 @@ impl Site {
         }
     }
 
-    /// The processor time of the server's thread so far.
+    /// The processor time of the server's threads so far.
     fn cpu(&self) -> Option<Duration> {
-        let thread = self.thread?;
-        let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
-        Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
+        let of = |task: &PathBuf| {
+            let text = std::fs::read_to_string(task.join("schedstat")).ok()?;
+            Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
+        };
+        let times: Option<Vec<Duration>> = self.tasks.iter().map(of).collect();
+        times.filter(|times| !times.is_empty()).map(|times| times.iter().sum())
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use evidence::ByteCount;
 use hello::{Answer, Limits};
 
@@ -59,6 +59,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
     handler_timeout: TimeLimit,
 
+    /// Show what happens, as it happens
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) show: Vec<Shown>,
+
+    /// Write what is shown as text, or an object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+
+    /// Write a line for each exchange
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log: Option<LogFormat>,
+
+    /// Count for Prometheus, and answer /metrics with the counts
+    #[arg(long)]
+    pub(crate) metrics: bool,
+
     /// Keep what is sent to /upload as files in this directory; without, it is counted only
     #[cfg(feature = "routes")]
     #[arg(long, value_name = "DIR", value_parser = directory)]
@@ -68,6 +84,35 @@ pub(crate) struct Args {
     #[cfg(feature = "routes")]
     #[arg(long, value_name = "SIZE", default_value = "10MiB")]
     upload_limit: ByteCount,
+}
+
+/// What `--show` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shown {
+    /// How the server came to listen, and what it costs at rest
+    Startup,
+    /// A line at every step of every connection
+    Connections,
+    /// The bytes of every message, with the length of each part
+    Bytes,
+}
+
+/// How it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Jsonl,
+}
+
+/// How an exchange is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Apache's combined format
+    Combined,
+    /// An object a line
+    Json,
 }
 
 /// A directory that is there: better told now than at the first upload.
@@ -104,6 +149,8 @@ Examples:
   hello --idle-timeout 5s              # the server closes first
   hello --handler-timeout 1s --delay 2s                     # 503
   hello --handler-timeout 1s --delay 2s --write-timeout 500ms  # a 503 that never arrives
+  hello --show startup,connections     # watch it, and every connection
+  hello --log combined --metrics       # as a web server would
   curl 'http://127.0.0.1:8080/?bytes=64KiB&close'";
 
 #[cfg(feature = "routes")]

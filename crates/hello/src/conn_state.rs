@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// What a connection is doing, as Go's server tells its `ConnState` hook.
+/// What a connection is doing, as Go's server tells its `ConnState` hook. TCP knows nothing of it:
+/// in all but the last of these states the kernel mostly says `ESTABLISHED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnState {
     /// Accepted; not a byte has come.
@@ -35,6 +36,11 @@ impl ConnState {
 
 impl fmt::Display for ConnState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.pad(match self {
+            Self::New => "New",
+            Self::Active => "Active",
+            Self::Idle => "Idle",
+            Self::Closed => "Closed",
+        })
     }
 }

@@ -147,7 +147,7 @@ fn asked<'a>(
     watch: &Watch,
     interim: Option<&'a Interim>,
 ) -> impl Future<Output = Result<Response<Told<ResponseBody>>, Infallible>> + Send + use<'a> {
-    let Begun { in_flight, read_until, two_lengths } = watch.request();
+    let Begun { in_flight, read_until, two_lengths } = watch.request(&request);
     let refused = refusal(request.version(), request.headers(), two_lengths);
     let request = request.map(|incoming| RequestBody::new(incoming, watch, read_until));
     answer(request, Arc::clone(site), in_flight, refused, watch.handler_limit(), interim)
@@ -165,15 +165,19 @@ async fn answer(
     let is_head = request.method() == Method::HEAD;
     if let Some(refusal) = refused {
         in_flight.last_because(|| Some(CloseReason::BadRequest));
-        return Ok(refusal.response().map(|body| Told::new(body, in_flight, is_head)));
+        let response = refusal.response();
+        in_flight.handler_end(&response);
+        return Ok(response.map(|body| Told::new(body, in_flight, is_head)));
     }
     let version = request.version();
     in_flight.last_because(|| asked_to_close(version, request.headers()));
+    in_flight.handler_start();
     let response = match limit {
         None => routes::respond(request, site, interim).await,
         // Boxed, because every connection keeps room for the largest answer it may give.
         Some(limit) => Box::pin(within(limit, routes::respond(request, site, interim))).await,
     };
+    in_flight.handler_end(&response);
     in_flight.last_because(|| {
         // To HTTP/1.0 the close is what ends a body of unknown length.
         let is_old = version < Version::HTTP_11;

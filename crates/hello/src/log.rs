@@ -1,15 +1,22 @@
 //! The bookkeeping of one connection, for the observer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use evidence::{ClientAddr, ClosedBy};
-use wire::{Ending, FirstClose, Tap};
+use http::header::{REFERER, USER_AGENT};
+use http::{Method, Request, Response, StatusCode};
+use wire::{Ending, FirstClose};
 
 use crate::close_reason::CloseReason;
 use crate::conn_state::ConnState;
 use crate::lock;
-use crate::observer::{Accepted, Observer, ServerEvent, ServerMoment};
+use crate::messages::Messages;
+use crate::observer::{
+    Accepted, Exchange, Observer, RequestHead, ServerEvent, ServerMoment, Wants,
+};
+use crate::socket_facts::SocketFacts;
 
 /// What one connection's bookkeeping needs; exists only while somebody observes. All clones are
 /// one.
@@ -18,9 +25,12 @@ pub(crate) struct Log(Arc<Entry>);
 
 struct Entry {
     observer: Arc<dyn Observer>,
+    wants: Wants,
     connection: Accepted,
     peer: ClientAddr,
     accepted_at: Instant,
+    received: AtomicU64,
+    sent: AtomicU64,
     /// Locked while the observer is told, so that it hears of each thing in its turn: the requests
     /// of an HTTP/2 connection are answered in tasks of their own.
     book: Mutex<Book>,
@@ -29,11 +39,28 @@ struct Entry {
 #[derive(Default)]
 struct Book {
     requests: u64,
-    /// The numbers of the requests that are not answered yet, in their order. HTTP/1.1 has no more
-    /// than one at a time.
-    in_flight: Vec<u64>,
-    /// Why the connection ends, as the clock has found out.
+    /// The requests that are not answered yet, in their order. HTTP/1.1 has no more than one at a
+    /// time.
+    in_flight: Vec<Open>,
     why: Option<CloseReason>,
+    state: Option<ConnState>,
+    /// Only if every step is wanted.
+    messages: Option<Messages>,
+}
+
+/// A request that is being answered, as the connection and its answer know it.
+#[derive(Clone)]
+pub(crate) struct Open {
+    pub(crate) number: u64,
+    /// Only if a summary is wanted.
+    about: Option<Arc<About>>,
+}
+
+struct About {
+    begun: Instant,
+    exchange: Exchange,
+    status: Mutex<Option<StatusCode>>,
+    body_bytes: AtomicU64,
 }
 
 impl Log {
@@ -42,11 +69,20 @@ impl Log {
         observer: Arc<dyn Observer>,
         connection: Accepted,
         peer: ClientAddr,
+        stream: &tokio::net::TcpStream,
     ) -> Self {
         let accepted_at = Instant::now();
-        let book = Mutex::default();
-        let log = Self(Arc::new(Entry { observer, connection, peer, accepted_at, book }));
+        let wants = observer.wants();
+        let messages = wants.steps.then(|| Messages::new(wants.bytes));
+        let book = Mutex::new(Book { messages, ..Book::default() });
+        let (received, sent) = Default::default();
+        let entry = Entry { observer, wants, connection, peer, accepted_at, received, sent, book };
+        let log = Self(Arc::new(entry));
         log.tell_at(accepted_at, ServerMoment::Accepted);
+        if wants.steps {
+            log.tell(ServerMoment::Socket(Box::new(SocketFacts::of(stream))));
+        }
+        log.state(ConnState::New);
         log
     }
 
@@ -59,45 +95,193 @@ impl Log {
         observer.event(ServerEvent { at, connection: *connection, peer: *peer, moment });
     }
 
-    /// Tells of a request, and returns its number. Called by the task that reads the connection, so
-    /// that none is told of after the close.
-    pub(crate) fn request(&self) -> u64 {
-        let mut book = lock(&self.0.book);
-        book.requests += 1;
-        let number = book.requests;
-        book.in_flight.push(number);
-        self.tell(ServerMoment::Request { number });
-        number
-    }
-
-    /// Tells of the response to the request of this number, unless that is told already.
-    pub(crate) fn response_done(&self, number: u64, complete: bool) {
-        let mut book = lock(&self.0.book);
-        if let Some(place) = book.in_flight.iter().position(|it| *it == number) {
-            book.in_flight.remove(place);
-            self.tell(ServerMoment::ResponseDone { number, complete });
+    /// The connection is in this state now. Told if it was in another.
+    pub(crate) fn state(&self, to: ConnState) {
+        if self.0.wants.states {
+            self.change(&mut lock(&self.0.book), to);
         }
     }
-}
 
-impl Log {
-    /// The connection is doing something else now.
-    pub(crate) fn state(&self, _: ConnState) {}
+    fn change(&self, book: &mut Book, to: ConnState) {
+        let is_news = book.state != Some(to) && book.state != Some(ConnState::Closed);
+        if self.0.wants.states && is_news {
+            let from = book.state.replace(to);
+            self.tell(ServerMoment::State { from, to });
+        }
+    }
 
     /// Why the connection ends; told with its close.
     pub(crate) fn because(&self, reason: CloseReason) {
         lock(&self.0.book).why = Some(reason);
     }
+
+    /// The connection speaks HTTP/2, whose frames are not taken apart.
+    #[cfg(feature = "http2")]
+    pub(crate) fn is_http2(&self) {
+        lock(&self.0.book).messages = None;
+    }
+
+    /// Tells of a request. Called by the task that reads the connection, so that none is told of
+    /// after the close.
+    pub(crate) fn request<B>(&self, request: &Request<B>) -> Open {
+        let wants = self.0.wants;
+        let mut book = lock(&self.0.book);
+        book.requests += 1;
+        let number = book.requests;
+        let begun = Instant::now();
+        self.tell_at(begun, ServerMoment::Request { number });
+        if wants.steps || wants.exchanges {
+            let is_head = request.method() == Method::HEAD;
+            let head = book.messages.as_mut().and_then(|m| m.request(number, is_head));
+            let (bytes, raw) = head.map_or((None, None), |(bytes, raw)| (Some(bytes), raw));
+            self.tell_at(
+                begun,
+                ServerMoment::RequestHead(Box::new(RequestHead {
+                    number,
+                    method: request.method().clone(),
+                    uri: request.uri().clone(),
+                    version: request.version(),
+                    bytes,
+                    raw,
+                })),
+            );
+        }
+        let body = book.messages.as_mut().and_then(Messages::early_body);
+        body.into_iter().for_each(|body| self.tell(body));
+        let about = wants.exchanges.then(|| Arc::new(About::new(begun, number, request)));
+        let open = Open { number, about };
+        book.in_flight.push(open.clone());
+        open
+    }
+
+    /// The answer to a request is begun.
+    pub(crate) fn handler_start(&self, open: &Open) {
+        if self.0.wants.steps {
+            let _in_turn = lock(&self.0.book);
+            self.tell(ServerMoment::HandlerStart { number: open.number });
+        }
+    }
+
+    /// The head of a response is decided on.
+    pub(crate) fn handler_end<B>(&self, open: &Open, response: &Response<B>) {
+        if let Some(about) = &open.about {
+            *lock(&about.status) = Some(response.status());
+        }
+        if self.0.wants.steps {
+            let _in_turn = lock(&self.0.book);
+            let (number, status) = (open.number, response.status());
+            self.tell(ServerMoment::HandlerEnd { number, status });
+        }
+    }
+
+    /// Tells of the response to this request, unless that is told already.
+    pub(crate) fn response_done(&self, open: &Open, complete: bool) {
+        let mut book = lock(&self.0.book);
+        if let Some(place) = book.in_flight.iter().position(|it| it.number == open.number) {
+            book.in_flight.remove(place);
+            self.tell_done(open, complete);
+        }
+    }
+
+    fn tell_done(&self, open: &Open, complete: bool) {
+        let at = Instant::now();
+        self.tell_at(at, ServerMoment::ResponseDone { number: open.number, complete });
+        if let Some(about) = &open.about {
+            let exchange = about.over(at, complete);
+            self.tell_at(at, ServerMoment::Exchange(Box::new(exchange)));
+        }
+    }
 }
 
-impl Tap for Log {
-    fn closed(&mut self, ending: Ending) {
+impl Open {
+    /// Bytes of its response's body are handed over.
+    pub(crate) fn handed_over(&self, bytes: usize) {
+        if let Some(about) = &self.about {
+            about.body_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl About {
+    fn new<B>(begun: Instant, number: u64, request: &Request<B>) -> Self {
+        let header = |name| request.headers().get(name).cloned();
+        let exchange = Exchange {
+            number,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            referer: header(REFERER),
+            user_agent: header(USER_AGENT),
+            status: None,
+            body_bytes: 0,
+            duration: std::time::Duration::ZERO,
+            complete: false,
+        };
+        Self { begun, exchange, status: Mutex::default(), body_bytes: AtomicU64::default() }
+    }
+
+    fn over(&self, at: Instant, complete: bool) -> Exchange {
+        Exchange {
+            status: *lock(&self.status),
+            body_bytes: self.body_bytes.load(Ordering::Relaxed),
+            duration: at.saturating_duration_since(self.begun),
+            complete,
+            ..self.exchange.clone()
+        }
+    }
+}
+
+/// What the wire tells.
+impl Log {
+    /// Bytes have come, and with them `change`, if the connection was doing something else before.
+    pub(crate) fn received(&self, bytes: &[u8], change: Option<ConnState>) {
+        let count = bytes.len() as u64;
+        self.0.received.fetch_add(count, Ordering::Relaxed);
+        let Wants { states, steps, traffic, .. } = self.0.wants;
+        if !(states || steps || traffic) {
+            return;
+        }
+        let mut book = lock(&self.0.book);
+        if traffic {
+            self.tell(ServerMoment::Received { bytes: count });
+        }
+        if let Some(change) = change {
+            if steps && change == ConnState::Active {
+                self.tell(ServerMoment::FirstByte);
+            }
+            self.change(&mut book, change);
+        }
+        let over = book.messages.as_mut().map(|messages| messages.received(bytes));
+        over.into_iter().flatten().for_each(|moment| self.tell(moment));
+    }
+
+    /// Bytes were handed to the socket.
+    pub(crate) fn sent(&self, bytes: &[u8]) {
+        let count = bytes.len() as u64;
+        self.0.sent.fetch_add(count, Ordering::Relaxed);
+        let Wants { steps, traffic, .. } = self.0.wants;
+        if !(steps || traffic) {
+            return;
+        }
+        let mut book = lock(&self.0.book);
+        if traffic {
+            self.tell(ServerMoment::Sent { bytes: count });
+        }
+        let over = book.messages.as_mut().map(|messages| messages.sent(bytes));
+        over.into_iter().flatten().for_each(|moment| self.tell(moment));
+    }
+
+    /// The connection is over.
+    pub(crate) fn closed(&self, ending: Ending) {
         // hyper lets go of the socket before it lets go of the bodies, but what ended are the
         // responses first, then the connection.
         let mut book = lock(&self.0.book);
-        for number in std::mem::take(&mut book.in_flight) {
-            self.tell(ServerMoment::ResponseDone { number, complete: false });
+        let over = book.messages.as_mut().map(Messages::closed);
+        over.into_iter().flatten().for_each(|moment| self.tell(moment));
+        for open in std::mem::take(&mut book.in_flight) {
+            self.tell_done(&open, false);
         }
+        self.change(&mut book, ConnState::Closed);
         let by = match ending.first {
             FirstClose::Here => ClosedBy::Server,
             FirstClose::There => ClosedBy::Client,
@@ -105,10 +289,12 @@ impl Tap for Log {
         };
         self.tell(ServerMoment::Closed {
             by,
+            why: book.why,
             requests: book.requests,
             age: self.0.accepted_at.elapsed(),
             unread: ending.unread,
-            why: book.why,
+            received: self.0.received.load(Ordering::Relaxed),
+            sent: self.0.sent.load(Ordering::Relaxed),
         });
     }
 }

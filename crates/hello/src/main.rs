@@ -1,16 +1,26 @@
 //! `hello`: listens, answers, and ends gracefully on Ctrl-C or SIGTERM.
 
+mod access_log;
 mod cli;
+mod escape;
+mod show;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::Parser;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    match execute(&cli::Args::parse()).await {
+use crate::cli::{Args, Format, Shown};
+use crate::show::startup::{self, Birth, Startup};
+use crate::show::{Plan, Show};
+
+fn main() -> ExitCode {
+    let birth = Birth::now();
+    match run(&Args::parse(), &birth) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "hello: {error:#}");
@@ -19,25 +29,65 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn execute(args: &cli::Args) -> anyhow::Result<()> {
+/// Builds the runtime by hand, to know when it is there.
+fn run(args: &Args, birth: &Birth) -> anyhow::Result<()> {
+    let mut startup = Startup::new(birth);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot build the runtime")?;
+    startup.runtime_built(Instant::now());
+    runtime.block_on(execute(args, birth, startup))
+}
+
+async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Result<()> {
     let stop = stop_signal().context("cannot listen for Ctrl-C")?;
     let server = hello::Server::bind(args.listen, args.answer()).map_err(with_hint)?;
+    startup.bound(server.steps());
+    let address = server.address();
+    let mut server = server.limits(args.limits()).trouble_told_to(|trouble| {
+        let _ = writeln!(io::stderr(), "hello: {trouble}");
+    });
     #[cfg(feature = "routes")]
-    let server = server.uploads(args.uploads());
-    let backlog = hello::BACKLOG;
-    let _ = writeln!(
-        io::stdout(),
-        "hello listens on http://{} (backlog {backlog}, TCP_NODELAY on); Ctrl-C ends it",
-        server.address()
-    );
-    let running = server
-        .limits(args.limits())
-        .trouble_told_to(|trouble| {
-            let _ = writeln!(io::stderr(), "hello: {trouble}");
-        })
-        .start();
-    stop.await;
+    {
+        server = server.uploads(args.uploads());
+    }
+    if args.metrics {
+        server = server.counted_by(Arc::new(hello::Metrics::new()));
+    }
+    let is_shown = args.show.contains(&Shown::Startup);
+    announce(args, address);
+    if is_shown {
+        startup.ready(address);
+        let _ = startup.write(args.format, &mut io::stdout());
+    }
+    let (shown, started) = (args.show.clone(), birth.at);
+    let plan = Plan { shown, format: args.format, log: args.log, started, server: address };
+    let show = Show::start(plan).context("cannot start to show")?;
+    if let Some(show) = &show {
+        server = server.observed_by(show.observer());
+    }
+    let disturbed = Arc::new(AtomicBool::new(false));
+    if is_shown {
+        let disturbed = Arc::clone(&disturbed);
+        server = server.observed_by(Arc::new(move |_| disturbed.store(true, Ordering::Relaxed)));
+    }
+    let at_rest = is_shown.then(|| rest(args.format, birth, &disturbed, show.as_ref()));
+    let running = server.start();
+    tokio::select! {
+        () = stop => {}
+        () = async {
+            if let Some(at_rest) = at_rest {
+                at_rest.await;
+            }
+            std::future::pending::<()>().await;
+        } => {}
+    }
     let cut_off = running.stop(hello::GRACE).await;
+    let lost = show.map_or(0, Show::end);
+    if lost > 0 {
+        let _ = writeln!(io::stderr(), "hello: {lost} events came faster than they were written");
+    }
     let _ = match cut_off {
         0 => writeln!(io::stderr(), "hello: stopped, every exchange in flight was finished"),
         n => {
@@ -46,6 +96,36 @@ async fn execute(args: &cli::Args) -> anyhow::Result<()> {
         }
     };
     Ok(())
+}
+
+/// Tells where it listens: on stdout, unless what comes there is for programs.
+fn announce(args: &Args, address: evidence::ServerAddr) {
+    let backlog = hello::BACKLOG;
+    let line = format!(
+        "hello listens on http://{address} (backlog {backlog}, TCP_NODELAY on); Ctrl-C ends it"
+    );
+    let _ = if args.log.is_some() || args.format == Format::Jsonl {
+        writeln!(io::stderr(), "{line}")
+    } else {
+        writeln!(io::stdout(), "{line}")
+    };
+}
+
+/// Measures what the server costs while nobody asks anything of it. If somebody did, this is not
+/// rest, and nothing is told.
+async fn rest(format: Format, birth: &Birth, disturbed: &AtomicBool, show: Option<&Show>) {
+    let (cpu, since) = (startup::cpu_time(), Instant::now());
+    tokio::time::sleep(startup::REST).await;
+    let Some((after, before)) = startup::cpu_time().zip(cpu) else { return };
+    if disturbed.load(Ordering::Relaxed) {
+        return;
+    }
+    let line =
+        startup::at_rest(birth.at.elapsed(), after.saturating_sub(before), since.elapsed(), format);
+    match show {
+        Some(show) => show.line(line),
+        None => drop(writeln!(io::stdout(), "{line}")),
+    }
 }
 
 fn with_hint(error: hello::Error) -> anyhow::Error {

@@ -43,6 +43,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Told<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         self.is_over |= frame.is_none();
+        if let (Some(in_flight), Some(Ok(frame))) = (&self.in_flight, &frame) {
+            in_flight.handed_over(frame.data_ref().map_or(0, Bytes::len));
+        }
         Poll::Ready(frame)
     }
 

@@ -2,10 +2,13 @@
 //!
 //! | path | file |
 //! |---|---|
+//! | `/metrics`, if the server counts | `routes/metrics.rs` |
 //! | any other: `Hello world` | `routes/hello.rs` |
 //! | those of [`index`], with the cargo feature `routes` | `routes/table.rs`, then a file each |
 
 mod hello;
+#[cfg(feature = "metrics")]
+mod metrics;
 
 #[cfg(feature = "routes")]
 mod bytes;
@@ -60,6 +63,9 @@ pub(crate) struct Site {
     /// What the routes other than `Hello world` need.
     #[cfg(feature = "routes")]
     pub(crate) desk: Desk,
+    /// What it counts, if it does.
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<Arc<crate::Metrics>>,
 }
 
 /// The plain answer, which costs no allocation, or any other.
@@ -71,6 +77,10 @@ pub(crate) async fn respond(
     site: Arc<Site>,
     interim: Option<&Interim>,
 ) -> Response<ResponseBody> {
+    #[cfg(feature = "metrics")]
+    if let ("/metrics", Some(metrics)) = (request.uri().path(), &site.metrics) {
+        return metrics::respond(&request, metrics);
+    }
     #[cfg(feature = "routes")]
     if let Some(route) = table::find(request.uri().path()) {
         // Boxed, so that a connection that never asks for a route has no room set aside for it.

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use evidence::{ClientAddr, Owner, ServerAddr};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::Answer;
 use crate::connection;
+use crate::fan_out::FanOut;
 use crate::limits::Limits;
+use crate::listening::{self, BindStep};
 use crate::log::Log;
 use crate::observer::{Accepted, Observer};
 use crate::routes::Site;
@@ -69,6 +71,7 @@ fn owners_of(port: u16) -> Vec<Owner> {
 /// A server that listens already, but does not accept yet. Connections wait in its backlog.
 pub struct Server {
     listener: TcpListener,
+    steps: Vec<BindStep>,
     address: ServerAddr,
     answer: Answer,
     observer: Option<Arc<dyn Observer>>,
@@ -76,6 +79,8 @@ pub struct Server {
     trouble: Trouble,
     #[cfg(feature = "routes")]
     uploads: crate::routes::Uploads,
+    #[cfg(feature = "metrics")]
+    metrics: Option<Arc<crate::Metrics>>,
 }
 
 impl Server {
@@ -84,40 +89,44 @@ impl Server {
     /// # Errors
     /// [`Error::PortInUse`] with the port's owner, or [`Error::CannotListen`].
     pub fn bind(address: SocketAddr, answer: Answer) -> Result<Self, Error> {
-        let listen = || {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            // TIME_WAIT sockets of an earlier run on the same port shall not be in the way.
-            #[cfg(unix)]
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            let listener = socket.listen(BACKLOG)?;
-            let address = ServerAddr::new(listener.local_addr()?);
-            Ok((listener, address))
-        };
-        let (listener, address) = listen().map_err(|source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => {
-                Error::PortInUse { address, owners: owners_of(address.port()), source }
-            }
-            _ => Error::CannotListen { address, source },
-        })?;
+        let (listener, steps) =
+            listening::listen(address).map_err(|source: io::Error| match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    Error::PortInUse { address, owners: owners_of(address.port()), source }
+                }
+                _ => Error::CannotListen { address, source },
+            })?;
+        let told = |source| Error::CannotListen { address, source };
+        let address = ServerAddr::new(listener.local_addr().map_err(told)?);
         let (observer, limits, trouble) = Default::default();
         Ok(Self {
             listener,
+            steps,
             address,
             answer,
             observer,
             limits,
             trouble,
+            #[cfg(feature = "metrics")]
+            metrics: None,
             #[cfg(feature = "routes")]
             uploads: crate::routes::Uploads::default(),
         })
     }
 
-    /// Tells `observer` what the server sees.
+    /// Tells `observer` what the server sees, beside those that are told already.
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = Some(observer);
+        self.observer = Some(FanOut::add(self.observer.take(), observer));
         self
+    }
+
+    /// Lets `metrics` count, and answers `/metrics` with the counts.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn counted_by(mut self, metrics: Arc<crate::Metrics>) -> Self {
+        self.metrics = Some(Arc::clone(&metrics));
+        self.observed_by(metrics)
     }
 
     /// How long the server waits for what; without this call, for ever.
@@ -163,6 +172,12 @@ impl Server {
         self.address
     }
 
+    /// How it came to listen, step by step.
+    #[must_use]
+    pub fn steps(&self) -> &[BindStep] {
+        &self.steps
+    }
+
     /// Accepts connections in the background, from now on until [`Running::stop`].
     ///
     /// # Panics
@@ -176,12 +191,14 @@ impl Server {
     }
 
     async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
+        let Self { listener, answer, observer, limits, mut trouble, .. } = self;
         let site = Arc::new(Site {
-            answer: self.answer,
+            answer,
+            #[cfg(feature = "metrics")]
+            metrics: self.metrics,
             #[cfg(feature = "routes")]
             desk: crate::routes::Desk::new(self.uploads),
         });
-        let Self { listener, observer, limits, mut trouble, .. } = self;
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {
@@ -194,7 +211,8 @@ impl Server {
             number += 1;
             set_options(&stream);
             let log = observer.as_ref().map(|observer| {
-                Log::open(Arc::clone(observer), Accepted(number), ClientAddr::new(peer))
+                let peer = ClientAddr::new(peer);
+                Log::open(Arc::clone(observer), Accepted(number), peer, &stream)
             });
             let watch = Watch::new(log, limits);
             let site = Arc::clone(&site);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::{Request, Response};
 use tokio::time::Instant;
 use wire::{Ending, FirstClose, Tap};
 
@@ -12,7 +13,7 @@ use crate::close_reason::CloseReason;
 use crate::conn_state::ConnState;
 use crate::heads::Heads;
 use crate::limits::Limits;
-use crate::log::Log;
+use crate::log::{Log, Open};
 
 /// What is known of one connection. All clones are one: the wire, the service and the bodies of
 /// requests each hold one.
@@ -41,9 +42,6 @@ const IN_BODY: u8 = 2;
 
 impl Watch {
     pub(crate) fn new(log: Option<Log>, limits: Limits) -> Self {
-        if let Some(log) = &log {
-            log.state(ConnState::New);
-        }
         let clock = (log.is_some() || limits.need_a_clock()).then(|| Box::new(Clock::new(limits)));
         Self(Arc::new(Known {
             log,
@@ -73,22 +71,25 @@ impl Watch {
         if let Some(clock) = &self.0.clock {
             clock.is_http2();
         }
+        if let Some(log) = &self.0.log {
+            log.is_http2();
+        }
     }
 
     /// The head of a request was read.
-    pub(crate) fn request(&self) -> Begun {
+    pub(crate) fn request<B>(&self, request: &Request<B>) -> Begun {
         // No more than one task reads a connection, so nobody adds at the same time.
         let count = self.0.requests.load(Ordering::Relaxed) + 1;
         self.0.requests.store(count, Ordering::Relaxed);
         let two_lengths = self.0.two_lengths.load(Ordering::Relaxed) == count;
         let Some(clock) = &self.0.clock else {
-            let in_flight = InFlight { watch: None, number: 0 };
+            let in_flight = InFlight { watch: None, open: None };
             return Begun { in_flight, read_until: None, two_lengths };
         };
         let (state, read_until) = clock.request();
         self.state(state);
-        let number = self.0.log.as_ref().map_or(0, Log::request);
-        let in_flight = InFlight { watch: Some(self.clone()), number };
+        let open = self.0.log.as_ref().map(|log| log.request(request));
+        let in_flight = InFlight { watch: Some(self.clone()), open };
         Begun { in_flight, read_until, two_lengths }
     }
 
@@ -191,8 +192,15 @@ impl Tap for Ear {
                 self.known().two_lengths.store(number, Ordering::Relaxed);
             }
         }
-        if let Some(clock) = &self.known().clock {
-            self.watch.state(clock.received());
+        let change = self.known().clock.as_ref().and_then(|clock| clock.received());
+        if let Some(log) = &self.known().log {
+            log.received(bytes, change);
+        }
+    }
+
+    fn sent(&mut self, bytes: &[u8]) {
+        if let Some(log) = &self.known().log {
+            log.sent(bytes);
         }
     }
 
@@ -219,8 +227,7 @@ impl Tap for Ear {
         if let Some(reason) = why {
             log.because(reason);
         }
-        log.state(ConnState::Closed);
-        log.clone().closed(ending);
+        log.closed(ending);
     }
 }
 
@@ -238,11 +245,36 @@ pub(crate) struct Begun {
 pub(crate) struct InFlight {
     /// Nobody, if nobody wants to know.
     watch: Option<Watch>,
-    /// The number of its request, if there is a log.
-    number: u64,
+    /// What the log knows of it, if there is one.
+    open: Option<Open>,
 }
 
 impl InFlight {
+    fn told(&self) -> Option<(&Log, &Open)> {
+        self.watch.as_ref()?.0.log.as_ref().zip(self.open.as_ref())
+    }
+
+    /// Its answer is begun.
+    pub(crate) fn handler_start(&self) {
+        if let Some((log, open)) = self.told() {
+            log.handler_start(open);
+        }
+    }
+
+    /// The head of its response is decided on.
+    pub(crate) fn handler_end<B>(&self, response: &Response<B>) {
+        if let Some((log, open)) = self.told() {
+            log.handler_end(open, response);
+        }
+    }
+
+    /// Bytes of the response's body are handed over.
+    pub(crate) fn handed_over(&self, bytes: usize) {
+        if let Some(open) = &self.open {
+            open.handed_over(bytes);
+        }
+    }
+
     /// Why the connection ends after this response; asked for only if anybody wants to know.
     pub(crate) fn last_because(&self, reason: impl FnOnce() -> Option<CloseReason>) {
         let clock = self.watch.as_ref().and_then(|watch| watch.0.clock.as_ref());
@@ -257,8 +289,8 @@ impl InFlight {
 
     fn over(&mut self, complete: bool) {
         let Some(watch) = self.watch.take() else { return };
-        if let Some(log) = &watch.0.log {
-            log.response_done(self.number, complete);
+        if let (Some(log), Some(open)) = (&watch.0.log, &self.open) {
+            log.response_done(open, complete);
         }
         if let Some(clock) = &watch.0.clock
             && (complete || watch.0.is_http2.load(Ordering::Relaxed))

@@ -30,6 +30,7 @@ fn told(moments: &[ServerMoment]) -> Vec<Told> {
         ResponseDone { number, complete: true } => Done(number),
         ResponseDone { number, complete: false } => GivenUp(number),
         ServerMoment::Closed { by, requests, .. } => Closed { by, requests },
+        ref other => panic!("nobody asked for {other:?}"),
     };
     moments.iter().map(told).collect()
 }

@@ -1,0 +1,271 @@
+//! What the program shows of its server: everything goes to one thread, which writes it line by
+//! line, so that no terminal and no pipe holds up a connection.
+//!
+//! | idea | file |
+//! |---|---|
+//! | how the server came to listen | `show/startup.rs` |
+//! | a line at every step of a connection | `show/connections.rs` |
+//! | a ruler beside the bytes | `show/bytes.rs` |
+//! | the same for programs | `show/jsonl.rs` |
+
+mod bytes;
+mod connections;
+mod jsonl;
+pub(crate) mod startup;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use evidence::{ClientAddr, ClosedBy, ServerAddr, TcpState};
+use hello::{ConnState, Observer, ServerEvent, ServerMoment, Wants};
+use serde_json::json;
+use socket_inspector::Filter;
+
+use crate::access_log;
+use crate::cli::{Format, LogFormat, Shown};
+
+/// Events that may wait to be written. What is beyond is counted, not kept: a server under load
+/// can tell more than any terminal can take.
+const MOST_WAITING: usize = 16 * 1024;
+
+/// The kernel is asked for the TCP state of an event that is no older than this. It tells what is
+/// now; about what was, nothing.
+const FRESH: Duration = Duration::from_millis(5);
+
+/// What is to be shown.
+pub(crate) struct Plan {
+    pub(crate) shown: Vec<Shown>,
+    pub(crate) format: Format,
+    pub(crate) log: Option<LogFormat>,
+    /// The zero of all times.
+    pub(crate) started: Instant,
+    pub(crate) server: ServerAddr,
+}
+
+impl Plan {
+    fn shows(&self, what: Shown) -> bool {
+        self.shown.contains(&what)
+    }
+
+    fn wants(&self) -> Wants {
+        let steps = self.shows(Shown::Connections) || self.shows(Shown::Bytes);
+        Wants {
+            states: self.shows(Shown::Connections),
+            steps,
+            exchanges: self.log.is_some(),
+            traffic: false,
+            bytes: self.shows(Shown::Bytes),
+        }
+    }
+}
+
+/// The thread that writes.
+pub(crate) struct Show {
+    ear: Arc<Ear>,
+    thread: JoinHandle<()>,
+}
+
+/// An observer that passes on what it hears.
+struct Ear {
+    sender: SyncSender<Message>,
+    wants: Wants,
+    lost: AtomicU64,
+}
+
+enum Message {
+    Event(ServerEvent),
+    /// A line that is ready.
+    Line(String),
+    End,
+}
+
+impl Observer for Ear {
+    fn event(&self, event: ServerEvent) {
+        if let Err(std::sync::mpsc::TrySendError::Full(_)) =
+            self.sender.try_send(Message::Event(event))
+        {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn wants(&self) -> Wants {
+        self.wants
+    }
+}
+
+impl Show {
+    /// Begins to write what `plan` asks for; `None` if that is nothing of a connection.
+    pub(crate) fn start(plan: Plan) -> io::Result<Option<Self>> {
+        let wants = plan.wants();
+        if wants == Wants::default() {
+            return Ok(None);
+        }
+        let (sender, receiver) = sync_channel(MOST_WAITING);
+        let thread = std::thread::Builder::new().name("show".into()).spawn(move || {
+            // Nobody reads on: there is nothing left to do, and the server is none the worse.
+            let _ = Page::new(plan).write_all(&receiver, &mut io::stdout().lock());
+        })?;
+        Ok(Some(Self { ear: Arc::new(Ear { sender, wants, lost: AtomicU64::new(0) }), thread }))
+    }
+
+    pub(crate) fn observer(&self) -> Arc<dyn Observer> {
+        Arc::clone(&self.ear) as Arc<dyn Observer>
+    }
+
+    /// Writes a line in its turn.
+    pub(crate) fn line(&self, line: String) {
+        let _ = self.ear.sender.try_send(Message::Line(line));
+    }
+
+    /// Writes what is still to be written; returns how many events there was no room for.
+    pub(crate) fn end(self) -> u64 {
+        let _ = self.ear.sender.send(Message::End);
+        let _ = self.thread.join();
+        self.ear.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// What is written, and how.
+struct Page {
+    plan: Plan,
+    steps: connections::Steps,
+}
+
+impl Page {
+    fn new(plan: Plan) -> Self {
+        let steps =
+            connections::Steps::new(plan.shows(Shown::Connections), plan.shows(Shown::Bytes));
+        Self { plan, steps }
+    }
+
+    fn write_all(&mut self, receiver: &Receiver<Message>, out: &mut impl Write) -> io::Result<()> {
+        if self.plan.format == Format::Text && self.plan.wants().steps {
+            writeln!(out, "{}", connections::HEADING)?;
+            out.flush()?;
+        }
+        while let Ok(message) = receiver.recv() {
+            let mut lines = Vec::new();
+            match message {
+                Message::Event(event) => self.event(&event, &mut lines)?,
+                Message::Line(line) => writeln!(lines, "{line}")?,
+                Message::End => break,
+            }
+            out.write_all(&lines)?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &ServerEvent, out: &mut Vec<u8>) -> io::Result<()> {
+        if let (ServerMoment::Exchange(exchange), Some(log)) = (&event.moment, self.plan.log) {
+            let ago = event.at.elapsed() + exchange.duration;
+            let now = SystemTime::now();
+            let began = now.checked_sub(ago).unwrap_or(now);
+            let line = match log {
+                LogFormat::Combined => access_log::combined(event.peer, began, exchange),
+                LogFormat::Json => {
+                    access_log::json(event.connection.0, event.peer, began, exchange)
+                }
+            };
+            return writeln!(out, "{line}");
+        }
+        let at = event.at.saturating_duration_since(self.plan.started);
+        let tcp = self.tcp(event);
+        if self.plan.format == Format::Text {
+            let tcp = tcp.map(connections::tcp_words);
+            return self.steps.write(at, event, tcp.as_deref(), out);
+        }
+        let with_bytes = self.steps.bytes;
+        if !self.steps.connections && !is_of_bytes(&event.moment) {
+            return Ok(());
+        }
+        let Some(mut object) = jsonl::object(event, with_bytes) else { return Ok(()) };
+        jsonl::add(
+            &mut object,
+            json!({
+                "at_us": us(at),
+                "connection": event.connection.0,
+                "client": event.peer.to_string(),
+            }),
+        );
+        if let Some(TcpReading { state, later }) = tcp {
+            let tcp = json!({
+                "tcp_state": state.map_or("none", TcpState::name),
+                "tcp_asked_after_us": us(later),
+            });
+            jsonl::add(&mut object, tcp);
+        }
+        writeln!(out, "{object}")
+    }
+
+    /// What the kernel says now of the connection that changes its state, or is closed. `None` if
+    /// it was not asked, or if its answer came too late to belong to the event.
+    fn tcp(&self, event: &ServerEvent) -> Option<TcpReading> {
+        let is_closed = match event.moment {
+            ServerMoment::State { to, .. } if to != ConnState::Closed => false,
+            ServerMoment::Closed { .. } => true,
+            _ => return None,
+        };
+        while self.steps.connections && event.at.elapsed() < FRESH {
+            let state = tcp_state(self.plan.server, event.peer)?;
+            let later = event.at.elapsed();
+            let is_open = matches!(state, Some(TcpState::Established | TcpState::CloseWait));
+            if is_open != is_closed {
+                return Some(TcpReading { state, later });
+            }
+            if is_open {
+                // The close is told just before the socket is let go of.
+                std::thread::sleep(Duration::from_micros(200));
+            } else {
+                return None; // closed since
+            }
+        }
+        None
+    }
+}
+
+/// What the kernel's table said of the server's end of a connection.
+#[derive(Clone, Copy)]
+struct TcpReading {
+    /// `None` if it was not there.
+    state: Option<TcpState>,
+    /// How long after the event.
+    later: Duration,
+}
+
+/// Whether it carries bytes to look at.
+fn is_of_bytes(moment: &ServerMoment) -> bool {
+    matches!(
+        moment,
+        ServerMoment::RequestHead(_)
+            | ServerMoment::RequestBody { .. }
+            | ServerMoment::HeadWritten { .. }
+            | ServerMoment::ResponseWritten { .. }
+    )
+}
+
+/// The state of the server's end as the kernel's table shows it; `Some(None)` if it is not there.
+fn tcp_state(server: ServerAddr, client: ClientAddr) -> Option<Option<TcpState>> {
+    let filter = Filter::default().port(client.port()).server(server.port());
+    let table = socket_inspector::snapshot(&filter).ok()?;
+    let is_it = |socket: &&evidence::Socket| {
+        socket.local.port() == server.port() && ClientAddr::new(socket.peer) == client
+    };
+    Some(table.sockets.iter().find(is_it).map(|socket| socket.state))
+}
+
+fn closed_by(by: ClosedBy) -> &'static str {
+    match by {
+        ClosedBy::Client => "client",
+        ClosedBy::Server => "server",
+        ClosedBy::Reset => "reset",
+    }
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

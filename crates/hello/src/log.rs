@@ -1,5 +1,6 @@
 //! The bookkeeping of one connection, for the observer.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -28,6 +29,8 @@ struct Entry {
     wants: Wants,
     connection: Accepted,
     peer: ClientAddr,
+    /// Both ends as the socket itself tells them, if the kernel is to be asked about it.
+    ends: Option<(SocketAddr, SocketAddr)>,
     accepted_at: Instant,
     received: AtomicU64,
     sent: AtomicU64,
@@ -76,7 +79,10 @@ impl Log {
         let messages = wants.steps.then(|| Messages::new(wants.bytes));
         let book = Mutex::new(Book { messages, ..Book::default() });
         let (received, sent) = Default::default();
-        let entry = Entry { observer, wants, connection, peer, accepted_at, received, sent, book };
+        let ends =
+            if wants.tcp { stream.local_addr().ok().zip(stream.peer_addr().ok()) } else { None };
+        let entry =
+            Entry { observer, wants, connection, peer, ends, accepted_at, received, sent, book };
         let log = Self(Arc::new(entry));
         log.tell_at(accepted_at, ServerMoment::Accepted);
         if wants.steps {
@@ -106,7 +112,11 @@ impl Log {
         let is_news = book.state != Some(to) && book.state != Some(ConnState::Closed);
         if self.0.wants.states && is_news {
             let from = book.state.replace(to);
-            self.tell(ServerMoment::State { from, to });
+            let tcp = self
+                .0
+                .ends
+                .and_then(|(local, peer)| Some(socket_inspector::find(local, peer).ok()??.state));
+            self.tell(ServerMoment::State { from, to, tcp });
         }
     }
 

@@ -152,7 +152,7 @@ impl Observer for Metrics {
                 self.accepted.inc();
                 self.open.inc();
             }
-            ServerMoment::State { from, to } => {
+            ServerMoment::State { from, to, .. } => {
                 if from == Some(ConnState::Idle) {
                     self.idle.dec();
                 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use evidence::{ClientAddr, ClosedBy};
+use evidence::{ClientAddr, ClosedBy, TcpState};
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::close_reason::CloseReason;
@@ -55,6 +55,9 @@ pub enum ServerMoment {
         from: Option<ConnState>,
         /// What it is.
         to: ConnState,
+        /// What the kernel said of the server's end at that moment, so before the close if that is
+        /// what comes ([`Wants::tcp`]). `None` if it was not asked, or has forgotten it.
+        tcp: Option<TcpState>,
     },
     /// The first byte came of what ought to become a request ([`Wants::steps`]). Not told of a
     /// request whose first byte came together with the end of the one before (pipelining), nor in
@@ -219,6 +222,8 @@ pub fn target(uri: &Uri, version: Version) -> String {
 pub struct Wants {
     /// Changes of state.
     pub states: bool,
+    /// With them, what TCP says of the connection: a question to the kernel each time.
+    pub tcp: bool,
     /// Every step of an exchange, with the lengths on the wire.
     pub steps: bool,
     /// A summary of each exchange when it is over.
@@ -235,6 +240,7 @@ impl Wants {
     pub fn or(self, other: Self) -> Self {
         Self {
             states: self.states || other.states,
+            tcp: self.tcp || other.tcp,
             steps: self.steps || other.steps,
             exchanges: self.exchanges || other.exchanges,
             traffic: self.traffic || other.traffic,
@@ -271,8 +277,8 @@ pub trait Observer: Send + Sync + 'static {
     /// Something happened.
     fn event(&self, event: ServerEvent);
 
-    /// What it wants to be told of; asked once, when a connection is accepted. By default no more
-    /// than what everybody is told of.
+    /// What it wants to be told of: always the same. By default no more than what everybody is told
+    /// of.
     fn wants(&self) -> Wants {
         Wants::default()
     }

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use evidence::{ClientAddr, ClosedBy, ServerAddr, TcpState};
-use hello::{ConnState, Observer, ServerEvent, ServerMoment, Wants};
+use hello::{Observer, ServerEvent, ServerMoment, Wants};
 use serde_json::json;
 use socket_inspector::Filter;
 
@@ -55,6 +55,7 @@ impl Plan {
         let steps = self.shows(Shown::Connections) || self.shows(Shown::Bytes);
         Wants {
             states: self.shows(Shown::Connections),
+            tcp: self.shows(Shown::Connections),
             steps,
             exchanges: self.log.is_some(),
             traffic: false,
@@ -202,27 +203,20 @@ impl Page {
         writeln!(out, "{object}")
     }
 
-    /// What the kernel says now of the connection that changes its state, or is closed. `None` if
-    /// it was not asked, or if its answer came too late to belong to the event.
+    /// What the kernel says of a connection after its close. `None` if it was not asked, or if its
+    /// answer came too late to belong to the event.
     fn tcp(&self, event: &ServerEvent) -> Option<TcpReading> {
-        let is_closed = match event.moment {
-            ServerMoment::State { to, .. } if to != ConnState::Closed => false,
-            ServerMoment::Closed { .. } => true,
-            _ => return None,
-        };
+        if !matches!(event.moment, ServerMoment::Closed { .. }) {
+            return None;
+        }
         while self.steps.connections && event.at.elapsed() < FRESH {
             let state = tcp_state(self.plan.server, event.peer)?;
             let later = event.at.elapsed();
-            let is_open = matches!(state, Some(TcpState::Established | TcpState::CloseWait));
-            if is_open != is_closed {
+            if !matches!(state, Some(TcpState::Established | TcpState::CloseWait)) {
                 return Some(TcpReading { state, later });
             }
-            if is_open {
-                // The close is told just before the socket is let go of.
-                std::thread::sleep(Duration::from_micros(200));
-            } else {
-                return None; // closed since
-            }
+            // The close is told just before the socket is let go of.
+            std::thread::sleep(Duration::from_micros(200));
         }
         None
     }

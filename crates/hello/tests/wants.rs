@@ -36,7 +36,8 @@ impl Ear {
     }
 }
 
-const ALL: Wants = Wants { states: true, steps: true, exchanges: true, traffic: true, bytes: true };
+const ALL: Wants =
+    Wants { states: true, tcp: true, steps: true, exchanges: true, traffic: true, bytes: true };
 
 #[test]
 fn an_observer_hears_no_more_than_it_wants_whatever_others_want() {

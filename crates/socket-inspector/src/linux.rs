@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::{fs, path::Path};
 
@@ -10,7 +11,7 @@ use netlink_sys::{SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
 
 use crate::Error;
 use crate::owners::Holders;
-use crate::sock_diag::{Content, Family, Message, Row as Diag, messages, request};
+use crate::sock_diag::{Content, Family, Message, Row as Diag, messages, request, request_one};
 
 /// The kernel hands out no more than this at a time.
 const DATAGRAM_LEN: usize = 32 * 1024;
@@ -18,6 +19,8 @@ const DATAGRAM_LEN: usize = 32 * 1024;
 const TELL_FULL_LENGTH: i32 = 0x20;
 /// `ENOBUFS`: the kernel had no room for a part of its answer.
 const NO_BUFFER_SPACE: i32 = 105;
+/// `ENOENT`: there is no such socket.
+const NO_ENTRY: i32 = 2;
 /// How often a list is read that changes while it is read.
 const READINGS: usize = 5;
 
@@ -55,6 +58,12 @@ pub(crate) fn read(ports: &[u16], states: &[TcpState]) -> Result<Vec<Row>, Error
     Ok(rows)
 }
 
+/// Finds the socket between two addresses.
+pub(crate) fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<Row>, Error> {
+    let found = Question::ask_for_one(local, peer)?.one()?;
+    Ok(found.filter(|row| row.socket.state != TcpState::Listen))
+}
+
 /// Reads the list of one family until nothing changes under the kernel's hands.
 fn steady_list(family: Family, ports: &[u16], states: &[TcpState]) -> Result<Vec<Row>, Error> {
     for _ in 0..READINGS {
@@ -75,13 +84,42 @@ struct Question {
 
 impl Question {
     fn ask(family: Family, ports: &[u16], states: &[TcpState]) -> Result<Self, Error> {
+        Self::send(family, |sequence| request(family, states, ports, sequence))
+    }
+
+    fn ask_for_one(local: SocketAddr, peer: SocketAddr) -> Result<Self, Error> {
+        Self::send(Family::of(local), |sequence| request_one(local, peer, sequence))
+    }
+
+    fn send(family: Family, words: impl FnOnce(u32) -> Vec<u8>) -> Result<Self, Error> {
         let sequence = 1;
         let unreachable = |source| Error::TableUnreachable { source };
         let mut socket = netlink_sys::Socket::new(NETLINK_SOCK_DIAG).map_err(unreachable)?;
         socket.bind_auto().map_err(unreachable)?;
         socket.connect(&NetlinkAddr::new(0, 0)).map_err(unreachable)?; // 0 is the kernel
-        socket.send(&request(family, states, ports, sequence), 0).map_err(unreachable)?;
+        socket.send(&words(sequence), 0).map_err(unreachable)?;
         Ok(Self { socket, family, sequence })
+    }
+
+    /// The answer to a question for one socket: one message, and no end behind it.
+    fn one(&self) -> Result<Option<Row>, Error> {
+        let family = self.family.name();
+        let mut datagram = Vec::with_capacity(DATAGRAM_LEN);
+        if self.receive(&mut datagram)?.is_none() {
+            return Err(Error::Unsteady { family, readings: 1 });
+        }
+        for message in messages(&datagram) {
+            let message =
+                message.map_err(|what| Error::Malformed { family, what: what.to_string() })?;
+            if matches!(message.content, Content::Refused(errno) if errno.saturating_abs() == NO_ENTRY)
+            {
+                return Ok(None);
+            }
+            if let Step::Row(row) = self.judge(message)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
     /// The whole answer; `None` if the table changed meanwhile or a part was lost.

@@ -28,6 +28,13 @@ pub(crate) fn read(_ports: &[u16], _states: &[TcpState]) -> Result<Vec<Row>, Err
     Ok(sockets.into_iter().filter_map(row).collect())
 }
 
+/// Finds the socket between two addresses.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<Row>, Error> {
+    let is_it = |row: &Row| row.socket.local == local && row.socket.peer == peer;
+    Ok(read(&[], &[])?.into_iter().find(is_it))
+}
+
 fn row(info: SocketInfo) -> Option<Row> {
     let ProtocolSocketInfo::Tcp(tcp) = info.protocol_socket_info else { return None };
     let socket = Socket {

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use evidence::{Observed, Side, Socket, SocketTable, TcpState, TimerKind};
-use socket_inspector::{Filter, listener, snapshot, snapshot_with_owners};
+use socket_inspector::{Filter, find, listener, snapshot, snapshot_with_owners};
 
 /// A listener, and connections to it with both of their ends.
 struct Server(TcpListener);
@@ -331,4 +331,38 @@ fn proc_net_tcp_lists_the_same_sockets() {
     let ours: BTreeSet<_> =
         table.sockets.iter().map(|s| (s.local, s.peer, number(s.state).to_owned())).collect();
     assert_eq!(ours, theirs);
+}
+
+#[test]
+fn one_end_is_found_in_the_state_that_the_table_tells() {
+    for at in ["127.0.0.1:0", "[::1]:0"] {
+        let Some(server) = Server::at(at) else {
+            eprintln!("SKIPPED: this machine has no {at}");
+            continue;
+        };
+        let (client, accepted) = server.connection();
+        let (here, there) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+        let state = |local, peer| find(local, peer).unwrap().map(|socket| socket.state);
+        // The other end acknowledges in its own time.
+        let becomes = |local, peer, expected: Option<TcpState>| {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while state(local, peer) != expected {
+                assert!(Instant::now() < deadline, "{:?}, not {expected:?}", state(local, peer));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        assert_eq!(state(here, there), Some(TcpState::Established));
+        assert_eq!(state(there, here), Some(TcpState::Established));
+        let found = find(here, there).unwrap().unwrap();
+        assert_eq!((found.local, found.peer), (here, there));
+        client.shutdown(Shutdown::Write).unwrap();
+        becomes(here, there, Some(TcpState::FinWait2));
+        becomes(there, here, Some(TcpState::CloseWait));
+        drop(accepted);
+        becomes(here, there, Some(TcpState::TimeWait));
+        becomes(there, here, None);
+        // Not the listener, though it has this local address.
+        let nobody = SocketAddr::new(here.ip(), 1);
+        assert_eq!(state(server.address(), nobody), None);
+    }
 }

@@ -12,8 +12,7 @@ use super::{TcpReading, bytes};
 use crate::escape::{escaped, shortened};
 
 /// What a step is called, beyond its time and connection.
-pub(crate) const HEADING: &str =
-    "        ms conn HTTP state       step (TCP state when the kernel was asked)";
+pub(crate) const HEADING: &str = "        ms conn HTTP state       step (TCP state)";
 
 /// What stands before a step on a line of its own.
 const INDENT: usize = 33;
@@ -32,7 +31,7 @@ impl Steps {
     }
 
     /// Writes what there is to say of `event`, which came `at` after the start. `tcp` is what the
-    /// kernel says, if it was asked in time.
+    /// kernel says after a close, if it was asked in time.
     pub(crate) fn write(
         &mut self,
         at: Duration,
@@ -54,23 +53,23 @@ impl Steps {
         out: &mut impl Write,
     ) -> io::Result<()> {
         let number = event.connection.0;
-        let tcp_words = tcp.map(|tcp| format!(" ({tcp})")).unwrap_or_default();
         let mut states = String::new();
         let what = match &event.moment {
             ServerMoment::Accepted => format!("accepted from {}", event.peer),
             ServerMoment::Socket(facts) => return socket(facts, out),
-            ServerMoment::State { from, to: ConnState::Closed } => {
+            ServerMoment::State { from, to: ConnState::Closed, .. } => {
                 self.closed_in.extend(from.map(|from| (number, from)));
                 return Ok(());
             }
-            ServerMoment::State { from, to } => {
+            ServerMoment::State { from, to, tcp } => {
+                let tcp = tcp.map_or(String::new(), |state| format!(" (TCP {state})"));
                 states = arrow(*from, *to);
                 let what = match to {
                     ConnState::New => "no byte has come yet",
                     ConnState::Active => "a request comes",
                     _ => "waits for the next request",
                 };
-                format!("{what}{tcp_words}")
+                format!("{what}{tcp}")
             }
             ServerMoment::Closed { by, .. } => {
                 states = arrow(self.closed_in.remove(&number), ConnState::Closed);

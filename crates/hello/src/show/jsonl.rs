@@ -16,8 +16,11 @@ pub(crate) fn object(event: &ServerEvent, with_bytes: bool) -> Option<Value> {
     let value = match &event.moment {
         ServerMoment::Accepted => json!({ "event": "accepted" }),
         ServerMoment::Socket(facts) => socket(facts),
-        ServerMoment::State { from, to } => json!({
-            "event": "state", "from": from.map(ConnState::name), "to": to.name(),
+        ServerMoment::State { from, to, tcp } => json!({
+            "event": "state",
+            "from": from.map(ConnState::name),
+            "to": to.name(),
+            "tcp_state": tcp.map(evidence::TcpState::name),
         }),
         ServerMoment::FirstByte => json!({ "event": "first_byte" }),
         ServerMoment::RequestHead(request) => json!({

@@ -48,10 +48,6 @@ async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Re
     let mut server = server.limits(args.limits()).trouble_told_to(|trouble| {
         let _ = writeln!(io::stderr(), "hello: {trouble}");
     });
-    #[cfg(feature = "routes")]
-    {
-        server = server.uploads(args.uploads());
-    }
     if args.metrics {
         server = server.counted_by(Arc::new(hello::Metrics::new()));
     }
@@ -66,6 +62,15 @@ async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Re
     let show = Show::start(plan).context("cannot start to show")?;
     if let Some(show) = &show {
         server = server.observed_by(show.observer());
+    }
+    #[cfg(feature = "routes")]
+    {
+        let told = show.as_ref().filter(|_| args.show.contains(&Shown::Connections));
+        let uploads = args.uploads();
+        server = server.uploads(match told {
+            Some(show) => uploads.progress_told_to(show.of_uploads()),
+            None => uploads,
+        });
     }
     let disturbed = Arc::new(AtomicBool::new(false));
     if is_shown {

@@ -16,7 +16,7 @@ pub(crate) mod startup;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -79,18 +79,24 @@ struct Ear {
 
 enum Message {
     Event(ServerEvent),
+    #[cfg(feature = "routes")]
+    Upload(Instant, hello::UploadProgress),
     /// A line that is ready.
     Line(String),
     End,
 }
 
-impl Observer for Ear {
-    fn event(&self, event: ServerEvent) {
-        if let Err(std::sync::mpsc::TrySendError::Full(_)) =
-            self.sender.try_send(Message::Event(event))
-        {
+impl Ear {
+    fn pass_on(&self, message: Message) {
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(message) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+impl Observer for Ear {
+    fn event(&self, event: ServerEvent) {
+        self.pass_on(Message::Event(event));
     }
 
     fn wants(&self) -> Wants {
@@ -115,6 +121,13 @@ impl Show {
 
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {
         Arc::clone(&self.ear) as Arc<dyn Observer>
+    }
+
+    /// Whom to tell how far uploads have come.
+    #[cfg(feature = "routes")]
+    pub(crate) fn of_uploads(&self) -> impl Fn(hello::UploadProgress) + Send + Sync + 'static {
+        let ear = Arc::clone(&self.ear);
+        move |progress| ear.pass_on(Message::Upload(Instant::now(), progress))
     }
 
     /// Writes a line in its turn.
@@ -152,6 +165,8 @@ impl Page {
             let mut lines = Vec::new();
             match message {
                 Message::Event(event) => self.event(&event, &mut lines)?,
+                #[cfg(feature = "routes")]
+                Message::Upload(at, progress) => self.upload(at, progress, &mut lines)?,
                 Message::Line(line) => writeln!(lines, "{line}")?,
                 Message::End => break,
             }
@@ -201,6 +216,20 @@ impl Page {
             jsonl::add(&mut object, tcp);
         }
         writeln!(out, "{object}")
+    }
+
+    #[cfg(feature = "routes")]
+    fn upload(
+        &self,
+        at: Instant,
+        progress: hello::UploadProgress,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let at = at.saturating_duration_since(self.plan.started);
+        match self.plan.format {
+            Format::Text => connections::upload(at, progress, out),
+            Format::Jsonl => writeln!(out, "{}", jsonl::upload(us(at), progress)),
+        }
     }
 
     /// What the kernel says of a connection after its close. `None` if it was not asked, or if its

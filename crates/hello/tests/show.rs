@@ -106,6 +106,9 @@ fn the_life_of_a_connection_is_told_step_by_step() {
     #1                    response 2: written, 136 + 11 = 147 bytes
     #1   Active -> Closed closed, the server first
     ");
+    let states: Vec<&String> = lines[1..].iter().filter(|line| line.contains("(TCP ")).collect();
+    assert_eq!(states.len(), 4, "one for each change of state but the close");
+    assert!(states.iter().all(|line| line.ends_with("(TCP ESTABLISHED)")), "{states:#?}");
     let narrow = lines.iter().all(|line| line.chars().count() <= 100);
     assert!(narrow, "{lines:#?}");
 }
@@ -163,6 +166,21 @@ fn a_client_cannot_paint_the_terminal() {
 }
 
 #[cfg(target_os = "linux")]
+#[cfg(feature = "routes")]
+#[test]
+fn an_upload_is_told_while_it_comes() {
+    let mut hello = Hello::start(&["--show", "connections", "--format", "jsonl"]);
+    let mut client = hello.connect();
+    client.send("POST /upload HTTP/1.1\r\nHost: hello\r\nContent-Length: 200000\r\n\r\n");
+    client.send(&"x".repeat(100_000));
+    let begun = hello.objects_until("upload").pop().unwrap();
+    assert_eq!((&begun["state"], &begun["announced_bytes"]), (&"receiving".into(), &200_000.into()));
+    client.send(&"x".repeat(100_000));
+    let told = hello.objects_until("response_written");
+    let last = told.iter().rfind(|object| object["event"] == "upload").unwrap();
+    assert_eq!((&last["state"], &last["received_bytes"]), (&"complete".into(), &200_000.into()));
+}
+
 #[test]
 fn the_start_is_told_as_it_was_measured() {
     let mut hello = Hello::start(&["--show", "startup", "--format", "jsonl"]);

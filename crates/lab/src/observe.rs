@@ -11,7 +11,7 @@ use evidence::{
 use http::StatusCode;
 
 use crate::formula::{Formula, Names};
-use crate::memory;
+use crate::process;
 use crate::raw::RawSeen;
 use crate::settings::Settings;
 
@@ -26,7 +26,7 @@ const TABLE_MEANINGS: [(&str, &str); 3] = [
 ];
 
 /// What every run tells, with what it means. Groups are told by their members.
-pub const QUANTITIES: [(&str, &str); 28] = [
+pub const QUANTITIES: [(&str, &str); 29] = [
     ("opened", "connections that the client's trace saw established"),
     ("accepted", "connections that the servers accepted"),
     ("used", "connections that carried at least one exchange"),
@@ -52,6 +52,7 @@ pub const QUANTITIES: [(&str, &str); 28] = [
     ("raw.answered", "of them, those that got a response"),
     ("raw.closed", "of them, those whose connection was closed by the server"),
     ("raw.reset", "of them, those whose connection was reset by the server"),
+    ("cpu", "processor time of the run's process up to its end, both ends in it, in seconds"),
     ("resident", "memory of the run's process at its end, both ends in it, in bytes"),
     ("in_flight", "the mean number of requests that the servers were answering"),
     ("most_in_flight", "the largest number of requests that the servers were answering"),
@@ -188,7 +189,10 @@ pub fn quantities(
             names.set(format!("{name}.resident"), resident as f64);
         }
     }
-    if let Some(resident) = memory::resident() {
+    if let Some(time) = process::processor_time() {
+        names.set("cpu", time.as_secs_f64());
+    }
+    if let Some(resident) = process::resident() {
         names.set("resident", resident as f64);
     }
     let named = snapshots.iter().map(|snapshot| (snapshot.name.as_str(), &snapshot.reading));

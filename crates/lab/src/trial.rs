@@ -15,8 +15,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
-use crate::memory;
 use crate::observe::{self, Snapshot};
+use crate::process;
 use crate::raw::{self, RawAsk, RawClient, RawSeen};
 use crate::settings::{Count, Raw, Request, Settings, Size, Step, Time, UntilClosed};
 use crate::setup::{Ready, Workload};
@@ -218,7 +218,7 @@ async fn script(
             Step::Finish => finish(&mut started).await?,
             Step::Snapshot(name) => {
                 let reading = beside(apparatus.look(), &mut started).await?;
-                let resident = memory::resident();
+                let resident = process::resident();
                 seen.snapshots.push(Snapshot { name: name.clone(), reading, resident });
             }
             Step::Request(request) => {

@@ -215,6 +215,25 @@ fn line(
     writeln!(out, "{ms:>10.3} {connection:<4} {states:<16} {what}")
 }
 
+/// How far an upload has come. Which connection brings it is not told.
+#[cfg(feature = "routes")]
+pub(crate) fn upload(
+    at: Duration,
+    progress: hello::UploadProgress,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let hello::UploadProgress { upload, received_bytes, announced_bytes, state } = progress;
+    let of = announced_bytes.map_or(String::new(), |bytes| format!(" of {bytes}"));
+    let what = match state {
+        hello::UploadState::Receiving => "",
+        hello::UploadState::Complete => ", complete",
+        hello::UploadState::GivenUp => ", given up",
+    };
+    let ms = at.as_secs_f64() * 1e3;
+    let title = format!("upload {upload}");
+    writeln!(out, "{ms:>10.3}      {title:<16} {received_bytes}{of} bytes{what}")
+}
+
 /// What belongs to the line before.
 fn more(what: &str, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:INDENT$}{what}", "")

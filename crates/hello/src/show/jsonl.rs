@@ -72,6 +72,24 @@ pub(crate) fn object(event: &ServerEvent, with_bytes: bool) -> Option<Value> {
     Some(value)
 }
 
+/// How far an upload has come.
+#[cfg(feature = "routes")]
+pub(crate) fn upload(at_us: u64, progress: hello::UploadProgress) -> Value {
+    let state = match progress.state {
+        hello::UploadState::Receiving => "receiving",
+        hello::UploadState::Complete => "complete",
+        hello::UploadState::GivenUp => "given_up",
+    };
+    json!({
+        "event": "upload",
+        "upload": progress.upload,
+        "received_bytes": progress.received_bytes,
+        "announced_bytes": progress.announced_bytes,
+        "state": state,
+        "at_us": at_us,
+    })
+}
+
 /// Puts the fields of `more` into `value`.
 pub(crate) fn add(value: &mut Value, more: Value) {
     if let (Value::Object(fields), Value::Object(more)) = (value, more) {

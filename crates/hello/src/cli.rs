@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 use evidence::ByteCount;
 use hello::{Answer, Limits};
 
-/// Answers `Hello world` on every path: the server of Keep-Alive Lab.
+/// Answers `Hello world`, and on a few paths something else: the server of Keep-Alive Lab.
 #[derive(Debug, Parser)]
 #[command(version, after_help = after_help())]
 pub(crate) struct Args {

@@ -1,9 +1,9 @@
 //! `hello`: the server of Keep-Alive Lab.
 //!
-//! It answers `Hello world` on every path that means nothing else, and it can be asked to do so slowly, in two steps, at
-//! length or for the last time: see [`Answer`]. It listens before [`Server::bind`] returns, so a
-//! client that knows its address can never come too early. Who wants to know what it sees passes
-//! an [`Observer`].
+//! It answers `Hello world` on every path that means nothing else, and it can be asked to do so
+//! slowly, in two steps, at length or for the last time: see [`Answer`]. It listens before
+//! [`Server::bind`] returns, so a client that knows its address can never come too early. Who
+//! wants to know what it sees passes an [`Observer`].
 //!
 //! | idea | file |
 //! |---|---|

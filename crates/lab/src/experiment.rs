@@ -69,7 +69,7 @@ impl Prediction {
 }
 
 /// How many measures an experiment may have: a table has room for no more.
-pub const MEASURES: usize = 5;
+pub const MEASURES: usize = 7;
 
 /// Something that is measured and shown, but not predicted.
 #[derive(Clone, Debug, PartialEq)]

@@ -372,6 +372,7 @@ impl Settings {
             ("servers", number(self.server_count())),
             ("server_idle_timeout", or_none(self.server.idle_timeout.and_then(limit).map(seconds))),
             ("ports", f64::from(high) - f64::from(low) + 1.0),
+            ("somaxconn", f64::from(self.network.somaxconn.unwrap_or(4096))),
             ("tw_buckets", or_none(self.network.tcp_max_tw_buckets.map(f64::from))),
         ]
         .into_iter()

@@ -174,7 +174,10 @@ fn an_upload_is_told_while_it_comes() {
     client.send("POST /upload HTTP/1.1\r\nHost: hello\r\nContent-Length: 200000\r\n\r\n");
     client.send(&"x".repeat(100_000));
     let begun = hello.objects_until("upload").pop().unwrap();
-    assert_eq!((&begun["state"], &begun["announced_bytes"]), (&"receiving".into(), &200_000.into()));
+    assert_eq!(
+        (&begun["state"], &begun["announced_bytes"]),
+        (&"receiving".into(), &200_000.into())
+    );
     client.send(&"x".repeat(100_000));
     let told = hello.objects_until("response_written");
     let last = told.iter().rfind(|object| object["event"] == "upload").unwrap();

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use wire::Wire;
 
+use crate::answering::Answering;
 use crate::close_reason::CloseReason;
 use crate::interim::Interim;
 use crate::linger::Lingering;
@@ -146,37 +147,52 @@ fn asked<'a>(
     site: &Arc<Site>,
     watch: &Watch,
     interim: Option<&'a Interim>,
-) -> impl Future<Output = Result<Response<Told<ResponseBody>>, Infallible>> + Send + use<'a> {
+) -> Answering<'a> {
     let Begun { in_flight, read_until, two_lengths } = watch.request(&request);
     let refused = refusal(request.version(), request.headers(), two_lengths);
     let request = request.map(|incoming| RequestBody::new(incoming, watch, read_until));
-    answer(request, Arc::clone(site), in_flight, refused, watch.handler_limit(), interim)
+    answer(request, site, in_flight, refused, watch.handler_limit(), interim)
 }
 
-/// The response to HEAD is done as soon as it is made: nobody reads its body.
-async fn answer(
+/// Answers at once where that takes no time, and later otherwise.
+fn answer<'a>(
     request: Request<RequestBody>,
-    site: Arc<Site>,
+    site: &Arc<Site>,
     in_flight: InFlight,
     refused: Option<Refusal>,
     limit: Option<Duration>,
-    interim: Option<&Interim>,
-) -> Result<Response<Told<ResponseBody>>, Infallible> {
-    let is_head = request.method() == Method::HEAD;
+    interim: Option<&'a Interim>,
+) -> Answering<'a> {
+    let (is_head, version) = (request.method() == Method::HEAD, request.version());
     if let Some(refusal) = refused {
         in_flight.last_because(|| Some(CloseReason::BadRequest));
         let response = refusal.response();
         in_flight.handler_end(&response);
-        return Ok(response.map(|body| Told::new(body, in_flight, is_head)));
+        return Answering::now(response.map(|body| Told::new(body, in_flight, is_head)));
     }
-    let version = request.version();
     in_flight.last_because(|| asked_to_close(version, request.headers()));
     in_flight.handler_start();
-    let response = match limit {
-        None => routes::respond(request, site, interim).await,
-        // Boxed, because every connection keeps room for the largest answer it may give.
-        Some(limit) => Box::pin(within(limit, routes::respond(request, site, interim))).await,
-    };
+    if let Some(response) = routes::respond_at_once(&request, site) {
+        return Answering::now(answered(response, in_flight, version, is_head));
+    }
+    let site = Arc::clone(site);
+    Answering::Later(Box::pin(async move {
+        let response = match limit {
+            None => routes::respond(request, site, interim).await,
+            // Boxed, because few servers have such a limit.
+            Some(limit) => Box::pin(within(limit, routes::respond(request, site, interim))).await,
+        };
+        Ok(answered(response, in_flight, version, is_head))
+    }))
+}
+
+/// The response is made. To HEAD it is done by that: nobody reads its body.
+fn answered(
+    response: Response<ResponseBody>,
+    in_flight: InFlight,
+    version: Version,
+    is_head: bool,
+) -> Response<Told<ResponseBody>> {
     in_flight.handler_end(&response);
     in_flight.last_because(|| {
         // To HTTP/1.0 the close is what ends a body of unknown length.
@@ -186,7 +202,7 @@ async fn answer(
         }
         says(response.headers(), "close").then_some(CloseReason::ServerSaidClose)
     });
-    Ok(response.map(|body| Told::new(body, in_flight, is_head)))
+    response.map(|body| Told::new(body, in_flight, is_head))
 }
 
 /// As Go's `TimeoutHandler`: what takes too long is given up, and the client is told so. The

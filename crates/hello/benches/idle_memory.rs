@@ -42,7 +42,7 @@ struct Size {
     requests: &'static [usize],
 }
 
-const FULL: Size = Size { rounds: 5, connections: 2003, requests: &[1, 3, 11] };
+const FULL: Size = Size { rounds: 5, connections: 2003, requests: &[1, 3] };
 const SMOKE: Size = Size { rounds: 1, connections: 23, requests: &[1] };
 
 /// The first is what the others are compared with.

@@ -30,85 +30,92 @@ use crate::watch::{Begun, InFlight, Watch};
 
 /// Serves requests until the connection ends, a limit has passed, or until `stop` changes: then it
 /// finishes the exchanges in flight and closes.
-pub(crate) async fn serve(
+///
+/// A block instead of an `async fn`, whose future would keep room for its arguments twice.
+#[expect(clippy::manual_async_fn, reason = "it is smaller: one for each connection")]
+pub(crate) fn serve(
     stream: TcpStream,
     site: Arc<Site>,
     watch: Watch,
-    stop: watch::Receiver<bool>,
-) {
+    mut stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send {
     #[cfg_attr(not(feature = "http2"), expect(unused_mut, reason = "nobody looks ahead"))]
     let mut wire = Wire::new(stream, watch.ear());
-    #[cfg(feature = "http2")]
-    {
-        let mut stop = stop.clone();
-        let is_http2 = tokio::select! {
-            biased;
-            is_http2 = crate::http2::begins_with_preface(&mut wire) => is_http2,
-            () = until_stopped(&mut stop) => {
-                watch.stops(); // not a request has come
-                return wire.take(); // and none shall be answered with a reset
+    async move {
+        #[cfg(feature = "http2")]
+        {
+            let is_http2 = tokio::select! {
+                biased;
+                is_http2 = crate::http2::begins_with_preface(&mut wire) => is_http2,
+                () = until_stopped(&mut stop) => {
+                    watch.stops(); // not a request has come
+                    return wire.take(); // and none shall be answered with a reset
+                }
+                reason = watch.ran_out() => {
+                    watch.because(reason);
+                    return wire.take();
+                }
+            };
+            match is_http2 {
+                Ok(false) => {}
+                // Boxed, because most connections never need the room.
+                Ok(true) => {
+                    let service = service(site, watch.clone());
+                    return Box::pin(crate::http2::serve(wire, service, watch, stop)).await;
+                }
+                Err(_) => return, // reset already; the wire tells
             }
-            reason = watch.ran_out() => {
-                watch.because(reason);
-                return wire.take();
-            }
-        };
-        match is_http2 {
-            Ok(false) => {}
-            // Boxed, because most connections never need the room.
-            Ok(true) => {
-                let service = service(site, watch.clone());
-                return Box::pin(crate::http2::serve(wire, service, watch, stop)).await;
-            }
-            Err(_) => return, // reset already; the wire tells
         }
+        let interim = Interim::default();
+        let service = {
+            let (watch, interim) = (watch.clone(), &interim);
+            service_fn(move |request| asked(request, &site, &watch, Some(interim)))
+        };
+        // The clock keeps the time. hyper's own limit on a head would limit an idle connection, too.
+        let wire = interim.over(Lingering::new(wire, watch.clone()));
+        // Pinned here and lent, because a task keeps room for every place its values move through.
+        let connection = std::pin::pin!(
+            http1::Builder::new()
+                .header_read_timeout(None)
+                .max_header_size(MAX_HEAD)
+                .serve_connection(TokioIo::new(wire), service)
+        );
+        run(connection, http1::Connection::graceful_shutdown, &watch, &mut stop).await;
     }
-    let interim = Interim::default();
-    let service = {
-        let (watch, interim) = (watch.clone(), &interim);
-        service_fn(move |request| asked(request, &site, &watch, Some(interim)))
-    };
-    // The clock keeps the time. hyper's own limit on a head would limit an idle connection, too.
-    let wire = interim.over(Lingering::new(wire, watch.clone()));
-    // Pinned here and lent, because a task keeps room for every place its values move through.
-    let connection = std::pin::pin!(
-        http1::Builder::new()
-            .header_read_timeout(None)
-            .max_header_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(wire), service)
-    );
-    run(connection, http1::Connection::graceful_shutdown, &watch, stop).await;
 }
 
 /// Runs a connection to its end, which comes soon after a stop, and when a limit has passed.
 ///
 /// A client that drops a body early ends it with an error. That is what the lab sets out to show,
 /// not a fault of the server; the wire has told how it ended.
-pub(crate) async fn run<C: Future<Output = hyper::Result<()>>>(
+#[expect(clippy::manual_async_fn, reason = "it is smaller: one for each connection")]
+pub(crate) fn run<C: Future<Output = hyper::Result<()>>>(
     mut connection: Pin<&mut C>,
     graceful_shutdown: fn(Pin<&mut C>),
     watch: &Watch,
-    mut stop: watch::Receiver<bool>,
-) {
-    tokio::select! {
-        // In this order a request that has come in time is read before its time is looked at.
-        biased;
-        end = connection.as_mut() => return note_error(watch, &end),
-        () = until_stopped(&mut stop) => if watch.stops() {
-            // Half a head is no request, and hyper would wait for the other half.
-            return;
-        },
-        reason = watch.ran_out() => if !watch.ends(reason) {
-            return;
+    stop: &mut watch::Receiver<bool>,
+) -> impl Future<Output = ()> {
+    async move {
+        tokio::select! {
+            // In this order a request that has come in time is read before its time is looked at.
+            biased;
+            end = connection.as_mut() => return note_error(watch, &end),
+            () = until_stopped(stop) => if watch.stops() {
+                // Half a head is no request, and hyper would wait for the other half.
+                return;
+            },
+            reason = watch.ran_out() => if !watch.ends(reason) {
+                return;
+            }
         }
-    }
-    graceful_shutdown(connection.as_mut());
-    // A client of HTTP/2 is to acknowledge the end. One that does not is given as long again.
-    watch.restart();
-    tokio::select! {
-        biased;
-        end = connection => note_error(watch, &end),
-        reason = watch.ran_out() => watch.because(reason),
+        graceful_shutdown(connection.as_mut());
+        // A client of HTTP/2 is to acknowledge the end. One that does not is given as long again.
+        watch.restart();
+        tokio::select! {
+            biased;
+            end = connection => note_error(watch, &end),
+            reason = watch.ran_out() => watch.because(reason),
+        }
     }
 }
 

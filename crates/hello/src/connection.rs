@@ -1,5 +1,6 @@
 //! One connection, from accept to close.
 
+#[cfg(feature = "http2")]
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,7 +33,6 @@ use crate::watch::{Begun, InFlight, Watch};
 /// finishes the exchanges in flight and closes.
 ///
 /// A block instead of an `async fn`, whose future would keep room for its arguments twice.
-#[expect(clippy::manual_async_fn, reason = "it is smaller: one for each connection")]
 pub(crate) fn serve(
     stream: TcpStream,
     site: Arc<Site>,

@@ -95,8 +95,8 @@ fn good_client_is_served(site: &Site) {
 
 /// How many connections were closed for this reason.
 fn closed_for(site: &Site, reason: CloseReason) -> usize {
-    let is = |moment: &ServerMoment| matches!(moment, ServerMoment::Closed { why, .. } if *why == Some(reason));
-    site.count(is)
+    let reason = Some(reason);
+    site.count(|moment| matches!(moment, ServerMoment::Closed { why, .. } if *why == reason))
 }
 
 fn slow_ones_are_let_in_for_ever(slow: Slow) {

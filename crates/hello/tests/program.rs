@@ -260,13 +260,20 @@ fn running_out_of_descriptors_is_told_once_whatever_else_is_shown() {
 
 #[cfg(unix)]
 fn out_of_descriptors(flags: &str) {
-    let limited = format!("ulimit -n 32; exec '{PROGRAM}' --listen 127.0.0.1:0 {flags} 2>&1");
-    let mut child =
-        Command::new("sh").args(["-c", &limited]).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut said = lines.map_while(Result::ok).filter(|line| line.starts_with("hello"));
-    let mut line = || said.next().unwrap();
-    let first_line = line();
+    let limited = format!("ulimit -n 32; exec '{PROGRAM}' --listen 127.0.0.1:0 {flags}");
+    let mut command = Command::new("sh");
+    let mut child = command
+        .args(["-c", &limited])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first_line = if flags.contains("--log") { said.next() } else { shown.next() };
+    let first_line = first_line.unwrap().unwrap();
+    std::thread::spawn(move || shown.count());
+    let mut line = || said.next().unwrap().unwrap();
     let (_, rest) = first_line.split_once("http://").unwrap();
     let address = rest.split(' ').next().unwrap().parse().unwrap();
     let hello = Hello { child, address, first_line };

@@ -17,6 +17,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
 
+    /// Ask the kernel to let so many connections wait to be accepted; it may grant fewer
+    #[arg(long, value_name = "COUNT", default_value_t = hello::BACKLOG,
+        value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)))]
+    pub(crate) backlog: u32,
+
+    /// Listen, but never accept, and say how many connections wait, each time that changes
+    #[arg(long, conflicts_with_all = ["log", "metrics"])]
+    pub(crate) no_accept: bool,
+
     /// Send bodies of this size
     #[arg(long, value_name = "SIZE", default_value = "11")]
     bytes: ByteCount,
@@ -149,6 +158,7 @@ Examples:
   hello --idle-timeout 5s              # the server closes first
   hello --handler-timeout 1s --delay 2s                     # 503
   hello --handler-timeout 1s --delay 2s --write-timeout 500ms  # a 503 that never arrives
+  hello --no-accept --backlog 3        # the kernel opens connections all the same
   hello --show startup,connections     # watch it, and every connection
   hello --log combined --metrics       # as a web server would
   curl 'http://127.0.0.1:8080/?bytes=64KiB&close'";

@@ -1,5 +1,6 @@
 //! One connection, from accept to close.
 
+#[cfg(feature = "http2")]
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use wire::Wire;
 
+use crate::answering::Answering;
 use crate::close_reason::CloseReason;
 use crate::interim::Interim;
 use crate::linger::Lingering;
@@ -29,85 +31,91 @@ use crate::watch::{Begun, InFlight, Watch};
 
 /// Serves requests until the connection ends, a limit has passed, or until `stop` changes: then it
 /// finishes the exchanges in flight and closes.
-pub(crate) async fn serve(
+///
+/// A block instead of an `async fn`, whose future would keep room for its arguments twice.
+pub(crate) fn serve(
     stream: TcpStream,
     site: Arc<Site>,
     watch: Watch,
-    stop: watch::Receiver<bool>,
-) {
+    mut stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send {
     #[cfg_attr(not(feature = "http2"), expect(unused_mut, reason = "nobody looks ahead"))]
     let mut wire = Wire::new(stream, watch.ear());
-    #[cfg(feature = "http2")]
-    {
-        let mut stop = stop.clone();
-        let is_http2 = tokio::select! {
-            biased;
-            is_http2 = crate::http2::begins_with_preface(&mut wire) => is_http2,
-            () = until_stopped(&mut stop) => {
-                watch.stops(); // not a request has come
-                return wire.take(); // and none shall be answered with a reset
+    async move {
+        #[cfg(feature = "http2")]
+        {
+            let is_http2 = tokio::select! {
+                biased;
+                is_http2 = crate::http2::begins_with_preface(&mut wire) => is_http2,
+                () = until_stopped(&mut stop) => {
+                    watch.stops(); // not a request has come
+                    return wire.take(); // and none shall be answered with a reset
+                }
+                reason = watch.ran_out() => {
+                    watch.because(reason);
+                    return wire.take();
+                }
+            };
+            match is_http2 {
+                Ok(false) => {}
+                // Boxed, because most connections never need the room.
+                Ok(true) => {
+                    let service = service(site, watch.clone());
+                    return Box::pin(crate::http2::serve(wire, service, watch, stop)).await;
+                }
+                Err(_) => return, // reset already; the wire tells
             }
-            reason = watch.ran_out() => {
-                watch.because(reason);
-                return wire.take();
-            }
-        };
-        match is_http2 {
-            Ok(false) => {}
-            // Boxed, because most connections never need the room.
-            Ok(true) => {
-                let service = service(site, watch.clone());
-                return Box::pin(crate::http2::serve(wire, service, watch, stop)).await;
-            }
-            Err(_) => return, // reset already; the wire tells
         }
+        let interim = Interim::default();
+        let service = {
+            let (watch, interim) = (watch.clone(), &interim);
+            service_fn(move |request| asked(request, &site, &watch, Some(interim)))
+        };
+        // The clock keeps the time. hyper's own limit on a head would limit an idle connection, too.
+        let wire = interim.over(Lingering::new(wire, watch.clone()));
+        // Pinned here and lent, because a task keeps room for every place its values move through.
+        let connection = std::pin::pin!(
+            http1::Builder::new()
+                .header_read_timeout(None)
+                .max_header_size(MAX_HEAD)
+                .serve_connection(TokioIo::new(wire), service)
+        );
+        run(connection, http1::Connection::graceful_shutdown, &watch, &mut stop).await;
     }
-    let interim = Interim::default();
-    let service = {
-        let (watch, interim) = (watch.clone(), &interim);
-        service_fn(move |request| asked(request, &site, &watch, Some(interim)))
-    };
-    // The clock keeps the time. hyper's own limit on a head would limit an idle connection, too.
-    let wire = interim.over(Lingering::new(wire, watch.clone()));
-    // Pinned here and lent, because a task keeps room for every place its values move through.
-    let connection = std::pin::pin!(
-        http1::Builder::new()
-            .header_read_timeout(None)
-            .max_header_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(wire), service)
-    );
-    run(connection, http1::Connection::graceful_shutdown, &watch, stop).await;
 }
 
 /// Runs a connection to its end, which comes soon after a stop, and when a limit has passed.
 ///
 /// A client that drops a body early ends it with an error. That is what the lab sets out to show,
 /// not a fault of the server; the wire has told how it ended.
-pub(crate) async fn run<C: Future<Output = hyper::Result<()>>>(
+#[expect(clippy::manual_async_fn, reason = "it is smaller: one for each connection")]
+pub(crate) fn run<C: Future<Output = hyper::Result<()>>>(
     mut connection: Pin<&mut C>,
     graceful_shutdown: fn(Pin<&mut C>),
     watch: &Watch,
-    mut stop: watch::Receiver<bool>,
-) {
-    tokio::select! {
-        // In this order a request that has come in time is read before its time is looked at.
-        biased;
-        end = connection.as_mut() => return note_error(watch, &end),
-        () = until_stopped(&mut stop) => if watch.stops() {
-            // Half a head is no request, and hyper would wait for the other half.
-            return;
-        },
-        reason = watch.ran_out() => if !watch.ends(reason) {
-            return;
+    stop: &mut watch::Receiver<bool>,
+) -> impl Future<Output = ()> {
+    async move {
+        tokio::select! {
+            // In this order a request that has come in time is read before its time is looked at.
+            biased;
+            end = connection.as_mut() => return note_error(watch, &end),
+            () = until_stopped(stop) => if watch.stops() {
+                // Half a head is no request, and hyper would wait for the other half.
+                return;
+            },
+            reason = watch.ran_out() => if !watch.ends(reason) {
+                return;
+            }
         }
-    }
-    graceful_shutdown(connection.as_mut());
-    // A client of HTTP/2 is to acknowledge the end. One that does not is given as long again.
-    watch.restart();
-    tokio::select! {
-        biased;
-        end = connection => note_error(watch, &end),
-        reason = watch.ran_out() => watch.because(reason),
+        graceful_shutdown(connection.as_mut());
+        // A client of HTTP/2 is to acknowledge the end. One that does not is given as long again.
+        watch.restart();
+        tokio::select! {
+            biased;
+            end = connection => note_error(watch, &end),
+            reason = watch.ran_out() => watch.because(reason),
+        }
     }
 }
 
@@ -146,37 +154,52 @@ fn asked<'a>(
     site: &Arc<Site>,
     watch: &Watch,
     interim: Option<&'a Interim>,
-) -> impl Future<Output = Result<Response<Told<ResponseBody>>, Infallible>> + Send + use<'a> {
+) -> Answering<'a> {
     let Begun { in_flight, read_until, two_lengths } = watch.request(&request);
     let refused = refusal(request.version(), request.headers(), two_lengths);
     let request = request.map(|incoming| RequestBody::new(incoming, watch, read_until));
-    answer(request, Arc::clone(site), in_flight, refused, watch.handler_limit(), interim)
+    answer(request, site, in_flight, refused, watch.handler_limit(), interim)
 }
 
-/// The response to HEAD is done as soon as it is made: nobody reads its body.
-async fn answer(
+/// Answers at once where that takes no time, and later otherwise.
+fn answer<'a>(
     request: Request<RequestBody>,
-    site: Arc<Site>,
+    site: &Arc<Site>,
     in_flight: InFlight,
     refused: Option<Refusal>,
     limit: Option<Duration>,
-    interim: Option<&Interim>,
-) -> Result<Response<Told<ResponseBody>>, Infallible> {
-    let is_head = request.method() == Method::HEAD;
+    interim: Option<&'a Interim>,
+) -> Answering<'a> {
+    let (is_head, version) = (request.method() == Method::HEAD, request.version());
     if let Some(refusal) = refused {
         in_flight.last_because(|| Some(CloseReason::BadRequest));
         let response = refusal.response();
         in_flight.handler_end(&response);
-        return Ok(response.map(|body| Told::new(body, in_flight, is_head)));
+        return Answering::now(response.map(|body| Told::new(body, in_flight, is_head)));
     }
-    let version = request.version();
     in_flight.last_because(|| asked_to_close(version, request.headers()));
     in_flight.handler_start();
-    let response = match limit {
-        None => routes::respond(request, site, interim).await,
-        // Boxed, because every connection keeps room for the largest answer it may give.
-        Some(limit) => Box::pin(within(limit, routes::respond(request, site, interim))).await,
-    };
+    if let Some(response) = routes::respond_at_once(&request, site) {
+        return Answering::now(answered(response, in_flight, version, is_head));
+    }
+    let site = Arc::clone(site);
+    Answering::Later(Box::pin(async move {
+        let response = match limit {
+            None => routes::respond(request, site, interim).await,
+            // Boxed, because few servers have such a limit.
+            Some(limit) => Box::pin(within(limit, routes::respond(request, site, interim))).await,
+        };
+        Ok(answered(response, in_flight, version, is_head))
+    }))
+}
+
+/// The response is made. To HEAD it is done by that: nobody reads its body.
+fn answered(
+    response: Response<ResponseBody>,
+    in_flight: InFlight,
+    version: Version,
+    is_head: bool,
+) -> Response<Told<ResponseBody>> {
     in_flight.handler_end(&response);
     in_flight.last_because(|| {
         // To HTTP/1.0 the close is what ends a body of unknown length.
@@ -186,7 +209,7 @@ async fn answer(
         }
         says(response.headers(), "close").then_some(CloseReason::ServerSaidClose)
     });
-    Ok(response.map(|body| Told::new(body, in_flight, is_head)))
+    response.map(|body| Told::new(body, in_flight, is_head))
 }
 
 /// As Go's `TimeoutHandler`: what takes too long is given up, and the client is told so. The

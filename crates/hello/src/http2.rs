@@ -44,8 +44,12 @@ pub(crate) async fn begins_with_preface<T: Tap>(wire: &mut Wire<T>) -> io::Resul
 }
 
 /// Serves requests, many at once, until the connection ends.
-pub(crate) async fn serve<S>(wire: Wire<Ear>, service: S, watch: Watch, stop: watch::Receiver<bool>)
-where
+pub(crate) async fn serve<S>(
+    wire: Wire<Ear>,
+    service: S,
+    watch: Watch,
+    mut stop: watch::Receiver<bool>,
+) where
     S: Service<Request<Incoming>, Response = Response<Told<ResponseBody>>, Error = Infallible>,
     S::Future: Send + 'static,
 {
@@ -53,5 +57,5 @@ where
     let connection = std::pin::pin!(
         http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(wire), service)
     );
-    run(connection, http2::Connection::graceful_shutdown, &watch, stop).await;
+    run(connection, http2::Connection::graceful_shutdown, &watch, &mut stop).await;
 }

@@ -8,6 +8,7 @@
 //! | idea | file |
 //! |---|---|
 //! | what is asked of an answer, by flag or by query | `answer.rs` |
+//! | an answer that is there already, or is being made | `answering.rs` |
 //! | the bytes of a body, however long | `body.rs` |
 //! | what a connection is doing, since when, how long it may, why it ends | `clock.rs` |
 //! | why a connection came to its end | `close_reason.rs` |
@@ -41,6 +42,7 @@
 //! [`index`]. Without it none does.
 
 mod answer;
+mod answering;
 mod body;
 mod clock;
 mod close_reason;

@@ -7,7 +7,6 @@ use std::time::Instant;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::server::BACKLOG;
 use crate::socket_facts::fd;
 
 /// A step to a listening socket that has succeeded.
@@ -51,8 +50,11 @@ pub enum Step {
     },
 }
 
-/// Listens on `address`, and says how.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<(TcpListener, Vec<BindStep>)> {
+/// Listens on `address`, asks for room for `backlog` connections that wait, and says how.
+pub(crate) fn listen(
+    address: SocketAddr,
+    backlog: u32,
+) -> io::Result<(TcpListener, Vec<BindStep>)> {
     let mut steps = Vec::with_capacity(4);
     let mut done = |step| steps.push(BindStep { at: Instant::now(), step });
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -67,7 +69,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<(TcpListener, Vec<BindSt
     });
     socket.bind(address)?;
     done(Step::Bind { address: socket.local_addr()? });
-    let listener = socket.listen(BACKLOG)?;
-    done(Step::Listen { asked_backlog: BACKLOG });
+    let listener = socket.listen(backlog)?;
+    done(Step::Listen { asked_backlog: backlog });
     Ok((listener, steps))
 }

@@ -15,6 +15,7 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::cli::{Args, Format, Shown};
+use crate::show::queue;
 use crate::show::startup::{self, Birth, Startup};
 use crate::show::{Plan, Show};
 
@@ -42,7 +43,8 @@ fn run(args: &Args, birth: &Birth) -> anyhow::Result<()> {
 
 async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Result<()> {
     let stop = stop_signal().context("cannot listen for Ctrl-C")?;
-    let server = hello::Server::bind(args.listen, args.answer()).map_err(with_hint)?;
+    let server = hello::Server::bind_with_backlog(args.listen, args.answer(), args.backlog)
+        .map_err(with_hint)?;
     startup.bound(server.steps());
     let address = server.address();
     let mut server = server.limits(args.limits()).trouble_told_to(|trouble| {
@@ -54,8 +56,19 @@ async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Re
     let is_shown = args.show.contains(&Shown::Startup);
     announce(args, address);
     if is_shown {
-        startup.ready(address);
+        startup.ready(address, !args.no_accept);
         let _ = startup.write(args.format, &mut io::stdout());
+    }
+    if args.no_accept {
+        tokio::select! {
+            () = stop => {}
+            () = queue::follow(address, args.format, birth.at) => {}
+        }
+        let left = queue::read(address).map_or(0, |queue| queue.waiting);
+        // The kernel resets them when the listening socket is closed.
+        let _ = writeln!(io::stderr(), "hello: stopped; never accepted: {left} connection(s)");
+        drop(server);
+        return Ok(());
     }
     let (shown, started) = (args.show.clone(), birth.at);
     let plan = Plan { shown, format: args.format, log: args.log, started, server: address };
@@ -105,10 +118,12 @@ async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Re
 
 /// Tells where it listens: on stdout, unless what comes there is for programs.
 fn announce(args: &Args, address: evidence::ServerAddr) {
-    let backlog = hello::BACKLOG;
-    let line = format!(
-        "hello listens on http://{address} (backlog {backlog}, TCP_NODELAY on); Ctrl-C ends it"
-    );
+    let backlog = match queue::read(address) {
+        Some(queue) => format!("backlog {}", queue.backlog),
+        None => format!("backlog {} asked for", args.backlog),
+    };
+    let manner = if args.no_accept { "never accepts" } else { "TCP_NODELAY on" };
+    let line = format!("hello listens on http://{address} ({backlog}, {manner}); Ctrl-C ends it");
     let _ = if args.log.is_some() || args.format == Format::Jsonl {
         writeln!(io::stderr(), "{line}")
     } else {

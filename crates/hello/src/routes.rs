@@ -39,6 +39,7 @@ use std::sync::Arc;
 
 use ::bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either, Full};
 
@@ -70,6 +71,28 @@ pub(crate) struct Site {
 
 /// The plain answer, which costs no allocation, or any other.
 pub(crate) type ResponseBody = Either<HelloBody, UnsyncBoxBody<Bytes, RequestBodyError>>;
+
+/// Answers a request that takes no time, so needs no future: it is for `Hello world`, nothing is
+/// to be waited for, and no body is to come.
+pub(crate) fn respond_at_once<B: Body>(
+    request: &Request<B>,
+    site: &Site,
+) -> Option<Response<ResponseBody>> {
+    let path = request.uri().path();
+    #[cfg(feature = "metrics")]
+    if path == "/metrics" && site.metrics.is_some() {
+        return None;
+    }
+    #[cfg(feature = "routes")]
+    if table::find(path).is_some() {
+        return None;
+    }
+    let _ = path; // without those features it means nothing
+    if !request.body().is_end_stream() {
+        return None;
+    }
+    hello::respond_at_once(request, &site.answer)
+}
 
 /// Answers a request. `interim` is the way for informational responses, where there is one.
 pub(crate) async fn respond(

@@ -89,12 +89,28 @@ impl Server {
     /// # Errors
     /// [`Error::PortInUse`] with the port's owner, or [`Error::CannotListen`].
     pub fn bind(address: SocketAddr, answer: Answer) -> Result<Self, Error> {
+        Self::bind_with_backlog(address, answer, BACKLOG)
+    }
+
+    /// Listens, but asks the kernel for room for so many connections that wait to be accepted,
+    /// instead of [`BACKLOG`]. It grants no more than `net.core.somaxconn`, and Linux lets one more
+    /// wait than it has granted.
+    ///
+    /// # Errors
+    /// Those of [`Server::bind`].
+    pub fn bind_with_backlog(
+        address: SocketAddr,
+        answer: Answer,
+        backlog: u32,
+    ) -> Result<Self, Error> {
         let (listener, steps) =
-            listening::listen(address).map_err(|source: io::Error| match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    Error::PortInUse { address, owners: owners_of(address.port()), source }
+            listening::listen(address, backlog).map_err(|source: io::Error| {
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        Error::PortInUse { address, owners: owners_of(address.port()), source }
+                    }
+                    _ => Error::CannotListen { address, source },
                 }
-                _ => Error::CannotListen { address, source },
             })?;
         let told = |source| Error::CannotListen { address, source };
         let address = ServerAddr::new(listener.local_addr().map_err(told)?);

@@ -7,10 +7,12 @@
 //! | a line at every step of a connection | `show/connections.rs` |
 //! | a ruler beside the bytes | `show/bytes.rs` |
 //! | the same for programs | `show/jsonl.rs` |
+//! | how many connections wait to be accepted | `show/queue.rs` |
 
 mod bytes;
 mod connections;
 mod jsonl;
+pub(crate) mod queue;
 pub(crate) mod startup;
 
 use std::io::{self, Write};

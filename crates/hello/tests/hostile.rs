@@ -1,12 +1,13 @@
 //! Bytes that no well-meaning client sends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::print_stderr, reason = "a long run says how long it was")]
 
 mod common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{DEADLINE, Site, answer, bind};
 use hello::{CloseReason, Limits, ServerMoment};
@@ -259,6 +260,51 @@ fn still_answers() -> bool {
 
 const LAST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
+/// Pieces, the place of a cut, and whether the client closes its side.
+fn conversation() -> impl Strategy<Value = (Vec<(Vec<u8>, usize)>, usize, bool)> {
+    (proptest::collection::vec(piece(), 1..6), 1_usize..600, any::<bool>())
+}
+
+/// Conversations until the time in the environment variable `HELLO_FUZZ_SECONDS` is over:
+/// `HELLO_FUZZ_SECONDS=60 cargo test -p hello --test hostile -- --ignored --nocapture`.
+#[test]
+#[ignore = "as long as HELLO_FUZZ_SECONDS says"]
+fn any_bytes_are_answered_or_the_end_for_as_long_as_you_like() {
+    let seconds = std::env::var("HELLO_FUZZ_SECONDS").map_or(5, |text| text.parse().unwrap());
+    let (start, time) = (Instant::now(), Duration::from_secs(seconds));
+    let mut cases = 0_u64;
+    while start.elapsed() < time {
+        // A new seed for each, which proptest tells if one fails.
+        let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(71) };
+        let mut runner = proptest::test_runner::TestRunner::new(config);
+        let run = runner
+            .run(&conversation(), |(pieces, cut, half_close)| survives(pieces, cut, half_close));
+        if let Err(error) = run {
+            panic!("after {cases} conversations: {error}");
+        }
+        cases += 71;
+    }
+    eprintln!("{cases} conversations in {:?}", start.elapsed());
+}
+
+/// Every answer but the last is to a request, and the server lives on.
+fn survives(
+    pieces: Vec<(Vec<u8>, usize)>,
+    cut: usize,
+    half_close: bool,
+) -> Result<(), TestCaseError> {
+    let requests: usize = pieces.iter().map(|(_, requests)| requests).sum();
+    let mut bytes: Vec<u8> = pieces.into_iter().flat_map(|(bytes, _)| bytes).collect();
+    bytes.truncate(cut);
+    bytes.extend_from_slice(LAST);
+    let statuses = statuses(&reply_to(LIMITED.address, &bytes, half_close));
+    let fine = statuses.iter().filter(|status| **status < 300).count();
+    prop_assert!(fine <= requests + 1, "{} of {}", fine, requests + 1);
+    prop_assert!(statuses.iter().rev().skip(1).all(|status| [200, 405].contains(status)));
+    prop_assert!(still_answers());
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(71) })]
 
@@ -275,19 +321,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered_or_the_end(
-        pieces in proptest::collection::vec(piece(), 1..6),
-        cut in 1_usize..600,
-        half_close: bool,
-    ) {
-        let requests: usize = pieces.iter().map(|(_, requests)| requests).sum();
-        let mut bytes: Vec<u8> = pieces.into_iter().flat_map(|(bytes, _)| bytes).collect();
-        bytes.truncate(cut);
-        bytes.extend_from_slice(LAST);
-        let statuses = statuses(&reply_to(LIMITED.address, &bytes, half_close));
-        let fine = statuses.iter().filter(|status| **status < 300).count();
-        prop_assert!(fine <= requests + 1, "{} of {}", fine, requests + 1);
-        prop_assert!(statuses.iter().rev().skip(1).all(|status| [200, 405].contains(status)));
-        prop_assert!(still_answers());
+    fn any_bytes_are_answered_or_the_end((pieces, cut, half_close) in conversation()) {
+        survives(pieces, cut, half_close)?;
     }
 }

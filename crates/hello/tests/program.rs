@@ -67,6 +67,43 @@ fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
+/// The backlog that the kernel grants; elsewhere it is not known, only asked for.
+fn granted(asked: u32) -> String {
+    match std::fs::read_to_string("/proc/sys/net/core/somaxconn") {
+        Ok(most) => asked.min(most.trim().parse().unwrap()).to_string(),
+        Err(_) => format!("{asked} asked for"),
+    }
+}
+
+#[test]
+fn the_backlog_it_prints_is_the_one_it_has() {
+    for asked in [0, 7, 2_000_000_000] {
+        let hello = Hello::start(&["--backlog", &asked.to_string()]);
+        let words = format!("(backlog {}, TCP_NODELAY on)", granted(asked));
+        assert!(hello.first_line.contains(&words), "{}", hello.first_line);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_is_never_accepted_is_connected_and_counted() {
+    let mut hello = Hello::start(&["--no-accept", "--backlog", "5"]);
+    let words = "(backlog 5, never accepts)";
+    assert!(hello.first_line.contains(words), "{}", hello.first_line);
+    let mut lines = BufReader::new(hello.child.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    let mut client = hello.connect();
+    assert!(next().ends_with("queue     1 connection waiting, backlog 5"));
+    client.ask("GET", "/"); // taken by the kernel
+    let _others = [hello.connect(), hello.connect()];
+    // They may come between two looks, or on either side of one.
+    while !next().ends_with("queue     3 connections waiting, backlog 5") {}
+    hello.signal(rustix::process::Signal::INT);
+    let (status, said) = hello.end();
+    assert!(status.success());
+    assert_eq!(said, "hello: stopped; never accepted: 3 connection(s)\n");
+}
+
 #[test]
 fn the_address_it_prints_is_the_one_it_has() {
     let hello = Hello::start(&[]);
@@ -74,8 +111,9 @@ fn the_address_it_prints_is_the_one_it_has() {
     assert_eq!(
         hello.first_line,
         format!(
-            "hello listens on http://{} (backlog 4096, TCP_NODELAY on); Ctrl-C ends it\n",
-            hello.address
+            "hello listens on http://{} (backlog {}, TCP_NODELAY on); Ctrl-C ends it\n",
+            hello.address,
+            granted(hello::BACKLOG)
         )
     );
     assert_eq!(hello.connect().get("/").text(), "Hello world");
@@ -208,19 +246,42 @@ fn a_flag_that_makes_no_sense_is_refused_with_the_reason() {
 #[cfg(unix)]
 #[test]
 fn running_out_of_descriptors_is_told_once_and_so_is_its_end() {
-    let limited = format!("ulimit -n 32; exec '{PROGRAM}' --listen 127.0.0.1:0");
-    let mut hello = Hello::from(Command::new("sh").args(["-c", &limited]));
+    out_of_descriptors("");
+}
+
+/// To ask the kernel for the state of a connection takes a descriptor, too.
+#[cfg(unix)]
+#[test]
+fn running_out_of_descriptors_is_told_once_whatever_else_is_shown() {
+    out_of_descriptors("--show connections");
+    out_of_descriptors("--log combined");
+    out_of_descriptors("--show connections,bytes --log combined --metrics");
+}
+
+#[cfg(unix)]
+fn out_of_descriptors(flags: &str) {
+    let limited = format!("ulimit -n 32; exec '{PROGRAM}' --listen 127.0.0.1:0 {flags}");
+    let mut command = Command::new("sh");
+    let mut child = command
+        .args(["-c", &limited])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first_line = if flags.contains("--log") { said.next() } else { shown.next() };
+    let first_line = first_line.unwrap().unwrap();
+    std::thread::spawn(move || shown.count());
+    let mut line = || said.next().unwrap().unwrap();
+    let (_, rest) = first_line.split_once("http://").unwrap();
+    let address = rest.split(' ').next().unwrap().parse().unwrap();
+    let hello = Hello { child, address, first_line };
     let clients: Vec<Client> = (0..41).map(|_| hello.connect()).collect();
-    let mut said = BufReader::new(hello.child.stderr.take().unwrap());
-    let mut line = || {
-        let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        line
-    };
     assert_eq!(
         line(),
         "hello: cannot accept connections: Too many open files (os error 24); \
-         clients wait, trying again every 50 ms\n"
+         clients wait, trying again every 50 ms"
     );
     std::thread::sleep(hello::ACCEPT_BACKOFF * 3);
     drop(clients);

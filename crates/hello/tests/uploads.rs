@@ -285,3 +285,33 @@ fn an_upload_cut_short_is_a_bad_request_and_leaves_no_file() {
         assert!(directory.files().is_empty());
     }
 }
+
+/// How a client sends that looks for an answer only when it is done.
+fn deaf(address: std::net::SocketAddr, chunked: bool) -> Response {
+    const CHUNK: usize = 1 << 20;
+    let mut client = common::Client::connect(address);
+    let length = if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 20971520" };
+    client.send(&head("text/plain", length));
+    let chunk = vec![b'x'; CHUNK];
+    for _ in 0..20 {
+        if chunked {
+            client.send(&format!("{CHUNK:x}\r\n"));
+        }
+        client.send_bytes(&chunk); // not refused: the server goes on to read
+        if chunked {
+            client.send("\r\n");
+        }
+    }
+    client.response()
+}
+
+#[test]
+fn a_refusal_reaches_a_client_that_sends_20_mib_before_it_reads() {
+    let site = Site::new(answer());
+    for chunked in [false, true] {
+        for _ in 0..20 {
+            let response = deaf(site.address, chunked);
+            assert_eq!((response.status, response.header("connection")), (413, Some("close")));
+        }
+    }
+}

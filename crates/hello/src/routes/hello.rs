@@ -10,24 +10,50 @@ use super::{ResponseBody, text, whole};
 use crate::answer::Answer;
 use crate::body::HelloBody;
 
+/// The answer, once it has been waited for.
 pub(super) async fn respond<B>(request: &Request<B>, defaults: &Answer) -> Response<ResponseBody> {
+    match asked(request, defaults) {
+        Ok(answer) => {
+            if !answer.delay.is_zero() {
+                wait(answer.delay).await;
+            }
+            of(request, &answer)
+        }
+        Err(refusal) => *refusal,
+    }
+}
+
+/// The answer, unless it is to be waited for.
+pub(super) fn respond_at_once<B>(
+    request: &Request<B>,
+    defaults: &Answer,
+) -> Option<Response<ResponseBody>> {
+    match asked(request, defaults) {
+        Ok(answer) => answer.delay.is_zero().then(|| of(request, &answer)),
+        Err(refusal) => Some(*refusal),
+    }
+}
+
+/// What is asked of the answer, or why there is none.
+fn asked<B>(
+    request: &Request<B>,
+    defaults: &Answer,
+) -> Result<Answer, Box<Response<ResponseBody>>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "hello answers GET and HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+        return Err(Box::new(response));
     }
-    let answer = match request.uri().query().map(|query| defaults.with_query(query)) {
-        None => Answer::clone(defaults),
-        Some(Ok(answer)) => answer,
-        Some(Err(bad)) => return text(StatusCode::BAD_REQUEST, format!("{bad}\n")),
-    };
-    if !answer.delay.is_zero() {
-        wait(answer.delay).await;
-    }
+    let Some(query) = request.uri().query() else { return Ok(defaults.clone()) };
+    let bad = |bad| Box::new(text(StatusCode::BAD_REQUEST, format!("{bad}\n")));
+    defaults.with_query(query).map_err(bad)
+}
+
+fn of<B>(request: &Request<B>, answer: &Answer) -> Response<ResponseBody> {
     let mut response = if request.method() == Method::HEAD && request.version() == Version::HTTP_2 {
-        head_of_http2(&answer)
+        head_of_http2(answer)
     } else {
-        Response::new(Either::Left(HelloBody::new(&answer)))
+        Response::new(Either::Left(HelloBody::new(answer)))
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use evidence::{Observed, ServerAddr, TcpState};
+use evidence::ServerAddr;
 use hello::{BindStep, Step};
 use serde_json::{Value, json};
-use socket_inspector::Filter;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::connections::on_off;
+use super::queue;
 use crate::cli::Format;
 
 /// How long the processor's work is measured at rest.
@@ -116,14 +116,15 @@ impl Startup {
         }
     }
 
-    /// The server accepts.
-    pub(crate) fn ready(&mut self, address: ServerAddr) {
+    /// The server is about to accept, or not to.
+    pub(crate) fn ready(&mut self, address: ServerAddr, accepts: bool) {
         let at = Instant::now();
-        if let Some(limit) = backlog(address) {
+        if let Some(limit) = queue::read(address).map(|queue| queue.backlog) {
             let what = format!("the kernel lets {limit} connections wait to be accepted");
             self.add("backlog", None, what, json!({ "backlog": limit }));
         }
-        let what = format!("to accept, at http://{address}");
+        let to = if accepts { "to accept" } else { "to be connected to" };
+        let what = format!("{to}, at http://{address}");
         let url = format!("http://{address}");
         self.add("ready", Some(at), what, json!({ "url": url }));
         if let Some((what, facts)) = memory() {
@@ -186,21 +187,6 @@ fn words(step: &Step) -> (&'static str, String, Value) {
 /// The most that the kernel grants, where it says so.
 fn somaxconn() -> Option<u32> {
     std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
-}
-
-/// The limit that the kernel really has: the table of sockets shows it in the place where a
-/// connection has its unsent bytes.
-fn backlog(address: ServerAddr) -> Option<u32> {
-    if !cfg!(target_os = "linux") {
-        return None;
-    }
-    let filter = Filter::default().port(address.port()).state(TcpState::Listen);
-    let table = socket_inspector::snapshot(&filter).ok()?;
-    let is_it = |socket: &&evidence::Socket| ServerAddr::new(socket.local) == address;
-    match table.sockets.iter().find(is_it)?.send_queue {
-        Observed::Known(limit) => Some(limit),
-        Observed::NotObservable => None,
-    }
 }
 
 /// This process, as the system sees it.

@@ -1,0 +1,105 @@
+//! How many connections wait to be accepted.
+//!
+//! The kernel opens them by itself: a client is connected, and may send, before the server knows of
+//! it.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use evidence::{Observed, ServerAddr, TcpState};
+use serde_json::json;
+use socket_inspector::Filter;
+
+use crate::cli::Format;
+
+/// How often the queue is looked at. What comes and goes in between is not seen.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The accept queue of a listening socket at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Queue {
+    /// Connections that are open and not accepted.
+    pub(crate) waiting: u32,
+    /// The limit that the kernel has granted. Linux lets one more wait, and leaves the clients
+    /// beyond that without an answer, so that they try again.
+    pub(crate) backlog: u32,
+}
+
+/// Reads it from the kernel's table of sockets, which shows it in the places where a connection has
+/// its unread and its unsent bytes. `None` where no system tells (not Linux).
+pub(crate) fn read(address: ServerAddr) -> Option<Queue> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let filter = Filter::default().port(address.port()).state(TcpState::Listen);
+    let table = socket_inspector::snapshot(&filter).ok()?;
+    let is_it = |socket: &&evidence::Socket| ServerAddr::new(socket.local) == address;
+    let socket = table.sockets.iter().find(is_it)?;
+    match (&socket.recv_queue, &socket.send_queue) {
+        (Observed::Known(waiting), Observed::Known(backlog)) => {
+            Some(Queue { waiting: *waiting, backlog: *backlog })
+        }
+        _ => None,
+    }
+}
+
+/// Writes a line each time another number of connections waits, for ever. At first nobody does.
+pub(crate) async fn follow(address: ServerAddr, format: Format, started: Instant) {
+    let mut before = 0;
+    loop {
+        if let Some(queue) = read(address).filter(|queue| queue.waiting != before) {
+            before = queue.waiting;
+            // Nobody reads on: the connections wait all the same.
+            let _ = write(queue, format, started.elapsed(), &mut io::stdout());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn write(queue: Queue, format: Format, at: Duration, out: &mut impl Write) -> io::Result<()> {
+    let Queue { waiting, backlog } = queue;
+    match format {
+        Format::Text => {
+            let (ms, s) = (at.as_secs_f64() * 1e3, if waiting == 1 { "" } else { "s" });
+            writeln!(
+                out,
+                "{ms:>10.3}  queue     {waiting} connection{s} waiting, backlog {backlog}"
+            )?;
+        }
+        Format::Jsonl => {
+            let at_us = super::us(at);
+            let object = json!({
+                "event": "queue", "at_us": at_us,
+                "waiting_connections": waiting, "backlog": backlog,
+            });
+            writeln!(out, "{object}")?;
+        }
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(waiting: u32, format: Format) -> String {
+        let mut out = Vec::new();
+        let queue = Queue { waiting, backlog: 3 };
+        write(queue, format, Duration::from_micros(1234), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_line_says_how_many_wait() {
+        assert_eq!(
+            line(1, Format::Text),
+            "     1.234  queue     1 connection waiting, backlog 3\n"
+        );
+        assert_eq!(
+            line(4, Format::Text),
+            "     1.234  queue     4 connections waiting, backlog 3\n"
+        );
+        let expected = r#"{"at_us":1234,"backlog":3,"event":"queue","waiting_connections":4}"#;
+        assert_eq!(line(4, Format::Jsonl).trim_end(), expected);
+    }
+}

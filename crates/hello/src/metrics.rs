@@ -6,7 +6,7 @@
 use std::sync::atomic::AtomicU64;
 
 use evidence::ClosedBy;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -44,6 +44,7 @@ struct ExchangeLabels {
     http_request_method: &'static str,
     /// Empty, which to Prometheus is no label at all, if the client was gone before there was one.
     http_response_status_code: String,
+    network_protocol_version: &'static str,
     url_scheme: &'static str,
 }
 
@@ -57,6 +58,15 @@ struct RequestLabels {
 struct CloseLabels {
     by: &'static str,
     reason: &'static str,
+}
+
+/// As OpenTelemetry writes it.
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    }
 }
 
 /// The server speaks no TLS.
@@ -169,8 +179,12 @@ impl Observer for Metrics {
                 let RequestLabels { http_request_method, url_scheme } = request;
                 let status = exchange.status.as_ref().map_or("", StatusCode::as_str);
                 let http_response_status_code = status.to_owned();
-                let labels =
-                    ExchangeLabels { http_request_method, http_response_status_code, url_scheme };
+                let labels = ExchangeLabels {
+                    http_request_method,
+                    http_response_status_code,
+                    network_protocol_version: version(exchange.version),
+                    url_scheme,
+                };
                 let seconds = exchange.duration.as_secs_f64();
                 self.duration.get_or_create(&labels).observe(seconds);
             }

@@ -260,7 +260,7 @@ fn the_counts_are_right_after_a_known_load() {
     let count = |status: u16| {
         format!(
             "http_server_request_duration_seconds_count{{http_request_method=\"GET\",\
-             http_response_status_code=\"{status}\",url_scheme=\"http\"}} "
+             http_response_status_code=\"{status}\",network_protocol_version=\"1.1\",url_scheme=\"http\"}} "
         )
     };
     let value = |start: &str| -> u64 {

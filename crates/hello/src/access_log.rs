@@ -7,7 +7,7 @@ use hello::{Exchange, target};
 use http::HeaderValue;
 use serde_json::json;
 
-use crate::escape::quoted;
+use crate::escape::{json_line, quoted};
 
 /// Apache's combined format:
 /// `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`.
@@ -40,7 +40,7 @@ pub(crate) fn json(
     exchange: &Exchange,
 ) -> String {
     let Exchange { method, uri, version, status, .. } = exchange;
-    json!({
+    json_line(&json!({
         "began": humantime::format_rfc3339_micros(began).to_string(),
         "client": peer.to_string(),
         "connection": connection,
@@ -52,8 +52,7 @@ pub(crate) fn json(
         "body_bytes": exchange.body_bytes,
         "duration_us": u64::try_from(exchange.duration.as_micros()).unwrap_or(u64::MAX),
         "complete": exchange.complete,
-    })
-    .to_string()
+    }))
 }
 
 fn field(value: Option<&HeaderValue>) -> String {

@@ -58,8 +58,8 @@ enum Phase {
 pub(crate) enum Next {
     /// Nothing yet, or a whole request.
     Open,
-    /// The head of a next request has begun.
-    HalfAHead,
+    /// The head of a next request has begun, or come whole.
+    Head,
     /// The rest of the request's body, which nobody wants any more.
     RestOfABody,
 }
@@ -153,7 +153,7 @@ impl Clock {
             state.enter(Phase::Over);
             return None;
         }
-        if next == Next::HalfAHead && !state.is_http2 {
+        if next == Next::Head && !state.is_http2 {
             state.enter(Phase::Head);
             return None;
         }
@@ -318,7 +318,7 @@ mod tests {
         let _ = clock.received();
         clock.request();
         clock.response_over();
-        assert_eq!(clock.flushed(Next::HalfAHead), None);
+        assert_eq!(clock.flushed(Next::Head), None);
         assert_eq!(clock.deadline().map(|(_, why)| why), Some(CloseReason::ReadHeaderTimeout));
     }
 

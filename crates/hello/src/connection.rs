@@ -124,6 +124,8 @@ fn note_error(watch: &Watch, end: &hyper::Result<()>) {
     match end {
         Err(error) if error.is_parse() => watch.because(CloseReason::BadRequest),
         Err(error) if error.is_user() => watch.because(CloseReason::Error),
+        // That the client has gone is known before; what else ends HTTP/2 is a breach of its rules.
+        Err(_) if watch.speaks_http2() => watch.because(CloseReason::BadRequest),
         _ => {}
     }
 }

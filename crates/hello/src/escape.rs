@@ -25,6 +25,23 @@ pub(crate) fn quoted(bytes: &[u8]) -> String {
     escaped(bytes).replace('"', "\\\"")
 }
 
+/// An object as one line of ASCII: what is not printable ASCII is written as JSON's own escape, so
+/// that a terminal sees nothing of what strangers have sent.
+pub(crate) fn json_line(value: &serde_json::Value) -> String {
+    let mut line = String::new();
+    for c in value.to_string().chars() {
+        if c.is_ascii() && c != '\x7f' {
+            line.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing into a string does not fail.
+                let _ = write!(line, "\\u{unit:04x}");
+            }
+        }
+    }
+    line
+}
+
 /// One character a byte: what is not printable ASCII is a dot, as in every hex dump.
 pub(crate) fn dotted(bytes: &[u8]) -> String {
     bytes.iter().map(|b| if matches!(b, b' '..=b'~') { char::from(*b) } else { '.' }).collect()
@@ -50,6 +67,14 @@ mod tests {
         assert_eq!(escaped(attack), "\\x1b]0;owned\\x07\\x1b[2J\\r\\nfake line\\x9b31m\"");
         assert!(quoted(attack).ends_with("31m\\\""));
         assert_eq!(dotted(b"a\x1b\x00z"), "a..z");
+    }
+
+    #[test]
+    fn an_object_is_a_line_of_ascii_that_means_the_same() {
+        let value = serde_json::json!({ "path": "/\u{9b}31m\u{202e}ö\u{1f980}\n\x7f" });
+        let line = json_line(&value);
+        assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), value);
     }
 
     proptest! {

@@ -17,7 +17,8 @@ pub(crate) struct Heads {
     /// Of the head that is coming.
     has_begun: bool,
     chunked: bool,
-    length: Option<u64>,
+    /// Every `Content-Length` that it has, or that one of them is no number.
+    length: Length,
     /// The number of the head with two lengths for its body. There is no request after that one.
     two_lengths: Option<u64>,
 }
@@ -36,15 +37,24 @@ enum Place {
     Lost,
 }
 
-/// The start of a line that may come in pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Length {
+    #[default]
+    None,
+    Bytes(u64),
+    Unreadable,
+}
+
+/// The start of a line that may come in pieces, without more than one space in a row.
 struct Line {
     start: [u8; ENOUGH],
     len: usize,
+    last: u8,
 }
 
 impl Default for Line {
     fn default() -> Self {
-        Self { start: [0; ENOUGH], len: 0 }
+        Self { start: [0; ENOUGH], len: 0, last: 0 }
     }
 }
 
@@ -56,14 +66,22 @@ impl Line {
             Some(end) => (bytes.get(..end), bytes.get(end + 1..)),
             None => (Some(bytes), None),
         };
-        let room = self.start.get_mut(self.len..).unwrap_or_default();
-        let piece = piece.unwrap_or_default();
-        let count = piece.len().min(room.len());
-        if let (Some(room), Some(piece)) = (room.get_mut(..count), piece.get(..count)) {
-            room.copy_from_slice(piece);
+        for byte in piece.unwrap_or_default() {
+            let Some(room) = self.start.get_mut(self.len) else { break };
+            let byte = if *byte == b'\t' { b' ' } else { *byte };
+            if byte != b' ' || self.last != b' ' {
+                *room = byte;
+                self.len += 1;
+            }
+            self.last = byte;
         }
-        self.len += count;
         (rest.unwrap_or_default(), end.is_some())
+    }
+
+    /// Begins the next line.
+    fn clear(&mut self) {
+        self.len = 0;
+        self.last = 0;
     }
 
     /// The start of the line, without its end.
@@ -99,7 +117,7 @@ impl Heads {
                     let (rest, is_whole) = self.line.take(bytes);
                     if is_whole {
                         self.end_of_line();
-                        self.line.len = 0;
+                        self.line.clear();
                     }
                     rest
                 }
@@ -135,10 +153,10 @@ impl Heads {
             Place::Head => {
                 self.has_begun = true;
                 if let Some(value) = self.line.value(b"content-length") {
-                    match number(value, 10) {
-                        Some(length) => self.length = Some(length),
-                        None => self.place = Place::Lost,
-                    }
+                    self.length = match (number(value, 10), self.length) {
+                        (Some(length), Length::None | Length::Bytes(_)) => Length::Bytes(length),
+                        (None, _) | (_, Length::Unreadable) => Length::Unreadable,
+                    };
                 }
                 self.chunked |= self.line.value(b"transfer-encoding").is_some();
             }
@@ -159,20 +177,21 @@ impl Heads {
         self.whole += 1;
         self.has_begun = false;
         let chunked = std::mem::take(&mut self.chunked);
-        self.place = match (chunked, self.length.take()) {
-            (true, Some(_)) => {
+        self.place = match (chunked, std::mem::take(&mut self.length)) {
+            (true, Length::Bytes(_) | Length::Unreadable) => {
                 self.two_lengths.get_or_insert(self.whole);
                 Place::Lost
             }
-            (true, None) => Place::ChunkSize,
-            (false, Some(length)) if length > 0 => Place::Body(length),
-            (false, _) => Place::Head,
+            (true, Length::None) => Place::ChunkSize,
+            (false, Length::Bytes(length)) if length > 0 => Place::Body(length),
+            (false, Length::Bytes(_) | Length::None) => Place::Head,
+            (false, Length::Unreadable) => Place::Lost,
         };
     }
 
     /// Whether the last byte was one of a head that is not whole.
     pub(crate) fn within_a_head(&self) -> bool {
-        self.place == Place::Head && (self.has_begun || self.line.len > 0)
+        self.place == Place::Head && (self.has_begun || !self.line.text().is_empty())
     }
 
     /// How many heads have come, whole or in part.

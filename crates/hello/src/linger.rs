@@ -45,9 +45,13 @@ impl Lingering {
     /// hyper answers what is no request by itself and tells nobody. Then there is a head without a
     /// request, and what is sent is a status of the 4xx.
     fn look_for_a_refusal(&mut self, bytes: &[u8]) {
-        if self.watch.head_is_ahead() && bytes.starts_with(b"HTTP/1.1 4") {
-            self.refused = true;
-            self.watch.refused();
+        if bytes.starts_with(b"HTTP/1.1 ") {
+            // An answer to the request before one that is ahead may look the same; then that one's
+            // answer follows.
+            self.refused = self.watch.head_is_ahead() && bytes.starts_with(b"HTTP/1.1 4");
+            if self.refused {
+                self.watch.refused();
+            }
         }
     }
 

@@ -101,7 +101,12 @@ async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Re
             std::future::pending::<()>().await;
         } => {}
     }
-    let cut_off = running.stop(hello::GRACE).await;
+    // Whoever asks again does not want to wait for exchanges in flight.
+    let again = stop_signal().context("cannot listen for Ctrl-C")?;
+    let cut_off = tokio::select! {
+        cut_off = running.stop(hello::GRACE) => cut_off,
+        () = again => anyhow::bail!("stopped at once: exchanges in flight were cut off"),
+    };
     let lost = show.map_or(0, Show::end);
     if lost > 0 {
         let _ = writeln!(io::stderr(), "hello: {lost} events came faster than they were written");

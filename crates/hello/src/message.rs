@@ -231,7 +231,7 @@ fn head_is_whole(head: &[u8]) -> bool {
         && head.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
 }
 
-fn status(head: &[u8]) -> Option<u16> {
+pub(crate) fn status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(head.get(9..12)?).ok()?.parse().ok()
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::message::{Direction, Part, Splitter};
+use crate::message::{Direction, Part, Splitter, status};
 use crate::observer::ServerMoment;
 
 /// Both directions of a connection.
@@ -103,11 +103,11 @@ impl Messages {
         with: impl FnOnce(&mut Splitter, &dyn Fn() -> bool, &mut dyn FnMut(Part)),
         mut told: impl FnMut(ServerMoment),
     ) {
-        let Self { keep, outgoing, unanswered, head_bytes, read, .. } = self;
+        let Self { keep, outgoing, unanswered, head_bytes, told: told_requests, .. } = self;
         let unanswered = std::cell::RefCell::new(unanswered);
-        // What hyper answers without having passed on a request, such as 400, belongs to the head
-        // that is being read.
-        let number = |front: Option<&(u64, bool)>| front.map_or(*read + 1, |(number, _)| *number);
+        // What hyper answers without having passed on a request, such as 400, belongs to what would
+        // have been the next one.
+        let number = |front: Option<&(u64, bool)>| front.map_or(*told_requests + 1, |(n, _)| *n);
         let answers_head = || unanswered.borrow().front().is_some_and(|(_, is_head)| *is_head);
         let mut tell = |part| match part {
             Part::Head(head) => {
@@ -115,6 +115,7 @@ impl Messages {
                 told(ServerMoment::HeadWritten {
                     number: number(unanswered.borrow().front()),
                     bytes: *head_bytes,
+                    interim: status(&head).is_some_and(|status| status < 200),
                     raw: keep.then(|| head.into()),
                 });
             }

@@ -97,6 +97,8 @@ pub enum ServerMoment {
         number: u64,
         /// Its length, from its first byte to its empty line.
         bytes: u64,
+        /// Whether it is informational (1xx), so that another one follows.
+        interim: bool,
         /// The head itself ([`Wants::bytes`]).
         raw: Option<Bytes>,
     },

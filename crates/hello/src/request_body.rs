@@ -65,13 +65,13 @@ impl Body for RequestBody {
             // A timer counts in whole milliseconds, so it may be late.
             && (until.deadline() <= Instant::now() || until.as_mut().poll(cx).is_ready())
         {
-            read.watch.because(CloseReason::ReadTimeout);
+            read.watch.body_broke(CloseReason::ReadTimeout);
             return Poll::Ready(Some(Err(RequestBodyError::TooSlow)));
         }
         let frame = std::task::ready!(Pin::new(&mut this.incoming).poll_frame(cx));
         if let Some(Err(_)) = frame {
             // Who has left is known to have by now.
-            read.watch.because(CloseReason::BadRequest);
+            read.watch.body_broke(CloseReason::BadRequest);
         }
         read.is_over |= matches!(frame, None | Some(Err(_)));
         Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::Broken)))

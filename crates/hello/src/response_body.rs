@@ -42,7 +42,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Told<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.is_over |= frame.is_none();
+        // hyper asks for nothing more after trailers, which are a body's last frame.
+        let is_last =
+            |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_trailers);
+        self.is_over |= frame.as_ref().is_none_or(is_last);
         if let (Some(in_flight), Some(Ok(frame))) = (&self.in_flight, &frame) {
             in_flight.handed_over(frame.data_ref().map_or(0, Bytes::len));
         }

@@ -29,10 +29,14 @@ use socket_inspector::Filter;
 
 use crate::access_log;
 use crate::cli::{Format, LogFormat, Shown};
+use crate::escape::json_line;
 
 /// Events that may wait to be written. What is beyond is counted, not kept: a server under load
 /// can tell more than any terminal can take.
 const MOST_WAITING: usize = 16 * 1024;
+
+/// How long a server that has stopped waits for its lines to be written.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The kernel is asked for the TCP state of an event that is no older than this. It tells what is
 /// now; about what was, nothing.
@@ -137,10 +141,21 @@ impl Show {
         let _ = self.ear.sender.try_send(Message::Line(line));
     }
 
-    /// Writes what is still to be written; returns how many events there was no room for.
+    /// Writes what is still to be written, but not for longer than [`PATIENCE`]: whoever reads may
+    /// have stopped reading. Returns how many events were not written.
     pub(crate) fn end(self) -> u64 {
-        let _ = self.ear.sender.send(Message::End);
-        let _ = self.thread.join();
+        let deadline = Instant::now() + PATIENCE;
+        let is_late = || Instant::now() >= deadline;
+        let pause = || std::thread::sleep(Duration::from_millis(5));
+        while self.ear.sender.try_send(Message::End).is_err() && !self.thread.is_finished() {
+            if is_late() {
+                return self.ear.lost.load(Ordering::Relaxed) + MOST_WAITING as u64;
+            }
+            pause();
+        }
+        while !self.thread.is_finished() && !is_late() {
+            pause();
+        }
         self.ear.lost.load(Ordering::Relaxed)
     }
 }
@@ -217,7 +232,7 @@ impl Page {
             });
             jsonl::add(&mut object, tcp);
         }
-        writeln!(out, "{object}")
+        writeln!(out, "{}", json_line(&object))
     }
 
     #[cfg(feature = "routes")]
@@ -230,7 +245,7 @@ impl Page {
         let at = at.saturating_duration_since(self.plan.started);
         match self.plan.format {
             Format::Text => connections::upload(at, progress, out),
-            Format::Jsonl => writeln!(out, "{}", jsonl::upload(us(at), progress)),
+            Format::Jsonl => writeln!(out, "{}", json_line(&jsonl::upload(us(at), progress))),
         }
     }
 

@@ -38,7 +38,8 @@ impl fmt::Display for AcceptTrouble {
             ),
             Self::Over { failures, after } => write!(
                 f,
-                "accepts connections again, after {failures} failures in {} ms",
+                "accepts connections again, after {failures} failure{} in {} ms",
+                if *failures == 1 { "" } else { "s" },
                 after.as_millis()
             ),
         }

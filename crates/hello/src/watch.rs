@@ -1,7 +1,7 @@
 //! Whoever wants to know what happens on a connection, under one name.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -31,14 +31,10 @@ struct Known {
     two_lengths: AtomicU64,
     /// How many heads have begun to come.
     heads: AtomicU64,
-    /// What the client's last byte was part of: one of [`BETWEEN`], [`IN_HEAD`] and [`IN_BODY`].
-    place: AtomicU8,
+    /// Whether the client's last byte was one of a body that goes on.
+    in_body: AtomicBool,
     is_http2: AtomicBool,
 }
-
-const BETWEEN: u8 = 0;
-const IN_HEAD: u8 = 1;
-const IN_BODY: u8 = 2;
 
 impl Watch {
     pub(crate) fn new(log: Option<Log>, limits: Limits) -> Self {
@@ -50,7 +46,7 @@ impl Watch {
             requests: AtomicU64::new(0),
             heads: AtomicU64::new(0),
             two_lengths: AtomicU64::new(0),
-            place: AtomicU8::new(BETWEEN),
+            in_body: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
         }))
     }
@@ -106,6 +102,18 @@ impl Watch {
         }
     }
 
+    /// Why a request's body broke off. In HTTP/2 that is the end of its stream, and of no more.
+    pub(crate) fn body_broke(&self, reason: CloseReason) {
+        if !self.speaks_http2() {
+            self.because(reason);
+        }
+    }
+
+    /// Whether it speaks HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.0.is_http2.load(Ordering::Relaxed)
+    }
+
     /// A request's body was let go of before its end.
     pub(crate) fn body_unread(&self) {
         if let Some(clock) = &self.0.clock {
@@ -115,7 +123,7 @@ impl Watch {
 
     /// Whether more of a request's body is on its way, though nobody reads it.
     pub(crate) fn body_is_coming(&self) -> bool {
-        self.0.place.load(Ordering::Relaxed) == IN_BODY
+        self.0.in_body.load(Ordering::Relaxed)
     }
 
     /// Whether a head has begun to come of which hyper has not made a request.
@@ -177,22 +185,20 @@ impl Ear {
 
 impl Tap for Ear {
     fn received(&mut self, bytes: &[u8]) {
+        let mut begins = false;
         if !self.known().is_http2.load(Ordering::Relaxed) {
+            let begun = self.heads.begun();
             self.heads.read(bytes);
-            let place = if self.heads.within_a_body() {
-                IN_BODY
-            } else if self.heads.within_a_head() {
-                IN_HEAD
-            } else {
-                BETWEEN
-            };
-            self.known().place.store(place, Ordering::Relaxed);
+            begins = self.heads.begun() > begun;
+            self.known().in_body.store(self.heads.within_a_body(), Ordering::Relaxed);
             self.known().heads.store(self.heads.begun(), Ordering::Relaxed);
             if let Some(number) = self.heads.two_lengths() {
                 self.known().two_lengths.store(number, Ordering::Relaxed);
             }
         }
-        let change = self.known().clock.as_ref().and_then(|clock| clock.received());
+        // An empty line, or the rest of a body that nobody wants, begins nothing.
+        let clock = self.known().clock.as_ref().filter(|_| begins);
+        let change = clock.and_then(|clock| clock.received());
         if let Some(log) = &self.known().log {
             log.received(bytes, change);
         }
@@ -206,10 +212,12 @@ impl Tap for Ear {
 
     fn flushed(&mut self) {
         if let Some(clock) = &self.known().clock {
-            let next = match self.known().place.load(Ordering::Relaxed) {
-                IN_HEAD => Next::HalfAHead,
-                IN_BODY => Next::RestOfABody,
-                _ => Next::Open,
+            let next = if self.watch.head_is_ahead() {
+                Next::Head
+            } else if self.watch.body_is_coming() {
+                Next::RestOfABody
+            } else {
+                Next::Open
             };
             self.watch.state(clock.flushed(next));
         }

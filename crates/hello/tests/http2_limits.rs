@@ -111,3 +111,25 @@ fn a_stop_is_the_reason_when_it_ends_a_connection() {
     let why = why(&site);
     assert_eq!(why, Some(CloseReason::Stopping), "{why:?}");
 }
+
+#[test]
+fn a_breach_of_the_rules_is_the_reason_when_it_ends_a_connection() {
+    let site = limited(Limits::default());
+    let mut client = connect(&site);
+    client.send_bytes(&[0; 9]); // DATA on no stream (RFC 9113 section 6.1)
+    frame(&client, GOAWAY);
+    assert_eq!(why(&site), Some(CloseReason::BadRequest));
+}
+
+#[test]
+fn a_stream_that_is_given_up_is_no_reason_for_the_end_of_the_connection() {
+    let site = limited(Limits { handler: Some(LIMIT), ..Limits::default() });
+    let mut client = connect(&site);
+    client.send_bytes(&GETS);
+    // RST_STREAM for stream 1, CANCEL
+    client.send_bytes(&[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8]);
+    frame(&client, HEADERS); // the answer on stream 3
+    client.stream().shutdown(std::net::Shutdown::Write).unwrap();
+    let _ = client.stream().read_to_end(&mut Vec::new());
+    assert_eq!(why(&site), Some(CloseReason::ClientClosed));
+}

@@ -185,6 +185,29 @@ fn an_upload_is_told_while_it_comes() {
 }
 
 #[test]
+fn what_is_no_request_is_answered_as_the_first() {
+    let mut hello = Hello::start(&["--show", "connections"]);
+    let mut client = hello.connect();
+    client.send("GARBAGE\r\n\r\n");
+    let lines = hello.lines_until(|line| line.contains("head written"));
+    assert!(lines.last().unwrap().contains("response 1: head written"), "{lines:#?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_stopped_reading_does_not_hold_up_the_end() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let mut hello = Hello::start(&["--show", "connections,bytes"]);
+    let mut client = hello.connect();
+    for _ in 0..300 {
+        client.get("/"); // far more than a pipe holds
+    }
+    let pid = Pid::from_raw(i32::try_from(hello.child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    common::until("the end of the program", || hello.child.try_wait().unwrap().is_some());
+}
+
+#[test]
 fn the_start_is_told_as_it_was_measured() {
     let mut hello = Hello::start(&["--show", "startup", "--format", "jsonl"]);
     let wanted = "\"phase\":\"memory\"";

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use evidence::{ByteCount, NoByteCount};
 use http::Response;
 use http_body::{Body, Frame};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use super::call::{Answered, Call, streamed};
 use crate::body::LINES;
@@ -71,7 +71,7 @@ impl Body for Chunks {
         self.left -= 1;
         self.has_paused = false;
         if self.left > 0 && !self.every.is_zero() {
-            self.next = Box::pin(tokio::time::sleep_until(Instant::now() + self.every));
+            self.next = Box::pin(tokio::time::sleep(self.every));
         }
         Poll::Ready(Some(Ok(Frame::data(self.chunk.clone()))))
     }

@@ -1,11 +1,17 @@
 //! `/echo`: what was sent, sent back.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Response, StatusCode};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 
-use super::call::{Answered, Call, streamed};
+use super::call::{Answered, Call, Refusal, streamed};
 use super::text;
+use crate::request_body::{RequestBody, RequestBodyError};
 
 /// The body goes back while it comes: a client that does not read soon cannot send either.
 pub(super) async fn respond(call: Call<'_>) -> Answered {
@@ -14,13 +20,56 @@ pub(super) async fn respond(call: Call<'_>) -> Answered {
         return Ok(text(StatusCode::OK, head(&call)));
     }
     let content_type = call.content_type().cloned();
-    let mut response = Response::new(streamed(call.request.into_body()));
+    let mut body = call.request.into_body();
+    // hyper says `100 Continue` when a body is asked for, but not once the final head is out: who
+    // waits for that word is asked before.
+    let first = match body.frame().await {
+        Some(first) => Some(first.map_err(|error| Refusal::from(&error))?),
+        None => None,
+    };
+    let mut response = Response::new(streamed(Begun { first, rest: body }));
     let octets = HeaderValue::from_static("application/octet-stream");
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type.unwrap_or(octets));
     // What strangers have sent here shall be nothing else in a browser than what it says it is.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+/// A body whose first frame was read already.
+struct Begun {
+    first: Option<Frame<Bytes>>,
+    rest: RequestBody,
+}
+
+impl Body for Begun {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.rest.size_hint();
+        if let Some(data) = self.first.as_ref().and_then(Frame::data_ref) {
+            let read = data.len() as u64;
+            if let Some(exact) = hint.exact() {
+                hint.set_exact(exact + read);
+            }
+        }
+        hint
+    }
 }
 
 /// The request's head as hyper hands it on: field names in lower case, as HTTP/2 sends them.

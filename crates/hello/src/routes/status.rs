@@ -7,7 +7,9 @@ use super::call::{Answered, Call, Refusal};
 use super::{text, whole};
 
 pub(super) async fn respond(call: Call<'_>) -> Answered {
-    let status = match call.parameter().parse() {
+    // Rust would take a sign, and any number of zeros.
+    let digits = Some(call.parameter()).filter(|it| it.len() == 3 && !it.starts_with('+'));
+    let status = match digits.unwrap_or_default().parse() {
         Ok(number @ 200..=599) => StatusCode::from_u16(number).ok(),
         Ok(number @ 100..=199) => {
             let words = format_args!(

@@ -148,8 +148,9 @@ fn words(moment: &ServerMoment) -> Option<String> {
         ServerMoment::HandlerEnd { number, status } => {
             format!("response {number}: decided, {status}")
         }
-        ServerMoment::HeadWritten { number, bytes, .. } => {
-            format!("response {number}: head written, {bytes} bytes")
+        ServerMoment::HeadWritten { number, bytes, interim, .. } => {
+            let interim = if *interim { "interim " } else { "" };
+            format!("response {number}: {interim}head written, {bytes} bytes")
         }
         ServerMoment::ResponseWritten { number, head_bytes, body } => {
             let all = head_bytes + body.bytes;

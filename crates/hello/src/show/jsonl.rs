@@ -43,8 +43,8 @@ pub(crate) fn object(event: &ServerEvent, with_bytes: bool) -> Option<Value> {
         ServerMoment::HandlerEnd { number, status } => json!({
             "event": "handler_end", "request": number, "status": status.as_u16(),
         }),
-        ServerMoment::HeadWritten { number, bytes, raw: bytes_of } => json!({
-            "event": "head_written", "request": number, "head_bytes": bytes,
+        ServerMoment::HeadWritten { number, bytes, interim, raw: bytes_of } => json!({
+            "event": "head_written", "request": number, "head_bytes": bytes, "interim": interim,
             "parts": raw(bytes_of),
         }),
         ServerMoment::ResponseWritten { number, head_bytes, body } => {

@@ -35,6 +35,10 @@ pub(crate) enum RequestBodyError {
     /// come of the body would be taken for the next request.
     #[error("the request's body did not come within the read limit")]
     TooSlow,
+    /// Not of a request at all, but of a response that was asked to break off: all bodies have one
+    /// type of error.
+    #[error("the response was asked to break off")]
+    BrokenOff,
 }
 
 impl RequestBody {

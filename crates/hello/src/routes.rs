@@ -132,7 +132,7 @@ fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<ResponseBody> {
 #[cfg(feature = "routes")]
 pub(crate) fn failed_body(error: &RequestBodyError) -> Response<ResponseBody> {
     let status = match error {
-        RequestBodyError::Broken(_) => StatusCode::BAD_REQUEST,
+        RequestBodyError::Broken(_) | RequestBodyError::BrokenOff => StatusCode::BAD_REQUEST,
         RequestBodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
     };
     let mut response = text(status, format!("{error}\n"));

@@ -1,50 +1,82 @@
 //! Thousands who do nothing, or do it slowly. The only test of its file, because the limit on
-//! descriptors is one of the whole process.
+//! descriptors is one of the whole process; the server has a process of its own, with as many.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "what is not tested is told")]
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
 
-use common::{Client, FOREVER, Site, answer, bind};
-use hello::Limits;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use common::Client;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 /// How many idle connections are wanted.
 const CROWD: u64 = 10_000;
-/// Both ends of a connection are in this process, and others want descriptors too.
+/// Others want descriptors, too.
 const RESERVE: u64 = 500;
 
 /// As many connections as the system grants.
 fn crowd() -> u64 {
     let limits = getrlimit(Resource::Nofile);
     let hard = limits.maximum.unwrap_or(u64::MAX);
-    let wanted = 2 * CROWD + RESERVE;
-    let granted = wanted.min(hard);
+    let granted = (CROWD + RESERVE).min(hard);
     if limits.current.is_some_and(|current| current < granted) {
         setrlimit(Resource::Nofile, Rlimit { current: Some(granted), ..limits }).unwrap();
     }
-    let crowd = CROWD.min(granted.saturating_sub(RESERVE) / 2);
+    let crowd = granted.saturating_sub(RESERVE).min(CROWD);
     if crowd < CROWD {
         eprintln!(
-            "skipped in part: {crowd} idle connections instead of {CROWD}, because this process may have no more than {hard} descriptors"
+            "SKIPPED in part: {crowd} idle connections instead of {CROWD}, because a process may have no more than {hard} descriptors"
         );
     }
     crowd
 }
 
+/// The program, with limits that nobody here reaches; killed if the test fails.
+struct Hello(Child);
+
+impl Drop for Hello {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Hello {
+    fn start() -> (Self, SocketAddr) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hello"))
+            .args(["--listen", "127.0.0.1:0", "--read-timeout", "1h", "--write-timeout", "1h"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let (_, rest) = line.split_once("http://").expect(&line);
+        let address = rest.split(' ').next().unwrap().parse().unwrap();
+        (Self(child), address)
+    }
+
+    /// Ends it as Ctrl-C does; returns its last words.
+    fn stop(&mut self) -> String {
+        let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        let mut words = String::new();
+        self.0.stderr.as_mut().unwrap().read_to_string(&mut words).unwrap();
+        words
+    }
+}
+
 #[test]
 fn a_crowd_of_idle_and_slow_clients_stops_nobody_from_being_served() {
-    let limits = Limits { read: Some(FOREVER), write: Some(FOREVER), ..Limits::default() };
-    let bound = bind(answer()).1.map(|server| server.limits(limits));
-    let mut site = Site::unobserved(bound);
+    let crowd = crowd();
+    let (mut hello, address) = Hello::start();
     let mut idle: Vec<TcpStream> = Vec::new();
-    for number in 0..crowd() {
-        let mut stream = TcpStream::connect(site.address).unwrap();
+    for number in 0..crowd {
+        let mut stream = TcpStream::connect(address).unwrap();
         match number % 50 {
             // Who sends a head or a body byte by byte.
             0 => stream.write_all(b"GET / HT").unwrap(),
@@ -67,12 +99,12 @@ fn a_crowd_of_idle_and_slow_clients_stops_nobody_from_being_served() {
         idle.push(stream);
     }
     for _ in 0..23 {
-        let mut client = Client::connect(site.address);
+        let mut client = Client::connect(address);
         assert_eq!(client.get("/?delay=1ms").text(), "Hello world");
     }
     // All of them are still welcome, and all of them go at once.
     let mut old = Client::of(idle.swap_remove(2));
     assert_eq!(old.get("/").text(), "Hello world");
-    assert_eq!(site.stop(Duration::from_secs(3600)), 0);
+    assert_eq!(hello.stop(), "hello: stopped, every exchange in flight was finished\n");
     old.sees_the_close().unwrap();
 }

@@ -172,6 +172,17 @@ fn a_stop_ends_it_whatever_it_does() {
     }
 }
 
+#[cfg(feature = "routes")]
+#[test]
+fn an_error_in_the_middle_of_a_response_ends_its_connection() {
+    let site = Site::new(answer());
+    let mut client = site.connect();
+    client.ask("GET", "/chunks?count=3&size=5&every=1ms&break_after=2");
+    let rest = String::from_utf8(client.rest()).unwrap();
+    assert!(rest.ends_with("5\r\nHello\r\n5\r\nHello\r\n"), "no last chunk: {rest}");
+    assert_eq!(why(&site), Some(CloseReason::Error));
+}
+
 #[test]
 fn a_server_let_go_of_cannot_say_more_than_that_the_response_broke_off() {
     let mut site = Site::new(Answer { delay: FOREVER, ..answer() });

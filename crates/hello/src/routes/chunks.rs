@@ -1,4 +1,5 @@
-//! `/chunks?count=10&size=1KiB&every=100ms`: a body that comes bit by bit.
+//! `/chunks?count=10&size=1KiB&every=100ms`: a body that comes bit by bit, and with `break_after=3`
+//! breaks off after so many: the connection is closed in the middle of it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -21,11 +22,15 @@ pub(super) async fn respond(call: Call<'_>) -> Answered {
     let count = call.query("count", 10, |count| {
         count.parse::<u64>().map_err(|_| "no number of chunks, as in 10".into())
     })?;
+    let break_after = call.query("break_after", None, |count| {
+        count.parse().map(Some).map_err(|_| "no number of chunks, as in 3".into())
+    })?;
     let size = call.query("size", 1024, size)?;
     let every = call.time("every", Duration::from_millis(100))?;
     let chunk: Vec<u8> = LINES.iter().copied().cycle().take(size).collect();
     Ok(Response::new(streamed(Chunks {
         left: count,
+        until_break: break_after,
         chunk: chunk.into(),
         every,
         next: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -44,6 +49,8 @@ fn size(text: &str) -> Result<usize, String> {
 
 struct Chunks {
     left: u64,
+    /// How many still come before it breaks off.
+    until_break: Option<u64>,
     chunk: Bytes,
     every: Duration,
     next: Pin<Box<Sleep>>,
@@ -68,6 +75,11 @@ impl Body for Chunks {
             return Poll::Pending;
         }
         ready!(self.next.as_mut().poll(cx));
+        match &mut self.until_break {
+            Some(0) => return Poll::Ready(Some(Err(RequestBodyError::BrokenOff))),
+            Some(left) => *left -= 1,
+            None => {}
+        }
         self.left -= 1;
         self.has_paused = false;
         if self.left > 0 && !self.every.is_zero() {
@@ -85,6 +97,7 @@ mod tests {
     async fn between_two_chunks_there_is_always_a_moment_to_flush() {
         let mut chunks = Chunks {
             left: 3,
+            until_break: None,
             chunk: Bytes::from_static(b"Hello"),
             every: Duration::ZERO,
             next: Box::pin(tokio::time::sleep(Duration::ZERO)),

@@ -58,7 +58,7 @@ static ROUTES: [Route; 9] = [
     Route {
         path: "/chunks",
         allow: READ,
-        about: "?count=10&size=1KiB&every=100ms: a body in chunks, flushed one by one",
+        about: "?count=10&size=1KiB&every=100ms&break_after=3: chunks, one by one",
         respond: |call| Box::pin(chunks::respond(call)),
     },
     Route {

@@ -85,8 +85,9 @@ fn is_bar(word: &str) -> bool {
 
 /// `ddccrrwwwb`: the phases of a request, a letter for each bit of time.
 fn is_phases(word: &str) -> bool {
-    let places: Option<Vec<usize>> = word.chars().map(|c| "sdctrwb".find(c)).collect();
-    word.len() >= 3 && places.is_some_and(|places| places.is_sorted())
+    let places: Option<Vec<usize>> = word.chars().map(|c| "Rsdctrewb.".find(c)).collect();
+    let has_letters = word.contains(|c| c != '.'); // three dots stand for lines
+    word.len() >= 3 && has_letters && places.is_some_and(|places| places.is_sorted())
 }
 
 /// `2 to 82`, after which comes what was observed.
@@ -142,6 +143,8 @@ fn what_varies_is_replaced_and_nothing_else() {
         ),
         ("  cap 1   ███████ 91", "cap 1 BAR NUMBER"),
         ("  #1   1  dddccrwwwb", "#1 1 BAR"),
+        ("  #1   1  RRdccreewwbb....", "#1 1 BAR"),
+        ("...", "..."),
         ("GetConn localhost:46779", "GetConn localhost:PORT"),
         ("was_idle=true idle_time=0.45 ms", "was_idle=true idle_time=TIME"),
         ("82 connections = 10 + 9 x (10 - 2)", "82 connections = 10 + 9 x (10 - 2)"),

@@ -1,0 +1,170 @@
+//! What remains of a socket that the tracepoint calls closed.
+//!
+//! When the kernel needs no more than the addresses of a connection it replaces the socket by a
+//! small one. The tracepoint tells `FIN_WAIT_2` → `CLOSED` then, and nothing more; the small socket
+//! is in `FIN_WAIT_2` until the peer's FIN comes, and in `TIME_WAIT` from then on. It is in
+//! sock_diag's table only.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evidence::{Observed, Socket, TcpState};
+use socket_inspector::{Filter, find, snapshot};
+
+use super::change::{Change, When};
+
+/// With more sockets than this to look for, the table is listed instead.
+const FEW: usize = 8;
+/// How often the table is listed.
+const LISTING: Duration = Duration::from_millis(50);
+
+/// The small sockets that are left.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    ports: Vec<u16>,
+    sockets: HashMap<(SocketAddr, SocketAddr), Small>,
+    listed: Duration,
+}
+
+/// A small socket.
+#[derive(Clone, Copy, Debug)]
+struct Small {
+    state: TcpState,
+    /// When the tracepoint told of it.
+    since: Duration,
+    /// When it was looked at last: the state was `state` then.
+    seen: Option<Duration>,
+    /// When to look again.
+    due: Duration,
+}
+
+impl Remains {
+    pub(crate) fn new(ports: &[u16]) -> Self {
+        Self { ports: ports.to_vec(), sockets: HashMap::new(), listed: Duration::ZERO }
+    }
+
+    /// Whether `change` may leave a small socket behind; if so it is looked for from now on, and
+    /// the change is not to be told.
+    pub(crate) fn keeps(&mut self, change: &Change) -> bool {
+        let leaves = matches!(change.old, TcpState::FinWait2 | TcpState::Closing);
+        if leaves && change.new == TcpState::Closed {
+            let since = change.when.latest;
+            let small = Small { state: change.old, since, seen: None, due: since };
+            self.sockets.insert((change.local, change.peer), small);
+            return true;
+        }
+        false
+    }
+
+    /// Takes note of a socket in `TIME_WAIT` that was there before.
+    pub(crate) fn seed(&mut self, socket: &Socket, now: Duration) {
+        if socket.state == TcpState::TimeWait {
+            let due = now.saturating_add(left(socket).unwrap_or_default());
+            let small = Small { state: TcpState::TimeWait, since: now, seen: Some(now), due };
+            self.sockets.insert(plain(socket), small);
+        }
+    }
+
+    /// Looks at those that are due, or at all that nobody has seen yet if it is the `last` time,
+    /// and says what has changed.
+    pub(crate) fn look(
+        &mut self,
+        now: impl Fn() -> Duration,
+        last: bool,
+    ) -> Result<Vec<Change>, socket_inspector::Error> {
+        let begun = now();
+        let due: Vec<(SocketAddr, SocketAddr)> = self
+            .sockets
+            .iter()
+            .filter(|(_, small)| small.due <= begun)
+            .map(|(ends, _)| *ends)
+            .collect();
+        let mut table = HashMap::new();
+        if due.len() <= FEW {
+            for &(local, peer) in &due {
+                if let Some(socket) = find(local, peer)? {
+                    table.insert((local, peer), socket);
+                }
+            }
+        } else {
+            if begun.saturating_sub(self.listed) < LISTING && !last {
+                return Ok(Vec::new());
+            }
+            self.listed = begun;
+            let filter = Filter { ports: self.ports.clone(), ..Filter::default() }
+                .state(TcpState::TimeWait)
+                .state(TcpState::FinWait2);
+            match snapshot(&filter) {
+                // Too much going on: the next look will do.
+                Err(socket_inspector::Error::Unsteady { .. }) if !last => return Ok(Vec::new()),
+                sockets => table.extend(sockets?.sockets.into_iter().map(|s| (plain(&s), s))),
+            }
+        }
+        let ended = now();
+        let changes = due.iter().filter_map(|ends| self.judge(*ends, table.get(ends), begun, ended));
+        Ok(changes.collect())
+    }
+
+    /// What a look at one of them, which found `socket`, means.
+    fn judge(
+        &mut self,
+        ends: (SocketAddr, SocketAddr),
+        socket: Option<&Socket>,
+        begun: Duration,
+        ended: Duration,
+    ) -> Option<Change> {
+        let small = self.sockets.get_mut(&ends)?;
+        // A state other than these two is that of a new connection between the same addresses.
+        let now = socket.map(|socket| socket.state).filter(|&state| {
+            state == TcpState::TimeWait
+                || (state == TcpState::FinWait2 && small.state == TcpState::FinWait2)
+        });
+        let old = small.state;
+        let (new, left) = match now {
+            Some(state) => (state, socket.and_then(left)),
+            None => (TcpState::Closed, None),
+        };
+        let when = match (small.seen, new) {
+            // Never seen: the tracepoint has told the truth.
+            (None, TcpState::Closed) => When::at(small.since),
+            // The kernel goes from CLOSING to TIME_WAIT at once.
+            (None, _) if old == TcpState::Closing => When::at(small.since),
+            (seen, _) => When::between(seen.unwrap_or(small.since).max(small.since), ended),
+        };
+        small.seen = Some(begun);
+        small.state = new;
+        small.due = ended.saturating_add(match new {
+            TcpState::TimeWait => left.unwrap_or_default(),
+            _ => Duration::ZERO,
+        });
+        if new == TcpState::Closed {
+            self.sockets.remove(&ends);
+        }
+        (new != old).then_some(Change {
+            when,
+            kernel_address: None,
+            local: ends.0,
+            peer: ends.1,
+            old,
+            new,
+            side: None,
+            unseen: Vec::new(),
+            left,
+        })
+    }
+}
+
+/// The addresses of a socket, with IPv4 as plain IPv4.
+fn plain(socket: &Socket) -> (SocketAddr, SocketAddr) {
+    let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    (plain(socket.local), plain(socket.peer))
+}
+
+/// The time that a socket has left in `TIME_WAIT`.
+pub(crate) fn left(socket: &Socket) -> Option<Duration> {
+    match socket.timer {
+        Observed::Known(Some(timer)) if socket.state == TcpState::TimeWait => Some(timer.left),
+        _ => None,
+    }
+}

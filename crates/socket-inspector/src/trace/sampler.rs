@@ -1,0 +1,48 @@
+//! Sampling itself: reads the table again and again.
+
+use std::io::Write;
+use std::time::Duration;
+
+use socket_inspector::{Error, Filter, snapshot};
+
+use super::clock::now;
+use super::sampling::Samples;
+use super::stop::Stop;
+use super::teller::Teller;
+
+/// The least time between two readings.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Tells what changes from one reading to the next until it is over.
+pub(crate) fn follow<W: Write>(
+    ports: &[u16],
+    stop: &Stop,
+    mut teller: Teller<'_, W>,
+) -> anyhow::Result<u8> {
+    let filter = Filter { ports: ports.to_vec(), ..Filter::default() };
+    let first = snapshot(&filter)?;
+    for socket in &first.sockets {
+        teller.story.seed(socket);
+    }
+    let mut samples = Samples::new(&first.sockets, now());
+    loop {
+        let over = stop.is_due();
+        let begun = now();
+        match snapshot(&filter) {
+            Ok(table) => {
+                for change in samples.next(&table.sockets, now()) {
+                    teller.story.change(change);
+                }
+            }
+            Err(Error::Unsteady { .. }) => {} // the next reading tells, less exactly
+            Err(error) => return Err(error.into()),
+        }
+        teller.tell()?;
+        if over {
+            teller.end(0)?;
+            return Ok(0);
+        }
+        // A long table is read less often: half of a processor is enough.
+        stop.sleep(PAUSE.max(now().saturating_sub(begun)));
+    }
+}

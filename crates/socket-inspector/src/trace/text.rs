@@ -1,0 +1,179 @@
+//! A trace for people: one line a change, one line a connection that is over.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evidence::{Side, TcpState};
+use report::words::{self, FAINT, HEADING, STRIKING};
+
+use super::change::{Span, When};
+use super::story::{Ending, Line, Summary, Told};
+use super::teller::{Total, Witness};
+
+/// The width of an IPv4 address with its port.
+const ADDRESS: usize = 21;
+const WIDTH: usize = 100;
+
+pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) -> io::Result<()> {
+    let about = match ports {
+        [] => "every port".to_owned(),
+        ports => {
+            let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+            format!("port {}", ports.join(", "))
+        }
+    };
+    let (name, explained) = match witness {
+        Witness::Tracepoint => (
+            "tracepoint sock:inet_sock_set_state",
+            "It tells every change; how TIME_WAIT begins and ends is told by sock_diag.".to_owned(),
+        ),
+        Witness::Sampling { instead } => (
+            "sampling of sock_diag",
+            format!(
+                "{}What is shorter than the time between two readings is not seen: times are \
+                 ranges, and states in brackets are inferred.",
+                instead.as_ref().map_or(String::new(), |why| format!("No tracepoint: {why}. "))
+            ),
+        ),
+    };
+    writeln!(out, "{HEADING}Witness: {name}, {about}{HEADING:#}")?;
+    for line in words::wrap(&words::printable(&explained), WIDTH) {
+        writeln!(out, "{FAINT}{line}{FAINT:#}")?;
+    }
+    let [time, number, end, address, change, after] =
+        ["TIME", "#", "END", "ADDRESS", "CHANGE", "AFTER"];
+    writeln!(
+        out,
+        "\n{FAINT}{time:>11}  {number:<6} {end:<6} {address:<ADDRESS$}  {change:<25}  \
+         {after}{FAINT:#}"
+    )
+}
+
+pub(crate) fn told(told: &Told, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+    match told {
+        Told::Change(line) => change(line, begun, out),
+        Told::Ended(summary) => ended(summary, out),
+    }
+}
+
+fn change(line: &Line, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+    let Line { side, local, old, new, .. } = line;
+    let time = moment(line.when, begun);
+    let number = line.connection.map_or(String::new(), |number| format!("#{number}"));
+    let end = side.map_or("", Side::name);
+    let address = fitting(*local);
+    let style = words::state_style(*new);
+    let gap = " ".repeat(22_usize.saturating_sub(old.name().len() + new.name().len()));
+    let mut after = match (line.lasted, line.gap) {
+        (_, true) => "? a change is missing".to_owned(),
+        (Some(lasted), false) => span(lasted),
+        (None, false) => String::new(),
+    };
+    if let Some(left) = line.left {
+        let space = if after.is_empty() { "" } else { "  " };
+        after = format!("{after}{space}for {}", words::short(left));
+    }
+    let shown = format!(
+        "{time:>11}  {number:<6} {end:<6} {address:<ADDRESS$}  {old} → {style}{new}{style:#}{gap}  \
+         {after}"
+    );
+    writeln!(out, "{}", shown.trim_end())?;
+    if !line.unseen.is_empty() {
+        let states: Vec<&str> = line.unseen.iter().map(|state| state.name()).collect();
+        let shorter = words::short(line.when.latest.saturating_sub(line.when.earliest));
+        let by = states.join(", ");
+        writeln!(out, "{FAINT}{:>50}(by {by}: < {shorter}){FAINT:#}", "")?;
+    }
+    Ok(())
+}
+
+fn ended(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    let Summary { connection, client, server, age, .. } = summary;
+    let how = ending(summary.ending);
+    let age = match (age, summary.ending) {
+        (Some(age), _) => format!(", age {}", span(*age)),
+        (None, Ending::NeverOpen) => String::new(),
+        (None, _) => ", age unknown".to_owned(),
+    };
+    let holders: Vec<&str> =
+        summary.time_wait.iter().map(|side| side.map_or("one end", Side::name)).collect();
+    let time_wait = match holders.as_slice() {
+        [] => ", no TIME_WAIT".to_owned(),
+        holders => format!(", {} at {}", TcpState::TimeWait, holders.join(" and ")),
+    };
+    let arrow = if summary.sides_known { "→" } else { "↔" };
+    let ends = format!("{} {arrow} {}", words::address(*client), words::address(*server));
+    let number = format!("#{connection}");
+    let said = format!("{how}{age}{time_wait}");
+    let taken = 13 + 7 + said.chars().count() + 2 + ends.chars().count();
+    write!(out, "{:13}{STRIKING}{number:<6} {said}{STRIKING:#}", "")?;
+    if taken > WIDTH {
+        return writeln!(out, "\n{:20}{ends}", "");
+    }
+    writeln!(out, "  {ends}")
+}
+
+fn ending(ending: Ending) -> String {
+    let end = |side: Option<Side>| side.map_or("one end", Side::name);
+    match ending {
+        Ending::ClosedFirst(side) => format!("{} closed first", end(side)),
+        Ending::Both => "both closed at once".to_owned(),
+        Ending::Aborted(side) => format!("aborted by {}", end(side)),
+        Ending::AbortedBySomebody => "aborted".to_owned(),
+        Ending::NeverOpen => "never open".to_owned(),
+        Ending::Unknown => "end not seen".to_owned(),
+    }
+}
+
+pub(crate) fn lost(changes: u64, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{STRIKING}{changes} changes were lost: the buffer was full{STRIKING:#}")
+}
+
+pub(crate) fn end(total: &Total, out: &mut impl Write) -> io::Result<()> {
+    let Total { changes, connections, ended, lost } = total;
+    writeln!(
+        out,
+        "\n{changes} changes of {connections} connections, {ended} of them ended; {lost} changes \
+         lost"
+    )
+}
+
+/// Seconds since the trace began, to the microsecond where that is known.
+fn moment(when: When, begun: Duration) -> String {
+    let seconds = when.latest.saturating_sub(begun).as_secs_f64();
+    if when.earliest == when.latest { format!("{seconds:.6}") } else { format!("≤ {seconds:.3}") }
+}
+
+/// `0.018 ms`, `50.2 ms`, `1.2 to 3.4 ms`, `< 2.0 ms`.
+fn span(span: Span) -> String {
+    let Span { shortest, longest } = span;
+    if shortest == longest {
+        return exact(longest);
+    }
+    if shortest.is_zero() {
+        return format!("< {}", exact(longest));
+    }
+    let (low, high) = (exact(shortest), exact(longest));
+    match (low.split_once(' '), high.split_once(' ')) {
+        _ if low == high => low,
+        (Some((number, unit)), Some((_, other))) if unit == other => format!("{number} to {high}"),
+        _ => format!("{low} to {high}"),
+    }
+}
+
+fn exact(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1e3;
+    if ms < 0.9995 { format!("{ms:.3} ms") } else { words::short(time) }
+}
+
+/// An address in the width of its column: of a long one the beginning and the port.
+fn fitting(address: SocketAddr) -> String {
+    let whole = words::address(address);
+    if whole.chars().count() <= ADDRESS {
+        return whole;
+    }
+    let port = format!("…]:{}", address.port());
+    let room = ADDRESS.saturating_sub(port.chars().count());
+    whole.chars().take(room).chain(port.chars()).collect()
+}

@@ -56,7 +56,7 @@ mod linux {
 
     use super::cli::{Trace, Wanted};
     use super::stop::Stop;
-    use super::teller::{Teller, Witness};
+    use super::teller::Teller;
     use super::{clock, sampler, tracepoint};
 
     /// Traces until the time is over or somebody ends it.
@@ -66,9 +66,7 @@ mod linux {
         if asked.witness != Wanted::Sampling {
             match tracepoint::Tracepoint::open(&asked.ports) {
                 Ok(witness) => {
-                    let mut teller = Teller::new(asked, clock::now(), out);
-                    teller.witness(&Witness::Tracepoint)?;
-                    return witness.follow(&stop, teller);
+                    return witness.follow(&stop, Teller::new(asked, clock::now(), out));
                 }
                 Err(error) if asked.witness == Wanted::Tracepoint => {
                     return Err(error.context("cannot use the tracepoint"));
@@ -76,9 +74,8 @@ mod linux {
                 Err(error) => instead = Some(format!("{error:#}")),
             }
         }
-        let mut teller = Teller::new(asked, clock::now(), out);
-        teller.witness(&Witness::Sampling { instead })?;
-        sampler::follow(&asked.ports, &stop, teller)
+        let teller = Teller::new(asked, clock::now(), out);
+        sampler::follow(&asked.ports, instead, &stop, teller)
     }
 }
 

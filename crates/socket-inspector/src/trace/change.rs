@@ -79,7 +79,10 @@ mod tests {
         let ms = Duration::from_millis;
         let (first, second) = (When::between(ms(10), ms(12)), When::between(ms(12), ms(15)));
         assert_eq!(first.until(second), Span { shortest: ms(0), longest: ms(5) });
-        assert_eq!(When::at(ms(3)).until(When::at(ms(7))), Span { shortest: ms(4), longest: ms(4) });
+        assert_eq!(
+            When::at(ms(3)).until(When::at(ms(7))),
+            Span { shortest: ms(4), longest: ms(4) }
+        );
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 //! is in `FIN_WAIT_2` until the peer's FIN comes, and in `TIME_WAIT` from then on. It is in
 //! sock_diag's table only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,11 +19,16 @@ const FEW: usize = 8;
 /// How often the table is listed.
 const LISTING: Duration = Duration::from_millis(50);
 
+/// The addresses of a socket, its own first.
+type Ends = (SocketAddr, SocketAddr);
+
 /// The small sockets that are left.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Remains {
     ports: Vec<u16>,
-    sockets: HashMap<(SocketAddr, SocketAddr), Small>,
+    sockets: HashMap<Ends, Small>,
+    /// When to look at which of them again.
+    due: BTreeSet<(Duration, Ends)>,
     listed: Duration,
 }
 
@@ -35,13 +40,12 @@ struct Small {
     since: Duration,
     /// When it was looked at last: the state was `state` then.
     seen: Option<Duration>,
-    /// When to look again.
     due: Duration,
 }
 
 impl Remains {
     pub(crate) fn new(ports: &[u16]) -> Self {
-        Self { ports: ports.to_vec(), sockets: HashMap::new(), listed: Duration::ZERO }
+        Self { ports: ports.to_vec(), listed: Duration::ZERO, ..Self::default() }
     }
 
     /// Whether `change` may leave a small socket behind; if so it is looked for from now on, and
@@ -51,7 +55,7 @@ impl Remains {
         if leaves && change.new == TcpState::Closed {
             let since = change.when.latest;
             let small = Small { state: change.old, since, seen: None, due: since };
-            self.sockets.insert((change.local, change.peer), small);
+            self.insert((change.local, change.peer), small);
             return true;
         }
         false
@@ -62,7 +66,7 @@ impl Remains {
         if socket.state == TcpState::TimeWait {
             let due = now.saturating_add(left(socket).unwrap_or_default());
             let small = Small { state: TcpState::TimeWait, since: now, seen: Some(now), due };
-            self.sockets.insert(plain(socket), small);
+            self.insert(plain(socket), small);
         }
     }
 
@@ -74,12 +78,8 @@ impl Remains {
         last: bool,
     ) -> Result<Vec<Change>, socket_inspector::Error> {
         let begun = now();
-        let due: Vec<(SocketAddr, SocketAddr)> = self
-            .sockets
-            .iter()
-            .filter(|(_, small)| small.due <= begun)
-            .map(|(ends, _)| *ends)
-            .collect();
+        let due = self.due.iter().take_while(|(due, _)| *due <= begun);
+        let due: Vec<Ends> = due.map(|(_, ends)| *ends).collect();
         let mut table = HashMap::new();
         if due.len() <= FEW {
             for &(local, peer) in &due {
@@ -102,19 +102,29 @@ impl Remains {
             }
         }
         let ended = now();
-        let changes = due.iter().filter_map(|ends| self.judge(*ends, table.get(ends), begun, ended));
+        let changes =
+            due.iter().filter_map(|ends| self.judge(*ends, table.get(ends), begun, ended));
         Ok(changes.collect())
+    }
+
+    fn insert(&mut self, ends: Ends, small: Small) {
+        self.due.insert((small.due, ends));
+        if let Some(old) = self.sockets.insert(ends, small)
+            && old.due != small.due
+        {
+            self.due.remove(&(old.due, ends));
+        }
     }
 
     /// What a look at one of them, which found `socket`, means.
     fn judge(
         &mut self,
-        ends: (SocketAddr, SocketAddr),
+        ends: Ends,
         socket: Option<&Socket>,
         begun: Duration,
         ended: Duration,
     ) -> Option<Change> {
-        let small = self.sockets.get_mut(&ends)?;
+        let mut small = *self.sockets.get(&ends)?;
         // A state other than these two is that of a new connection between the same addresses.
         let now = socket.map(|socket| socket.state).filter(|&state| {
             state == TcpState::TimeWait
@@ -134,12 +144,14 @@ impl Remains {
         };
         small.seen = Some(begun);
         small.state = new;
-        small.due = ended.saturating_add(match new {
-            TcpState::TimeWait => left.unwrap_or_default(),
-            _ => Duration::ZERO,
-        });
-        if new == TcpState::Closed {
-            self.sockets.remove(&ends);
+        let due = match new {
+            TcpState::TimeWait => ended.saturating_add(left.unwrap_or_default()),
+            _ => ended,
+        };
+        self.due.remove(&(small.due, ends));
+        self.sockets.remove(&ends);
+        if new != TcpState::Closed {
+            self.insert(ends, Small { due, ..small });
         }
         (new != old).then_some(Change {
             when,
@@ -156,7 +168,7 @@ impl Remains {
 }
 
 /// The addresses of a socket, with IPv4 as plain IPv4.
-fn plain(socket: &Socket) -> (SocketAddr, SocketAddr) {
+fn plain(socket: &Socket) -> Ends {
     let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     (plain(socket.local), plain(socket.peer))
 }

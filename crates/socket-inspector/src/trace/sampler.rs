@@ -8,7 +8,7 @@ use socket_inspector::{Error, Filter, snapshot};
 use super::clock::now;
 use super::sampling::Samples;
 use super::stop::Stop;
-use super::teller::Teller;
+use super::teller::{Teller, Witness};
 
 /// The least time between two readings.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -16,15 +16,18 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Tells what changes from one reading to the next until it is over.
 pub(crate) fn follow<W: Write>(
     ports: &[u16],
+    instead: Option<String>,
     stop: &Stop,
     mut teller: Teller<'_, W>,
 ) -> anyhow::Result<u8> {
     let filter = Filter { ports: ports.to_vec(), ..Filter::default() };
     let first = snapshot(&filter)?;
+    let known = now();
     for socket in &first.sockets {
-        teller.story.seed(socket);
+        teller.story.seed(socket, known);
     }
-    let mut samples = Samples::new(&first.sockets, now());
+    let mut samples = Samples::new(&first.sockets, known);
+    teller.witness(&Witness::Sampling { instead })?;
     loop {
         let over = stop.is_due();
         let begun = now();
@@ -39,7 +42,7 @@ pub(crate) fn follow<W: Write>(
         }
         teller.tell()?;
         if over {
-            teller.end(0)?;
+            teller.end(None)?;
             return Ok(0);
         }
         // A long table is read less often: half of a processor is enough.

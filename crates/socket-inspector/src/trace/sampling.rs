@@ -99,3 +99,58 @@ fn passed(old: TcpState, new: TcpState, side: Option<Side>) -> Vec<TcpState> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evidence::Observed;
+    use proptest::prelude::*;
+
+    fn socket(state: TcpState, side: Option<Side>) -> Socket {
+        Socket {
+            local: "127.0.0.1:40001".parse().unwrap(),
+            peer: "127.0.0.1:8080".parse().unwrap(),
+            state,
+            side,
+            recv_queue: Observed::NotObservable,
+            send_queue: Observed::NotObservable,
+            timer: Observed::NotObservable,
+            owners: Observed::NotObservable,
+        }
+    }
+
+    #[test]
+    fn what_differs_between_two_readings_has_changed_between_them() {
+        let ms = Duration::from_millis;
+        let mut samples = Samples::new(&[], ms(1));
+        let changes = samples.next(&[socket(TcpState::Established, Some(Side::Client))], ms(3));
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0].when, When::between(ms(1), ms(3)));
+        assert_eq!(changes[0].unseen, [TcpState::SynSent]);
+        let changes = samples.next(&[socket(TcpState::TimeWait, None)], ms(4));
+        assert_eq!(changes[0].unseen, [TcpState::FinWait1]);
+        let changes = samples.next(&[], ms(5));
+        assert_eq!((changes[0].old, changes[0].new), (TcpState::TimeWait, TcpState::Closed));
+    }
+
+    #[test]
+    fn addresses_in_use_again_are_another_connection() {
+        let mut samples = Samples::new(&[socket(TcpState::TimeWait, None)], Duration::ZERO);
+        let changes = samples.next(&[socket(TcpState::Established, None)], Duration::ZERO);
+        let states: Vec<_> = changes.iter().map(|change| (change.old, change.new)).collect();
+        use TcpState::{Closed, Established, TimeWait};
+        assert_eq!(states, [(TimeWait, Closed), (Closed, Established)]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_state_is_both_seen_and_inferred(
+            old in prop::sample::select(TcpState::ALL.to_vec()),
+            new in prop::sample::select(TcpState::ALL.to_vec()),
+            side in prop::sample::select(vec![None, Some(Side::Client), Some(Side::Server)]),
+        ) {
+            let passed = passed(old, new, side);
+            prop_assert!(!passed.contains(&new) && !passed.contains(&old));
+        }
+    }
+}

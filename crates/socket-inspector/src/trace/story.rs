@@ -66,6 +66,8 @@ pub(crate) struct Summary {
     pub(crate) age: Option<Span>,
     /// The ends that hold `TIME_WAIT`.
     pub(crate) time_wait: Vec<Option<Side>>,
+    /// What is left of it.
+    pub(crate) left: Option<Duration>,
 }
 
 /// How a connection came to its end.
@@ -102,6 +104,8 @@ struct End {
     fin_wait: bool,
     close_wait: bool,
     last_ack: Option<When>,
+    /// What is left of its `TIME_WAIT`.
+    left: Option<Duration>,
     /// When it came to be `CLOSED`, and from which state.
     closed: Option<(When, TcpState)>,
 }
@@ -152,6 +156,8 @@ struct Fresh {
 pub(crate) struct Story {
     /// Ports asked for: servers' where nothing better is known.
     asked_for: BTreeSet<u16>,
+    /// When it was known what was there already: changes up to then may be known, too.
+    seeded: Duration,
     numbers: u64,
     ends: HashMap<Key, End>,
     lingering: HashMap<Key, Lingering>,
@@ -177,8 +183,9 @@ impl Story {
         self.numbers
     }
 
-    /// Takes note of a socket that was there before anybody watched.
-    pub(crate) fn seed(&mut self, socket: &evidence::Socket) {
+    /// Takes note of a socket that was there before anybody watched, as was known at `at`.
+    pub(crate) fn seed(&mut self, socket: &evidence::Socket, at: Duration) {
+        self.seeded = at;
         let key = key(socket.local, socket.peer);
         match socket.state {
             TcpState::Listen | TcpState::Closed => {}
@@ -222,9 +229,8 @@ impl Story {
 
     /// Tells what was kept back for too long: a socket that takes its time to connect.
     pub(crate) fn tick(&mut self, now: Duration) {
-        let late = |fresh: &Fresh| {
-            !fresh.told && now.saturating_sub(fresh.change.when.latest) > PATIENCE
-        };
+        let late =
+            |fresh: &Fresh| !fresh.told && now.saturating_sub(fresh.change.when.latest) > PATIENCE;
         let overdue: Vec<u64> =
             self.fresh.iter().filter(|(_, fresh)| late(fresh)).map(|(at, _)| *at).collect();
         for address in overdue {
@@ -252,6 +258,13 @@ impl Story {
             self.tell(change, old.number, old.side, lasted, false);
             return;
         }
+        if let Some(end) = self.ends.get(&key)
+            && end.older
+            && change.when.latest <= self.seeded
+            && end.state != change.old
+        {
+            return; // what was there already came about by this very change
+        }
         let begins = matches!(change.old, TcpState::Closed | TcpState::Listen);
         if begins && self.ends.contains_key(&key) {
             self.end(key, true); // its end was missed: the addresses are in use again
@@ -263,10 +276,8 @@ impl Story {
             Some(end) => end.state != change.old,
             None => !begins,
         };
-        let mut end = known.unwrap_or_else(|| End {
-            older: !begins,
-            ..new_end(number, side, change.old)
-        });
+        let mut end =
+            known.unwrap_or_else(|| End { older: !begins, ..new_end(number, side, change.old) });
         end.side = end.side.or(side);
 
         let mut when = change.when;
@@ -280,6 +291,7 @@ impl Story {
         for &state in change.unseen.iter().chain([&change.new]) {
             end.enter(state, when);
         }
+        end.left = change.left;
         let (number, side) = (end.number, end.side);
         self.ends.insert(key, end);
         if !told {
@@ -390,6 +402,7 @@ fn new_end(number: u64, side: Option<Side>, state: TcpState) -> End {
         fin_wait: false,
         close_wait: false,
         last_ack: None,
+        left: None,
         closed: None,
     }
 }
@@ -412,6 +425,7 @@ fn summary(key: Key, end: &End, other: Option<&End>) -> Summary {
         sides_known: side.is_some(),
         ending: ending(end, other),
         age: opened.filter(|_| !older).map(|opened| opened.until(when)),
+        left: waiting.clone().filter_map(|end| end.left).max(),
         time_wait: waiting.map(|end| end.side).collect(),
     }
 }

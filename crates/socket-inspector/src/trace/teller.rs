@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::cli::{Format, Trace};
-use super::story::Story;
+use super::story::{Story, Told};
 use super::{jsonl, text};
 
 /// Who saw the changes.
@@ -12,7 +12,9 @@ use super::{jsonl, text};
 pub(crate) enum Witness {
     Tracepoint,
     /// Also why it is not the tracepoint, if that was wanted.
-    Sampling { instead: Option<String> },
+    Sampling {
+        instead: Option<String>,
+    },
 }
 
 /// The story so far, and where it is told.
@@ -45,7 +47,6 @@ impl<'a, W: Write> Teller<'a, W> {
 
     /// Tells what is new.
     pub(crate) fn tell(&mut self) -> io::Result<()> {
-        use super::story::Told;
         let told = self.story.take();
         if told.is_empty() {
             return Ok(());
@@ -75,7 +76,7 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 
     /// Tells how much there was.
-    pub(crate) fn end(&mut self, lost: u64) -> io::Result<()> {
+    pub(crate) fn end(&mut self, lost: Option<u64>) -> io::Result<()> {
         let total = Total {
             changes: self.changes,
             connections: self.story.connections(),
@@ -83,7 +84,7 @@ impl<'a, W: Write> Teller<'a, W> {
             lost,
         };
         match self.format {
-            Format::Text => text::end(&total, self.out)?,
+            Format::Text => text::end_of_all(&total, self.out)?,
             Format::Jsonl => jsonl::end(&total, self.out)?,
         }
         self.out.flush()
@@ -99,6 +100,6 @@ pub(crate) struct Total {
     pub(crate) connections: u64,
     /// Connections whose end was seen.
     pub(crate) ended: u64,
-    /// Changes that the witness could not keep up with.
-    pub(crate) lost: u64,
+    /// Changes that the witness could not keep up with; `None` if it cannot know.
+    pub(crate) lost: Option<u64>,
 }

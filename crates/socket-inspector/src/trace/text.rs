@@ -45,7 +45,7 @@ pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) ->
         ["TIME", "#", "END", "ADDRESS", "CHANGE", "AFTER"];
     writeln!(
         out,
-        "\n{FAINT}{time:>11}  {number:<6} {end:<6} {address:<ADDRESS$}  {change:<25}  \
+        "\n{FAINT}{time:>11}  {number:<6} {end:<6} {address:<ADDRESS$}  {change:<24}  \
          {after}{FAINT:#}"
     )
 }
@@ -64,16 +64,12 @@ fn change(line: &Line, begun: Duration, out: &mut impl Write) -> io::Result<()> 
     let end = side.map_or("", Side::name);
     let address = fitting(*local);
     let style = words::state_style(*new);
-    let gap = " ".repeat(22_usize.saturating_sub(old.name().len() + new.name().len()));
-    let mut after = match (line.lasted, line.gap) {
+    let gap = " ".repeat(21_usize.saturating_sub(old.name().len() + new.name().len()));
+    let after = match (line.lasted, line.gap) {
         (_, true) => "? a change is missing".to_owned(),
         (Some(lasted), false) => span(lasted),
         (None, false) => String::new(),
     };
-    if let Some(left) = line.left {
-        let space = if after.is_empty() { "" } else { "  " };
-        after = format!("{after}{space}for {}", words::short(left));
-    }
     let shown = format!(
         "{time:>11}  {number:<6} {end:<6} {address:<ADDRESS$}  {old} → {style}{new}{style:#}{gap}  \
          {after}"
@@ -92,30 +88,37 @@ fn ended(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     let Summary { connection, client, server, age, .. } = summary;
     let how = ending(summary.ending);
     let age = match (age, summary.ending) {
-        (Some(age), _) => format!(", age {}", span(*age)),
+        (Some(age), _) => format!(" after {}", span(*age)),
         (None, Ending::NeverOpen) => String::new(),
         (None, _) => ", age unknown".to_owned(),
     };
-    let holders: Vec<&str> =
-        summary.time_wait.iter().map(|side| side.map_or("one end", Side::name)).collect();
-    let time_wait = match holders.as_slice() {
-        [] => ", no TIME_WAIT".to_owned(),
-        holders => format!(", {} at {}", TcpState::TimeWait, holders.join(" and ")),
+    let left = summary.left.map_or(String::new(), |left| format!(" {}", words::short(left)));
+    let first = match summary.ending {
+        Ending::ClosedFirst(side) => Some(side),
+        _ => None,
+    };
+    let time_wait = match summary.time_wait.as_slice() {
+        [] => String::new(),
+        [side] if Some(*side) == first => format!(", {}{left}", TcpState::TimeWait),
+        sides => {
+            let ends: Vec<&str> = sides.iter().map(|side| end(*side)).collect();
+            format!(", {} at {}{left}", TcpState::TimeWait, ends.join(" and "))
+        }
     };
     let arrow = if summary.sides_known { "→" } else { "↔" };
     let ends = format!("{} {arrow} {}", words::address(*client), words::address(*server));
-    let number = format!("#{connection}");
+    let begin = format!("{:<4} {ends}", format!("#{connection}"));
     let said = format!("{how}{age}{time_wait}");
-    let taken = 13 + 7 + said.chars().count() + 2 + ends.chars().count();
-    write!(out, "{:13}{STRIKING}{number:<6} {said}{STRIKING:#}", "")?;
-    if taken > WIDTH {
-        return writeln!(out, "\n{:20}{ends}", "");
-    }
-    writeln!(out, "  {ends}")
+    let fits = begin.chars().count() + 2 + said.chars().count() <= WIDTH;
+    let between = if fits { "  " } else { "\n     " };
+    writeln!(out, "{STRIKING}{begin}{STRIKING:#}{between}{STRIKING}{said}{STRIKING:#}")
+}
+
+fn end(side: Option<Side>) -> &'static str {
+    side.map_or("one end", Side::name)
 }
 
 fn ending(ending: Ending) -> String {
-    let end = |side: Option<Side>| side.map_or("one end", Side::name);
     match ending {
         Ending::ClosedFirst(side) => format!("{} closed first", end(side)),
         Ending::Both => "both closed at once".to_owned(),
@@ -130,13 +133,13 @@ pub(crate) fn lost(changes: u64, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{STRIKING}{changes} changes were lost: the buffer was full{STRIKING:#}")
 }
 
-pub(crate) fn end(total: &Total, out: &mut impl Write) -> io::Result<()> {
-    let Total { changes, connections, ended, lost } = total;
-    writeln!(
-        out,
-        "\n{changes} changes of {connections} connections, {ended} of them ended; {lost} changes \
-         lost"
-    )
+pub(crate) fn end_of_all(total: &Total, out: &mut impl Write) -> io::Result<()> {
+    let Total { changes, connections, ended, .. } = total;
+    let lost = match total.lost {
+        Some(lost) => format!("; {lost} changes lost"),
+        None => ", as far as samples show".to_owned(),
+    };
+    writeln!(out, "\n{changes} changes of {connections} connections, {ended} of them ended{lost}")
 }
 
 /// Seconds since the trace began, to the microsecond where that is known.
@@ -177,3 +180,6 @@ fn fitting(address: SocketAddr) -> String {
     let room = ADDRESS.saturating_sub(port.chars().count());
     whole.chars().take(room).chain(port.chars()).collect()
 }
+
+#[cfg(test)]
+mod tests;

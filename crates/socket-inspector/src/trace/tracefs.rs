@@ -10,9 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen,
-};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 /// What the names of this program's instances begin with; the process id follows.
 pub(crate) const PREFIX: &str = "socket-inspector-";
@@ -47,8 +45,7 @@ impl Tracefs {
         }
         let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_create(&context)?;
-        let mount =
-            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+        let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
         let root = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
         fs::read_dir(root.join("instances"))?;
         Ok(Self { root, _mount: Some(mount) })
@@ -152,7 +149,8 @@ impl Instance {
     pub(crate) fn lost(&self) -> io::Result<u64> {
         let mut lost = 0_u64;
         for processor in fs::read_dir(self.directory.join("per_cpu"))? {
-            lost = lost.saturating_add(lost_of(&fs::read_to_string(processor?.path().join("stats"))?));
+            lost =
+                lost.saturating_add(lost_of(&fs::read_to_string(processor?.path().join("stats"))?));
         }
         Ok(lost)
     }

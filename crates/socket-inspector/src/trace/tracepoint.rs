@@ -14,7 +14,7 @@ use super::page::page;
 use super::record::Layout;
 use super::remains::Remains;
 use super::stop::Stop;
-use super::teller::Teller;
+use super::teller::{Teller, Witness};
 use super::tracefs::{Instance, PREFIX, Tracefs};
 use super::watchdog::Watchdog;
 
@@ -66,10 +66,13 @@ impl Tracepoint {
         mut teller: Teller<'_, W>,
     ) -> anyhow::Result<u8> {
         let mut remains = Remains::new(&self.ports);
-        for socket in self.before()? {
-            teller.story.seed(&socket);
-            remains.seed(&socket, now());
+        let before = self.before()?;
+        let known = now();
+        for socket in &before {
+            teller.story.seed(socket, known);
+            remains.seed(socket, known);
         }
+        teller.witness(&Witness::Tracepoint)?;
         let mut lost = 0;
         loop {
             let over = stop.is_due();
@@ -92,7 +95,7 @@ impl Tracepoint {
                 lost = lost_now;
             }
             if over {
-                teller.end(lost)?;
+                teller.end(Some(lost))?;
                 return Ok(0);
             }
             stop.sleep(TICK);

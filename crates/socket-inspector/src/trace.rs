@@ -11,17 +11,19 @@
 //! | `watchdog.rs` | no instance outlives the tracer, however that ends |
 //! | `page.rs`, `record.rs` | what the kernel's bytes mean |
 //! | `remains.rs` | `FIN_WAIT_2` and `TIME_WAIT` after the tracepoint's last word |
-//! | `sampling.rs` | the witness for everybody: what two readings of the table differ in |
+//! | `sampler.rs`, `sampling.rs` | the witness for everybody: what two readings of the table differ in |
 //! | `stop.rs` | when it is over |
-//! | `text.rs`, `jsonl.rs` | bytes out |
+//! | `teller.rs`, `text.rs`, `jsonl.rs` | bytes out |
+//!
+//! On systems other than Linux it is refused.
 
 pub(crate) mod cli;
 
-#[cfg(any(target_os = "linux", test))]
+#[cfg(target_os = "linux")]
 mod change;
 #[cfg(target_os = "linux")]
 mod clock;
-#[cfg(any(target_os = "linux", test))]
+#[cfg(target_os = "linux")]
 mod jsonl;
 #[cfg(target_os = "linux")]
 mod page;
@@ -35,11 +37,11 @@ mod sampler;
 mod sampling;
 #[cfg(target_os = "linux")]
 mod stop;
-#[cfg(any(target_os = "linux", test))]
+#[cfg(target_os = "linux")]
 mod story;
-#[cfg(any(target_os = "linux", test))]
+#[cfg(target_os = "linux")]
 mod teller;
-#[cfg(any(target_os = "linux", test))]
+#[cfg(target_os = "linux")]
 mod text;
 #[cfg(target_os = "linux")]
 mod tracefs;

@@ -12,6 +12,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
@@ -54,6 +55,16 @@ impl Tracefs {
     fn wait_until_gone(&self, pid: u32) {
         eventually(|| !self.has(pid), "the instance outlived its tracer");
     }
+}
+
+/// A child has a copy of every descriptor until it becomes another program: a connection that is
+/// closed in the meantime stays open. Held for reading by who starts a child, for writing by who
+/// cannot have that.
+static CHILDREN: RwLock<()> = RwLock::new(());
+
+fn spawn(command: &mut Command) -> Child {
+    let _turn = CHILDREN.read().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
 }
 
 /// Waits for an event.
@@ -112,7 +123,7 @@ struct Tracer {
 impl Tracer {
     /// Starts it, and returns when it watches.
     fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
+        let mut child = spawn(&mut command);
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -195,12 +206,12 @@ fn traced(end: impl FnOnce(TcpStream, TcpStream)) -> Option<Vec<Value>> {
     let client_address = client.local_addr().unwrap();
     end(client, server);
     let told = tracer.until_ended(1);
-    assert_eq!(told.iter().filter(|line| line["side"] == "client").count() > 0, true);
     let addresses: Vec<SocketAddr> = told
         .iter()
         .filter(|line| line["side"] == "client")
         .map(|line| line["local"].as_str().unwrap().parse().unwrap())
         .collect();
+    assert!(!addresses.is_empty());
     assert!(addresses.iter().all(|address| *address == client_address), "{addresses:?}");
     let (pid, (rest, status)) = (tracer.pid(), tracer.end(Signal::INT));
     assert_eq!(status.code(), Some(0));
@@ -320,9 +331,10 @@ fn of_five_thousand_connections_a_second_none_is_lost_or_it_is_said_how_many() {
     const CHANGES: usize = 6;
     let Some(tracefs) = Tracefs::open() else { return };
     let listener = listener();
-    let tracer = Tracer::of(&listener, "tracepoint");
+    let mut tracer = Tracer::of(&listener, "tracepoint");
     let pid = tracer.pid();
     let load = std::thread::spawn(move || {
+        let _alone = CHILDREN.write().unwrap_or_else(PoisonError::into_inner);
         let begun = Instant::now();
         for number in 0..CONNECTIONS {
             let due = begun + Duration::from_secs(1) / PER_SECOND * u32::try_from(number).unwrap();
@@ -334,17 +346,16 @@ fn of_five_thousand_connections_a_second_none_is_lost_or_it_is_said_how_many() {
         }
         listener
     });
-    let Tracer { out, .. } = &mut { tracer };
     let mut told = Vec::new();
     let mut load = Some(load);
     let mut listening = None;
-    for line in out.lines() {
+    for line in tracer.out.by_ref().lines() {
         let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let last = line["kind"] == "end";
         told.push(line);
         if load.as_ref().is_some_and(std::thread::JoinHandle::is_finished) {
             listening = load.take().map(|load| load.join().unwrap());
-            kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), Signal::INT).unwrap();
+            kill_process(Pid::from_child(&tracer.child), Signal::INT).unwrap();
         }
         if last {
             break;
@@ -388,8 +399,7 @@ fn the_instance_is_gone_after_the_tracer_s_parent_was_killed() {
     let Some(tracefs) = Tracefs::open() else { return };
     let port = listener().local_addr().unwrap().port();
     let script = format!("{} trace --port {port} --format jsonl & echo $!; wait", program());
-    let mut shell =
-        Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shell = spawn(Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()));
     let mut lines = BufReader::new(shell.stdout.take().unwrap()).lines();
     let pid: u32 = lines.next().unwrap().unwrap().parse().unwrap();
     lines.next().unwrap().unwrap(); // it watches
@@ -483,7 +493,7 @@ fn an_ordinary_user_gets_samples_and_is_told_why() {
     if geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
-    let output = command.output().unwrap();
+    let output = spawn(&mut command).wait_with_output().unwrap();
     fs::remove_file(copy).unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();

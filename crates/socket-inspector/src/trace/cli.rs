@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 /// What to trace, how, and for how long.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux can trace"))]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux can trace"))]
 pub(crate) struct Trace {
     /// Tell only of sockets with this port at either end; may be repeated
     #[arg(short, long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]

@@ -72,6 +72,7 @@ fn ended(summary: &Summary, begun: Duration) -> Value {
         "ending": ending,
         "by": by.map(Side::name),
         "age_ns": summary.age.map(span),
+        "time_wait_not_found": summary.time_wait_not_found,
         "time_wait": summary.time_wait.iter().map(|s| s.map(Side::name)).collect::<Vec<_>>(),
     })
 }

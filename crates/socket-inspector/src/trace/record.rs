@@ -81,7 +81,8 @@ impl Layout {
     }
 }
 
-/// Where `field:TYPE NAME;	offset:N;	size:SIZE;` begins.
+/// Where the field `name` of this size begins. Its line says `field:TYPE NAME;`, then `offset:N;`
+/// and `size:N;`, with tabs between them.
 fn field(format: &str, name: &str, size: usize) -> Option<usize> {
     format.lines().find_map(|line| {
         let mut parts = line.trim().strip_prefix("field:")?.split(';').map(str::trim);

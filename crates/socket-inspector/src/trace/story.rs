@@ -68,6 +68,11 @@ pub(crate) struct Summary {
     pub(crate) time_wait: Vec<Option<Side>>,
     /// What is left of it.
     pub(crate) left: Option<Duration>,
+    /// Whether an end should have come to hold it but was not found to. There are several reasons:
+    /// a reset or a timeout came first, the kernel has no room for more
+    /// (`net.ipv4.tcp_max_tw_buckets`), or the connection is in another network namespace, of
+    /// which sock_diag does not tell here.
+    pub(crate) time_wait_not_found: bool,
 }
 
 /// How a connection came to its end.
@@ -306,7 +311,8 @@ impl Story {
         let back = (key.1, key.0);
         let Some(end) = self.ends.get(&key) else { return };
         let other = self.ends.get(&back).filter(|o| o.number == end.number && back != key);
-        if !certain && !(end.is_done() && other.is_none_or(End::is_done)) {
+        let done = end.is_done() && other.is_none_or(End::is_done);
+        if !done && !certain {
             return;
         }
         let summary = summary(key, end, other);
@@ -426,6 +432,10 @@ fn summary(key: Key, end: &End, other: Option<&End>) -> Summary {
         ending: ending(end, other),
         age: opened.filter(|_| !older).map(|opened| opened.until(when)),
         left: waiting.clone().filter_map(|end| end.left).max(),
+        time_wait_not_found: ends().any(|end| {
+            let from = end.closed.map(|(_, from)| from);
+            matches!(from, Some(TcpState::FinWait2 | TcpState::Closing))
+        }),
         time_wait: waiting.map(|end| end.side).collect(),
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) ->
             "sampling of sock_diag",
             format!(
                 "{}What is shorter than the time between two readings is not seen: times are \
-                 ranges, and states in brackets are inferred.",
+                 ranges, and what is in brackets is inferred.",
                 instead.as_ref().map_or(String::new(), |why| format!("No tracepoint: {why}. "))
             ),
         ),
@@ -98,6 +98,7 @@ fn ended(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
         _ => None,
     };
     let time_wait = match summary.time_wait.as_slice() {
+        [] if summary.time_wait_not_found => ", TIME_WAIT not found".to_owned(),
         [] => String::new(),
         [side] if Some(*side) == first => format!(", {}{left}", TcpState::TimeWait),
         sides => {

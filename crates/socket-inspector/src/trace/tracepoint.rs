@@ -1,5 +1,8 @@
 //! The witness that sees every change: the kernel's tracepoint `sock:inet_sock_set_state`, joined
 //! with sock_diag for what it does not announce.
+//!
+//! It tells the changes of all network namespaces, so those of containers, too; sock_diag knows of
+//! the one in which it is asked.
 
 use std::io::Write;
 use std::time::Duration;

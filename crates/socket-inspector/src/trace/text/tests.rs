@@ -95,7 +95,7 @@ fn the_witness_is_named_with_what_it_cannot_see() {
            TIME  #      END    ADDRESS                CHANGE                    AFTER
     Witness: sampling of sock_diag, every port
     No tracepoint: tracefs cannot be reached (it takes root): Permission denied. What is shorter than
-    the time between two readings is not seen: times are ranges, and states in brackets are inferred.
+    the time between two readings is not seen: times are ranges, and what is in brackets is inferred.
 
            TIME  #      END    ADDRESS                CHANGE                    AFTER
     17 changes were lost: the buffer was full

@@ -363,9 +363,7 @@ fn of_five_thousand_connections_a_second_none_is_lost_or_it_is_said_how_many() {
     }
     drop(listening);
     let end = told.last().unwrap();
-    let changes =
-        told.iter().filter(|line| line["connection"].is_u64() && line["kind"] == "change");
-    let (changes, lost) = (changes.count(), end["lost_changes"].as_u64().unwrap());
+    let (changes, lost) = (changes(&told), end["lost_changes"].as_u64().unwrap());
     eprintln!("{changes} changes told, {lost} lost, of {}", CONNECTIONS * CHANGES);
     assert_eq!(changes + usize::try_from(lost).unwrap(), CONNECTIONS * CHANGES);
     if lost == 0 {
@@ -373,6 +371,43 @@ fn of_five_thousand_connections_a_second_none_is_lost_or_it_is_said_how_many() {
         assert!(told.iter().all(|line| line["gap"] != true));
     }
     tracefs.wait_until_gone(pid);
+}
+
+#[test]
+fn a_tracer_that_cannot_keep_up_says_how_many_changes_it_lost() {
+    /// More than the buffers of a machine with a few processors hold.
+    const CONNECTIONS: usize = 50_021;
+    let Some(_tracefs) = Tracefs::open() else { return };
+    let listener = listener();
+    let mut tracer = Tracer::of(&listener, "tracepoint");
+    tracer.signal(Signal::STOP);
+    {
+        let _alone = CHILDREN.write().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..CONNECTIONS {
+            let (client, server) = connection(&listener);
+            reset_on_close(&client);
+            drop((client, server));
+        }
+    }
+    tracer.signal(Signal::INT);
+    tracer.signal(Signal::CONT);
+    let told: Vec<Value> = tracer
+        .out
+        .by_ref()
+        .lines()
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect();
+    let (changes, lost) = (changes(&told), told.last().unwrap()["lost_changes"].as_u64().unwrap());
+    eprintln!("{changes} changes told, {lost} lost, of {}", CONNECTIONS * 6);
+    assert_eq!(changes + usize::try_from(lost).unwrap(), CONNECTIONS * 6);
+    let of_loss: Vec<&Value> = told.iter().filter(|line| line["kind"] == "lost").collect();
+    assert_eq!(of_loss.is_empty(), lost == 0);
+}
+
+/// How many changes of connections were told.
+fn changes(told: &[Value]) -> usize {
+    let change = |line: &&Value| line["kind"] == "change" && line["connection"].is_u64();
+    told.iter().filter(change).count()
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Tracepoint {
             for change in remains.look(now, over)? {
                 teller.story.change(change);
             }
-            teller.story.tick(begun);
+            teller.story.tick(if over { Duration::MAX } else { begun });
             teller.tell()?;
             if std::mem::take(&mut self.missed) || over {
                 let lost_now = self.instance.lost()?.saturating_add(self.unknown);

@@ -70,6 +70,24 @@ impl Remains {
         }
     }
 
+    /// The end of the small socket with the addresses of `change`, if there is one: the tracepoint
+    /// tells of another socket that has them now.
+    pub(crate) fn replaced_by(&mut self, change: &Change) -> Option<Change> {
+        let ends = (change.local, change.peer);
+        let small = self.sockets.remove(&ends)?;
+        self.due.remove(&(small.due, ends));
+        let when = When::between(small.seen.unwrap_or(small.since), change.when.latest);
+        Some(Change {
+            when,
+            kernel_address: None,
+            old: small.state,
+            new: TcpState::Closed,
+            unseen: Vec::new(),
+            left: None,
+            ..change.clone()
+        })
+    }
+
     /// Looks at those that are due, or at all that nobody has seen yet if it is the `last` time,
     /// and says what has changed.
     pub(crate) fn look(
@@ -178,5 +196,62 @@ pub(crate) fn left(socket: &Socket) -> Option<Duration> {
     match socket.timer {
         Observed::Known(Some(timer)) if socket.state == TcpState::TimeWait => Some(timer.left),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(moment: u64, old: TcpState, new: TcpState) -> Change {
+        Change {
+            when: When::at(Duration::from_millis(moment)),
+            kernel_address: Some(7),
+            local: "127.0.0.1:40001".parse().unwrap(),
+            peer: "127.0.0.1:8080".parse().unwrap(),
+            old,
+            new,
+            side: None,
+            unseen: Vec::new(),
+            left: None,
+        }
+    }
+
+    #[test]
+    fn only_an_end_that_closed_first_leaves_something_behind() {
+        let mut remains = Remains::default();
+        for old in TcpState::ALL {
+            let leaves = matches!(old, TcpState::FinWait2 | TcpState::Closing);
+            assert_eq!(remains.keeps(&change(1, old, TcpState::Closed)), leaves, "{old}");
+        }
+        assert!(!remains.keeps(&change(1, TcpState::FinWait1, TcpState::FinWait2)));
+    }
+
+    #[test]
+    fn what_is_left_of_a_connection_ends_where_another_has_its_addresses() {
+        let mut remains = Remains::default();
+        assert!(remains.keeps(&change(3, TcpState::FinWait2, TcpState::Closed)));
+        let next = change(9, TcpState::Closed, TcpState::SynSent);
+        let over = remains.replaced_by(&next).unwrap();
+        assert_eq!((over.old, over.new), (TcpState::FinWait2, TcpState::Closed));
+        let ms = Duration::from_millis;
+        assert_eq!(over.when, When::between(ms(3), ms(9)));
+        assert_eq!(remains.replaced_by(&next), None);
+        assert_eq!(remains.look(|| ms(20), true).unwrap(), []);
+    }
+
+    #[test]
+    fn what_nobody_finds_is_closed_since_the_tracepoint_said_so() {
+        let mut remains = Remains::default();
+        // No machine has a connection between these two: they are for documentation (RFC 5737).
+        let nowhere = Change {
+            local: "192.0.2.1:1".parse().unwrap(),
+            peer: "198.51.100.1:1".parse().unwrap(),
+            ..change(3, TcpState::FinWait2, TcpState::Closed)
+        };
+        assert!(remains.keeps(&nowhere));
+        let changes = remains.look(|| Duration::from_millis(20), false).unwrap();
+        assert_eq!(changes, [Change { kernel_address: None, ..nowhere }]);
+        assert_eq!(remains.look(|| Duration::from_millis(30), false).unwrap(), []);
     }
 }

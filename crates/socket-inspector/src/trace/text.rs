@@ -131,16 +131,23 @@ fn ending(ending: Ending) -> String {
 }
 
 pub(crate) fn lost(changes: u64, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{STRIKING}{changes} changes were lost: the buffer was full{STRIKING:#}")
+    writeln!(
+        out,
+        "{STRIKING}lost since the last change: {changes}; the buffer was full{STRIKING:#}"
+    )
 }
 
 pub(crate) fn end_of_all(total: &Total, out: &mut impl Write) -> io::Result<()> {
-    let Total { changes, connections, ended, .. } = total;
+    let count =
+        |number: u64, noun| words::count(usize::try_from(number).unwrap_or(usize::MAX), noun);
+    let changes = count(total.changes, "change");
+    let connections = count(total.connections, "connection");
     let lost = match total.lost {
-        Some(lost) => format!("; {lost} changes lost"),
+        Some(0) => "; no change was lost".to_owned(),
+        Some(lost) => format!("; {} lost", count(lost, "change")),
         None => ", as far as samples show".to_owned(),
     };
-    writeln!(out, "\n{changes} changes of {connections} connections, {ended} of them ended{lost}")
+    writeln!(out, "\n{changes} of {connections}, {} of them ended{lost}", total.ended)
 }
 
 /// Seconds since the trace began, to the microsecond where that is known.

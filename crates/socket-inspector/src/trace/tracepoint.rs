@@ -83,6 +83,9 @@ impl Tracepoint {
             self.read()?;
             let until = if over { Duration::MAX } else { begun.saturating_sub(SLACK) };
             for change in self.before_time(until) {
+                if let Some(over) = remains.replaced_by(&change) {
+                    teller.story.change(over);
+                }
                 if !remains.keeps(&change) {
                     teller.story.change(change);
                 }

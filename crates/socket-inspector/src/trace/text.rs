@@ -131,15 +131,16 @@ fn ending(ending: Ending) -> String {
 }
 
 pub(crate) fn lost(changes: u64, out: &mut impl Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "{STRIKING}lost since the last change: {changes}; the buffer was full{STRIKING:#}"
-    )
+    let lost = count(changes, "change");
+    writeln!(out, "{STRIKING}{lost} lost before this line: the buffer was full{STRIKING:#}")
+}
+
+/// `1 change`, `12 changes`.
+fn count(number: u64, noun: &str) -> String {
+    words::count(usize::try_from(number).unwrap_or(usize::MAX), noun)
 }
 
 pub(crate) fn end_of_all(total: &Total, out: &mut impl Write) -> io::Result<()> {
-    let count =
-        |number: u64, noun| words::count(usize::try_from(number).unwrap_or(usize::MAX), noun);
     let changes = count(total.changes, "change");
     let connections = count(total.connections, "connection");
     let lost = match total.lost {

@@ -98,7 +98,7 @@ fn the_witness_is_named_with_what_it_cannot_see() {
     the time between two readings is not seen: times are ranges, and what is in brackets is inferred.
 
            TIME  #      END    ADDRESS                CHANGE                    AFTER
-    lost since the last change: 17; the buffer was full
+    17 changes lost before this line: the buffer was full
 
     12 changes of 2 connections, 1 of them ended; 17 changes lost
 

@@ -5,182 +5,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
+mod tracer;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{PoisonError, RwLock};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
-use socket_inspector::{Filter, snapshot};
 use socket2::{SockFilter, SockRef};
 
-/// The kernel's tracing directory, mounted where nobody else sees it.
-struct Tracefs {
-    instances: PathBuf,
-    _mount: OwnedFd,
-}
-
-impl Tracefs {
-    /// `None`, and said aloud, where it cannot be reached.
-    fn open() -> Option<Self> {
-        let mount = || -> Result<OwnedFd, rustix::io::Errno> {
-            let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-            fsconfig_create(&context)?;
-            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-        };
-        match mount() {
-            Ok(mount) => {
-                let root = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
-                Some(Self { instances: root.join("instances"), _mount: mount })
-            }
-            Err(error) => {
-                eprintln!("SKIPPED: tracefs cannot be mounted, which takes root: {error}");
-                None
-            }
-        }
-    }
-
-    /// Whether the tracer `pid` has an instance.
-    fn has(&self, pid: u32) -> bool {
-        self.instances.join(format!("socket-inspector-{pid}")).exists()
-    }
-
-    fn wait_until_gone(&self, pid: u32) {
-        eventually(|| !self.has(pid), "the instance outlived its tracer");
-    }
-}
-
-/// A child has a copy of every descriptor until it becomes another program: a connection that is
-/// closed in the meantime stays open. Held for reading by who starts a child, for writing by who
-/// cannot have that.
-static CHILDREN: RwLock<()> = RwLock::new(());
-
-fn spawn(command: &mut Command) -> Child {
-    let _turn = CHILDREN.read().unwrap_or_else(PoisonError::into_inner);
-    command.spawn().unwrap()
-}
-
-/// Waits for an event.
-fn eventually(mut happened: impl FnMut() -> bool, otherwise: &str) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !happened() {
-        assert!(Instant::now() < deadline, "{otherwise}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// A listener on a port that no connection of the past still has.
-fn listener() -> TcpListener {
-    listener_at("127.0.0.1:0").unwrap()
-}
-
-/// The same at another address; `None` where there is no such address.
-fn listener_at(address: &str) -> Option<TcpListener> {
-    let mut haunted = Vec::new();
-    loop {
-        let listener = TcpListener::bind(address).ok()?;
-        let filter = Filter::default().port(listener.local_addr().unwrap().port());
-        if snapshot(&filter).unwrap().sockets.len() == 1 {
-            return Some(listener);
-        }
-        haunted.push(listener); // keeps the system from picking it again
-    }
-}
-
-/// The client's end and the server's.
-fn connection(listener: &TcpListener) -> (TcpStream, TcpStream) {
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
-
-/// A close sends a reset.
-fn reset_on_close(stream: &TcpStream) {
-    SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
-}
-
-fn program() -> &'static str {
-    env!("CARGO_BIN_EXE_socket-inspector")
-}
-
-fn trace(program: &Path, listener: &TcpListener, witness: &str) -> Command {
-    let port = listener.local_addr().unwrap().port().to_string();
-    let mut command = Command::new(program);
-    command.args(["trace", "--format", "jsonl", "--witness", witness, "--port", &port]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A tracer that runs.
-struct Tracer {
-    child: Child,
-    out: BufReader<ChildStdout>,
-    /// What it said first.
-    witness: Value,
-}
-
-impl Tracer {
-    /// Starts it, and returns when it watches.
-    fn start(mut command: Command) -> Self {
-        let mut child = spawn(&mut command);
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let witness = serde_json::from_str(&line).unwrap_or_else(|_| {
-            let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("it said {line:?} and {said:?}")
-        });
-        Self { child, out, witness }
-    }
-
-    fn of(listener: &TcpListener, witness: &str) -> Self {
-        Self::start(trace(Path::new(program()), listener, witness))
-    }
-
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Reads on until it tells of the end of `connections`.
-    fn until_ended(&mut self, connections: usize) -> Vec<Value> {
-        let mut told = Vec::new();
-        let mut ended = 0;
-        while ended < connections {
-            let mut line = String::new();
-            assert_ne!(self.out.read_line(&mut line).unwrap(), 0, "it has ended: {told:#?}");
-            let value: Value = serde_json::from_str(&line).unwrap();
-            ended += usize::from(value["kind"] == "ended");
-            told.push(value);
-        }
-        told
-    }
-
-    /// Ends it by `signal`, and returns what it still had to say.
-    fn end(mut self, signal: Signal) -> (Vec<Value>, ExitStatus) {
-        self.signal(signal);
-        let rest = (&mut self.out).lines().map(|line| serde_json::from_str(&line.unwrap()));
-        let rest = rest.collect::<Result<_, _>>().unwrap();
-        (rest, self.child.wait().unwrap())
-    }
-}
-
-impl Drop for Tracer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::tracer::{
+    CHILDREN, Tracefs, Tracer, connection, listener, listener_at, program, reset_on_close, spawn,
+    trace,
+};
 
 /// The states that one end came to be in, one after another.
 fn states(told: &[Value], side: &str) -> Vec<String> {
@@ -471,6 +314,21 @@ fn the_instance_is_gone_after_the_tracer_s_parent_was_killed() {
     shell.kill().unwrap();
     shell.wait().unwrap();
     tracefs.wait_until_gone(pid);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_trace_and_leaves_no_instance() {
+    let Some(tracefs) = Tracefs::open() else { return };
+    let listener = listener();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut tracer = spawn(trace(Path::new(program()), &listener, "tracepoint").stdout(writer));
+    let mut first = String::new();
+    BufReader::new(&reader).read_line(&mut first).unwrap();
+    assert!(tracefs.has(tracer.id()));
+    drop(reader);
+    drop(connection(&listener)); // something to tell
+    assert_eq!(tracer.wait().unwrap().code(), Some(0));
+    assert!(!tracefs.has(tracer.id()));
 }
 
 #[test]

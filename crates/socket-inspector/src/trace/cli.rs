@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux can trace"))]
 pub(crate) struct Trace {
     /// Tell only of sockets with this port at either end; may be repeated
-    #[arg(short, long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short, long = "port", value_name = "PORT")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) ports: Vec<u16>,
 
     /// End after this time, such as 10s, rather than on Ctrl-C

@@ -208,6 +208,9 @@ impl Story {
 
     /// Takes note of one change.
     pub(crate) fn change(&mut self, mut change: Change) {
+        if change.old == change.new {
+            return; // the kernel announces FIN_WAIT_1 once more when a half-closed end is closed
+        }
         change.local.set_ip(change.local.ip().to_canonical());
         change.peer.set_ip(change.peer.ip().to_canonical());
         if change.new == TcpState::Listen

@@ -1,6 +1,10 @@
 //! The witness that sees every change: the kernel's tracepoint `sock:inet_sock_set_state`, joined
 //! with sock_diag for what it does not announce.
 //!
+//! Traps: the first change of a client's socket comes before it has a port; the server's end
+//! appears only when the handshake completes; `FIN_WAIT_2` → `CLOSED` may mean that the socket is
+//! replaced by a small one (`remains.rs`); a state may be announced once more.
+//!
 //! It tells the changes of all network namespaces, so those of containers, too; sock_diag knows of
 //! the one in which it is asked.
 

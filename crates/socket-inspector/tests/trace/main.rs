@@ -128,6 +128,19 @@ fn after_a_half_close_fin_wait_2_lasts_until_the_other_end_closes() {
 }
 
 #[test]
+fn a_close_after_a_half_close_is_no_change_of_state() {
+    let Some(told) = traced(|client, server| {
+        client.shutdown(Shutdown::Write).unwrap();
+        drop(client); // hyper does so, too; the kernel announces FIN_WAIT_1 once more
+        wait_for_fin(&server);
+    }) else {
+        return;
+    };
+    let client = [&OPENED_CLIENT[..], &["FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT"]].concat();
+    assert_eq!(states(&told, "client"), client);
+}
+
+#[test]
 fn a_reset_ends_both_ends_at_once_and_leaves_no_time_wait() {
     let Some(told) = traced(|client, server| {
         reset_on_close(&client);

@@ -172,6 +172,20 @@ fn a_fresh_client_that_waits_is_told_before_it_has_a_port_and_once() {
 }
 
 #[test]
+fn a_state_that_is_announced_once_more_goes_on() {
+    let told = told(&[
+        (0, client(), SynSent, Established),
+        (10, client(), Established, FinWait1),
+        (30, client(), FinWait1, FinWait1),
+        (40, client(), FinWait1, FinWait2),
+    ]);
+    assert_eq!(told.len(), 3);
+    let Some(Told::Change(line)) = told.last() else { panic!("{told:?}") };
+    let lasted = Duration::from_micros(30);
+    assert_eq!(line.lasted, Some(Span { shortest: lasted, longest: lasted }));
+}
+
+#[test]
 fn a_lost_change_is_told_as_a_gap_without_a_duration() {
     let told = told(&[(0, client(), Closed, SynSent), (9, client(), FinWait1, FinWait2)]);
     let Told::Change(line) = &told[1] else { panic!("{told:?}") };

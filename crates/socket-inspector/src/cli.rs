@@ -1,15 +1,32 @@
 //! The command line: what may be typed.
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use evidence::TcpState;
 use socket_inspector::Filter;
 
 /// List this machine's TCP sockets, the two ends of a connection as one pair
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) list: List,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What to do rather than to list.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Tell every change of a TCP socket's state as it happens, with the time it took
+    Trace(crate::trace::cli::Trace),
+
+    /// Remove the tracer's private instance when the tracer is gone
+    #[command(hide = true)]
+    TraceWatchdog {
+        /// The name of the instance
+        instance: String,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -18,8 +35,9 @@ Examples:
   socket-inspector --port 8080                    a server and its clients
   socket-inspector --port 8080 --state time-wait  what is left of closed connections
   socket-inspector --format json | jq .tally      the counts, for a program
+  socket-inspector trace --port 8080              every change of state, as it happens
 
-Exit codes: 0 listed (even if there is nothing to list), 2 could not list.";
+Exit codes: 0 listed or traced (even if there is nothing to tell), 2 could not.";
 
 /// What to list, and how.
 #[derive(Debug, Args)]

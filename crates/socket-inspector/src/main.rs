@@ -1,16 +1,23 @@
-//! Lists this machine's TCP sockets: parse, run, render, choose an exit code.
+//! Lists this machine's TCP sockets, or tells how they change: parse, run, render, choose an exit code.
 
 mod cli;
+mod trace;
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Format, List};
+use crate::cli::{Cli, Command, Format, List};
 
 fn main() -> ExitCode {
-    report::exit::code("socket-inspector", list(&Cli::parse().list))
+    let typed = Cli::parse();
+    let result = match &typed.command {
+        None => list(&typed.list),
+        Some(Command::Trace(asked)) => trace::run(asked, &mut anstream::stdout()),
+        Some(Command::TraceWatchdog { instance }) => trace::watch(instance),
+    };
+    report::exit::code("socket-inspector", result)
 }
 
 fn list(asked: &List) -> anyhow::Result<u8> {

@@ -7,6 +7,7 @@
 
 mod address;
 mod byte_count;
+mod inspected;
 mod observed;
 mod outcome;
 mod setup;
@@ -16,6 +17,7 @@ mod trace;
 
 pub use address::{ClientAddr, Ends, ServerAddr};
 pub use byte_count::{ByteCount, NoByteCount};
+pub use inspected::{Inspected, TcpInfo};
 pub use observed::Observed;
 pub use outcome::{
     Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind,

@@ -1,6 +1,7 @@
 //! Reports for programs. Every key of a number ends in its unit; `null` is what nobody could see
 //! or what does not exist.
 
+mod inspected;
 mod run;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use crate::words;
 
+pub use inspected::inspected;
 pub use run::{Event, run};
 
 /// The version of the layout. It grows when a key changes its meaning or goes away.

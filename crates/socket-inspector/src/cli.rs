@@ -1,13 +1,17 @@
 //! The command line: what may be typed.
 
-use clap::{Args, Parser, ValueEnum};
-use evidence::TcpState;
-use socket_inspector::Filter;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use evidence::{Side, TcpState};
+use report::inspected::Column;
+use socket_inspector::{Filter, Narrow, Peer};
 
 /// List this machine's TCP sockets, the two ends of a connection as one pair
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     #[command(flatten)]
     pub(crate) list: List,
 }
@@ -17,9 +21,18 @@ Examples:
   socket-inspector                                every TCP socket of this machine
   socket-inspector --port 8080                    a server and its clients
   socket-inspector --port 8080 --state time-wait  what is left of closed connections
+  socket-inspector list --process nginx --wide    round trips, bytes, silence, a row a socket
+  socket-inspector list --sort recv-q --side client
   socket-inspector --format json | jq .tally      the counts, for a program
 
 Exit codes: 0 listed (even if there is nothing to list), 2 could not list.";
+
+/// What to do; without it, list.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List sockets: what is done if no command is given
+    List(List),
+}
 
 /// What to list, and how.
 #[derive(Debug, Args)]
@@ -32,7 +45,35 @@ pub(crate) struct List {
     #[arg(short, long = "state", value_name = "STATE")]
     states: Vec<TcpState>,
 
-    /// Write text for people or json for programs
+    /// List only sockets that this process holds; may be repeated
+    #[arg(long = "pid", value_name = "PID")]
+    pids: Vec<u32>,
+
+    /// List only sockets that a process of this name holds; may be repeated
+    #[arg(long = "process", value_name = "NAME")]
+    processes: Vec<String>,
+
+    /// List only sockets whose other end is this, such as 10.0.0.7:443; may be repeated
+    #[arg(long = "peer", value_name = "ADDR[:PORT]")]
+    peers: Vec<Peer>,
+
+    /// List only this end of connections: client or server
+    #[arg(long, value_name = "SIDE", hide_possible_values = true)]
+    side: Option<End>,
+
+    /// Order a row a socket by this column; numbers from the largest down
+    #[arg(long, value_name = "COLUMN", value_parser = column)]
+    sort: Option<Column>,
+
+    /// Show a row a socket with all that the kernel tells
+    #[arg(short, long)]
+    wide: bool,
+
+    /// Show a row a socket with these columns, such as local,state,rtt
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', value_parser = column)]
+    columns: Vec<Column>,
+
+    /// Write text for people, json for programs or csv for spreadsheets
     #[arg(short, long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
     pub(crate) format: Format,
 }
@@ -44,7 +85,36 @@ pub(crate) enum Format {
     Text,
     /// One JSON object
     Json,
+    /// Comma-separated values
+    Csv,
 }
+
+/// An end of a connection, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum End {
+    Client,
+    Server,
+}
+
+/// Reads the name of a column.
+fn column(name: &str) -> Result<Column, String> {
+    let wanted = name.trim().to_ascii_lowercase().replace('_', "-");
+    Column::ALL.into_iter().find(|column| column.name() == wanted).ok_or_else(|| {
+        let names: Vec<&str> = Column::ALL.iter().map(|column| column.name()).collect();
+        format!("there are {}", names.join(", "))
+    })
+}
+
+/// The columns of a listing that is ordered, but not wide.
+const USUAL: [Column; 7] = [
+    Column::Local,
+    Column::Peer,
+    Column::State,
+    Column::RecvQueue,
+    Column::SendQueue,
+    Column::Timer,
+    Column::Owner,
+];
 
 impl List {
     /// Which sockets are asked for.
@@ -55,15 +125,52 @@ impl List {
             ..Filter::default()
         }
     }
+
+    /// Which of them are kept.
+    pub(crate) fn narrow(&self) -> Narrow {
+        Narrow {
+            pids: self.pids.clone(),
+            processes: self.processes.clone(),
+            peers: self.peers.clone(),
+            side: self.side.map(|end| match end {
+                End::Client => Side::Client,
+                End::Server => Side::Server,
+            }),
+        }
+    }
+
+    /// By which column rows are ordered.
+    pub(crate) fn order(&self) -> Column {
+        self.sort.unwrap_or(Column::Local)
+    }
+
+    /// The columns of a row a socket; `None` if connections are listed as pairs.
+    pub(crate) fn columns(&self) -> Option<Vec<Column>> {
+        if !self.columns.is_empty() {
+            return Some(self.columns.clone());
+        }
+        if self.wide {
+            return Some(Column::ALL.to_vec());
+        }
+        let key = self.sort?;
+        let mut columns = USUAL.to_vec();
+        if !columns.contains(&key) {
+            columns.insert(columns.len() - 1, key);
+        }
+        Some(columns)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn typed(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"socket-inspector").chain(arguments))
+    }
+
     fn refusal(arguments: &[&str]) -> String {
-        let typed = std::iter::once(&"socket-inspector").chain(arguments);
-        Cli::try_parse_from(typed).unwrap_err().to_string()
+        typed(arguments).unwrap_err().to_string()
     }
 
     #[test]
@@ -74,18 +181,41 @@ mod tests {
 
     #[test]
     fn a_state_may_be_spelt_as_netstat_or_as_ss_does() {
-        let typed =
-            ["socket-inspector", "-p", "80", "--state", "time-wait", "--state", "CLOSE_WAIT"];
-        let filter = Cli::try_parse_from(typed).unwrap().list.filter();
+        let filter = typed(&["-p", "80", "--state", "time-wait", "--state", "CLOSE_WAIT"]);
         let expected =
             Filter::default().port(80).state(TcpState::TimeWait).state(TcpState::CloseWait);
-        assert_eq!(filter, expected);
+        assert_eq!(filter.unwrap().list.filter(), expected);
+    }
+
+    #[test]
+    fn list_is_what_is_done_without_a_command() {
+        let bare = typed(&["--port", "80"]).unwrap();
+        assert!(bare.command.is_none());
+        let Some(Command::List(list)) = typed(&["list", "--port", "80"]).unwrap().command else {
+            panic!("no list");
+        };
+        assert_eq!(list.filter(), bare.list.filter());
     }
 
     #[test]
     fn an_unknown_state_is_refused_with_the_states_there_are() {
         let refusal = refusal(&["--state", "waiting"]);
         assert!(refusal.contains("time-wait") && refusal.contains("listen"), "{refusal}");
+    }
+
+    #[test]
+    fn an_unknown_column_is_refused_with_the_columns_there_are() {
+        let refusal = refusal(&["--sort", "color"]);
+        assert!(refusal.contains("recv-q") && refusal.contains("last-received"), "{refusal}");
+    }
+
+    #[test]
+    fn the_column_that_orders_the_rows_is_shown() {
+        let columns = |arguments: &[&str]| typed(arguments).unwrap().list.columns();
+        assert_eq!(columns(&[]), None);
+        assert!(columns(&["--sort", "rtt"]).unwrap().contains(&Column::Rtt));
+        let asked = columns(&["--sort", "rtt", "--columns", "local,last_sent"]).unwrap();
+        assert_eq!(asked, [Column::Local, Column::LastSent]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! or what does not exist.
 
 mod inspected;
+mod ports;
 mod run;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::words;
 
 pub use inspected::inspected;
+pub use ports::ports;
 pub use run::{Event, run};
 
 /// The version of the layout. It grows when a key changes its meaning or goes away.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `sockets.rs` | a socket table as text: connections by who holds them, then the rest |
 //! | `inspected.rs` | sockets in depth: the columns that are asked for |
+//! | `ports.rs`, `json/ports.rs` | the budget of ports of each destination |
 //! | `run.rs` | a run, from its plan over its exchanges to its verdict, as it happens |
 //! | `run/lines.rs` | a line an exchange, a line a moment of the trace |
 //! | `run/tables.rs` | a run's sockets while running and after closing |
@@ -26,6 +27,7 @@ pub mod csv;
 pub mod exit;
 pub mod inspected;
 pub mod json;
+pub mod ports;
 pub mod run;
 pub mod sockets;
 pub mod words;

@@ -1,5 +1,7 @@
 //! The command line: what may be typed.
 
+use std::time::Duration;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evidence::{Side, TcpState};
 use report::inspected::Column;
@@ -24,6 +26,7 @@ Examples:
   socket-inspector list --process nginx --wide    round trips, bytes, silence, a row a socket
   socket-inspector list --sort recv-q --side client
   socket-inspector --format json | jq .tally      the counts, for a program
+  socket-inspector ports --watch 10               ports in use, by whom, and for how long yet
 
 Exit codes: 0 listed (even if there is nothing to list), 2 could not list.";
 
@@ -32,6 +35,57 @@ Exit codes: 0 listed (even if there is nothing to list), 2 could not list.";
 pub(crate) enum Command {
     /// List sockets: what is done if no command is given
     List(List),
+    /// Show how many ports are left for connections to each destination, and for how long
+    Ports(Ports),
+}
+
+/// Of which destinations to count ports, and for how long.
+#[derive(Debug, Args)]
+pub(crate) struct Ports {
+    /// Count only ports used towards this destination, such as 10.0.0.7:443; may be repeated
+    #[arg(long = "peer", value_name = "ADDR[:PORT]")]
+    pub(crate) peers: Vec<Peer>,
+
+    /// Look again after this time and tell how fast ports are used
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    interval: Option<Duration>,
+
+    /// Go on for this long, with a report after each interval (1 if none is given)
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    watch: Option<Duration>,
+
+    /// Write text for people or json, one object a report, for programs
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+    pub(crate) format: Report,
+}
+
+/// Who will read a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Report {
+    /// Aligned columns
+    Text,
+    /// JSON, one object a line
+    Json,
+}
+
+impl Ports {
+    /// The time between two looks, and how often to look again: never, for a single look.
+    pub(crate) fn looks(&self) -> (Duration, usize) {
+        let interval = self.interval.or(self.watch.map(|watch| watch.min(Duration::from_secs(1))));
+        let Some(interval) = interval else { return (Duration::ZERO, 0) };
+        let watch = self.watch.unwrap_or(interval);
+        let looks = (watch.as_secs_f64() / interval.as_secs_f64()).round();
+        (interval, (looks as usize).max(1))
+    }
+}
+
+/// Reads a number of seconds, such as 2 or 0.5.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.trim().trim_end_matches('s').parse::<f64>().ok();
+    number
+        .filter(|seconds| *seconds >= 0.001 && *seconds <= 86_400.0)
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "a number of seconds from 0.001 to 86400 is meant, such as 2".to_owned())
 }
 
 /// What to list, and how.
@@ -216,6 +270,21 @@ mod tests {
         assert!(columns(&["--sort", "rtt"]).unwrap().contains(&Column::Rtt));
         let asked = columns(&["--sort", "rtt", "--columns", "local,last_sent"]).unwrap();
         assert_eq!(asked, [Column::Local, Column::LastSent]);
+    }
+
+    #[test]
+    fn ports_are_looked_at_once_unless_a_time_is_given() {
+        let looks = |arguments: &[&str]| {
+            let typed = typed(&[&["ports"], arguments].concat()).unwrap();
+            let Some(Command::Ports(ports)) = typed.command else { panic!("no ports") };
+            ports.looks()
+        };
+        let s = Duration::from_secs;
+        assert_eq!(looks(&[]).1, 0);
+        assert_eq!(looks(&["--interval", "2"]), (s(2), 1));
+        assert_eq!(looks(&["--watch", "10"]), (s(1), 10));
+        assert_eq!(looks(&["--watch", "10", "--interval", "5"]), (s(5), 2));
+        assert!(refusal(&["ports", "--watch", "0"]).contains("number of seconds"));
     }
 
     #[test]

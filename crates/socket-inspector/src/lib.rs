@@ -12,6 +12,8 @@
 //! | `cgroups.rs` | which directory a control group's number stands for |
 //! | `filter.rs` | which sockets are asked for, as the kernel can be asked |
 //! | `narrow.rs` | which of them are kept: by peer, side, process |
+//! | `ledger.rs` | what earlier readings knew: who held what is closed now |
+//! | `ports.rs` | the ports that clients use up, by destination |
 //! | `portable.rs` | the same for other systems, which tell no queues and no timers |
 //! | `side.rs` | which end of a connection a socket is |
 //!
@@ -36,8 +38,10 @@
 mod cgroups;
 mod error;
 mod filter;
+mod ledger;
 mod narrow;
 mod owners;
+mod ports;
 mod side;
 
 #[cfg(target_os = "linux")]
@@ -65,7 +69,9 @@ use crate::system::Row;
 
 pub use error::Error;
 pub use filter::Filter;
+pub use ledger::{InState, Ledger};
 pub use narrow::{Narrow, NoPeer, Peer};
+pub use ports::{Earlier, destinations, port_settings};
 
 /// Lists this machine's TCP sockets that `filter` selects, IPv4 and IPv6, without their owners.
 ///

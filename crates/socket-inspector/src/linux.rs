@@ -221,13 +221,17 @@ enum Step {
 
 /// The ports from which this system picks one for a client.
 pub(crate) fn ephemeral_ports() -> RangeInclusive<u16> {
-    fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
-        .ok()
+    setting("ip_local_port_range")
         .and_then(|line| {
             let (low, high) = line.trim().split_once(char::is_whitespace)?;
             Some(low.parse().ok()?..=high.trim().parse().ok()?)
         })
         .unwrap_or(32768..=60999) // what every kernel starts with
+}
+
+/// A setting of IPv4, which holds for TCP over IPv6, too: a line of `/proc/sys/net/ipv4`.
+pub(crate) fn setting(name: &str) -> Option<String> {
+    fs::read_to_string(Path::new("/proc/sys/net/ipv4").join(name)).ok()
 }
 
 /// Finds the processes that hold each of `rows`, in one walk through all descriptors.

@@ -14,6 +14,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The port, if one is named.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Whether `address` is meant; an IPv4 address is meant in its mapped form, too.
     #[must_use]
     pub fn is(&self, address: SocketAddr) -> bool {

@@ -92,6 +92,12 @@ pub(crate) fn ephemeral_ports() -> RangeInclusive<u16> {
     49152..=65535
 }
 
+/// The settings have other names.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn setting(_: &str) -> Option<String> {
+    None
+}
+
 /// There are no control groups.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn cgroups(_: HashSet<u64>) -> HashMap<u64, String> {

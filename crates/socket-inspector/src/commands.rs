@@ -1,0 +1,4 @@
+//! What each command does, from its arguments to its exit code.
+
+pub(crate) mod list;
+pub(crate) mod ports;

@@ -10,6 +10,7 @@ mod byte_count;
 mod inspected;
 mod observed;
 mod outcome;
+pub mod pool;
 pub mod ports;
 mod setup;
 mod socket;

@@ -2,6 +2,7 @@
 //! or what does not exist.
 
 mod inspected;
+mod pool;
 mod ports;
 mod run;
 
@@ -13,7 +14,9 @@ use serde::Serialize;
 
 use crate::words;
 
+use inspected::Row;
 pub use inspected::inspected;
+pub use pool::pools;
 pub use ports::ports;
 pub use run::{Event, run};
 

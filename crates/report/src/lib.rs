@@ -9,6 +9,7 @@
 //! | `sockets.rs` | a socket table as text: connections by who holds them, then the rest |
 //! | `inspected.rs` | sockets in depth: the columns that are asked for |
 //! | `ports.rs`, `json/ports.rs` | the budget of ports of each destination |
+//! | `pool.rs`, `json/pool.rs` | a pool from outside, what ails it and what to do |
 //! | `run.rs` | a run, from its plan over its exchanges to its verdict, as it happens |
 //! | `run/lines.rs` | a line an exchange, a line a moment of the trace |
 //! | `run/tables.rs` | a run's sockets while running and after closing |
@@ -27,6 +28,7 @@ pub mod csv;
 pub mod exit;
 pub mod inspected;
 pub mod json;
+pub mod pool;
 pub mod ports;
 pub mod run;
 pub mod sockets;

@@ -27,6 +27,7 @@ Examples:
   socket-inspector list --sort recv-q --side client
   socket-inspector --format json | jq .tally      the counts, for a program
   socket-inspector ports --watch 10               ports in use, by whom, and for how long yet
+  socket-inspector pool --pid 4711                what a client's connections are at
 
 Exit codes: 0 listed (even if there is nothing to list), 2 could not list.";
 
@@ -37,6 +38,46 @@ pub(crate) enum Command {
     List(List),
     /// Show how many ports are left for connections to each destination, and for how long
     Ports(Ports),
+    /// Look at a process's connections from outside: busy, idle, unread, closed by the peer
+    Pool(Pool),
+}
+
+/// Whose connections to look at, and for how long.
+#[derive(Debug, Args)]
+#[group(id = "whose", required = true, multiple = true, args = ["pid", "port"])]
+pub(crate) struct Pool {
+    /// Look at the client connections of this process
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+
+    /// Look at all client connections to this server port
+    #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+
+    /// Look for so long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "2")]
+    pub(crate) watch: Duration,
+
+    /// Call bytes abandoned that nobody has read for so long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1")]
+    pub(crate) patience: Duration,
+
+    /// Take it that the server closes what has been silent for so long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) idle_timeout: Option<Duration>,
+
+    /// Write text for people or one json object for programs
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+    pub(crate) format: Report,
+}
+
+impl Pool {
+    /// Completes "No client connection …".
+    pub(crate) fn whose(&self) -> String {
+        let of = self.pid.map(|pid| format!("of process {pid}"));
+        let to = self.port.map(|port| format!("to port {port}"));
+        [of, to].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// Of which destinations to count ports, and for how long.

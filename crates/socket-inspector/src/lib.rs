@@ -14,6 +14,7 @@
 //! | `narrow.rs` | which of them are kept: by peer, side, process |
 //! | `ledger.rs` | what earlier readings knew: who held what is closed now |
 //! | `ports.rs` | the ports that clients use up, by destination |
+//! | `pool.rs` | a process's connections to a server, over some looks |
 //! | `portable.rs` | the same for other systems, which tell no queues and no timers |
 //! | `side.rs` | which end of a connection a socket is |
 //!
@@ -41,6 +42,7 @@ mod filter;
 mod ledger;
 mod narrow;
 mod owners;
+mod pool;
 mod ports;
 mod side;
 
@@ -71,6 +73,7 @@ pub use error::Error;
 pub use filter::Filter;
 pub use ledger::{InState, Ledger};
 pub use narrow::{Narrow, NoPeer, Peer};
+pub use pool::PoolWatch;
 pub use ports::{Earlier, destinations, port_settings};
 
 /// Lists this machine's TCP sockets that `filter` selects, IPv4 and IPv6, without their owners.

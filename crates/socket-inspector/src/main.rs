@@ -8,13 +8,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{list, ports};
+use crate::commands::{list, pool, ports};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         None => list::run(&cli.list),
         Some(Command::List(asked)) => list::run(asked),
+        Some(Command::Pool(asked)) => pool::run(asked),
         Some(Command::Ports(asked)) => ports::run(asked),
     };
     report::exit::code("socket-inspector", result)

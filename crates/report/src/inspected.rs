@@ -13,7 +13,7 @@ use crate::columns::{Cell, Table};
 use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
 
 /// What no line exceeds.
-const WIDTH: usize = 100;
+const WIDTH: usize = 90;
 
 /// One fact of a socket, by which rows are shown and ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

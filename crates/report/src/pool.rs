@@ -9,7 +9,7 @@ use crate::columns::{Cell, Table};
 use crate::words::{self, FAINT, HEADING, STRIKING};
 
 /// What no line exceeds.
-const WIDTH: usize = 100;
+const WIDTH: usize = 90;
 /// Connections that are shown of one pool.
 const SHOWN: usize = 20;
 
@@ -34,7 +34,9 @@ pub fn text(pools: &[Pool], whose: &str, others: usize, out: &mut impl Write) ->
     }
     for pool in pools {
         heading(pool, out)?;
-        table(pool).write(out)?;
+        if !pool.connections.is_empty() {
+            table(pool).write(out)?;
+        }
         let more = pool.connections.len().saturating_sub(SHOWN);
         if more > 0 {
             writeln!(out, "  {FAINT}and {more} more{FAINT:#}")?;
@@ -250,22 +252,23 @@ mod tests {
 
           Bodies are not read to their end.
             evidence  1 connection with 57423 bytes in the receive queue, silent for up to 4.10 s
-            next      find where a response is kept or thrown away unread; read each body to its end, or
-                      drop it, on error paths too
+            next      find where a response is kept or thrown away unread; read each body to its
+                      end, or drop it, on error paths too
 
           Connections that the server has closed are kept.
             evidence  1 connection in CLOSE_WAIT, for at least 2.00 s
-            next      find who holds them: a response that is not read or dropped, or a pool that nobody
-                      polls; let its idle timeout be shorter than the server's
+            next      find who holds them: a response that is not read or dropped, or a pool that
+                      nobody polls; let its idle timeout be shorter than the server's
 
           Connections are opened instead of reused.
             evidence  5.0 opened a second, while 0 lie idle
-            next      look for a client made anew for each request, for `Connection: close`, and for a cap
-                      on idle connections per host below the number of requests at a time
+            next      look for a client made anew for each request, for `Connection: close`, and
+                      for a cap on idle connections per host below the number of requests at a
+                      time
 
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle; bodies that
-        wait inside the process; the number of exchanges; what HTTP/2 carries side by side; connections
-        opened and closed between two looks.
+        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
+        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
+        side; connections opened and closed between two looks.
         ");
     }
 
@@ -280,9 +283,9 @@ mod tests {
           Looks healthy.
             evidence  every connection is at work, or silent since its last answer
 
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle; bodies that
-        wait inside the process; the number of exchanges; what HTTP/2 carries side by side; connections
-        opened and closed between two looks.
+        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
+        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
+        side; connections opened and closed between two looks.
         ");
     }
 

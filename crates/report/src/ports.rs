@@ -10,7 +10,7 @@ use crate::columns::{Cell, Table};
 use crate::words::{self, FAINT, HEADING, STRIKING};
 
 /// What no line exceeds.
-const WIDTH: usize = 100;
+const WIDTH: usize = 92;
 /// Burners that are named for one destination.
 const NAMED: usize = 3;
 
@@ -30,12 +30,15 @@ pub fn text(
     if destinations.is_empty() {
         writeln!(out, "  none in use")?;
     } else {
-        table(settings, destinations).write(out)?;
+        // Long addresses leave no room for what follows from the rest.
+        let whole = table(settings, destinations, true);
+        let table =
+            if whole.width() <= WIDTH { whole } else { table(settings, destinations, false) };
+        table.write(out)?;
     }
     burners(destinations, out)?;
     if destinations.iter().any(|destination| destination.rate.is_none()) {
-        let single = "A single look tells no rate, and TIME_WAIT does not tell who made it: \
-                      --watch 10 looks on.";
+        let single = "A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.";
         writeln!(out, "\n{FAINT}{single}{FAINT:#}")?;
     }
     if undecided > 0 {
@@ -56,7 +59,7 @@ pub fn settings(settings: &PortSettings, out: &mut impl Write) -> io::Result<()>
     writeln!(out)
 }
 
-fn table(settings: &PortSettings, destinations: &[Destination]) -> Table<9> {
+fn table(settings: &PortSettings, destinations: &[Destination], whole: bool) -> Table<9> {
     let several = |destination: &Destination| {
         destinations.iter().filter(|other| other.address == destination.address).count() > 1
     };
@@ -73,9 +76,9 @@ fn table(settings: &PortSettings, destinations: &[Destination]) -> Table<9> {
             Cell::new(destination.address.to_string()),
             Cell::new(from),
             number(destination.in_use()),
-            number(free),
+            if whole { number(free) } else { Cell::empty() },
             number(time_wait.len()),
-            left(time_wait.first()),
+            if whole { left(time_wait.first()) } else { Cell::empty() },
             left(time_wait.last()),
             Cell::new(opened.unwrap_or_default()).right(),
             outlook(destination.forecast(settings)),
@@ -152,9 +155,9 @@ fn meanings(settings: &PortSettings) -> Table<3> {
     let hold = TIME_WAIT.as_secs();
     let pace = settings.usable() as u64 / hold;
     let reuse = match settings.tw_reuse {
-        Some(0) => format!("nobody takes a port out of TIME_WAIT: {hold} s each"),
-        Some(1) => "a client may take a port out of TIME_WAIT".to_owned(),
-        Some(2) => "over loopback, a client may take a port out of TIME_WAIT".to_owned(),
+        Some(0) => format!("TIME_WAIT keeps a port for {hold} s"),
+        Some(1) => "TIME_WAIT gives up a port early".to_owned(),
+        Some(2) => "over loopback, TIME_WAIT gives up a port early".to_owned(),
         Some(_) | None => "not known to this program".to_owned(),
     };
     let show = |value: Option<String>| value.unwrap_or_else(|| words::UNSEEN.to_owned());
@@ -162,15 +165,15 @@ fn meanings(settings: &PortSettings) -> Table<3> {
         (
             "ip_local_port_range",
             range(&settings.range),
-            format!("{pace} closed a second to one destination last for ever"),
+            format!("{pace} closed a second, they last for ever"),
         ),
         ("ip_local_reserved_ports", reserved(settings), "left out of the range".to_owned()),
         ("tcp_tw_reuse", show(settings.tw_reuse.map(|value| value.to_string())), reuse),
-        ("tcp_tw_reuse_delay", delay, "but not before this time".to_owned()),
+        ("tcp_tw_reuse_delay", delay, "how early, at best".to_owned()),
         (
             "tcp_max_tw_buckets",
             show(settings.max_tw_buckets.map(|value| value.to_string())),
-            "beyond so many in all, closing leaves no TIME_WAIT".to_owned(),
+            "beyond so many, closing leaves no TIME_WAIT".to_owned(),
         ),
     ];
     let cells = rows.map(|(name, value, meaning)| {
@@ -249,9 +252,9 @@ mod tests {
             destination("127.0.0.1:8080", Some(slow)),
         ]), @r"
         28232 ports for connections to each destination
-          DESTINATION     IN USE   FREE  TIME_WAIT  FIRST ENDS  LAST ENDS  OPENED/S  FORECAST
-          10.0.0.7:443        14  28218          2      300 ms    59.10 s     743.2  exhausted in 37 s
-          127.0.0.1:8080      14  28218          2      300 ms    59.10 s       1.0  steady
+          DESTINATION     IN USE  TIME_WAIT  LAST ENDS  OPENED/S  FORECAST
+          10.0.0.7:443        14          2    59.10 s     743.2  exhausted in 37 s
+          127.0.0.1:8080      14          2    59.10 s       1.0  steady
 
         TIME_WAIT was made by
           10.0.0.7:443    sequential (4712) 1 · not seen 1
@@ -261,11 +264,11 @@ mod tests {
         3 sockets not counted: nothing tells whether they are a client's
 
         Settings
-          ip_local_port_range      32768-60999  470 closed a second to one destination last for ever
+          ip_local_port_range      32768-60999  470 closed a second, they last for ever
           ip_local_reserved_ports  none         left out of the range
-          tcp_tw_reuse             2            over loopback, a client may take a port out of TIME_WAIT
-          tcp_tw_reuse_delay       1s           but not before this time
-          tcp_max_tw_buckets       131072       beyond so many in all, closing leaves no TIME_WAIT
+          tcp_tw_reuse             2            over loopback, TIME_WAIT gives up a port early
+          tcp_tw_reuse_delay       1s           how early, at best
+          tcp_max_tw_buckets       131072       beyond so many, closing leaves no TIME_WAIT
         ");
     }
 
@@ -276,16 +279,16 @@ mod tests {
           DESTINATION   IN USE   FREE  TIME_WAIT  FIRST ENDS  LAST ENDS
           10.0.0.7:443      14  28218          2      300 ms    59.10 s
 
-        A single look tells no rate, and TIME_WAIT does not tell who made it: --watch 10 looks on.
+        A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.
 
         3 sockets not counted: nothing tells whether they are a client's
 
         Settings
-          ip_local_port_range      32768-60999  470 closed a second to one destination last for ever
+          ip_local_port_range      32768-60999  470 closed a second, they last for ever
           ip_local_reserved_ports  none         left out of the range
-          tcp_tw_reuse             2            over loopback, a client may take a port out of TIME_WAIT
-          tcp_tw_reuse_delay       1s           but not before this time
-          tcp_max_tw_buckets       131072       beyond so many in all, closing leaves no TIME_WAIT
+          tcp_tw_reuse             2            over loopback, TIME_WAIT gives up a port early
+          tcp_tw_reuse_delay       1s           how early, at best
+          tcp_max_tw_buckets       131072       beyond so many, closing leaves no TIME_WAIT
         ");
     }
 }

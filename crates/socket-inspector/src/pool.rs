@@ -9,13 +9,18 @@ use evidence::{Inspected, Observed, Owner, ServerAddr, SocketTable, TcpState};
 
 use crate::{InState, Ledger};
 
+/// Bytes that moved within this time mean that a connection is at work.
+const STRIDE: Duration = Duration::from_millis(200);
+
 /// Looks at connections, until [`PoolWatch::pools`] tells what they have shown.
 #[derive(Clone, Debug, Default)]
 pub struct PoolWatch {
     ledger: Ledger,
     first: Option<Instant>,
     last: Option<Instant>,
+    /// An earlier look, some [`STRIDE`] ago.
     before: Vec<Inspected>,
+    before_at: Option<Instant>,
     now: Vec<Inspected>,
     /// The connections that appeared after the first look, with whose they are.
     opened: HashMap<(SocketAddr, SocketAddr), (Option<Owner>, ServerAddr)>,
@@ -34,8 +39,11 @@ impl PoolWatch {
             }
         }
         self.first.get_or_insert(at);
-        self.last = Some(at);
-        self.before = std::mem::replace(&mut self.now, clients);
+        let previous = self.last.replace(at);
+        let now = std::mem::replace(&mut self.now, clients);
+        if self.before_at.is_none_or(|before| at.saturating_duration_since(before) >= STRIDE) {
+            (self.before, self.before_at) = (now, previous);
+        }
     }
 
     /// What the looks have shown. `patience` is how long arrived bytes may lie unread;
@@ -46,18 +54,22 @@ impl PoolWatch {
         let before: HashMap<_, &Inspected> =
             self.before.iter().map(|row| (place(row), row)).collect();
         let mut pools: BTreeMap<(Option<Owner>, ServerAddr), Pool> = BTreeMap::new();
+        let empty = |(process, server): (Option<Owner>, ServerAddr)| Pool {
+            process,
+            server,
+            connections: vec![],
+            opened: 0,
+            watched: last - first,
+            idle_timeout,
+        };
+        // One that opens and closes all the time may have none left at the last look.
+        for key in self.opened.values() {
+            pools.entry(key.clone()).or_insert_with(|| empty(key.clone())).opened += 1;
+        }
         let held = |row: &&Inspected| row.socket.state != TcpState::TimeWait;
         for row in self.now.iter().filter(held) {
-            let (process, server) = (self.holder(row), server(row));
-            let key = (process.clone(), server);
-            let pool = pools.entry(key.clone()).or_insert_with(|| Pool {
-                process,
-                server,
-                connections: vec![],
-                opened: self.opened.values().filter(|owner| **owner == key).count(),
-                watched: last - first,
-                idle_timeout,
-            });
+            let key = (self.holder(row), server(row));
+            let pool = pools.entry(key.clone()).or_insert_with(|| empty(key));
             let standing = Standing::of(row, before.get(&place(row)).copied(), patience);
             let closed_for = self.ledger.in_state(&row.socket, last).map(|time| match time {
                 InState::Since(time) => Lasted::Exactly(time),

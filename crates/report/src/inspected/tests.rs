@@ -70,8 +70,9 @@ fn rows_that_are_too_wide_become_a_line_and_what_is_known_below_it() {
     127.0.0.1:8080  —  LISTEN  ?
         recv-q 0 · send-q 128
     127.0.0.1:40210  127.0.0.1:8080  client  ESTABLISHED  sequential (4712)
-        recv-q 57423 · send-q 0 · rtt 0.05 ms · retransmits 0 · sent 83 · acked 84 · received 300130
-        last-sent 4.12 s · last-received 4.10 s · cgroup /user.slice/user-1000.slice/session-2.scope
+        recv-q 57423 · send-q 0 · rtt 0.05 ms · retransmits 0 · sent 83 · acked 84
+        received 300130 · last-sent 4.12 s · last-received 4.10 s
+        cgroup /user.slice/user-1000.slice/session-2.scope
     127.0.0.1:40208  127.0.0.1:8080  client  TIME_WAIT  —
         recv-q 0 · send-q 0 · timer timewait 57.3 s
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use evidence::ports::{Destination, Forecast, PortSettings};
+use evidence::ports::{Burner, Destination, Forecast, PortSettings};
 use serde_json::json;
 
 use super::SCHEMA;
@@ -25,7 +25,7 @@ pub fn ports(
             Some(Forecast::Exhausted) => (Some("exhausted"), Some(0)),
             Some(Forecast::In(left)) => (Some("exhausted_in"), Some(left.as_millis())),
         };
-        let burner = |burner: &evidence::ports::Burner| json!({ "process": burner.process, "ports": burner.ports });
+        let burner = |burner: &Burner| json!({ "process": burner.process, "ports": burner.ports });
         json!({
             "destination": there.address.to_string(),
             "from": there.from.to_string(),

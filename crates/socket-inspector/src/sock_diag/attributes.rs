@@ -148,10 +148,11 @@ pub(super) mod tests {
         ) {
             let read = tcp_info(&struct_of(&info, length));
             let told = |end| length >= end;
+            let (acked, again) = (info.bytes_acked.known(), info.retransmits.known());
             prop_assert_eq!(read.last_sent.known(), info.last_sent.known().filter(|_| told(48)));
             prop_assert_eq!(read.rtt.known(), info.rtt.known().filter(|_| told(72)));
-            prop_assert_eq!(read.retransmits.known(), info.retransmits.known().filter(|_| told(104)));
-            prop_assert_eq!(read.bytes_acked.known(), info.bytes_acked.known().filter(|_| told(128)));
+            prop_assert_eq!(read.retransmits.known(), again.filter(|_| told(104)));
+            prop_assert_eq!(read.bytes_acked.known(), acked.filter(|_| told(128)));
             prop_assert_eq!(
                 read.bytes_received.known(),
                 info.bytes_received.known().filter(|_| told(136))

@@ -70,14 +70,11 @@ impl Scene {
 fn fill(stream: &TcpStream) {
     let mut stream = stream.try_clone().unwrap();
     stream.set_nonblocking(true).unwrap();
-    let mut quiet = 0;
-    while quiet < 20 {
-        match stream.write(&[b'x'; 65536]) {
-            Ok(_) => quiet = 0,
-            Err(_) => {
-                quiet += 1;
-                std::thread::sleep(Duration::from_millis(2));
-            }
+    let mut refused = 0;
+    while refused < 20 {
+        if stream.write_all(&[b'x'; 65536]).is_err() {
+            refused += 1;
+            std::thread::sleep(Duration::from_millis(2)); // what is on its way may make room
         }
     }
     stream.set_nonblocking(false).unwrap();

@@ -97,9 +97,22 @@ pub struct PoolConnection {
 
 impl PoolConnection {
     /// The bytes that wait to be read.
+    ///
+    /// In `CLOSE_WAIT` Linux counts the peer's FIN, too, until the process has read as far as
+    /// that; it is no byte and not counted here.
     #[must_use]
     pub fn unread(&self) -> u64 {
-        self.row.socket.recv_queue.known().unwrap_or(0).into()
+        let queue: u64 = self.row.socket.recv_queue.known().unwrap_or(0).into();
+        let closed = self.standing == Standing::ClosedByPeer;
+        queue.saturating_sub(closed.into())
+    }
+
+    /// Whether the peer has closed and the process has not even read that: nobody looks at this
+    /// connection.
+    #[must_use]
+    pub fn is_unnoticed(&self) -> bool {
+        let waits = self.row.socket.recv_queue.known().is_some_and(|bytes| bytes > 0);
+        self.standing == Standing::ClosedByPeer && waits
     }
 }
 
@@ -136,6 +149,8 @@ pub enum Ailment {
     ClosedByPeer {
         /// How many connections.
         connections: usize,
+        /// On how many of them the process has not even read that.
+        unnoticed: usize,
         /// How long the longest has been closed.
         longest: Option<Lasted>,
     },
@@ -219,7 +234,8 @@ impl Pool {
             };
             let longest = at(Standing::ClosedByPeer).filter_map(|c| c.closed_for);
             let longest = longest.max_by_key(time);
-            ailments.push(Ailment::ClosedByPeer { connections: closed, longest });
+            let unnoticed = at(Standing::ClosedByPeer).filter(|c| c.is_unnoticed()).count();
+            ailments.push(Ailment::ClosedByPeer { connections: closed, unnoticed, longest });
         }
         let idle = self.count(Standing::Idle);
         if let Some(opened_per_s) = self.opened_per_s().filter(|rate| *rate >= CHURN_PER_S) {
@@ -309,7 +325,7 @@ mod tests {
     #[test]
     fn a_close_that_was_seen_tells_the_server_s_idle_timeout() {
         let ago = Lasted::Exactly(Duration::from_secs(1));
-        let closed = connection(row(TcpState::CloseWait, 0, 6000, 6000), Some(ago));
+        let closed = connection(row(TcpState::CloseWait, 1, 6000, 6000), Some(ago));
         let idle = connection(row(TcpState::Established, 0, 4500, 4500), None);
         let fresh = connection(row(TcpState::Established, 0, 500, 480), None);
         let pool = pool(vec![closed, idle, fresh], 0);
@@ -318,7 +334,7 @@ mod tests {
         assert_eq!(
             pool.ailments(),
             [
-                Ailment::ClosedByPeer { connections: 1, longest: Some(ago) },
+                Ailment::ClosedByPeer { connections: 1, unnoticed: 1, longest: Some(ago) },
                 Ailment::StaleSoon { connections: 1, idle_timeout },
             ]
         );

@@ -159,17 +159,17 @@ fn words_for(ailment: &Ailment) -> (&'static str, String, &'static str) {
         Ailment::Unread { connections, bytes, silent } => (
             "Bodies are not read to their end.",
             format!(
-                "{} with {bytes} bytes in the receive queue, silent for up to {}",
+                "{} with {bytes} unread bytes, silent for up to {}",
                 words::count(*connections, "connection"),
                 seconds(silent)
             ),
             "find where a response is kept or thrown away unread; read each body to its end, or \
              drop it, on error paths too",
         ),
-        Ailment::ClosedByPeer { connections, longest } => (
+        Ailment::ClosedByPeer { connections, unnoticed, longest } => (
             "Connections that the server has closed are kept.",
             format!(
-                "{} in CLOSE_WAIT{}",
+                "{} in CLOSE_WAIT{}; on {unnoticed} the end was not even read",
                 words::count(*connections, "connection"),
                 longest.map(|time| format!(", for {}", lasted(time))).unwrap_or_default()
             ),
@@ -251,12 +251,13 @@ mod tests {
           1 busy · 1 unread · 1 closed by peer · opened 5.0 a second over 2.0 s
 
           Bodies are not read to their end.
-            evidence  1 connection with 57423 bytes in the receive queue, silent for up to 4.10 s
+            evidence  1 connection with 57423 unread bytes, silent for up to 4.10 s
             next      find where a response is kept or thrown away unread; read each body to its
                       end, or drop it, on error paths too
 
           Connections that the server has closed are kept.
-            evidence  1 connection in CLOSE_WAIT, for at least 2.00 s
+            evidence  1 connection in CLOSE_WAIT, for at least 2.00 s; on 0 the end was not even
+                      read
             next      find who holds them: a response that is not read or dropped, or a pool that
                       nobody polls; let its idle timeout be shorter than the server's
 

@@ -66,7 +66,7 @@ fn client_process() {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-/// A server that answers each byte with a body, and if it is told to, closes then.
+/// A server that answers each byte with a body, and if it is told to, closes some time after.
 struct Scene {
     address: SocketAddr,
     client: Child,
@@ -79,7 +79,7 @@ impl Drop for Scene {
     }
 }
 
-fn scene(role: &str, server_closes: bool) -> Scene {
+fn scene(role: &str, closes_after: Option<Duration>) -> Scene {
     let listener = unhaunted_listener();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -87,7 +87,11 @@ fn scene(role: &str, server_closes: bool) -> Scene {
             let mut stream = stream.unwrap();
             std::thread::spawn(move || {
                 while stream.read_exact(&mut [0]).is_ok() {
-                    if stream.write_all(&[b'x'; BODY]).is_err() || server_closes {
+                    if stream.write_all(&[b'x'; BODY]).is_err() {
+                        return;
+                    }
+                    if let Some(after) = closes_after {
+                        std::thread::sleep(after);
                         return;
                     }
                 }
@@ -151,7 +155,7 @@ fn count(pool: &serde_json::Value, standing: &str) -> usize {
 
 #[test]
 fn a_client_that_leaks_bodies_is_told_by_its_unread_bytes() {
-    let scene = scene("leaks bodies", false);
+    let scene = scene("leaks bodies", None);
     let more = ["--watch", "0.3", "--patience", "0.5"];
     let pool = scene.pool(&more, |pool| count(pool, "unread") == 3);
     assert_eq!(pool["ailments"][0]["kind"], "unread");
@@ -161,15 +165,24 @@ fn a_client_that_leaks_bodies_is_told_by_its_unread_bytes() {
 
 #[test]
 fn a_client_that_keeps_what_is_closed_is_told_by_close_wait() {
-    let scene = scene("keeps what is closed", true);
+    let scene = scene("keeps what is closed", Some(Duration::ZERO));
     let pool = scene.pool(&["--watch", "0.3"], |pool| count(pool, "closed by peer") == 2);
     assert_eq!(pool["ailments"][0]["kind"], "closed_by_peer");
+    assert_eq!(pool["ailments"][0]["unnoticed_connections"], 2);
     assert!(pool["ailments"][0]["longest"]["for_ms"].as_u64().is_some());
 }
 
 #[test]
+fn a_close_that_is_watched_tells_how_long_the_server_waits() {
+    let scene = scene("keeps what is closed", Some(Duration::from_secs(2)));
+    let pool = scene.pool(&["--watch", "3"], |pool| count(pool, "closed by peer") == 2);
+    let ms = pool["server_idle_timeout_ms"].as_u64().unwrap();
+    assert!((1500..2500).contains(&ms), "{pool:#}");
+}
+
+#[test]
 fn a_client_that_reads_to_the_end_and_reuses_looks_healthy() {
-    let scene = scene("is healthy", false);
+    let scene = scene("is healthy", None);
     let settled =
         |pool: &serde_json::Value| count(pool, "idle") >= 1 && pool["opened_connections"] == 0;
     let pool = scene.pool(&["--watch", "1"], settled);
@@ -179,7 +192,7 @@ fn a_client_that_reads_to_the_end_and_reuses_looks_healthy() {
 
 #[test]
 fn a_client_that_connects_anew_for_each_request_churns() {
-    let scene = scene("connects anew", false);
+    let scene = scene("connects anew", None);
     let churns = |pool: &serde_json::Value| pool["ailments"][0]["kind"] == "churn";
     let pool = scene.pool(&["--watch", "3"], churns);
     assert!(pool["opened_connections"].as_u64().unwrap() >= 3);
@@ -187,7 +200,7 @@ fn a_client_that_connects_anew_for_each_request_churns() {
 
 #[test]
 fn an_idle_connection_is_stale_soon_if_the_server_s_timeout_is_near() {
-    let scene = scene("is healthy", false);
+    let scene = scene("is healthy", None);
     let stale = |pool: &serde_json::Value| {
         pool["ailments"].as_array().unwrap().iter().any(|ailment| ailment["kind"] == "stale_soon")
     };

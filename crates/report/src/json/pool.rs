@@ -51,8 +51,9 @@ fn ailment(ailment: &Ailment) -> Value {
             "kind": "unread", "connections": connections, "unread_bytes": bytes,
             "silent_ms": silent.as_millis(),
         }),
-        Ailment::ClosedByPeer { connections, longest } => json!({
-            "kind": "closed_by_peer", "connections": connections, "longest": longest.map(lasted),
+        Ailment::ClosedByPeer { connections, unnoticed, longest } => json!({
+            "kind": "closed_by_peer", "connections": connections,
+            "unnoticed_connections": unnoticed, "longest": longest.map(lasted),
         }),
         Ailment::Churn { opened_per_s, idle } => json!({
             "kind": "churn", "opened_per_s": opened_per_s, "idle_connections": idle,

@@ -16,8 +16,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub(crate) fn run(asked: &Ports) -> anyhow::Result<u8> {
     let settings = socket_inspector::port_settings();
     let narrow = Narrow { peers: asked.peers.clone(), ..Narrow::default() };
-    let ports: Option<Vec<u16>> = asked.peers.iter().map(Peer::port).collect();
-    let wanted = Filter { ports: ports.unwrap_or_default(), ..Filter::default() };
+    let wanted = towards(&asked.peers);
     let mut ledger = Ledger::default();
     let look = || -> anyhow::Result<(SocketTable, Instant)> {
         let mut table = snapshot_with_owners(&wanted)?;
@@ -74,10 +73,17 @@ pub(crate) fn run(asked: &Ports) -> anyhow::Result<u8> {
 
 /// The connections that processes hold, of those that are asked for.
 fn glance(peers: &[Peer]) -> Result<SocketTable, socket_inspector::Error> {
-    let ports: Option<Vec<u16>> = peers.iter().map(Peer::port).collect();
-    let mut filter = Filter { ports: ports.unwrap_or_default(), ..Filter::default() };
+    let mut filter = towards(peers);
     for state in [TcpState::SynSent, TcpState::Established, TcpState::CloseWait] {
         filter = filter.state(state);
     }
     snapshot_with_owners(&filter)
+}
+
+/// The sockets with a port of one of `peers`, all if one of them names no port. A port that is
+/// named is a server's.
+fn towards(peers: &[Peer]) -> Filter {
+    let ports: Option<Vec<u16>> = peers.iter().map(Peer::port).collect();
+    let servers = peers.iter().filter_map(Peer::port).collect();
+    Filter { ports: ports.unwrap_or_default(), servers, ..Filter::default() }
 }

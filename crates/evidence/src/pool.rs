@@ -107,8 +107,9 @@ impl PoolConnection {
         queue.saturating_sub(closed.into())
     }
 
-    /// Whether the peer has closed and the process has not even read that: nobody looks at this
-    /// connection.
+    /// Whether the peer has closed and the process has certainly not even read that: nobody looks
+    /// at this connection. A FIN that came with the last bytes is read along with them, so that
+    /// `false` does not mean that it was noticed.
     #[must_use]
     pub fn is_unnoticed(&self) -> bool {
         let waits = self.row.socket.recv_queue.known().is_some_and(|bytes| bytes > 0);
@@ -149,7 +150,7 @@ pub enum Ailment {
     ClosedByPeer {
         /// How many connections.
         connections: usize,
-        /// On how many of them the process has not even read that.
+        /// On how many of them, at least, the process has not even read that.
         unnoticed: usize,
         /// How long the longest has been closed.
         longest: Option<Lasted>,

@@ -165,7 +165,7 @@ fn a_client_that_leaks_bodies_is_told_by_its_unread_bytes() {
 
 #[test]
 fn a_client_that_keeps_what_is_closed_is_told_by_close_wait() {
-    let scene = scene("keeps what is closed", Some(Duration::ZERO));
+    let scene = scene("keeps what is closed", Some(Duration::from_millis(101)));
     let pool = scene.pool(&["--watch", "0.3"], |pool| count(pool, "closed by peer") == 2);
     assert_eq!(pool["ailments"][0]["kind"], "closed_by_peer");
     assert_eq!(pool["ailments"][0]["unnoticed_connections"], 2);

@@ -169,7 +169,7 @@ fn words_for(ailment: &Ailment) -> (&'static str, String, &'static str) {
         Ailment::ClosedByPeer { connections, unnoticed, longest } => (
             "Connections that the server has closed are kept.",
             format!(
-                "{} in CLOSE_WAIT{}; on {unnoticed} or more the end is unread",
+                "{} in CLOSE_WAIT{}; unread end: {unnoticed} or more",
                 words::count(*connections, "connection"),
                 longest.map(|time| format!(", for {}", lasted(time))).unwrap_or_default()
             ),
@@ -256,8 +256,7 @@ mod tests {
                       end, or drop it, on error paths too
 
           Connections that the server has closed are kept.
-            evidence  1 connection in CLOSE_WAIT, for at least 2.00 s; on 0 or more the end is
-                      unread
+            evidence  1 connection in CLOSE_WAIT, for at least 2.00 s; unread end: 0 or more
             next      find who holds them: a response that is not read or dropped, or a pool that
                       nobody polls; let its idle timeout be shorter than the server's
 

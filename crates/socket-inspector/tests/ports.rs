@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
@@ -41,7 +42,11 @@ fn a_port_stays_in_use_after_the_client_has_closed_first() {
         let client = TcpStream::connect(server).unwrap();
         drop(client);
     }
-    (0..8).for_each(|_| drop(listener.accept().unwrap()));
+    let _accepted = listener.accept().unwrap();
+    for _ in 0..7 {
+        let mut server = listener.accept().unwrap().0;
+        assert_eq!(server.read(&mut [0]).unwrap(), 0); // the client has closed first
+    }
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     loop {
         let there = report(server, &[]);

@@ -7,8 +7,11 @@
 
 mod address;
 mod byte_count;
+mod inspected;
 mod observed;
 mod outcome;
+pub mod pool;
+pub mod ports;
 mod setup;
 mod socket;
 mod tcp_state;
@@ -16,6 +19,7 @@ mod trace;
 
 pub use address::{ClientAddr, Ends, ServerAddr};
 pub use byte_count::{ByteCount, NoByteCount};
+pub use inspected::{Inspected, TcpInfo};
 pub use observed::Observed;
 pub use outcome::{
     Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind,

@@ -21,6 +21,14 @@ impl<T> Observed<T> {
         }
     }
 
+    /// The same witness, and what follows from the fact.
+    pub fn map<U>(self, follow: impl FnOnce(T) -> U) -> Observed<U> {
+        match self {
+            Self::Known(fact) => Observed::Known(follow(fact)),
+            Self::NotObservable => Observed::NotObservable,
+        }
+    }
+
     /// The same witness, looking at a borrowed fact.
     pub fn as_ref(&self) -> Observed<&T> {
         match self {

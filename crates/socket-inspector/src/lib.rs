@@ -8,6 +8,13 @@
 //! |---|---|
 //! | `sock_diag.rs` | what is said to the Linux kernel, and what its answer means: bytes and values |
 //! | `linux.rs` | the conversation itself, and who holds a socket |
+//! | `sock_diag/attributes.rs` | what stands behind a row: `struct tcp_info` and the control group |
+//! | `cgroups.rs` | which directory a control group's number stands for |
+//! | `filter.rs` | which sockets are asked for, as the kernel can be asked |
+//! | `narrow.rs` | which of them are kept: by peer, side, process |
+//! | `ledger.rs` | what earlier readings knew: who held what is closed now |
+//! | `ports.rs` | the ports that clients use up, by destination |
+//! | `pool.rs` | a process's connections to a server, over some looks |
 //! | `portable.rs` | the same for other systems, which tell no queues and no timers |
 //! | `side.rs` | which end of a connection a socket is |
 //!
@@ -28,9 +35,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(target_os = "linux")]
+mod cgroups;
 mod error;
 mod filter;
+mod ledger;
+mod narrow;
 mod owners;
+mod pool;
+mod ports;
 mod side;
 
 #[cfg(target_os = "linux")]
@@ -51,13 +64,17 @@ use portable as system;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use evidence::{Observed, Owner, Socket, SocketTable, TcpState};
+use evidence::{Inspected, Observed, Owner, Socket, SocketTable, TcpState};
 
 use crate::side::Known;
 use crate::system::Row;
 
 pub use error::Error;
 pub use filter::Filter;
+pub use ledger::{InState, Ledger};
+pub use narrow::{Narrow, NoPeer, Peer};
+pub use pool::PoolWatch;
+pub use ports::{Earlier, destinations, port_settings};
 
 /// Lists this machine's TCP sockets that `filter` selects, IPv4 and IPv6, without their owners.
 ///
@@ -77,7 +94,7 @@ pub use filter::Filter;
 /// If the system refuses its table, and on Linux [`Error::Unsteady`] if the table changes faster
 /// than it can be read. The list is never silently short.
 pub fn snapshot(filter: &Filter) -> Result<SocketTable, Error> {
-    let sockets = rows(filter)?.into_iter().map(|row| row.socket).collect();
+    let sockets = rows(filter, false)?.into_iter().map(|row| row.socket).collect();
     Ok(SocketTable { sockets })
 }
 
@@ -91,10 +108,51 @@ pub fn snapshot(filter: &Filter) -> Result<SocketTable, Error> {
 /// # Errors
 /// Those of [`snapshot`], and [`Error::ProcessesUnreadable`] if processes cannot be listed.
 pub fn snapshot_with_owners(filter: &Filter) -> Result<SocketTable, Error> {
-    let rows = rows(filter)?;
+    let rows = rows(filter, false)?;
     let owners = owners::named(system::holders(&rows)?)?;
     let with_owners = |(row, owners): (Row, _)| Socket { owners, ..row.socket };
     Ok(SocketTable { sockets: rows.into_iter().zip(owners).map(with_owners).collect() })
+}
+
+/// Lists what [`snapshot_with_owners`] lists, with what TCP remembers of each connection and with
+/// its control group.
+///
+/// The kernel's answer is some three times as long as a snapshot's. Systems other than Linux tell
+/// none of it.
+///
+/// ```
+/// use std::io::Write;
+/// use std::net::{TcpListener, TcpStream};
+///
+/// use evidence::{Observed, Side};
+/// use socket_inspector::Filter;
+///
+/// let server = TcpListener::bind("127.0.0.1:0")?;
+/// let mut client = TcpStream::connect(server.local_addr()?)?;
+/// client.write_all(b"eleven byte")?;
+///
+/// let port = server.local_addr()?.port();
+/// let sockets = socket_inspector::inspect(&Filter::default().port(port))?;
+/// let client = sockets.iter().find(|row| row.socket.side == Some(Side::Client)).unwrap();
+/// # #[cfg(target_os = "linux")]
+/// assert_eq!(client.info.bytes_sent, Observed::Known(11));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Those of [`snapshot_with_owners`].
+pub fn inspect(filter: &Filter) -> Result<Vec<Inspected>, Error> {
+    let rows = rows(filter, true)?;
+    let owners = owners::named(system::holders(&rows)?)?;
+    let in_depth: Vec<_> = rows.into_iter().map(Row::in_depth).collect();
+    let cgroups = system::cgroups(in_depth.iter().filter_map(|(_, _, cgroup)| *cgroup).collect());
+    let inspected = in_depth.into_iter().zip(owners).map(|((socket, info, cgroup), owners)| {
+        let cgroup = cgroup.map_or(Observed::NotObservable, |id| {
+            Observed::Known(cgroups.get(&id).cloned().unwrap_or_else(|| format!("id {id}")))
+        });
+        Inspected { socket: Socket { owners, ..socket }, info, cgroup }
+    });
+    Ok(inspected.collect())
 }
 
 /// Finds one end of one connection: the socket between the address `local` of this machine and
@@ -133,9 +191,9 @@ fn first_owner(socket: &Socket) -> Option<&Owner> {
 }
 
 /// The rows that `filter` selects, with their sides.
-fn rows(filter: &Filter) -> Result<Vec<Row>, Error> {
+fn rows(filter: &Filter, in_depth: bool) -> Result<Vec<Row>, Error> {
     let states: Vec<TcpState> = filter.states.iter().copied().collect();
-    let mut rows = system::read(&filter.ports, &states)?;
+    let mut rows = system::read_to(in_depth, &filter.ports, &states)?;
     rows.retain(|row| filter.selects(&row.socket));
 
     let mut known = Known {

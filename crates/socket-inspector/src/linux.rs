@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::{fs, path::Path};
 
-use evidence::{Observed, Socket, TcpState};
+use evidence::{Observed, Socket, TcpInfo, TcpState};
 use netlink_sys::{SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
 
 use crate::Error;
+pub(crate) use crate::cgroups::paths as cgroups;
 use crate::owners::Holders;
 use crate::sock_diag::{Content, Family, Message, Row as Diag, messages, request, request_one};
 
@@ -29,6 +30,15 @@ pub(crate) struct Row {
     pub(crate) socket: Socket,
     /// The number by which `/proc/PID/fd` names it; 0 if no process holds it.
     inode: u32,
+    info: Option<Box<TcpInfo>>,
+    cgroup: Option<u64>,
+}
+
+impl Row {
+    /// The socket, what TCP remembers of it, and the number of its control group.
+    pub(crate) fn in_depth(self) -> (Socket, TcpInfo, Option<u64>) {
+        (self.socket, self.info.map_or(TcpInfo::UNSEEN, |info| *info), self.cgroup)
+    }
 }
 
 impl From<Diag> for Row {
@@ -43,7 +53,7 @@ impl From<Diag> for Row {
             timer: diag.timer,
             owners: Observed::NotObservable,
         };
-        Self { socket, inode: diag.inode }
+        Self { socket, inode: diag.inode, info: diag.info, cgroup: diag.cgroup }
     }
 }
 
@@ -51,9 +61,18 @@ impl From<Diag> for Row {
 ///
 /// With very many ports it lists every port: the caller has to look again.
 pub(crate) fn read(ports: &[u16], states: &[TcpState]) -> Result<Vec<Row>, Error> {
+    read_to(false, ports, states)
+}
+
+/// Lists what [`read`] lists, with what TCP remembers if it is read in depth.
+pub(crate) fn read_to(
+    in_depth: bool,
+    ports: &[u16],
+    states: &[TcpState],
+) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
     for family in Family::ALL {
-        rows.extend(steady_list(family, ports, states)?);
+        rows.extend(steady_list(family, ports, states, in_depth)?);
     }
     Ok(rows)
 }
@@ -65,10 +84,15 @@ pub(crate) fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<Row>, E
 }
 
 /// Reads the list of one family until nothing changes under the kernel's hands.
-fn steady_list(family: Family, ports: &[u16], states: &[TcpState]) -> Result<Vec<Row>, Error> {
+fn steady_list(
+    family: Family,
+    ports: &[u16],
+    states: &[TcpState],
+    in_depth: bool,
+) -> Result<Vec<Row>, Error> {
     for _ in 0..READINGS {
         // A new socket each time, so that no answer to an earlier question is in the way.
-        if let Some(rows) = Question::ask(family, ports, states)?.answer()? {
+        if let Some(rows) = Question::ask(family, ports, states, in_depth)?.answer()? {
             return Ok(rows);
         }
     }
@@ -83,8 +107,13 @@ struct Question {
 }
 
 impl Question {
-    fn ask(family: Family, ports: &[u16], states: &[TcpState]) -> Result<Self, Error> {
-        Self::send(family, |sequence| request(family, states, ports, sequence))
+    fn ask(
+        family: Family,
+        ports: &[u16],
+        states: &[TcpState],
+        in_depth: bool,
+    ) -> Result<Self, Error> {
+        Self::send(family, |sequence| request(family, states, ports, in_depth, sequence))
     }
 
     fn ask_for_one(local: SocketAddr, peer: SocketAddr) -> Result<Self, Error> {
@@ -192,13 +221,17 @@ enum Step {
 
 /// The ports from which this system picks one for a client.
 pub(crate) fn ephemeral_ports() -> RangeInclusive<u16> {
-    fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
-        .ok()
+    setting("ip_local_port_range")
         .and_then(|line| {
             let (low, high) = line.trim().split_once(char::is_whitespace)?;
             Some(low.parse().ok()?..=high.trim().parse().ok()?)
         })
         .unwrap_or(32768..=60999) // what every kernel starts with
+}
+
+/// A setting of IPv4, which holds for TCP over IPv6, too: a line of `/proc/sys/net/ipv4`.
+pub(crate) fn setting(name: &str) -> Option<String> {
+    fs::read_to_string(Path::new("/proc/sys/net/ipv4").join(name)).ok()
 }
 
 /// Finds the processes that hold each of `rows`, in one walk through all descriptors.

@@ -1,33 +1,25 @@
-//! Lists this machine's TCP sockets, or tells how they change: parse, run, render, choose an exit code.
+//! Looks at this machine's TCP sockets: parse, run, render, choose an exit code.
 
 mod cli;
+mod commands;
 mod trace;
 
-use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command, Format, List};
+use crate::cli::{Cli, Command};
+use crate::commands::{list, pool, ports};
 
 fn main() -> ExitCode {
-    let typed = Cli::parse();
-    let result = match &typed.command {
-        None => list(&typed.list),
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        None => list::run(&cli.list),
+        Some(Command::List(asked)) => list::run(asked),
+        Some(Command::Pool(asked)) => pool::run(asked),
+        Some(Command::Ports(asked)) => ports::run(asked),
         Some(Command::Trace(asked)) => trace::run(asked, &mut anstream::stdout()),
         Some(Command::TraceWatchdog { instance }) => trace::watch(instance),
     };
     report::exit::code("socket-inspector", result)
-}
-
-fn list(asked: &List) -> anyhow::Result<u8> {
-    let filter = asked.filter();
-    let table = socket_inspector::snapshot_with_owners(&filter)?;
-    let mut out = BufWriter::new(anstream::stdout());
-    match asked.format {
-        Format::Text => report::sockets::text(&table, &filter.to_string(), &mut out)?,
-        Format::Json => report::json::sockets(&table, &mut out)?,
-    }
-    out.flush()?;
-    Ok(0)
 }

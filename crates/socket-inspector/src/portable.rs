@@ -2,10 +2,14 @@
 //!
 //! Compiled on Linux for the tests alone, which hold it against `linux.rs`.
 
+#[cfg(not(target_os = "linux"))]
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 #[cfg(not(target_os = "linux"))]
 use std::ops::RangeInclusive;
 
+#[cfg(not(target_os = "linux"))]
+use evidence::TcpInfo;
 use evidence::{Observed, Socket, TcpState};
 use netstat2::{AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, SocketInfo};
 
@@ -18,6 +22,20 @@ pub(crate) struct Row {
     pub(crate) socket: Socket,
     #[cfg_attr(target_os = "linux", expect(dead_code, reason = "Linux asks /proc"))]
     pids: Vec<u32>,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Row {
+    /// The socket, what TCP remembers of it, and the number of its control group.
+    pub(crate) fn in_depth(self) -> (Socket, TcpInfo, Option<u64>) {
+        (self.socket, TcpInfo::UNSEEN, None)
+    }
+}
+
+/// Lists every TCP socket: this way knows no depth.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn read_to(_: bool, ports: &[u16], states: &[TcpState]) -> Result<Vec<Row>, Error> {
+    read(ports, states)
 }
 
 /// Lists every TCP socket: this way knows no filter, the caller has to look again.
@@ -72,6 +90,18 @@ fn state_of(state: netstat2::TcpState) -> Option<TcpState> {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn ephemeral_ports() -> RangeInclusive<u16> {
     49152..=65535
+}
+
+/// The settings have other names.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn setting(_: &str) -> Option<String> {
+    None
+}
+
+/// There are no control groups.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn cgroups(_: HashSet<u64>) -> HashMap<u64, String> {
+    HashMap::new()
 }
 
 /// The processes that hold each of `rows`, as the system told with the table itself.

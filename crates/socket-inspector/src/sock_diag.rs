@@ -7,8 +7,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use evidence::{Observed, TcpState, Timer, TimerKind};
+use evidence::{Observed, TcpInfo, TcpState, Timer, TimerKind};
 use thiserror::Error;
+
+mod attributes;
 
 /// `NETLINK_SOCK_DIAG`'s one request and answer: `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
@@ -26,6 +28,8 @@ const OVERRUN: u16 = 4;
 
 const HEADER_LEN: usize = 16;
 const IPPROTO_TCP: u8 = 6;
+/// `1 << (INET_DIAG_INFO - 1)`: tell `struct tcp_info`, too.
+const TELL_TCP_INFO: u8 = 1 << 1;
 /// `INET_DIAG_REQ_BYTECODE`: a filter that the kernel runs on every socket.
 const BYTECODE: u16 = 1;
 
@@ -64,16 +68,19 @@ const MOST_PORTS: usize = 256;
 
 /// Asks for the TCP sockets of `family` in one of `states` with one of `ports` at either end.
 ///
-/// No ports stand for every port; so do more than [`MOST_PORTS`], the caller filters then.
+/// No ports stand for every port; so do more than [`MOST_PORTS`], the caller filters then. In
+/// depth, each row carries `struct tcp_info`, which makes the answer three times as long.
 pub(crate) fn request(
     family: Family,
     states: &[TcpState],
     ports: &[u16],
+    in_depth: bool,
     sequence: u32,
 ) -> Vec<u8> {
     let filter = if ports.len() > MOST_PORTS { Vec::new() } else { port_filter(ports) };
 
-    let mut body = vec![family.number(), IPPROTO_TCP, 0, 0]; // no extensions, padding
+    let extensions = if in_depth { TELL_TCP_INFO } else { 0 };
+    let mut body = vec![family.number(), IPPROTO_TCP, extensions, 0]; // padding
     body.extend(state_mask(states).to_ne_bytes());
     body.extend([0; 48]); // struct inet_diag_sockid: ignored in a dump
     if !filter.is_empty() {
@@ -189,7 +196,7 @@ fn instruction(program: &mut Vec<u8>, code: u8, yes: u8, no: u16) {
 }
 
 /// One socket, as the kernel tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
@@ -199,10 +206,15 @@ pub(crate) struct Row {
     pub(crate) send_queue: u32,
     /// The number under which processes hold it, 0 if none does.
     pub(crate) inode: u32,
+    /// What TCP remembers, if it was asked for and there is such a memory. Boxed, as a cheap
+    /// reading of a long table has none.
+    pub(crate) info: Option<Box<TcpInfo>>,
+    /// The number of its control group, where the kernel has them.
+    pub(crate) cgroup: Option<u64>,
 }
 
 /// One message of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     /// The number of the request that it answers.
     pub(crate) sequence: u32,
@@ -212,7 +224,7 @@ pub(crate) struct Message {
 }
 
 /// What a message says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Socket(Row),
     /// The list is complete; or, with an error number, as far as it got.
@@ -292,6 +304,7 @@ fn row(body: &mut Reader) -> Result<Option<Row>, Malformed> {
     let send_queue = body.u32()?;
     body.u32()?; // the user
     let inode = body.u32()?;
+    let attributes = attributes::read(body)?;
 
     Ok(state_of(state)?.map(|state| Row {
         local: address(family, local, local_port, interface),
@@ -301,6 +314,9 @@ fn row(body: &mut Reader) -> Result<Option<Row>, Malformed> {
         recv_queue,
         send_queue,
         inode,
+        // A socket that listens carries numbers of another meaning in the same places.
+        info: attributes.info.filter(|_| state != TcpState::Listen).map(Box::new),
+        cgroup: attributes.cgroup,
     }))
 }
 

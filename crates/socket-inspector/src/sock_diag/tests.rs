@@ -81,6 +81,7 @@ fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
     ] {
         body.extend(number.to_ne_bytes());
     }
+    attributes::tests::append(&mut body, row.info.as_deref(), row.cgroup);
     wrapped(BY_FAMILY, flags, sequence, &body)
 }
 
@@ -111,6 +112,8 @@ fn some_row() -> Row {
         recv_queue: 0,
         send_queue: 0,
         inode: 0,
+        info: None,
+        cgroup: None,
     }
 }
 
@@ -151,16 +154,21 @@ fn any_row() -> impl Strategy<Value = Row> {
         prop::sample::select(TcpState::ALL.to_vec()),
         timer,
         any::<(u32, u32, u32)>(),
+        (prop::option::of(attributes::tests::any_info()), any::<Option<u64>>()),
     )
-        .prop_map(|((local, peer), state, timer, (recv_queue, send_queue, inode))| Row {
-            local,
-            peer,
-            state,
-            timer,
-            recv_queue,
-            send_queue,
-            inode,
-        })
+        .prop_map(
+            |((local, peer), state, timer, (recv_queue, send_queue, inode), (info, cgroup))| Row {
+                local,
+                peer,
+                state,
+                timer,
+                recv_queue,
+                send_queue,
+                inode,
+                info: info.filter(|_| state != TcpState::Listen).map(Box::new),
+                cgroup,
+            },
+        )
 }
 
 proptest! {
@@ -230,11 +238,12 @@ proptest! {
 
 #[test]
 fn a_request_says_how_long_it_is_and_what_it_asks_for() {
-    let asked = request(Family::V6, &[TcpState::Established, TcpState::TimeWait], &[8080], 7);
+    let asked = request(Family::V6, &[TcpState::Established, TcpState::TimeWait], &[8080], true, 7);
     assert_eq!(asked[..4], u32::try_from(asked.len()).unwrap().to_ne_bytes());
     assert_eq!(asked[4..6], BY_FAMILY.to_ne_bytes());
     assert_eq!(asked[8..12], 7_u32.to_ne_bytes());
     assert_eq!(asked[16..18], [10, IPPROTO_TCP]);
+    assert_eq!(asked[18], TELL_TCP_INFO);
     assert_eq!(asked[20..24], (1_u32 << 1 | 1 << 6).to_ne_bytes());
     assert_eq!(asked[72..74], 24_u16.to_ne_bytes()); // the attribute: 4 + 20 bytes
     assert_eq!(asked[76..], port_filter(&[8080]));
@@ -242,8 +251,8 @@ fn a_request_says_how_long_it_is_and_what_it_asks_for() {
 
 #[test]
 fn without_ports_a_request_carries_no_filter() {
-    assert_eq!(request(Family::V4, &[], &[], 1).len(), 72);
-    assert_eq!(request(Family::V4, &[], &[9; MOST_PORTS + 1], 1).len(), 72);
+    assert_eq!(request(Family::V4, &[], &[], false, 1).len(), 72);
+    assert_eq!(request(Family::V4, &[], &[9; MOST_PORTS + 1], false, 1).len(), 72);
 }
 
 #[test]

@@ -1,0 +1,101 @@
+use evidence::{Owner, Socket, TcpInfo, Timer, TimerKind};
+
+use super::*;
+
+pub(crate) fn row(local: &str, peer: &str, state: TcpState) -> Inspected {
+    let owner = Owner { pid: 4712, process: "sequential".to_owned() };
+    let socket = Socket {
+        local: local.parse().unwrap(),
+        peer: peer.parse().unwrap(),
+        state,
+        side: (state != TcpState::Listen).then_some(Side::Client),
+        recv_queue: Observed::Known(0),
+        send_queue: Observed::Known(0),
+        timer: Observed::Known(None),
+        owners: Observed::Known(vec![owner]),
+    };
+    Inspected { socket, info: TcpInfo::UNSEEN, cgroup: Observed::NotObservable }
+}
+
+/// A listener, a connection with unread bytes and a long memory, and one that is closed.
+pub(crate) fn scene() -> Vec<Inspected> {
+    let mut listening = row("127.0.0.1:8080", "0.0.0.0:0", TcpState::Listen);
+    listening.socket.send_queue = Observed::Known(128);
+    listening.socket.owners = Observed::NotObservable;
+    let mut open = row("127.0.0.1:40210", "127.0.0.1:8080", TcpState::Established);
+    open.socket.recv_queue = Observed::Known(57_423);
+    open.cgroup = Observed::Known("/user.slice/user-1000.slice/session-2.scope".to_owned());
+    open.info = TcpInfo {
+        rtt: Observed::Known(Duration::from_micros(53)),
+        retransmits: Observed::Known(0),
+        last_sent: Observed::Known(Duration::from_millis(4120)),
+        last_received: Observed::Known(Duration::from_millis(4100)),
+        bytes_sent: Observed::Known(83),
+        bytes_acked: Observed::Known(84),
+        bytes_received: Observed::Known(300_130),
+    };
+    let mut closed = row("127.0.0.1:40208", "127.0.0.1:8080", TcpState::TimeWait);
+    closed.socket.owners = Observed::Known(vec![]);
+    let left = Duration::from_millis(57_300);
+    closed.socket.timer = Observed::Known(Some(Timer { kind: TimerKind::TimeWait, left }));
+    vec![listening, open, closed]
+}
+
+fn shown(rows: &[Inspected], columns: &[Column]) -> String {
+    let mut coloured = Vec::new();
+    text(rows, columns, "with port 8080 at either end", &mut coloured).unwrap();
+    let mut plain = anstream::StripStream::new(Vec::new());
+    plain.write_all(&coloured).unwrap();
+    let plain = String::from_utf8(plain.into_inner()).unwrap();
+    for line in plain.lines() {
+        assert!(line.chars().count() <= WIDTH && line.trim_end() == line, "{line}");
+    }
+    plain
+}
+
+#[test]
+fn what_is_asked_for_stands_in_the_order_in_which_it_is_asked_for() {
+    let columns = [Column::State, Column::Local, Column::RecvQueue, Column::LastReceived];
+    insta::assert_snapshot!(shown(&scene(), &columns), @r"
+    STATE        LOCAL            RECV-Q  LAST-RECEIVED
+    LISTEN       127.0.0.1:8080        0
+    ESTABLISHED  127.0.0.1:40210   57423         4.10 s
+    TIME_WAIT    127.0.0.1:40208       0
+    ");
+}
+
+#[test]
+fn rows_that_are_too_wide_become_a_line_and_what_is_known_below_it() {
+    insta::assert_snapshot!(shown(&scene(), &Column::ALL), @r"
+    127.0.0.1:8080  —  LISTEN  ?
+        recv-q 0 · send-q 128
+    127.0.0.1:40210  127.0.0.1:8080  client  ESTABLISHED  sequential (4712)
+        recv-q 57423 · send-q 0 · rtt 0.05 ms · retransmits 0 · sent 83 · acked 84
+        received 300130 · last-sent 4.12 s · last-received 4.10 s
+        cgroup /user.slice/user-1000.slice/session-2.scope
+    127.0.0.1:40208  127.0.0.1:8080  client  TIME_WAIT  —
+        recv-q 0 · send-q 0 · timer timewait 57.3 s
+
+    ?  1 socket of other users: root alone sees the owners; everything else is told
+    ");
+}
+
+#[test]
+fn numbers_are_ordered_from_the_largest_down_and_the_unknown_comes_last() {
+    let order = |key| {
+        let mut rows = scene();
+        sort(&mut rows, key);
+        rows.iter().map(|row| row.socket.local.port()).collect::<Vec<_>>()
+    };
+    assert_eq!(order(Column::RecvQueue), [40210, 8080, 40208]);
+    assert_eq!(order(Column::Timer)[0], 40208);
+    assert_eq!(order(Column::Sent)[0], 40210);
+    assert_eq!(order(Column::Local), [8080, 40208, 40210]);
+}
+
+#[test]
+fn nothing_found_is_said_in_one_line() {
+    insta::assert_snapshot!(
+        shown(&[], &Column::ALL), @"No TCP socket with port 8080 at either end."
+    );
+}

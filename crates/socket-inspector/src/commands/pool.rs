@@ -1,0 +1,47 @@
+//! `socket-inspector pool`: some looks at a process's connections from outside, and a verdict.
+
+use std::io::{BufWriter, Write};
+use std::time::{Duration, Instant};
+
+use evidence::{Inspected, Side, TcpState};
+use socket_inspector::{Filter, Narrow, PoolWatch, inspect};
+
+use crate::cli::{Pool, Report};
+
+/// The time between two looks: short, as a connection that lives between two of them is not seen.
+/// Where a look is dear, it takes at most a third of the time.
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// Looks for as long as is asked for, and reports once.
+pub(crate) fn run(asked: &Pool) -> anyhow::Result<u8> {
+    let filter = asked.port.iter().fold(Filter::default(), |f, port| f.port(*port).server(*port));
+    let narrow = Narrow { pids: asked.pid.into_iter().collect(), ..Narrow::default() };
+    let mut watch = PoolWatch::default();
+    let start = Instant::now();
+    let mut others;
+    loop {
+        let started = Instant::now();
+        let mut rows = inspect(&filter)?;
+        let at = Instant::now();
+        // What a process has closed is nobody's; it does not belong to its pool any more.
+        rows.retain(|row| narrow.keeps(&row.socket));
+        let (clients, rest): (Vec<Inspected>, Vec<Inspected>) = rows.into_iter().partition(|row| {
+            row.socket.side != Some(Side::Server) && row.socket.state != TcpState::Listen
+        });
+        others = rest.len();
+        watch.look(clients, at);
+        let left = asked.watch.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        std::thread::sleep(left.min(INTERVAL.max(started.elapsed() * 2)));
+    }
+    let pools = watch.pools(asked.patience, asked.idle_timeout);
+    let mut out = BufWriter::new(anstream::stdout());
+    match asked.format {
+        Report::Text => report::pool::text(&pools, &asked.whose(), others, &mut out)?,
+        Report::Json => report::json::pools(&pools, &mut out)?,
+    }
+    out.flush()?;
+    Ok(0)
+}

@@ -1,0 +1,218 @@
+//! Pools of real processes, looked at from outside. Each client is this test program, started
+//! once more with a role to play.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use socket_inspector::{Filter, snapshot};
+
+const ROLE: &str = "POOL_TEST_ROLE";
+const SERVER: &str = "POOL_TEST_SERVER";
+/// A body that no receive buffer's reader takes in one small read.
+const BODY: usize = 60_013;
+
+/// What the other process does, until its stdin ends.
+#[test]
+#[ignore = "plays a client for the other tests"]
+fn client_process() {
+    let (Ok(role), Ok(server)) = (std::env::var(ROLE), std::env::var(SERVER)) else { return };
+    let server: SocketAddr = server.parse().unwrap();
+    let connect = move || TcpStream::connect(server).unwrap();
+    let exchange = |stream: &mut TcpStream| {
+        stream.write_all(b"?").unwrap();
+        stream.read_exact(&mut vec![0; BODY]).unwrap();
+    };
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        match role.as_str() {
+            "leaks bodies" => {
+                for _ in 0..3 {
+                    let mut stream = connect();
+                    stream.write_all(b"?").unwrap();
+                    stream.read_exact(&mut [0; 57]).unwrap(); // the head, say
+                    kept.push(stream);
+                }
+            }
+            "keeps what is closed" => {
+                for _ in 0..2 {
+                    let mut stream = connect();
+                    exchange(&mut stream);
+                    kept.push(stream);
+                }
+            }
+            "is healthy" => {
+                kept.extend([connect(), connect()]);
+                kept.iter_mut().for_each(exchange);
+                loop {
+                    exchange(&mut kept[0]); // the other one is idle
+                    std::thread::sleep(Duration::from_millis(23));
+                }
+            }
+            "connects anew" => loop {
+                let mut stream = connect();
+                exchange(&mut stream);
+                std::thread::sleep(Duration::from_millis(23));
+            },
+            other => panic!("no such role: {other}"),
+        }
+        loop {
+            std::thread::park();
+        }
+    });
+    let _ = std::io::stdin().read(&mut [0]);
+}
+
+/// A server that answers each byte with a body, and if it is told to, closes some time after.
+struct Scene {
+    address: SocketAddr,
+    client: Child,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = self.client.kill();
+        let _ = self.client.wait();
+    }
+}
+
+fn scene(role: &str, closes_after: Option<Duration>) -> Scene {
+    let listener = unhaunted_listener();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                while stream.read_exact(&mut [0]).is_ok() {
+                    if stream.write_all(&[b'x'; BODY]).is_err() {
+                        return;
+                    }
+                    if let Some(after) = closes_after {
+                        std::thread::sleep(after);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let client = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "client_process"])
+        .env(ROLE, role)
+        .env(SERVER, address.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    Scene { address, client }
+}
+
+fn unhaunted_listener() -> TcpListener {
+    let mut haunted = Vec::new();
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if snapshot(&Filter::default().port(port)).unwrap().sockets.len() == 1 {
+            return listener;
+        }
+        haunted.push(listener); // keeps the system from picking it again
+    }
+}
+
+impl Scene {
+    /// The pool of the client, as soon as it is as `wanted`.
+    fn pool(
+        &self,
+        more: &[&str],
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let pid = self.client.id().to_string();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+            command.args(["pool", "--format", "json", "--pid", &pid]).args(more);
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let pool = &json["pools"][0];
+            if !pool.is_null() && wanted(pool) {
+                assert_eq!(pool["pid"], self.client.id());
+                assert_eq!(pool["server"], self.address.to_string());
+                return pool.clone();
+            }
+            assert!(Instant::now() < deadline, "never as wanted: {json:#}");
+        }
+    }
+}
+
+/// How many connections are at each standing.
+fn count(pool: &serde_json::Value, standing: &str) -> usize {
+    let connections = pool["connections"].as_array().unwrap();
+    connections.iter().filter(|connection| connection["standing"] == standing).count()
+}
+
+#[test]
+fn a_client_that_leaks_bodies_is_told_by_its_unread_bytes() {
+    let scene = scene("leaks bodies", None);
+    let more = ["--watch", "0.3", "--patience", "0.5"];
+    let pool = scene.pool(&more, |pool| count(pool, "unread") == 3);
+    assert_eq!(pool["ailments"][0]["kind"], "unread");
+    assert_eq!(pool["ailments"][0]["connections"], 3);
+    assert!(pool["ailments"][0]["unread_bytes"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_client_that_keeps_what_is_closed_is_told_by_close_wait() {
+    let scene = scene("keeps what is closed", Some(Duration::from_millis(101)));
+    let pool = scene.pool(&["--watch", "0.3"], |pool| count(pool, "closed by peer") == 2);
+    assert_eq!(pool["ailments"][0]["kind"], "closed_by_peer");
+    assert_eq!(pool["ailments"][0]["unnoticed_connections"], 2);
+    assert!(pool["ailments"][0]["longest"]["for_ms"].as_u64().is_some());
+}
+
+#[test]
+fn a_close_that_is_watched_tells_how_long_the_server_waits() {
+    let scene = scene("keeps what is closed", Some(Duration::from_secs(2)));
+    let pool = scene.pool(&["--watch", "3"], |pool| count(pool, "closed by peer") == 2);
+    let ms = pool["server_idle_timeout_ms"].as_u64().unwrap();
+    assert!((1500..2500).contains(&ms), "{pool:#}");
+}
+
+#[test]
+fn a_client_that_reads_to_the_end_and_reuses_looks_healthy() {
+    let scene = scene("is healthy", None);
+    let settled =
+        |pool: &serde_json::Value| count(pool, "idle") >= 1 && pool["opened_connections"] == 0;
+    let pool = scene.pool(&["--watch", "1"], settled);
+    assert_eq!(pool["connections"].as_array().unwrap().len(), 2);
+    assert_eq!(pool["ailments"], serde_json::json!([]), "{pool:#}");
+}
+
+#[test]
+fn a_client_that_connects_anew_for_each_request_churns() {
+    let scene = scene("connects anew", None);
+    let churns = |pool: &serde_json::Value| pool["ailments"][0]["kind"] == "churn";
+    let pool = scene.pool(&["--watch", "3"], churns);
+    assert!(pool["opened_connections"].as_u64().unwrap() >= 3);
+}
+
+#[test]
+fn an_idle_connection_is_stale_soon_if_the_server_s_timeout_is_near() {
+    let scene = scene("is healthy", None);
+    let stale = |pool: &serde_json::Value| {
+        pool["ailments"].as_array().unwrap().iter().any(|ailment| ailment["kind"] == "stale_soon")
+    };
+    scene.pool(&["--watch", "0.2", "--idle-timeout", "0.5"], stale);
+}
+
+#[test]
+fn a_server_has_no_pool() {
+    let listener = unhaunted_listener();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+    let output = command.args(["pool", "--port", &port, "--watch", "0.01"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with(&format!("No client connection to port {port}. 1 socket")), "{text}");
+}

@@ -1,0 +1,87 @@
+//! The budget of ports, with real connections.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use socket_inspector::{Filter, snapshot};
+
+fn unhaunted_listener() -> TcpListener {
+    let mut haunted = Vec::new();
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if snapshot(&Filter::default().port(port)).unwrap().sockets.len() == 1 {
+            return listener;
+        }
+        haunted.push(listener); // keeps the system from picking it again
+    }
+}
+
+/// The one destination of a report, as JSON.
+fn report(server: SocketAddr, more: &[&str]) -> serde_json::Value {
+    let peer = server.to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+    command.args(["ports", "--format", "json", "--peer", &peer]).args(more);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["destinations"].as_array().unwrap().len(), 1, "{json:#}");
+    json["destinations"][0].clone()
+}
+
+#[test]
+fn a_port_stays_in_use_after_the_client_has_closed_first() {
+    let listener = unhaunted_listener();
+    let server = listener.local_addr().unwrap();
+    let open = TcpStream::connect(server).unwrap();
+    for _ in 0..7 {
+        let client = TcpStream::connect(server).unwrap();
+        drop(client);
+    }
+    let _accepted = listener.accept().unwrap();
+    for _ in 0..7 {
+        let mut server = listener.accept().unwrap().0;
+        assert_eq!(server.read(&mut [0]).unwrap(), 0); // the client has closed first
+    }
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let there = report(server, &[]);
+        assert_eq!(there["forecast"], serde_json::Value::Null);
+        assert_eq!(there["opened_per_s"], serde_json::Value::Null);
+        // A socket that changes its state while the table is read may be absent from it.
+        if there["time_wait_ports"] == 7 && there["in_use_ports"] == 8 {
+            assert!(there["last_ends_ms"].as_u64().unwrap() <= 60_000);
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{there:#}");
+    }
+    drop(open);
+}
+
+#[test]
+fn who_has_burnt_a_port_is_known_if_it_was_seen_holding_it() {
+    let listener = unhaunted_listener();
+    let server = listener.local_addr().unwrap();
+    let first = TcpStream::connect(server).unwrap();
+    let watch = std::thread::spawn(move || report(server, &["--interval", "2"]));
+    let mut accepted = vec![listener.accept().unwrap().0];
+    for _ in 0..5 {
+        let client = TcpStream::connect(server).unwrap();
+        accepted.push(listener.accept().unwrap().0);
+        std::thread::sleep(Duration::from_millis(250)); // some glances long
+        drop(client);
+        accepted.pop();
+    }
+    let there = watch.join().unwrap();
+    assert!(there["opened_per_s"].as_f64().unwrap() > 0.0, "{there:#}");
+    assert_eq!(there["forecast"], "steady");
+    let me = format!("({})", std::process::id());
+    let burners = there["burners"].as_array().unwrap();
+    let mine = burners.iter().find(|b| b["process"].as_str().is_some_and(|p| p.ends_with(&me)));
+    assert!(mine.is_some_and(|mine| mine["ports"].as_u64() >= Some(2)), "{there:#}");
+    drop(first);
+}

@@ -99,3 +99,13 @@ fn what_cannot_be_asked_for_is_refused() {
         assert_eq!(run(&arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_that_cannot_be_looked_into_is_not_said_to_have_no_pool() {
+    // More than any process has: the kernel gives out 4194304 numbers at most.
+    let output = run(&["pool", "--pid", "4194305"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert_eq!(told, "socket-inspector: there is no process 4194305\n");
+}

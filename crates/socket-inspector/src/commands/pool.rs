@@ -1,8 +1,9 @@
 //! `socket-inspector pool`: some looks at a process's connections from outside, and a verdict.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use evidence::{Inspected, Side, TcpState};
 use socket_inspector::{Filter, Narrow, PoolWatch, inspect};
 
@@ -14,6 +15,9 @@ const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Looks for as long as is asked for, and reports once.
 pub(crate) fn run(asked: &Pool) -> anyhow::Result<u8> {
+    if let Some(pid) = asked.pid {
+        may_look_into(pid)?;
+    }
     let filter = asked.port.iter().fold(Filter::default(), |f, port| f.port(*port).server(*port));
     let narrow = Narrow { pids: asked.pid.into_iter().collect(), ..Narrow::default() };
     let mut watch = PoolWatch::default();
@@ -44,4 +48,20 @@ pub(crate) fn run(asked: &Pool) -> anyhow::Result<u8> {
     }
     out.flush()?;
     Ok(0)
+}
+
+/// Whether the sockets of a process can be seen at all: without, it would seem to have none.
+fn may_look_into(pid: u32) -> anyhow::Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let Err(error) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Ok(()) };
+    match error.kind() {
+        io::ErrorKind::NotFound => anyhow::bail!("there is no process {pid}"),
+        io::ErrorKind::PermissionDenied => anyhow::bail!(
+            "process {pid} is another user's: only that user and root may see which sockets are its \
+             own; --port PORT looks at all connections to a server instead"
+        ),
+        _ => Err(error).with_context(|| format!("cannot look into process {pid}")),
+    }
 }

@@ -37,6 +37,7 @@ pub(crate) enum RequestBodyError {
     TooSlow,
     /// Not of a request at all, but of a response that was asked to break off: all bodies have one
     /// type of error.
+    #[cfg(feature = "routes")]
     #[error("the response was asked to break off")]
     BrokenOff,
 }

@@ -64,6 +64,27 @@ impl TcpState {
         }
     }
 
+    /// The state under Linux's number for it (`include/net/tcp_states.h`). What has just answered a
+    /// SYN has two of them. `None` for a number that is no state of a connection: 13, a socket that
+    /// is bound and no more, and all beyond.
+    #[must_use]
+    pub fn from_linux(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Established,
+            2 => Self::SynSent,
+            3 | 12 => Self::SynReceived,
+            4 => Self::FinWait1,
+            5 => Self::FinWait2,
+            6 => Self::TimeWait,
+            7 => Self::Closed,
+            8 => Self::CloseWait,
+            9 => Self::LastAck,
+            10 => Self::Listen,
+            11 => Self::Closing,
+            _ => return None,
+        })
+    }
+
     /// Whether a healthy connection passes through this state within moments, so that a table
     /// that shows it has not settled yet.
     #[must_use]

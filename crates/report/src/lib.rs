@@ -28,6 +28,8 @@ pub mod csv;
 pub mod exit;
 pub mod inspected;
 pub mod json;
+#[cfg(test)]
+mod plain;
 pub mod pool;
 pub mod ports;
 pub mod run;

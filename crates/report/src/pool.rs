@@ -224,15 +224,7 @@ mod tests {
     }
 
     fn plain(pools: &[Pool], others: usize) -> String {
-        let mut coloured = Vec::new();
-        text(pools, "of process 4712", others, &mut coloured).unwrap();
-        let mut plain = anstream::StripStream::new(Vec::new());
-        plain.write_all(&coloured).unwrap();
-        let plain = String::from_utf8(plain.into_inner()).unwrap();
-        for line in plain.lines() {
-            assert!(line.chars().count() <= WIDTH && line.trim_end() == line, "{line}");
-        }
-        plain
+        crate::plain::plain(WIDTH, |out| text(pools, "of process 4712", others, out))
     }
 
     #[test]

@@ -230,17 +230,11 @@ mod tests {
     }
 
     fn shown(destinations: &[Destination]) -> String {
-        let mut coloured = Vec::new();
         let set = example();
-        text(&set, destinations, 3, &mut coloured).unwrap();
-        settings(&set, &mut coloured).unwrap();
-        let mut plain = anstream::StripStream::new(Vec::new());
-        plain.write_all(&coloured).unwrap();
-        let plain = String::from_utf8(plain.into_inner()).unwrap();
-        for line in plain.lines() {
-            assert!(line.chars().count() <= WIDTH && line.trim_end() == line, "{line}");
-        }
-        plain
+        crate::plain::plain(WIDTH, |out| {
+            text(&set, destinations, 3, out)?;
+            settings(&set, out)
+        })
     }
 
     #[test]

@@ -26,6 +26,9 @@ const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const OVERRUN: u16 = 4;
 
+/// `TCP_BOUND_INACTIVE`: bound, and no more.
+const BOUND: u8 = 13;
+
 const HEADER_LEN: usize = 16;
 const IPPROTO_TCP: u8 = 6;
 /// `1 << (INET_DIAG_INFO - 1)`: tell `struct tcp_info`, too.
@@ -141,21 +144,9 @@ fn state_mask(states: &[TcpState]) -> u32 {
     states.iter().map(|&state| mask_of(state)).fold(0, |mask, bits| mask | bits)
 }
 
-/// `enum` in `net/tcp_states.h`; what has just answered a SYN is kept under two numbers.
 fn mask_of(state: TcpState) -> u32 {
-    match state {
-        TcpState::Established => 1 << 1,
-        TcpState::SynSent => 1 << 2,
-        TcpState::SynReceived => 1 << 3 | 1 << 12,
-        TcpState::FinWait1 => 1 << 4,
-        TcpState::FinWait2 => 1 << 5,
-        TcpState::TimeWait => 1 << 6,
-        TcpState::Closed => 1 << 7,
-        TcpState::CloseWait => 1 << 8,
-        TcpState::LastAck => 1 << 9,
-        TcpState::Listen => 1 << 10,
-        TcpState::Closing => 1 << 11,
-    }
+    let numbers = (1..=12).filter(|number| TcpState::from_linux(*number) == Some(state));
+    numbers.fold(0, |mask, number| mask | 1 << number)
 }
 
 const JUMP: u8 = 1;
@@ -321,21 +312,11 @@ fn row(body: &mut Reader) -> Result<Option<Row>, Malformed> {
 }
 
 fn state_of(number: u8) -> Result<Option<TcpState>, Malformed> {
-    Ok(Some(match number {
-        1 => TcpState::Established,
-        2 => TcpState::SynSent,
-        3 | 12 => TcpState::SynReceived,
-        4 => TcpState::FinWait1,
-        5 => TcpState::FinWait2,
-        6 => TcpState::TimeWait,
-        7 => TcpState::Closed,
-        8 => TcpState::CloseWait,
-        9 => TcpState::LastAck,
-        10 => TcpState::Listen,
-        11 => TcpState::Closing,
-        13 => return Ok(None), // bound, no more: no end of a connection
-        _ => return Err(Malformed("a socket is in an unknown state")),
-    }))
+    match (number, TcpState::from_linux(number)) {
+        (_, Some(state)) => Ok(Some(state)),
+        (BOUND, None) => Ok(None), // no end of a connection
+        (_, None) => Err(Malformed("a socket is in an unknown state")),
+    }
 }
 
 /// An IPv4 address takes the first 4 of the 16 bytes.

@@ -3,26 +3,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
+mod common;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use common::unhaunted_listener_at;
 use evidence::{Inspected, Observed, Side, TcpInfo, TcpState};
 use socket_inspector::{Filter, Narrow, inspect};
 
 /// A listener on a port without a past, and both ends of a connection to it.
 fn connection(at: &str) -> Option<(u16, TcpListener, TcpStream, TcpStream)> {
-    let mut haunted = Vec::new();
-    let listener = loop {
-        let listener = TcpListener::bind(at).ok()?;
-        let port = listener.local_addr().unwrap().port();
-        if inspect(&Filter::default().port(port)).unwrap().len() == 1 {
-            break listener;
-        }
-        haunted.push(listener);
-    };
+    let listener = unhaunted_listener_at(at)?;
     let address = listener.local_addr().unwrap();
     let client = TcpStream::connect(address).unwrap();
     let server = listener.accept().unwrap().0;

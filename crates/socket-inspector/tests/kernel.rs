@@ -5,11 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use common::unhaunted_listener_at;
 use evidence::{Observed, Side, Socket, SocketTable, TcpState, TimerKind};
 use socket_inspector::{Filter, find, listener, snapshot, snapshot_with_owners};
 
@@ -22,19 +25,8 @@ impl Server {
     }
 
     /// A listener on a port that no other socket has; `None` where there is no such address.
-    ///
-    /// `SO_REUSEADDR`, which the standard library sets, lets the system pick a port whose last
-    /// server still has connections in `TIME_WAIT`.
     fn at(address: &str) -> Option<Self> {
-        let mut haunted = Vec::new();
-        loop {
-            let server = Self(TcpListener::bind(address).ok()?);
-            if server.table().sockets.len() == 1 {
-                return Some(server);
-            }
-            haunted.push(server); // keeps the system from picking it again
-            assert!(haunted.len() < 1000, "no port without a past");
-        }
+        unhaunted_listener_at(address).map(Self)
     }
 
     fn address(&self) -> SocketAddr {

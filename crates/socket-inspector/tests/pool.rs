@@ -3,12 +3,14 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod common;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use socket_inspector::{Filter, snapshot};
+use common::unhaunted_listener;
 
 const ROLE: &str = "POOL_TEST_ROLE";
 const SERVER: &str = "POOL_TEST_SERVER";
@@ -107,18 +109,6 @@ fn scene(role: &str, closes_after: Option<Duration>) -> Scene {
         .spawn()
         .unwrap();
     Scene { address, client }
-}
-
-fn unhaunted_listener() -> TcpListener {
-    let mut haunted = Vec::new();
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if snapshot(&Filter::default().port(port)).unwrap().sockets.len() == 1 {
-            return listener;
-        }
-        haunted.push(listener); // keeps the system from picking it again
-    }
 }
 
 impl Scene {

@@ -2,24 +2,14 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod common;
+
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use socket_inspector::{Filter, snapshot};
-
-fn unhaunted_listener() -> TcpListener {
-    let mut haunted = Vec::new();
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if snapshot(&Filter::default().port(port)).unwrap().sockets.len() == 1 {
-            return listener;
-        }
-        haunted.push(listener); // keeps the system from picking it again
-    }
-}
+use common::unhaunted_listener;
 
 /// The one destination of a report, as JSON.
 fn report(server: SocketAddr, more: &[&str]) -> serde_json::Value {

@@ -1,11 +1,13 @@
 //! The program as it is used: in a pipe, asked for the wrong thing, read by other programs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod common;
+
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 
-use socket_inspector::{Filter, snapshot};
+use common::unhaunted_listener;
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
@@ -23,15 +25,7 @@ fn stdout(output: &Output) -> &str {
 
 /// A port on which this test listens, and no connection of the past remains, with one connection.
 fn connection() -> (u16, TcpListener, [TcpStream; 2]) {
-    let mut haunted = Vec::new();
-    let listener = loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let filter = Filter::default().port(listener.local_addr().unwrap().port());
-        if snapshot(&filter).unwrap().sockets.len() == 1 {
-            break listener;
-        }
-        haunted.push(listener); // keeps the system from picking it again
-    };
+    let listener = unhaunted_listener();
     let address = listener.local_addr().unwrap();
     let client = TcpStream::connect(address).unwrap();
     let accepted = listener.accept().unwrap().0;

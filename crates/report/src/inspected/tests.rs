@@ -42,15 +42,7 @@ pub(crate) fn scene() -> Vec<Inspected> {
 }
 
 fn shown(rows: &[Inspected], columns: &[Column]) -> String {
-    let mut coloured = Vec::new();
-    text(rows, columns, "with port 8080 at either end", &mut coloured).unwrap();
-    let mut plain = anstream::StripStream::new(Vec::new());
-    plain.write_all(&coloured).unwrap();
-    let plain = String::from_utf8(plain.into_inner()).unwrap();
-    for line in plain.lines() {
-        assert!(line.chars().count() <= WIDTH && line.trim_end() == line, "{line}");
-    }
-    plain
+    crate::plain::plain(WIDTH, |out| text(rows, columns, "with port 8080 at either end", out))
 }
 
 #[test]

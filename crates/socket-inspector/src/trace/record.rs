@@ -98,22 +98,12 @@ fn bytes<const N: usize>(record: &[u8], at: usize) -> Option<[u8; N]> {
     record.get(at..)?.first_chunk().copied()
 }
 
-/// The kernel's numbers of states (`include/net/tcp_states.h`).
+/// A socket that is bound and no more (13) is none of a connection yet.
 fn state_of(number: i32) -> Option<TcpState> {
-    Some(match number {
-        1 => TcpState::Established,
-        2 => TcpState::SynSent,
-        3 | 12 => TcpState::SynReceived,
-        4 => TcpState::FinWait1,
-        5 => TcpState::FinWait2,
-        6 => TcpState::TimeWait,
-        7 | 13 => TcpState::Closed, // 13 is bound, and no more
-        8 => TcpState::CloseWait,
-        9 => TcpState::LastAck,
-        10 => TcpState::Listen,
-        11 => TcpState::Closing,
-        _ => return None,
-    })
+    match u8::try_from(number).ok()? {
+        13 => Some(TcpState::Closed),
+        number => TcpState::from_linux(number),
+    }
 }
 
 #[cfg(test)]

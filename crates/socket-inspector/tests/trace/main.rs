@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod tracer;
 
 use std::fs;
@@ -20,10 +22,8 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 use socket2::{SockFilter, SockRef};
 
-use crate::tracer::{
-    CHILDREN, Tracefs, Tracer, connection, listener, listener_at, program, reset_on_close, spawn,
-    trace,
-};
+use crate::common::{unhaunted_listener, unhaunted_listener_at};
+use crate::tracer::{CHILDREN, Tracefs, Tracer, connection, program, reset_on_close, spawn, trace};
 
 /// The states that one end came to be in, one after another.
 fn states(told: &[Value], side: &str) -> Vec<String> {
@@ -47,7 +47,7 @@ fn ended(told: &[Value]) -> &Value {
 /// Has a connection ended by `end`, and returns what the tracepoint saw; `None` if skipped.
 fn traced(end: impl FnOnce(TcpStream, TcpStream)) -> Option<Vec<Value>> {
     let tracefs = Tracefs::open()?;
-    let listener = listener();
+    let listener = unhaunted_listener();
     let mut tracer = Tracer::of(&listener, "tracepoint");
     assert_eq!(tracer.witness["witness"], "tracepoint");
     let (client, server) = connection(&listener);
@@ -187,7 +187,7 @@ fn two_ends_that_close_at_once_were_both_in_fin_wait_1() {
 #[test]
 fn the_ends_of_ipv4_on_a_dual_stack_listener_and_of_ipv6_are_told_as_one_connection() {
     let Some(_tracefs) = Tracefs::open() else { return };
-    let Some(listener) = listener_at("[::]:0") else {
+    let Some(listener) = unhaunted_listener_at("[::]:0") else {
         eprintln!("SKIPPED: this machine has no IPv6");
         return;
     };
@@ -215,7 +215,7 @@ fn of_five_thousand_connections_a_second_none_is_lost_or_it_is_said_how_many() {
     /// `SYN_SENT`, `SYN_RECV`, twice `ESTABLISHED`, twice `CLOSED`.
     const CHANGES: usize = 6;
     let Some(tracefs) = Tracefs::open() else { return };
-    let listener = listener();
+    let listener = unhaunted_listener();
     let mut tracer = Tracer::of(&listener, "tracepoint");
     let pid = tracer.pid();
     let load = std::thread::spawn(move || {
@@ -263,7 +263,7 @@ fn a_tracer_that_cannot_keep_up_says_how_many_changes_it_lost() {
     /// More than the buffers of a machine with a few processors hold.
     const CONNECTIONS: usize = 30_011;
     let Some(_tracefs) = Tracefs::open() else { return };
-    let listener = listener();
+    let listener = unhaunted_listener();
     let mut tracer = Tracer::of(&listener, "tracepoint");
     tracer.signal(Signal::STOP);
     {
@@ -298,7 +298,7 @@ fn changes(told: &[Value]) -> usize {
 #[test]
 fn the_instance_is_gone_after_every_kind_of_end() {
     let Some(tracefs) = Tracefs::open() else { return };
-    let listener = listener();
+    let listener = unhaunted_listener();
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
         let tracer = Tracer::of(&listener, "tracepoint");
         let pid = tracer.pid();
@@ -317,7 +317,7 @@ fn the_instance_is_gone_after_every_kind_of_end() {
 #[test]
 fn the_instance_is_gone_after_the_tracer_s_parent_was_killed() {
     let Some(tracefs) = Tracefs::open() else { return };
-    let port = listener().local_addr().unwrap().port();
+    let port = unhaunted_listener().local_addr().unwrap().port();
     let script = format!("{} trace --port {port} --format jsonl & echo $!; wait", program());
     let mut shell = spawn(Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()));
     let mut lines = BufReader::new(shell.stdout.take().unwrap()).lines();
@@ -332,7 +332,7 @@ fn the_instance_is_gone_after_the_tracer_s_parent_was_killed() {
 #[test]
 fn a_reader_that_goes_away_ends_the_trace_and_leaves_no_instance() {
     let Some(tracefs) = Tracefs::open() else { return };
-    let listener = listener();
+    let listener = unhaunted_listener();
     let (reader, writer) = std::io::pipe().unwrap();
     let mut tracer = spawn(trace(Path::new(program()), &listener, "tracepoint").stdout(writer));
     let mut first = String::new();
@@ -351,7 +351,7 @@ fn what_a_dead_tracer_left_behind_is_removed_by_the_next() {
     fs::create_dir(tracefs.instances.join(format!("socket-inspector-{dead}"))).unwrap();
     let foreign = tracefs.instances.join(format!("socket-inspector-of-{}", std::process::id()));
     fs::create_dir(&foreign).unwrap();
-    drop(Tracer::of(&listener(), "tracepoint").end(Signal::INT));
+    drop(Tracer::of(&unhaunted_listener(), "tracepoint").end(Signal::INT));
     assert!(!tracefs.has(dead));
     assert!(foreign.exists(), "an instance of another name is not this program's");
     fs::remove_dir(foreign).unwrap();
@@ -360,7 +360,7 @@ fn what_a_dead_tracer_left_behind_is_removed_by_the_next() {
 #[test]
 fn a_connection_from_before_the_trace_has_no_made_up_age() {
     let Some(_tracefs) = Tracefs::open() else { return };
-    let listener = listener();
+    let listener = unhaunted_listener();
     let (client, server) = connection(&listener);
     let mut tracer = Tracer::of(&listener, "tracepoint");
     drop(client);
@@ -376,7 +376,7 @@ fn a_connection_from_before_the_trace_has_no_made_up_age() {
 
 #[test]
 fn sampling_sees_what_lasts_and_says_what_it_infers() {
-    let listener = listener();
+    let listener = unhaunted_listener();
     let mut tracer = Tracer::of(&listener, "sampling");
     assert_eq!(tracer.witness["witness"], "sampling");
     sampled(&listener, &mut tracer);
@@ -409,7 +409,7 @@ fn sampled(listener: &TcpListener, tracer: &mut Tracer) {
 #[test]
 fn an_ordinary_user_gets_samples_and_is_told_why() {
     const NOBODY: u32 = 65534;
-    let listener = listener();
+    let listener = unhaunted_listener();
     // Where everybody may run it: the directory of the build may be root's alone.
     let copy = std::env::temp_dir().join(format!("socket-inspector-{}", std::process::id()));
     fs::copy(program(), &copy).unwrap();

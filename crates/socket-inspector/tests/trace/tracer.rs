@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use socket_inspector::{Filter, snapshot};
 use socket2::SockRef;
 
 /// The kernel's tracing directory, mounted where nobody else sees it.
@@ -66,24 +65,6 @@ pub(crate) fn eventually(mut happened: impl FnMut() -> bool, otherwise: &str) {
     while !happened() {
         assert!(Instant::now() < deadline, "{otherwise}");
         std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// A listener on a port that no connection of the past still has.
-pub(crate) fn listener() -> TcpListener {
-    listener_at("127.0.0.1:0").unwrap()
-}
-
-/// The same at another address; `None` where there is no such address.
-pub(crate) fn listener_at(address: &str) -> Option<TcpListener> {
-    let mut haunted = Vec::new();
-    loop {
-        let listener = TcpListener::bind(address).ok()?;
-        let filter = Filter::default().port(listener.local_addr().unwrap().port());
-        if snapshot(&filter).unwrap().sockets.len() == 1 {
-            return Some(listener);
-        }
-        haunted.push(listener); // keeps the system from picking it again
     }
 }
 

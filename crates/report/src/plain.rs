@@ -1,0 +1,17 @@
+//! A report as it is read, for tests: without colours, no wider than it may be, no line ending in
+//! spaces.
+
+use std::io::{self, Write};
+
+/// What `write` writes, without its colours; every line is held against `width`.
+pub(crate) fn plain(width: usize, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+    let mut coloured = Vec::new();
+    write(&mut coloured).unwrap();
+    let mut plain = anstream::StripStream::new(Vec::new());
+    plain.write_all(&coloured).unwrap();
+    let plain = String::from_utf8(plain.into_inner()).unwrap();
+    for line in plain.lines() {
+        assert!(line.chars().count() <= width && line.trim_end() == line, "{line}");
+    }
+    plain
+}

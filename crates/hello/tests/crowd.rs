@@ -5,13 +5,15 @@
 #![allow(clippy::print_stderr, reason = "what is not tested is told")]
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use common::Client;
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use program::Hello;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 /// How many idle connections are wanted.
 const CROWD: u64 = 10_000;
@@ -35,45 +37,12 @@ fn crowd() -> u64 {
     crowd
 }
 
-/// The program, with limits that nobody here reaches; killed if the test fails.
-struct Hello(Child);
-
-impl Drop for Hello {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Hello {
-    fn start() -> (Self, SocketAddr) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hello"))
-            .args(["--listen", "127.0.0.1:0", "--read-timeout", "1h", "--write-timeout", "1h"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let (_, rest) = line.split_once("http://").expect(&line);
-        let address = rest.split(' ').next().unwrap().parse().unwrap();
-        (Self(child), address)
-    }
-
-    /// Ends it as Ctrl-C does; returns its last words.
-    fn stop(&mut self) -> String {
-        let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
-        let mut words = String::new();
-        self.0.stderr.as_mut().unwrap().read_to_string(&mut words).unwrap();
-        words
-    }
-}
-
 #[test]
 fn a_crowd_of_idle_and_slow_clients_stops_nobody_from_being_served() {
     let crowd = crowd();
-    let (mut hello, address) = Hello::start();
+    // Limits that nobody here reaches.
+    let hello = Hello::start(&["--read-timeout", "1h", "--write-timeout", "1h"]);
+    let address = hello.address;
     let mut idle: Vec<TcpStream> = Vec::new();
     for number in 0..crowd {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -105,6 +74,8 @@ fn a_crowd_of_idle_and_slow_clients_stops_nobody_from_being_served() {
     // All of them are still welcome, and all of them go at once.
     let mut old = Client::of(idle.swap_remove(2));
     assert_eq!(old.get("/").text(), "Hello world");
-    assert_eq!(hello.stop(), "hello: stopped, every exchange in flight was finished\n");
+    hello.signal(Signal::TERM);
+    let (_, said) = hello.end();
+    assert_eq!(said, "hello: stopped, every exchange in flight was finished\n");
     old.sees_the_close().unwrap();
 }

@@ -2,62 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::io::BufRead as _;
+use std::process::{Command, Output};
 
 use common::Client;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_hello");
-
-/// A running `hello`; killed when a test is done with it.
-struct Hello {
-    child: Child,
-    address: SocketAddr,
-    first_line: String,
-}
-
-impl Hello {
-    fn start(arguments: &[&str]) -> Self {
-        let arguments = ["--listen", "127.0.0.1:0"].iter().chain(arguments);
-        Self::from(Command::new(PROGRAM).args(arguments))
-    }
-
-    fn from(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut first_line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first_line).unwrap();
-        let (_, rest) = first_line.split_once("http://").expect(&first_line);
-        let address = rest.split(' ').next().unwrap().parse().unwrap();
-        Self { child, address, first_line }
-    }
-
-    fn connect(&self) -> Client {
-        Client::connect(self.address)
-    }
-
-    #[cfg(unix)]
-    fn signal(&self, signal: rustix::process::Signal) {
-        use rustix::process::{Pid, kill_process};
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// How it ended, and what it said on stderr.
-    fn end(mut self) -> (ExitStatus, String) {
-        common::until("its end", || self.child.try_wait().unwrap().is_some());
-        let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap(), said)
-    }
-}
-
-impl Drop for Hello {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use program::{Hello, PROGRAM};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).output().unwrap()
@@ -90,7 +42,7 @@ fn who_is_never_accepted_is_connected_and_counted() {
     let mut hello = Hello::start(&["--no-accept", "--backlog", "5"]);
     let words = "(backlog 5, never accepts)";
     assert!(hello.first_line.contains(words), "{}", hello.first_line);
-    let mut lines = BufReader::new(hello.child.stdout.take().unwrap()).lines();
+    let mut lines = hello.shown.take().unwrap();
     let mut next = || lines.next().unwrap().unwrap();
     let mut client = hello.connect();
     assert!(next().ends_with("queue     1 connection waiting, backlog 5"));
@@ -258,34 +210,30 @@ fn running_out_of_descriptors_is_told_once_whatever_else_is_shown() {
     out_of_descriptors("--show connections,bytes --log combined --metrics");
 }
 
+/// The next line on stderr.
+#[cfg(unix)]
+fn complaint(hello: &mut Hello) -> String {
+    let mut line = String::new();
+    hello.said.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
 #[cfg(unix)]
 fn out_of_descriptors(flags: &str) {
     let limited = format!("ulimit -n 32; exec '{PROGRAM}' --listen 127.0.0.1:0 {flags}");
     let mut command = Command::new("sh");
-    let mut child = command
-        .args(["-c", &limited])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-    let first_line = if flags.contains("--log") { said.next() } else { shown.next() };
-    let first_line = first_line.unwrap().unwrap();
+    let mut hello = Hello::of(command.args(["-c", &limited]), flags.contains("--log"));
+    let shown = hello.shown.take().unwrap();
     std::thread::spawn(move || shown.count());
-    let mut line = || said.next().unwrap().unwrap();
-    let (_, rest) = first_line.split_once("http://").unwrap();
-    let address = rest.split(' ').next().unwrap().parse().unwrap();
-    let hello = Hello { child, address, first_line };
     let clients: Vec<Client> = (0..41).map(|_| hello.connect()).collect();
     assert_eq!(
-        line(),
+        complaint(&mut hello),
         "hello: cannot accept connections: Too many open files (os error 24); \
          clients wait, trying again every 50 ms"
     );
     std::thread::sleep(hello::ACCEPT_BACKOFF * 3);
     drop(clients);
-    let over = line();
+    let over = complaint(&mut hello);
     assert!(over.starts_with("hello: accepts connections again, after "), "{over}");
     assert_eq!(hello.connect().get("/").text(), "Hello world");
 }

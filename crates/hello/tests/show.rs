@@ -2,73 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
-use std::io::{BufRead, BufReader, Lines};
-use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
-
-use common::Client;
-
-/// A running `hello`, and what it writes; killed when a test is done with it.
-struct Hello {
-    child: Child,
-    address: SocketAddr,
-    lines: Option<Lines<BufReader<ChildStdout>>>,
-}
-
-impl Hello {
-    /// Where it listens is told on stdout, or on stderr if stdout is for programs.
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hello"))
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let for_programs = arguments.iter().any(|it| ["jsonl", "combined", "json"].contains(it));
-        let first = if for_programs {
-            let mut line = String::new();
-            BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
-            line
-        } else {
-            lines.next().unwrap().unwrap()
-        };
-        let (_, rest) = first.split_once("http://").expect(&first);
-        let address = rest.split(' ').next().unwrap().parse().unwrap();
-        Self { child, address, lines: Some(lines) }
-    }
-
-    fn connect(&self) -> Client {
-        Client::connect(self.address)
-    }
-
-    /// The lines up to the first that `is_last`.
-    fn lines_until(&mut self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut all = Vec::new();
-        for line in self.lines.as_mut().unwrap() {
-            all.push(line.unwrap());
-            if is_last(all.last().unwrap()) {
-                return all;
-            }
-        }
-        panic!("it ended after {all:#?}")
-    }
-
-    fn objects_until(&mut self, event: &str) -> Vec<serde_json::Value> {
-        let wanted = format!("\"event\":\"{event}\"");
-        let lines = self.lines_until(|line| line.contains(&wanted));
-        lines.iter().map(|line| serde_json::from_str(line).expect(line)).collect()
-    }
-}
-
-impl Drop for Hello {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use program::Hello;
 
 /// What a line says beyond its time, ports and what the kernel says at which time.
 fn step(line: &str) -> Option<&str> {
@@ -259,7 +196,7 @@ fn an_access_log_has_a_line_for_each_exchange() {
 #[test]
 fn a_reader_that_has_gone_does_not_stop_the_server() {
     let mut hello = Hello::start(&["--show", "connections", "--log", "json"]);
-    drop(hello.lines.take());
+    drop(hello.shown.take());
     for _ in 0..23 {
         assert_eq!(hello.connect().get("/").text(), "Hello world");
     }

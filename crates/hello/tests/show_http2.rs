@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
 
 use bytes::Bytes;
 use common::Client;
@@ -14,47 +14,12 @@ use http::{Request, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2::handshake;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use program::Hello;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
 /// Requests at once on the one connection.
 const STREAMS: u64 = 23;
-
-/// A running `hello` whose stdout is for programs; killed when a test is done with it.
-struct Hello {
-    child: Child,
-    address: SocketAddr,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Hello {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hello"))
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut first = String::new();
-        BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut first).unwrap();
-        let (_, rest) = first.split_once("http://").expect(&first);
-        let address = rest.split(' ').next().unwrap().parse().unwrap();
-        Self { child, address, lines }
-    }
-
-    fn objects(&mut self) -> impl Iterator<Item = Value> {
-        self.lines.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
-    }
-}
-
-impl Drop for Hello {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Asks for bodies of 0, 1, 2 … bytes at once, reads them all, and closes.
 fn ask_at_once(address: SocketAddr) {

@@ -1,16 +1,18 @@
 //! What earlier readings of the table knew, and the latest no longer does.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use evidence::{Observed, Owner, Socket, SocketTable, TcpState};
+use evidence::{Observed, Owner, Socket, TcpState};
+
+use crate::passed::passed;
 
 /// One end of one connection, by its addresses: this end's, then the other's.
 type Place = (SocketAddr, SocketAddr);
 
 /// Remembers, from one reading of the table to the next, who held a socket and since when it is in
-/// its state.
+/// its state, and so tells what has changed.
 ///
 /// A connection in `TIME_WAIT` has no owner any more: who made it is known only if an earlier
 /// reading saw the process hold it. A connection that is opened and closed between two readings
@@ -31,15 +33,16 @@ type Place = (SocketAddr, SocketAddr);
 /// let accepted = server.accept()?.0;
 ///
 /// let mut ledger = Ledger::default();
-/// ledger.record(&snapshot_with_owners(&filter)?, Instant::now());
+/// ledger.record(&snapshot_with_owners(&filter)?.sockets, Instant::now());
 /// drop(client);
 /// drop(accepted);
 /// let table = snapshot_with_owners(&filter)?;
-/// ledger.record(&table, Instant::now());
+/// let changes = ledger.record(&table.sockets, Instant::now());
 ///
 /// let client = table.sockets.iter().find(|socket| socket.side == Some(Side::Client)).unwrap();
 /// # #[cfg(target_os = "linux")]
 /// assert_eq!(ledger.owners(client)[0].pid, std::process::id());
+/// assert!(changes.iter().any(|change| change.from == TcpState::Established));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -52,90 +55,159 @@ pub struct Ledger {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    owners: Vec<Owner>,
-    state: TcpState,
-    /// The first reading that showed it in this state, and whether an earlier reading showed that
+    /// As it was listed last, but with the processes that were last seen to hold it.
+    socket: Socket,
+    /// The first reading that showed it in its state, and whether an earlier reading showed that
     /// it was not in it, so that the time is known and not a lower bound.
     since: Instant,
     seen_coming: bool,
-    /// Whether a reading has listed it, and not a glance alone.
-    counted: bool,
+    /// The number of the reading that listed it last; 0 if a glance alone has.
+    listed: usize,
+}
+
+impl Entry {
+    fn of(socket: &Socket, since: Instant, seen_coming: bool) -> Self {
+        Self { socket: socket.clone(), since, seen_coming, listed: 0 }
+    }
+
+    fn in_state(&self, now: Instant) -> InState {
+        let time = now.saturating_duration_since(self.since);
+        if self.seen_coming { InState::Since(time) } else { InState::AtLeast(time) }
+    }
+
+    /// Takes over what a reading shows.
+    fn update(&mut self, socket: &Socket) {
+        let Socket { state, side, recv_queue, send_queue, timer, .. } = *socket;
+        self.socket.state = state;
+        self.socket.side = side.or(self.socket.side);
+        (self.socket.recv_queue, self.socket.send_queue) = (recv_queue, send_queue);
+        self.socket.timer = timer;
+        self.hold(socket);
+    }
+
+    /// Takes over who holds it, if anybody is seen to.
+    fn hold(&mut self, socket: &Socket) {
+        let held = matches!(&socket.owners, Observed::Known(owners) if !owners.is_empty());
+        let nobody_asked = self.socket.owners == Observed::NotObservable;
+        if (held || nobody_asked) && self.socket.owners != socket.owners {
+            self.socket.owners.clone_from(&socket.owners);
+        }
+    }
+}
+
+/// One socket has left one state for another between two readings of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The socket as the later reading shows it; if it is gone, as the earlier did. The owners are
+    /// those that hold it or were last seen to.
+    pub socket: Socket,
+    /// Its state at the earlier reading; [`TcpState::Closed`] if it was not there.
+    pub from: TcpState,
+    /// Its state at the later reading; [`TcpState::Closed`] if it is gone.
+    pub to: TcpState,
+    /// The states between the two that it must have passed through, unseen, as far as that is
+    /// certain (RFC 9293, figure 5).
+    pub passed: Vec<TcpState>,
+    /// How long it was in `from`, to the distance between two readings; `None` if it was not there.
+    pub lasted: Option<InState>,
+}
+
+impl Change {
+    fn of(socket: &Socket, from: TcpState, to: TcpState, lasted: Option<InState>) -> Self {
+        Self { socket: socket.clone(), from, to, passed: passed(from, to, socket.side), lasted }
+    }
 }
 
 impl Ledger {
-    /// Takes in a reading that was made at `at`. Returns how many ends of connections it shows
-    /// that the reading before did not: 0 for the first, which cannot tell.
-    pub fn record(&mut self, table: &SocketTable, at: Instant) -> usize {
+    /// Takes in a reading that was made at `at`. Returns what has changed since the reading before,
+    /// in the order of the addresses; the first reading shows no change.
+    ///
+    /// Addresses in `TIME_WAIT` that are used again are two changes: one socket is gone, another
+    /// has come.
+    pub fn record<'a>(
+        &mut self,
+        sockets: impl IntoIterator<Item = &'a Socket>,
+        at: Instant,
+    ) -> Vec<Change> {
         let first = self.readings == 0;
-        let mut listed = HashSet::with_capacity(table.sockets.len());
-        let mut appeared = 0;
-        for socket in table.sockets.iter().filter(|socket| socket.state != TcpState::Listen) {
-            let place = (socket.local, socket.peer);
-            listed.insert(place);
-            let entry = self.entries.entry(place).or_insert_with(|| {
-                let seen_coming = !first;
-                Entry {
-                    owners: vec![],
-                    state: socket.state,
-                    since: at,
-                    seen_coming,
-                    counted: false,
+        self.readings += 1;
+        let mut changes = Vec::new();
+        for socket in sockets {
+            let entry = self
+                .entries
+                .entry((socket.local, socket.peer))
+                .or_insert_with(|| Entry::of(socket, at, !first));
+            if entry.listed == self.readings && socket.state == TcpState::TimeWait {
+                continue; // the addresses of an old connection are those of a new one by now
+            }
+            let is_new = entry.listed == 0;
+            entry.listed = self.readings;
+            let (from, to) = (entry.socket.state, socket.state);
+            if is_new {
+                entry.update(socket);
+                if !first {
+                    changes.push(Change::of(&entry.socket, TcpState::Closed, to, None));
                 }
-            });
-            appeared += usize::from(!first && !entry.counted);
-            entry.counted = true;
-            // Out of TIME_WAIT there is no way but a new connection between the same addresses.
-            if entry.state == TcpState::TimeWait && socket.state != TcpState::TimeWait {
-                appeared += 1;
-                entry.owners.clear();
+                continue;
             }
-            if entry.state != socket.state {
-                (entry.state, entry.since, entry.seen_coming) = (socket.state, at, true);
+            if from == to {
+                entry.update(socket);
+                continue;
             }
-            if let Observed::Known(owners) = &socket.owners
-                && !owners.is_empty()
-            {
-                entry.owners.clone_from(owners);
+            let lasted = Some(entry.in_state(at));
+            if from == TcpState::TimeWait {
+                // Out of TIME_WAIT there is no way but a new connection between the same addresses.
+                changes.push(Change::of(&entry.socket, from, TcpState::Closed, lasted));
+                *entry = Entry { listed: entry.listed, ..Entry::of(socket, at, true) };
+                changes.push(Change::of(socket, TcpState::Closed, to, None));
+            } else {
+                entry.update(socket);
+                (entry.since, entry.seen_coming) = (at, true);
+                changes.push(Change::of(&entry.socket, from, to, lasted));
             }
         }
-        self.entries.retain(|place, _| listed.contains(place));
-        self.readings += 1;
-        self.appeared += appeared;
-        appeared
+        let readings = self.readings;
+        for (_, gone) in self.entries.extract_if(|_, entry| entry.listed != readings) {
+            if gone.listed > 0 {
+                let from = gone.socket.state;
+                let lasted = Some(gone.in_state(at));
+                changes.push(Change::of(&gone.socket, from, TcpState::Closed, lasted));
+            }
+        }
+        let is_connection = |change: &&Change| change.socket.state != TcpState::Listen;
+        let appeared = changes.iter().filter(is_connection);
+        self.appeared += appeared.filter(|change| change.from == TcpState::Closed).count();
+        changes.sort_by_key(|change| (change.socket.local, change.socket.peer));
+        changes
     }
 
-    /// Takes in who holds what in `table`, which may list a part of what [`Ledger::record`] is
+    /// Takes in who holds which of `sockets`, which may be a part of what [`Ledger::record`] is
     /// given: nothing is forgotten, and nothing counts as new.
-    pub fn glance(&mut self, table: &SocketTable, at: Instant) {
-        for socket in table.sockets.iter().filter(|socket| socket.state != TcpState::Listen) {
+    pub fn glance<'a>(&mut self, sockets: impl IntoIterator<Item = &'a Socket>, at: Instant) {
+        for socket in sockets {
             let Observed::Known(owners) = &socket.owners else { continue };
             if owners.is_empty() {
                 continue;
             }
             let place = (socket.local, socket.peer);
-            let entry = self.entries.entry(place).or_insert_with(|| Entry {
-                owners: vec![],
-                state: socket.state,
-                since: at,
-                seen_coming: true,
-                counted: false,
-            });
-            entry.owners.clone_from(owners);
+            self.entries.entry(place).or_insert_with(|| Entry::of(socket, at, true)).hold(socket);
         }
     }
 
     /// The processes that hold `socket`, or were last seen to; empty if no reading saw any.
     #[must_use]
     pub fn owners(&self, socket: &Socket) -> &[Owner] {
-        self.entry(socket).map_or(&[], |entry| &entry.owners)
+        match self.entry(socket).map(|entry| &entry.socket.owners) {
+            Some(Observed::Known(owners)) => owners,
+            Some(Observed::NotObservable) | None => &[],
+        }
     }
 
     /// How long `socket` has been in its state at `now`, as far as the readings show.
     #[must_use]
     pub fn in_state(&self, socket: &Socket, now: Instant) -> Option<InState> {
-        let entry = self.entry(socket).filter(|entry| entry.state == socket.state)?;
-        let time = now.saturating_duration_since(entry.since);
-        Some(if entry.seen_coming { InState::Since(time) } else { InState::AtLeast(time) })
+        let entry = self.entry(socket).filter(|entry| entry.socket.state == socket.state)?;
+        Some(entry.in_state(now))
     }
 
     /// How many readings it has taken in.
@@ -167,7 +239,10 @@ pub enum InState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
     use evidence::Side;
+    use proptest::prelude::*;
 
     fn socket(port: u16, state: TcpState, pid: Option<u32>) -> Socket {
         let owner = pid.map(|pid| Owner { pid, process: "curl".to_owned() });
@@ -183,8 +258,10 @@ mod tests {
         }
     }
 
-    fn record(ledger: &mut Ledger, sockets: &[Socket], at: Instant) -> usize {
-        ledger.record(&SocketTable { sockets: sockets.to_vec() }, at)
+    /// The states before and after of what has changed.
+    fn record(ledger: &mut Ledger, sockets: &[Socket], at: Instant) -> Vec<(TcpState, TcpState)> {
+        let changes = ledger.record(sockets, at);
+        changes.iter().map(|change| (change.from, change.to)).collect()
     }
 
     #[test]
@@ -205,8 +282,9 @@ mod tests {
         let closed = socket(40001, TcpState::TimeWait, None);
         record(&mut ledger, &[], now);
         let open = socket(40001, TcpState::Established, Some(7));
-        ledger.glance(&SocketTable { sockets: vec![open] }, now);
-        assert_eq!(record(&mut ledger, std::slice::from_ref(&closed), now), 1);
+        ledger.glance([&open], now);
+        let appeared = [(TcpState::Closed, TcpState::TimeWait)];
+        assert_eq!(record(&mut ledger, std::slice::from_ref(&closed), now), appeared);
         assert_eq!(ledger.owners(&closed)[0].pid, 7);
     }
 
@@ -217,8 +295,11 @@ mod tests {
         let again = socket(40001, TcpState::Established, None);
         record(&mut ledger, &[socket(40001, TcpState::Established, Some(7))], now);
         record(&mut ledger, &[socket(40001, TcpState::TimeWait, None)], now);
-        assert_eq!(record(&mut ledger, std::slice::from_ref(&again), now), 1);
+        let changes = record(&mut ledger, std::slice::from_ref(&again), now);
+        use TcpState::{Closed, Established, TimeWait};
+        assert_eq!(changes, [(TimeWait, Closed), (Closed, Established)]);
         assert_eq!(ledger.owners(&again), []);
+        assert_eq!(ledger.appeared(), 1);
     }
 
     #[test]
@@ -228,11 +309,88 @@ mod tests {
         let later = start + Duration::from_secs(3);
         let (old, new) =
             (socket(40001, TcpState::CloseWait, None), socket(40002, TcpState::CloseWait, None));
-        assert_eq!(record(&mut ledger, std::slice::from_ref(&old), start), 0);
-        assert_eq!(record(&mut ledger, &[old.clone(), new.clone()], later), 1);
+        assert_eq!(record(&mut ledger, std::slice::from_ref(&old), start), []);
+        let appeared = [(TcpState::Closed, TcpState::CloseWait)];
+        assert_eq!(record(&mut ledger, &[old.clone(), new.clone()], later), appeared);
         let later = later + Duration::from_secs(2);
         assert_eq!(ledger.in_state(&old, later), Some(InState::AtLeast(Duration::from_secs(5))));
         assert_eq!(ledger.in_state(&new, later), Some(InState::Since(Duration::from_secs(2))));
         assert_eq!((ledger.readings(), ledger.appeared()), (2, 1));
+    }
+
+    #[test]
+    fn a_change_tells_what_was_passed_and_how_long_the_old_state_lasted() {
+        let mut ledger = Ledger::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut next = |sockets: &[Socket], seconds| ledger.record(sockets, at(seconds));
+        next(&[], 0);
+        let opened = next(&[socket(40001, TcpState::Established, Some(7))], 1);
+        assert_eq!((opened[0].from, opened[0].lasted), (TcpState::Closed, None));
+        assert_eq!(opened[0].passed, [TcpState::SynSent]);
+
+        let closed = next(&[socket(40001, TcpState::TimeWait, None)], 4);
+        assert_eq!(closed[0].passed, [TcpState::FinWait1]);
+        assert_eq!(closed[0].lasted, Some(InState::Since(Duration::from_secs(3))));
+        let held = Owner { pid: 7, process: "curl".to_owned() };
+        assert_eq!(closed[0].socket.owners, Observed::Known(vec![held]), "who held it last");
+
+        let gone = next(&[], 9);
+        assert_eq!((gone[0].socket.state, gone[0].to), (TcpState::TimeWait, TcpState::Closed));
+        assert_eq!(gone[0].lasted, Some(InState::Since(Duration::from_secs(5))));
+        assert_eq!(next(&[], 10), []);
+    }
+
+    /// While a connection is made of the addresses of an old one, a reading may list both.
+    #[test]
+    fn addresses_that_are_listed_twice_are_the_new_connection() {
+        let [old, new] =
+            [TcpState::TimeWait, TcpState::Established].map(|s| socket(40001, s, None));
+        for both in [[old.clone(), new.clone()], [new.clone(), old.clone()]] {
+            let mut ledger = Ledger::default();
+            record(&mut ledger, std::slice::from_ref(&old), Instant::now());
+            let changes = record(&mut ledger, &both, Instant::now());
+            use TcpState::{Closed, Established, TimeWait};
+            assert_eq!(changes, [(TimeWait, Closed), (Closed, Established)]);
+        }
+    }
+
+    /// No socket is listed as closed.
+    fn listed_state() -> impl Strategy<Value = TcpState> {
+        prop::sample::select(TcpState::ALL.to_vec())
+            .prop_filter("listed", |state| *state != TcpState::Closed)
+    }
+
+    proptest! {
+        /// Whoever takes the changes to the table before has the table.
+        #[test]
+        fn the_changes_lead_from_one_table_to_the_next(
+            tables in prop::collection::vec(
+                prop::collection::btree_map(
+                    40001_u16..40009,
+                    listed_state(),
+                    0..8,
+                ),
+                1..8,
+            )
+        ) {
+            let mut ledger = Ledger::default();
+            let mut followed: Option<BTreeMap<u16, TcpState>> = None;
+            for table in tables {
+                let sockets: Vec<Socket> =
+                    table.iter().map(|(port, state)| socket(*port, *state, None)).collect();
+                let changes = ledger.record(&sockets, Instant::now());
+                let states = followed.get_or_insert_with(|| table.clone());
+                for Change { socket, from, to, .. } in changes {
+                    let port = socket.local.port();
+                    let was = states.remove(&port).unwrap_or(TcpState::Closed);
+                    prop_assert_eq!(was, from);
+                    if to != TcpState::Closed {
+                        states.insert(port, to);
+                    }
+                }
+                prop_assert_eq!(&*states, &table);
+            }
+        }
     }
 }

@@ -42,6 +42,7 @@ mod filter;
 mod ledger;
 mod narrow;
 mod owners;
+mod passed;
 mod pool;
 mod ports;
 mod side;
@@ -71,7 +72,7 @@ use crate::system::Row;
 
 pub use error::Error;
 pub use filter::Filter;
-pub use ledger::{InState, Ledger};
+pub use ledger::{Change, InState, Ledger};
 pub use narrow::{Narrow, NoPeer, Peer};
 pub use pool::PoolWatch;
 pub use ports::{Earlier, destinations, port_settings};

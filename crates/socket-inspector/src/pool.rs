@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use evidence::pool::{Lasted, Pool, PoolConnection, Standing};
-use evidence::{Inspected, Observed, Owner, ServerAddr, SocketTable, TcpState};
+use evidence::{Inspected, Observed, Owner, ServerAddr, TcpState};
 
 use crate::{InState, Ledger};
 
@@ -31,8 +31,7 @@ impl PoolWatch {
     /// lists them.
     pub fn look(&mut self, clients: Vec<Inspected>, at: Instant) {
         let known: HashSet<_> = self.now.iter().map(place).collect();
-        let sockets = clients.iter().map(|row| row.socket.clone()).collect();
-        self.ledger.record(&SocketTable { sockets }, at);
+        self.ledger.record(clients.iter().map(|row| &row.socket), at);
         if self.first.is_some() {
             for row in clients.iter().filter(|row| !known.contains(&place(row))) {
                 self.opened.insert(place(row), (self.holder(row), server(row)));

@@ -46,7 +46,7 @@ pub(crate) fn run(asked: &Ports) -> anyhow::Result<u8> {
     }
     let (interval, looks) = asked.looks();
     let (mut before, mut at) = look()?;
-    ledger.record(&before, at);
+    ledger.record(&before.sockets, at);
     if looks == 0 {
         report(&before, &ledger, None)?;
     }
@@ -58,12 +58,12 @@ pub(crate) fn run(asked: &Ports) -> anyhow::Result<u8> {
             if left.is_zero() {
                 break;
             }
-            ledger.glance(&glance(&asked.peers)?, started);
+            ledger.glance(&glance(&asked.peers)?.sockets, started);
             // Where a glance is dear, it takes at most a third of the time.
             std::thread::sleep(left.min(GLANCE.max(started.elapsed() * 2)));
         }
         let (table, now) = look()?;
-        ledger.record(&table, now);
+        ledger.record(&table.sockets, now);
         let earlier = Earlier { table: &before, ago: now - at };
         report(&table, &ledger, Some(earlier))?;
         (before, at) = (table, now);

@@ -12,7 +12,10 @@
 //! | `cgroups.rs` | which directory a control group's number stands for |
 //! | `filter.rs` | which sockets are asked for, as the kernel can be asked |
 //! | `narrow.rs` | which of them are kept: by peer, side, process |
-//! | `ledger.rs` | what earlier readings knew: who held what is closed now |
+//! | `ledger.rs` | what earlier readings knew: who held what is closed now, and what has changed |
+//! | `passed.rs` | the states between two readings that nobody has seen |
+//! | `watch.rs` | the table looked at again and again |
+//! | `holding.rs` | who holds what is watched, at a price that can be paid ten times a second |
 //! | `ports.rs` | the ports that clients use up, by destination |
 //! | `pool.rs` | a process's connections to a server, over some looks |
 //! | `portable.rs` | the same for other systems, which tell no queues and no timers |
@@ -39,6 +42,7 @@
 mod cgroups;
 mod error;
 mod filter;
+mod holding;
 mod ledger;
 mod narrow;
 mod owners;
@@ -46,6 +50,7 @@ mod passed;
 mod pool;
 mod ports;
 mod side;
+mod watch;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -76,6 +81,7 @@ pub use ledger::{Change, InState, Ledger};
 pub use narrow::{Narrow, NoPeer, Peer};
 pub use pool::PoolWatch;
 pub use ports::{Earlier, destinations, port_settings};
+pub use watch::{Look, Watch, watch};
 
 /// Lists this machine's TCP sockets that `filter` selects, IPv4 and IPv6, without their owners.
 ///

@@ -35,6 +35,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// The number by which processes hold it; 0 if none does.
+    pub(crate) fn handle(&self) -> Option<u32> {
+        Some(self.inode)
+    }
+
     /// The socket, what TCP remembers of it, and the number of its control group.
     pub(crate) fn in_depth(self) -> (Socket, TcpInfo, Option<u64>) {
         (self.socket, self.info.map_or(TcpInfo::UNSEEN, |info| *info), self.cgroup)

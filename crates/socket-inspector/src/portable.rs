@@ -26,6 +26,11 @@ pub(crate) struct Row {
 
 #[cfg(not(target_os = "linux"))]
 impl Row {
+    /// There is no such number: the processes are told with the row.
+    pub(crate) fn handle(&self) -> Option<u32> {
+        None
+    }
+
     /// The socket, what TCP remembers of it, and the number of its control group.
     pub(crate) fn in_depth(self) -> (Socket, TcpInfo, Option<u64>) {
         (self.socket, TcpInfo::UNSEEN, None)

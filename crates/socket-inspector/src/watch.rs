@@ -1,0 +1,160 @@
+//! The table looked at again and again.
+
+use std::time::{Duration, Instant};
+
+use evidence::{Observed, Socket, SocketTable};
+use futures_util::stream::{self, Stream};
+use tokio::time::MissedTickBehavior;
+
+use crate::holding::Holding;
+use crate::{Change, Error, Filter, Ledger, Narrow, rows};
+
+/// Looks at the table whenever it is asked to, and tells what has changed since the look before.
+///
+/// ```
+/// use std::net::{TcpListener, TcpStream};
+///
+/// use evidence::TcpState;
+/// use socket_inspector::{Filter, Watch};
+///
+/// let server = TcpListener::bind("127.0.0.1:0")?;
+/// let mut watch = Watch::new(Filter::default().port(server.local_addr()?.port()));
+/// let first = watch.look()?;
+/// assert_eq!(first.changes, [], "nothing has changed yet");
+///
+/// let client = TcpStream::connect(server.local_addr()?)?;
+/// let next = watch.look()?;
+/// assert_eq!(next.changes.len(), 2, "both ends have come");
+/// assert!(next.changes.iter().all(|change| change.to == TcpState::Established));
+/// # drop(client);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Watch {
+    filter: Filter,
+    narrow: Narrow,
+    /// `None` if nobody asks who holds a socket.
+    holding: Option<Holding>,
+    ledger: Ledger,
+    /// When the look before was begun.
+    before: Option<Instant>,
+}
+
+/// What one look shows.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The table.
+    pub table: SocketTable,
+    /// What has changed since the look before, in the order of the addresses; nothing at the first.
+    pub changes: Vec<Change>,
+    /// When the look before was begun: no change is older. `None` at the first.
+    pub since: Option<Instant>,
+    /// When this look was over: every change is older.
+    pub at: Instant,
+}
+
+impl Watch {
+    /// Watches the sockets that `filter` selects, without asking who holds them.
+    #[must_use]
+    pub fn new(filter: Filter) -> Self {
+        Self { filter, ..Self::default() }
+    }
+
+    /// Asks who holds them, too.
+    ///
+    /// That costs more than the table itself, so that it is rationed: for some hundred
+    /// milliseconds the owners of a new socket may be [`Observed::NotObservable`].
+    #[must_use]
+    pub fn with_owners(self) -> Self {
+        Self { holding: Some(Holding::default()), ..self }
+    }
+
+    /// Keeps only what `narrow` keeps. What a process holds no more still counts as its own if an
+    /// earlier look saw it hold it: `TIME_WAIT` above all.
+    #[must_use]
+    pub fn narrowed(self, narrow: Narrow) -> Self {
+        let asks = narrow.asks_for_owners() && self.holding.is_none();
+        let watch = if asks { self.with_owners() } else { self };
+        Self { narrow, ..watch }
+    }
+
+    /// Looks now.
+    ///
+    /// # Errors
+    /// Those of [`snapshot_with_owners`](crate::snapshot_with_owners). The next look is not the
+    /// worse for it: it tells what has changed since the last that succeeded.
+    pub fn look(&mut self) -> Result<Look, Error> {
+        let begun = Instant::now();
+        let rows = rows(&self.filter, false)?;
+        let mut sockets: Vec<Socket> = match &mut self.holding {
+            None => rows.into_iter().map(|row| row.socket).collect(),
+            Some(holding) => {
+                let owners = holding.of(&rows)?;
+                let held = rows.into_iter().zip(owners);
+                held.map(|(row, owners)| Socket { owners, ..row.socket }).collect()
+            }
+        };
+        let at = Instant::now();
+        let mut changes = self.ledger.record(&sockets, at);
+        if self.narrow != Narrow::default() {
+            let (narrow, ledger) = (&self.narrow, &self.ledger);
+            changes.retain(|change| narrow.keeps(&change.socket));
+            sockets.retain(|socket| {
+                let owners = ledger.owners(socket);
+                let remembered =
+                    || Socket { owners: Observed::Known(owners.to_vec()), ..socket.clone() };
+                narrow.keeps(socket) || (!owners.is_empty() && narrow.keeps(&remembered()))
+            });
+        }
+        let since = self.before.replace(begun);
+        Ok(Look { table: SocketTable { sockets }, changes, since, at })
+    }
+
+    /// What the looks so far have shown: since when a socket is in its state, and who held it.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+/// Looks at the sockets that `filter` selects, at once and then every so often, without end.
+///
+/// To look takes some milliseconds, in which the task that polls the stream does nothing else. If
+/// the looks are polled late, they are not made up for.
+///
+/// ```
+/// use std::pin::pin;
+/// use std::time::Duration;
+///
+/// use futures_util::StreamExt as _;
+/// use socket_inspector::Filter;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let filter = Filter::default().port(server.local_addr()?.port());
+/// let mut looks = pin!(socket_inspector::watch(filter, Duration::from_millis(10)));
+///
+/// assert_eq!(looks.next().await.unwrap()?.table.sockets.len(), 1); // the listening socket
+/// let client = std::net::TcpStream::connect(server.local_addr()?)?;
+/// assert_eq!(looks.next().await.unwrap()?.changes.len(), 2);
+/// # drop(client);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+/// If `every` is zero, or if it is polled outside of a tokio runtime with time enabled.
+pub fn watch(filter: Filter, every: Duration) -> impl Stream<Item = Result<Look, Error>> {
+    let begin = move || {
+        let mut interval = tokio::time::interval(every);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    };
+    stream::unfold((Watch::new(filter), None), move |(mut watch, interval)| async move {
+        let mut interval = interval.unwrap_or_else(begin);
+        interval.tick().await;
+        let look = watch.look();
+        Some((look, (watch, Some(interval))))
+    })
+}

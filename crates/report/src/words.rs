@@ -126,6 +126,19 @@ pub fn fold(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// An address in words, within `width` characters: of a long one the beginning and the port.
+#[must_use]
+pub fn shortened(address: &str, width: usize) -> String {
+    if address.chars().count() <= width {
+        return address.to_owned();
+    }
+    let port = address.rsplit_once(':').map_or("", |(_, port)| port);
+    let bracket = if address.starts_with('[') { "]" } else { "" };
+    let end = format!("…{bracket}:{port}");
+    let room = width.saturating_sub(end.chars().count());
+    address.chars().take(room).chain(end.chars()).collect()
+}
+
 /// What others have sent, so that it cannot disturb a terminal: control characters, and those that
 /// turn the direction of writing, are shown as their numbers, such as `\u{1b}`.
 #[must_use]

@@ -26,6 +26,7 @@ Examples:
   socket-inspector list --process nginx --wide    round trips, bytes, silence, a row a socket
   socket-inspector list --sort recv-q --side client
   socket-inspector --format json | jq .tally      the counts, for a program
+  socket-inspector watch --port 8080              connections as they come, change and go
   socket-inspector trace --port 8080              every change of state, as it happens
   socket-inspector ports --watch 10               ports in use, by whom, and for how long yet
   socket-inspector pool --pid 4711                what a client's connections are at
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Ports(Ports),
     /// Look at a process's connections from outside: busy, idle, unread, closed by the peer
     Pool(Pool),
+    /// Show connections as they come, change and go, in this terminal or as json
+    Watch(Watch),
     /// Tell every change of a TCP socket's state as it happens, with the time it took
     Trace(crate::trace::cli::Trace),
     /// Remove the tracer's private instance when the tracer is gone
@@ -138,16 +141,12 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a number of seconds from 0.001 to 86400 is meant, such as 2".to_owned())
 }
 
-/// What to list, and how.
+/// Which sockets.
 #[derive(Debug, Args)]
-pub(crate) struct List {
+pub(crate) struct Which {
     /// List only sockets with this port at either end; may be repeated
     #[arg(short, long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     ports: Vec<u16>,
-
-    /// List only sockets in this state, such as time-wait; may be repeated
-    #[arg(short, long = "state", value_name = "STATE")]
-    states: Vec<TcpState>,
 
     /// List only sockets that this process holds; may be repeated
     #[arg(long = "pid", value_name = "PID")]
@@ -164,6 +163,85 @@ pub(crate) struct List {
     /// List only this end of connections: client or server
     #[arg(long, value_name = "SIDE", hide_possible_values = true)]
     side: Option<End>,
+}
+
+impl Which {
+    /// What the kernel is asked for.
+    pub(crate) fn filter(&self) -> Filter {
+        Filter { ports: self.ports.clone(), ..Filter::default() }
+    }
+
+    /// What of it is kept.
+    pub(crate) fn narrow(&self) -> Narrow {
+        Narrow {
+            pids: self.pids.clone(),
+            processes: self.processes.clone(),
+            peers: self.peers.clone(),
+            side: self.side.map(|end| match end {
+                End::Client => Side::Client,
+                End::Server => Side::Server,
+            }),
+        }
+    }
+}
+
+/// What to watch, how, and for how long.
+#[derive(Debug, Args)]
+#[command(after_help = WATCH_EXAMPLES)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux can watch"))]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// Look every so often
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0.1")]
+    pub(crate) interval: Duration,
+
+    /// End after this time, such as 10s, rather than when q is pressed
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) time: Option<Duration>,
+
+    /// Draw on the screen, or write the changes as jsonl for programs
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "screen",
+        hide_possible_values = true
+    )]
+    pub(crate) format: Stream,
+}
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  socket-inspector watch --port 8080              a server and its clients, ten looks a second
+  socket-inspector watch --process nginx          what a process has, and had
+  socket-inspector watch --format jsonl --for 10s | jq -c 'select(.to == \"TIME_WAIT\")'
+
+Keys: q ends it. / narrows: words such as time_wait, :8080, curl, open, over, !close_wait.
+s changes the order, space halts the looks, c forgets connections that are over, the arrow
+keys select a connection, whose past is told below the list.
+
+What is shorter than the time between two looks is not seen; trace sees it.";
+
+/// Where changes are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stream {
+    /// The terminal's screen
+    Screen,
+    /// One JSON object a line
+    Jsonl,
+}
+
+/// What to list, and how.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    which: Which,
+
+    /// List only sockets in this state, such as time-wait; may be repeated
+    #[arg(short, long = "state", value_name = "STATE")]
+    states: Vec<TcpState>,
 
     /// Order a row a socket by this column; numbers from the largest down
     #[arg(long, value_name = "COLUMN", value_parser = column)]
@@ -223,24 +301,12 @@ const USUAL: [Column; 7] = [
 impl List {
     /// Which sockets are asked for.
     pub(crate) fn filter(&self) -> Filter {
-        Filter {
-            ports: self.ports.clone(),
-            states: self.states.iter().copied().collect(),
-            ..Filter::default()
-        }
+        Filter { states: self.states.iter().copied().collect(), ..self.which.filter() }
     }
 
     /// Which of them are kept.
     pub(crate) fn narrow(&self) -> Narrow {
-        Narrow {
-            pids: self.pids.clone(),
-            processes: self.processes.clone(),
-            peers: self.peers.clone(),
-            side: self.side.map(|end| match end {
-                End::Client => Side::Client,
-                End::Server => Side::Server,
-            }),
-        }
+        self.which.narrow()
     }
 
     /// By which column rows are ordered.

@@ -3,3 +3,4 @@
 pub(crate) mod list;
 pub(crate) mod pool;
 pub(crate) mod ports;
+pub(crate) mod watch;

@@ -13,18 +13,27 @@ use crate::{Error, owners, system};
 
 /// Of all time, walks take no more than one part in so many.
 const SHARE: u32 = 50;
+/// The same where what is shown depends on who holds it.
+const LARGE_SHARE: u32 = 3;
 /// A descriptor may be handed to another process: what is older than this is looked up again.
 const AGE: Duration = Duration::from_secs(2);
 
 /// The holders that walks have found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Holding {
+    share: u32,
     known: HashMap<u32, Observed<Vec<Owner>>>,
     /// When the last walk ended, and what it took.
     walked: Option<(Instant, Duration)>,
 }
 
 impl Holding {
+    /// Nothing is known yet. If it `matters` who holds a socket, walks may take more of the time.
+    pub(crate) fn new(matters: bool) -> Self {
+        let share = if matters { LARGE_SHARE } else { SHARE };
+        Self { share, known: HashMap::new(), walked: None }
+    }
+
     /// Who holds each of `rows`. A socket that is new since the last walk is not observable until
     /// the next.
     pub(crate) fn of(&mut self, rows: &[Row]) -> Result<Vec<Observed<Vec<Owner>>>, Error> {
@@ -36,7 +45,7 @@ impl Holding {
         let tells_at_once = rows.first().is_some_and(|row| row.handle().is_none());
         let (aged, allowed) = self.walked.map_or((true, true), |(ended, took)| {
             let since = ended.elapsed();
-            (since >= AGE, since >= took.saturating_mul(SHARE.saturating_sub(1)))
+            (since >= AGE, since >= took.saturating_mul(self.share.saturating_sub(1)))
         });
         if tells_at_once || (allowed && (aged || !rows.iter().all(is_known))) {
             return self.walk(rows);

@@ -113,6 +113,16 @@ pub struct Change {
 }
 
 impl Change {
+    /// `socket` was not there, as far as anybody cared, and is.
+    pub(crate) fn appeared(socket: &Socket) -> Self {
+        Self::of(socket, TcpState::Closed, socket.state, None)
+    }
+
+    /// `socket` was there and is not any more, as far as anybody cares.
+    pub(crate) fn disappeared(socket: &Socket) -> Self {
+        Self::of(socket, socket.state, TcpState::Closed, None)
+    }
+
     fn of(socket: &Socket, from: TcpState, to: TcpState, lasted: Option<InState>) -> Self {
         Self { socket: socket.clone(), from, to, passed: passed(from, to, socket.side), lasted }
     }
@@ -203,6 +213,13 @@ impl Ledger {
         }
     }
 
+    /// The end that `socket` is, as it was listed last; `None` if the latest reading does not list
+    /// it.
+    #[must_use]
+    pub fn latest(&self, socket: &Socket) -> Option<&Socket> {
+        Some(&self.entry(socket)?.socket)
+    }
+
     /// How long `socket` has been in its state at `now`, as far as the readings show.
     #[must_use]
     pub fn in_state(&self, socket: &Socket, now: Instant) -> Option<InState> {
@@ -234,6 +251,16 @@ pub enum InState {
     Since(Duration),
     /// This long or longer: the first reading showed it there already.
     AtLeast(Duration),
+}
+
+impl InState {
+    /// The time, or the least that it can be.
+    #[must_use]
+    pub fn time(self) -> Duration {
+        match self {
+            Self::Since(time) | Self::AtLeast(time) => time,
+        }
+    }
 }
 
 #[cfg(test)]

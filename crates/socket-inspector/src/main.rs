@@ -2,6 +2,10 @@
 
 mod cli;
 mod commands;
+#[cfg(target_os = "linux")]
+mod live;
+#[cfg(target_os = "linux")]
+mod stop;
 mod trace;
 
 use std::process::ExitCode;
@@ -9,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{list, pool, ports};
+use crate::commands::{list, pool, ports, watch};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -19,6 +23,7 @@ fn main() -> ExitCode {
         Some(Command::Pool(asked)) => pool::run(asked),
         Some(Command::Ports(asked)) => ports::run(asked),
         Some(Command::Trace(asked)) => trace::run(asked, &mut anstream::stdout()),
+        Some(Command::Watch(asked)) => watch::run(asked),
         Some(Command::TraceWatchdog { instance }) => trace::watch(instance),
     };
     report::exit::code("socket-inspector", result)

@@ -12,7 +12,6 @@
 //! | `page.rs`, `record.rs` | what the kernel's bytes mean |
 //! | `remains.rs` | `FIN_WAIT_2` and `TIME_WAIT` after the tracepoint's last word |
 //! | `sampler.rs`, `sampling.rs` | the witness for everybody: what two readings of the table differ in |
-//! | `stop.rs` | when it is over |
 //! | `teller.rs`, `text.rs`, `jsonl.rs` | bytes out |
 //!
 //! On systems other than Linux it is refused.
@@ -36,8 +35,6 @@ mod sampler;
 #[cfg(target_os = "linux")]
 mod sampling;
 #[cfg(target_os = "linux")]
-mod stop;
-#[cfg(target_os = "linux")]
 mod story;
 #[cfg(target_os = "linux")]
 mod teller;
@@ -57,9 +54,9 @@ mod linux {
     use anyhow::Context;
 
     use super::cli::{Trace, Wanted};
-    use super::stop::Stop;
     use super::teller::Teller;
     use super::{clock, sampler, tracepoint};
+    use crate::stop::Stop;
 
     /// Traces until the time is over or somebody ends it.
     pub(crate) fn run(asked: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {

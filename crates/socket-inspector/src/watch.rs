@@ -1,8 +1,10 @@
 //! The table looked at again and again.
 
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use evidence::{Observed, Socket, SocketTable};
+use evidence::{Observed, Socket, SocketTable, TcpState};
 use futures_util::stream::{self, Stream};
 use tokio::time::MissedTickBehavior;
 
@@ -36,9 +38,14 @@ pub struct Watch {
     /// `None` if nobody asks who holds a socket.
     holding: Option<Holding>,
     ledger: Ledger,
+    /// What the look before kept, where not everything is kept.
+    kept: HashMap<Place, Socket>,
     /// When the look before was begun.
     before: Option<Instant>,
 }
+
+/// The addresses of a socket, its own first.
+type Place = (SocketAddr, SocketAddr);
 
 /// What one look shows.
 #[derive(Clone, Debug)]
@@ -66,16 +73,18 @@ impl Watch {
     /// milliseconds the owners of a new socket may be [`Observed::NotObservable`].
     #[must_use]
     pub fn with_owners(self) -> Self {
-        Self { holding: Some(Holding::default()), ..self }
+        let matters = self.narrow.asks_for_owners();
+        Self { holding: Some(Holding::new(matters)), ..self }
     }
 
     /// Keeps only what `narrow` keeps. What a process holds no more still counts as its own if an
-    /// earlier look saw it hold it: `TIME_WAIT` above all.
+    /// earlier look saw it hold it: `TIME_WAIT` above all. A socket has come, for this watch, when
+    /// it is first seen to be one that is kept.
     #[must_use]
     pub fn narrowed(self, narrow: Narrow) -> Self {
-        let asks = narrow.asks_for_owners() && self.holding.is_none();
-        let watch = if asks { self.with_owners() } else { self };
-        Self { narrow, ..watch }
+        let asks = narrow.asks_for_owners();
+        let watch = Self { narrow, ..self };
+        if asks || watch.holding.is_some() { watch.with_owners() } else { watch }
     }
 
     /// Looks now.
@@ -97,17 +106,39 @@ impl Watch {
         let at = Instant::now();
         let mut changes = self.ledger.record(&sockets, at);
         if self.narrow != Narrow::default() {
-            let (narrow, ledger) = (&self.narrow, &self.ledger);
-            changes.retain(|change| narrow.keeps(&change.socket));
-            sockets.retain(|socket| {
-                let owners = ledger.owners(socket);
-                let remembered =
-                    || Socket { owners: Observed::Known(owners.to_vec()), ..socket.clone() };
-                narrow.keeps(socket) || (!owners.is_empty() && narrow.keeps(&remembered()))
-            });
+            self.keep(&mut sockets, &mut changes);
         }
         let since = self.before.replace(begun);
         Ok(Look { table: SocketTable { sockets }, changes, since, at })
+    }
+
+    /// Drops what is not kept. The changes lead from what the look before kept to what is kept now.
+    fn keep(&mut self, sockets: &mut Vec<Socket>, changes: &mut Vec<Change>) {
+        sockets.retain(|socket| {
+            let owners = self.ledger.owners(socket);
+            let remembered =
+                || Socket { owners: Observed::Known(owners.to_vec()), ..socket.clone() };
+            self.narrow.keeps(socket) || (!owners.is_empty() && self.narrow.keeps(&remembered()))
+        });
+        let now: HashMap<Place, Socket> =
+            sockets.iter().map(|socket| (place(socket), socket.clone())).collect();
+        let was = std::mem::replace(&mut self.kept, now);
+        changes.retain(|change| {
+            let place = place(&change.socket);
+            let (was, is) = (was.contains_key(&place), self.kept.contains_key(&place));
+            let (comes, goes) = (change.from == TcpState::Closed, change.to == TcpState::Closed);
+            (was || comes) && (is || goes) && (was || is)
+        });
+        if self.before.is_none() {
+            return; // at the first look nothing has changed yet
+        }
+        let told: HashSet<Place> = changes.iter().map(|change| place(&change.socket)).collect();
+        let untold = |place: &Place| !told.contains(place);
+        let come = self.kept.iter().filter(|(place, _)| !was.contains_key(*place) && untold(place));
+        let gone = was.iter().filter(|(place, _)| !self.kept.contains_key(*place) && untold(place));
+        changes.extend(come.map(|(_, socket)| Change::appeared(socket)));
+        changes.extend(gone.map(|(_, socket)| Change::disappeared(socket)));
+        changes.sort_by_key(|change| place(&change.socket));
     }
 
     /// What the looks so far have shown: since when a socket is in its state, and who held it.
@@ -115,6 +146,10 @@ impl Watch {
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
+}
+
+fn place(socket: &Socket) -> Place {
+    (socket.local, socket.peer)
 }
 
 /// Looks at the sockets that `filter` selects, at once and then every so often, without end.

@@ -7,8 +7,8 @@ use socket_inspector::{Error, Filter, snapshot};
 
 use super::clock::now;
 use super::sampling::Samples;
-use super::stop::Stop;
 use super::teller::{Teller, Witness};
+use crate::stop::Stop;
 
 /// The least time between two readings.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -1,7 +1,6 @@
 //! A trace for people: one line a change, one line a connection that is over.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use evidence::{Side, TcpState};
@@ -62,7 +61,7 @@ fn change(line: &Line, begun: Duration, out: &mut impl Write) -> io::Result<()> 
     let time = moment(line.when, begun);
     let number = line.connection.map_or(String::new(), |number| format!("#{number}"));
     let end = side.map_or("", Side::name);
-    let address = fitting(*local);
+    let address = words::shortened(&words::address(*local), ADDRESS);
     let style = words::state_style(*new);
     let gap = " ".repeat(21_usize.saturating_sub(old.name().len() + new.name().len()));
     let after = match (line.lasted, line.gap) {
@@ -177,17 +176,6 @@ fn span(span: Span) -> String {
 fn exact(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1e3;
     if ms < 0.9995 { format!("{ms:.3} ms") } else { words::short(time) }
-}
-
-/// An address in the width of its column: of a long one the beginning and the port.
-fn fitting(address: SocketAddr) -> String {
-    let whole = words::address(address);
-    if whole.chars().count() <= ADDRESS {
-        return whole;
-    }
-    let port = format!("…]:{}", address.port());
-    let room = ADDRESS.saturating_sub(port.chars().count());
-    whole.chars().take(room).chain(port.chars()).collect()
 }
 
 #[cfg(test)]

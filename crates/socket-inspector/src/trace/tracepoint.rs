@@ -20,10 +20,10 @@ use super::clock::now;
 use super::page::page;
 use super::record::Layout;
 use super::remains::Remains;
-use super::stop::Stop;
 use super::teller::{Teller, Witness};
 use super::tracefs::{Instance, PREFIX, Tracefs};
 use super::watchdog::Watchdog;
+use crate::stop::Stop;
 
 /// How often the buffers are read.
 const TICK: Duration = Duration::from_millis(10);

@@ -1,0 +1,56 @@
+//! Sockets, and looks at them, for tests.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use evidence::{Observed, Owner, Side, Socket, SocketTable, TcpState, Timer, TimerKind};
+use socket_inspector::{Ledger, Look};
+
+use super::app::App;
+
+/// The client's end of a connection from port 40000 and something.
+pub(crate) fn client(port: u16, state: TcpState) -> Socket {
+    socket(port, state, Side::Client)
+}
+
+/// The server's end of it.
+pub(crate) fn server(port: u16, state: TcpState) -> Socket {
+    socket(port, state, Side::Server)
+}
+
+fn socket(port: u16, state: TcpState, side: Side) -> Socket {
+    let client = SocketAddr::from(([127, 0, 0, 1], 40000 + port));
+    let server = SocketAddr::from(([127, 0, 0, 1], 8080));
+    let (local, peer, pid, process) = match side {
+        Side::Client => (client, server, 4711, "curl"),
+        Side::Server => (server, client, 4712, "hello"),
+    };
+    let waits = state == TcpState::TimeWait;
+    let timer = Timer { kind: TimerKind::TimeWait, left: Duration::from_millis(57_300) };
+    let owner = Owner { pid, process: process.to_owned() };
+    Socket {
+        local,
+        peer,
+        state,
+        side: Some(side),
+        recv_queue: Observed::Known(0),
+        send_queue: Observed::Known(0),
+        timer: Observed::Known(waits.then_some(timer)),
+        owners: Observed::Known(if waits { vec![] } else { vec![owner] }),
+    }
+}
+
+/// An application that has looked at these sockets, one look a second.
+pub(crate) fn looked(looks: &[Vec<Socket>]) -> (App, Ledger) {
+    let begun = Instant::now();
+    let mut ledger = Ledger::default();
+    let about = "with port 8080 at either end".to_owned();
+    let mut app = App::new(about, Duration::from_millis(100), begun);
+    for (number, sockets) in looks.iter().enumerate() {
+        let at = begun + Duration::from_secs(number as u64);
+        let changes = ledger.record(sockets, at);
+        let table = SocketTable { sockets: sockets.clone() };
+        app.take_in(&Look { table, changes, since: None, at }, &ledger);
+    }
+    (app, ledger)
+}

@@ -39,6 +39,14 @@ impl End {
         if self.gone.is_some() { TcpState::Closed } else { self.socket.state }
     }
 
+    /// Whether nobody is known to hold it: nobody has looked yet, or it waits to be accepted.
+    fn is_ownerless(&self) -> bool {
+        match &self.socket.owners {
+            Observed::Known(owners) => owners.is_empty(),
+            Observed::NotObservable => true,
+        }
+    }
+
     fn leave(&mut self, change: &Change) {
         if let Some(lasted) = change.lasted {
             self.past.push_back((change.from, lasted));
@@ -159,9 +167,7 @@ impl Connections {
         ownerless.retain_mut(|(number, place, looks)| {
             let connection = self.all.get_mut(number);
             let end = connection.and_then(|it| it.ends.get_mut(*place)?.as_mut());
-            let Some(end) = end.filter(|end| end.socket.owners == Observed::NotObservable) else {
-                return false;
-            };
+            let Some(end) = end.filter(|end| end.is_ownerless()) else { return false };
             if let Some(latest) = ledger.latest(&end.socket) {
                 end.socket.owners.clone_from(&latest.owners);
             }
@@ -221,7 +227,7 @@ impl Connections {
             *end = Some(End::of(socket));
         }
         self.ends.insert((addresses, place), number);
-        if socket.owners == Observed::NotObservable {
+        if End::of(socket).is_ownerless() {
             self.ownerless.push((number, place, PATIENCE));
         }
     }

@@ -149,11 +149,11 @@ pub(crate) struct List {
     #[arg(short, long = "state", value_name = "STATE")]
     states: Vec<TcpState>,
 
-    /// List only sockets that this process holds; may be repeated
+    /// List only what this process holds, with the other end of each connection; may be repeated
     #[arg(long = "pid", value_name = "PID")]
     pids: Vec<u32>,
 
-    /// List only sockets that a process of this name holds; may be repeated
+    /// List only what processes of this name hold, with the other ends; may be repeated
     #[arg(long = "process", value_name = "NAME")]
     processes: Vec<String>,
 
@@ -161,7 +161,7 @@ pub(crate) struct List {
     #[arg(long = "peer", value_name = "ADDR[:PORT]")]
     peers: Vec<Peer>,
 
-    /// List only this end of connections: client or server
+    /// List only this end of connections, client or server; with --pid, its own end alone
     #[arg(long, value_name = "SIDE", hide_possible_values = true)]
     side: Option<End>,
 

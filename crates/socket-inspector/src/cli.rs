@@ -53,10 +53,9 @@ pub(crate) enum Command {
 
 /// Whose connections to look at, and for how long.
 #[derive(Debug, Args)]
-#[group(id = "whose", required = true, multiple = true, args = ["pid", "port"])]
 pub(crate) struct Pool {
     /// Look at the client connections of this process
-    #[arg(long, value_name = "PID")]
+    #[arg(long, value_name = "PID", required_unless_present = "port")]
     pub(crate) pid: Option<u32>,
 
     /// Look at all client connections to this server port
@@ -335,6 +334,14 @@ mod tests {
         assert_eq!(looks(&["--watch", "10"]), (s(1), 10));
         assert_eq!(looks(&["--watch", "10", "--interval", "5"]), (s(5), 2));
         assert!(refusal(&["ports", "--watch", "0"]).contains("number of seconds"));
+    }
+
+    #[test]
+    fn a_pool_is_that_of_a_process_or_of_a_server_s_clients() {
+        assert!(refusal(&["pool", "--watch", "1"]).contains("--pid <PID>"));
+        assert!(typed(&["pool", "--pid", "7"]).is_ok());
+        assert!(typed(&["pool", "--port", "80"]).is_ok());
+        assert!(typed(&["pool", "--pid", "7", "--port", "80"]).is_ok());
     }
 
     #[test]

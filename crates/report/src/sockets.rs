@@ -252,7 +252,8 @@ fn legend(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
         explain(NO_PROCESS, &why, out)?;
     }
     if !open.is_empty() {
-        let why = format!("in {}: not accepted yet, or held in a container", names(&open));
+        let why =
+            format!("in {}: not accepted yet, or held in another PID namespace", names(&open));
         explain(NO_PROCESS, &why, out)?;
     }
     if unseen {

@@ -307,7 +307,7 @@ fn an_end_that_its_process_has_not_accepted_is_not_said_to_be_closed() {
 
     no process  closed by its process, kept by the kernel in FIN_WAIT_1, FIN_WAIT_2,
                 LAST_ACK
-    no process  in ESTABLISHED: not accepted yet, or held in a container
+    no process  in ESTABLISHED: not accepted yet, or held in another PID namespace
 
     client  ESTABLISHED 1
     server  ESTABLISHED 1 · FIN_WAIT_1 1 · FIN_WAIT_2 1 · LAST_ACK 1

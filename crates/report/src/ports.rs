@@ -72,13 +72,16 @@ fn budgets(
     let below = |whole| table(settings, destinations, whole, false);
     let whole = below(true);
     let table = if fits(&whole) { whole } else { below(false) };
-    let addresses = |destination: &Destination| {
-        let from = is_one_of_several(destination, destinations);
-        let from = from.then(|| format!("  from {}", destination.from));
-        [Some(format!("  {}", destination.address)), from].into_iter().flatten().collect()
-    };
-    let above: Vec<Vec<String>> = destinations.iter().map(addresses).collect();
+    let indented = |lines: Vec<String>| lines.iter().map(|line| format!("  {line}")).collect();
+    let above: Vec<Vec<String>> =
+        destinations.iter().map(|d| indented(addresses(d, destinations))).collect();
     table.write_below(&above, out)
+}
+
+/// Where connections go; and where they come from, if `all` of them come from several addresses.
+fn addresses(destination: &Destination, all: &[Destination]) -> Vec<String> {
+    let from = is_one_of_several(destination, all).then(|| format!("from {}", destination.from));
+    [Some(destination.address.to_string()), from].into_iter().flatten().collect()
 }
 
 /// Whether connections to its address come from several addresses of this machine.
@@ -167,19 +170,22 @@ fn burners(destinations: &[Destination], out: &mut impl Write) -> io::Result<()>
         if more > 0 {
             named.push(format!("{more} more"));
         }
-        rows.push([destination.address.to_string(), named.join(" · ")]);
+        rows.push((addresses(destination, destinations), named.join(" · ")));
     }
     if rows.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n{HEADING}TIME_WAIT was made by{HEADING:#}")?;
-    let beside = rows.iter().map(|row| row.clone().map(Cell::new)).collect();
+    let beside = |(addresses, makers): &(Vec<String>, String)| {
+        [Cell::new(addresses.join(" ")), Cell::new(makers)]
+    };
+    let beside = rows.iter().map(beside).collect();
     let beside = Table::new(2, [Cell::empty(), Cell::empty()], beside);
     if beside.width() <= WIDTH {
         beside.write_rows(out)?;
     } else {
-        for [address, makers] in &rows {
-            writeln!(out, "  {address}")?;
+        for (addresses, makers) in &rows {
+            addresses.iter().try_for_each(|address| writeln!(out, "  {address}"))?;
             for line in words::fold(makers, WIDTH - 4) {
                 writeln!(out, "    {}", line.trim_end())?;
             }
@@ -339,8 +345,10 @@ mod tests {
 
         TIME_WAIT was made by
           [2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443
+          from 10.0.0.1
             sequential (4712) 1 · not seen 1
           [2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443
+          from 2001:db8:1234:5678:9abc:def0:1234:5678
             a-name-of-15-by (4194303) 1 · not seen 1
           not seen: opened and closed between two looks, or before the first one
 

@@ -1,11 +1,13 @@
 //! The budget of ports, with real connections.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
 mod common;
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -86,4 +88,32 @@ fn watched_while_ports_are_burnt(held: Duration) -> serde_json::Value {
         drop(accepted);
     }
     watch.join().unwrap()
+}
+
+#[test]
+fn programs_are_told_what_an_ordinary_user_could_not_see() {
+    let listener = unhaunted_listener();
+    let server = listener.local_addr().unwrap();
+    let _client = TcpStream::connect(server).unwrap();
+    let _accepted = listener.accept().unwrap();
+    let told = |user: Option<u32>, format: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+        command.args(["ports", "--peer", &server.to_string(), "--format", format]);
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
+        let output = command.output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8(output.stdout).unwrap())
+    };
+    let counts = |text: String| {
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        (json["owner_unseen_sockets"].as_u64(), json["side_unknown_sockets"].as_u64())
+    };
+    assert_eq!(counts(told(None, "json").unwrap()), (Some(0), Some(0)));
+    let Some(by_nobody) = told(Some(65534), "json") else {
+        return eprintln!("SKIPPED: only root can become nobody, or nobody may not run it");
+    };
+    assert_eq!(counts(by_nobody), (Some(1), Some(0)));
+    let text = told(Some(65534), "text").unwrap();
+    assert!(text.contains("1 socket of other users: root alone sees"), "{text}");
 }

@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::{Observed, Side, SocketTable, TcpState};
+
 /// How long Linux keeps `TIME_WAIT`: a constant of the kernel (`TCP_TIMEWAIT_LEN`), which no
 /// setting changes.
 pub const TIME_WAIT: Duration = Duration::from_secs(60);
@@ -47,6 +49,31 @@ impl PortSettings {
             Some(2) if loopback => self.tw_reuse_delay.min(TIME_WAIT),
             _ => TIME_WAIT,
         }
+    }
+}
+
+/// What a reading of the table could not tell of the ports in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unseen {
+    /// Sockets of which nothing tells whether they are a client's: their ports are not counted.
+    pub sides: usize,
+    /// Clients' sockets that belong to a process which this user may not look into: they are
+    /// counted, and what they leave in `TIME_WAIT` seems to be made by nobody.
+    pub owners: usize,
+}
+
+impl Unseen {
+    /// What `table`, whose owners have been asked for, does not tell.
+    #[must_use]
+    pub fn of(table: &SocketTable) -> Self {
+        let ends = table.sockets.iter().filter(|socket| socket.state != TcpState::Listen);
+        ends.fold(Self::default(), |unseen, socket| match socket.side {
+            None => Self { sides: unseen.sides + 1, ..unseen },
+            Some(Side::Client) if socket.owners == Observed::NotObservable => {
+                Self { owners: unseen.owners + 1, ..unseen }
+            }
+            Some(_) => unseen,
+        })
     }
 }
 
@@ -187,6 +214,30 @@ mod tests {
             tw_reuse_delay: Duration::from_secs(1),
             max_tw_buckets: None,
         }
+    }
+
+    #[test]
+    fn what_is_not_told_of_a_socket_is_counted_once() {
+        let socket = |side, state, owners| crate::Socket {
+            local: "127.0.0.1:40210".parse().unwrap(),
+            peer: "127.0.0.1:8080".parse().unwrap(),
+            state,
+            side,
+            recv_queue: Observed::Known(0),
+            send_queue: Observed::Known(0),
+            timer: Observed::Known(None),
+            owners,
+        };
+        let (open, hidden) = (TcpState::Established, Observed::NotObservable);
+        let sockets = vec![
+            socket(None, TcpState::Listen, hidden.clone()),
+            socket(None, open, hidden.clone()),
+            socket(None, open, Observed::Known(vec![])),
+            socket(Some(Side::Client), open, hidden.clone()),
+            socket(Some(Side::Client), TcpState::TimeWait, Observed::Known(vec![])),
+            socket(Some(Side::Server), open, hidden),
+        ];
+        assert_eq!(Unseen::of(&SocketTable { sockets }), Unseen { sides: 2, owners: 1 });
     }
 
     #[test]

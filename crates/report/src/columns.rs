@@ -127,6 +127,19 @@ impl<const N: usize> Table<N> {
         self.rows.iter().try_for_each(|row| self.line(row, out))
     }
 
+    /// Writes the header, and each row below the lines of `above` that belong to it.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_below(&self, above: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
+        self.line(&self.header, out)?;
+        for (row, above) in self.rows.iter().zip(above) {
+            above.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+            self.line(row, out)?;
+        }
+        Ok(())
+    }
+
     fn line(&self, cells: &[Cell; N], out: &mut impl Write) -> io::Result<()> {
         let mut due = 0; // spaces, written as soon as something follows them
         for (column, cell) in self.columns.iter().zip(cells).filter(|(column, _)| column.filled) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use evidence::{Inspected, Observed, Side, TcpState};
 
 use crate::columns::{Cell, Table};
-use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
+use crate::words::{self, FAINT, HEADING, NO_PROCESS, NONE, STRIKING, UNSEEN};
 
 /// What no line exceeds.
 const WIDTH: usize = 90;
@@ -99,6 +99,12 @@ impl Column {
         }
     }
 
+    /// Whether no other system tells it: queues, timers and what TCP remembers.
+    #[must_use]
+    pub fn is_told_by_linux_alone(self) -> bool {
+        !Self::HEAD.contains(&self)
+    }
+
     fn is_number(self) -> bool {
         matches!(
             self,
@@ -140,7 +146,7 @@ impl Column {
             Self::Cgroup => words::printable(cgroup.as_ref().known().map_or("", |path| path)),
             Self::Owner => match &socket.owners {
                 Observed::NotObservable => UNSEEN.to_owned(),
-                Observed::Known(owners) if owners.is_empty() => NONE.to_owned(),
+                Observed::Known(owners) if owners.is_empty() => NO_PROCESS.to_owned(),
                 Observed::Known(owners) => words::owners(owners),
             },
         }

@@ -130,6 +130,11 @@ fn counts(pool: &Pool, out: &mut impl Write) -> io::Result<()> {
 
 fn verdict(pool: &Pool, out: &mut impl Write) -> io::Result<()> {
     let ailments = pool.ailments();
+    if ailments.is_empty() && pool.connections.is_empty() {
+        writeln!(out, "\n  {HEADING}No connection is left to judge.{HEADING:#}")?;
+        let gone = words::count(pool.opened, "connection");
+        return advise("evidence", &format!("{gone} opened while looking, and gone again"), out);
+    }
     if ailments.is_empty() {
         writeln!(out, "\n  {HEADING}Looks healthy.{HEADING:#}")?;
         let idle = "every connection is at work, or silent since its last answer";
@@ -274,6 +279,21 @@ mod tests {
 
           Looks healthy.
             evidence  every connection is at work, or silent since its last answer
+
+        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
+        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
+        side; connections opened and closed between two looks.
+        ");
+    }
+
+    #[test]
+    fn a_pool_without_connections_is_not_called_healthy() {
+        insta::assert_snapshot!(shown(vec![], 1), @r"
+        sequential (4712) → 127.0.0.1:8080
+          opened 0.5 a second over 2.0 s
+
+          No connection is left to judge.
+            evidence  1 connection opened while looking, and gone again
 
         Not to be seen from outside: whether the pool itself knows a connection that looks idle;
         bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by

@@ -4,25 +4,24 @@ use std::io::{self, Write};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use evidence::ports::{Destination, Forecast, PortSettings, TIME_WAIT};
+use evidence::ports::{Destination, Forecast, PortSettings, TIME_WAIT, Unseen};
 
 use crate::columns::{Cell, Table};
 use crate::words::{self, FAINT, HEADING, STRIKING};
 
 /// What no line exceeds.
-const WIDTH: usize = 92;
+const WIDTH: usize = 80;
 /// Burners that are named for one destination.
 const NAMED: usize = 3;
 
-/// Writes the destinations. `undecided` is the number of sockets of which nothing tells whether
-/// they are a client's.
+/// Writes the destinations, and what this reading could not tell of them.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn text(
     settings: &PortSettings,
     destinations: &[Destination],
-    undecided: usize,
+    unseen: Unseen,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let usable = settings.usable();
@@ -30,21 +29,20 @@ pub fn text(
     if destinations.is_empty() {
         writeln!(out, "  none in use")?;
     } else {
-        // Long addresses leave no room for what follows from the rest.
-        let whole = table(settings, destinations, true);
-        let table =
-            if whole.width() <= WIDTH { whole } else { table(settings, destinations, false) };
-        table.write(out)?;
+        budgets(settings, destinations, out)?;
     }
     burners(destinations, out)?;
     if destinations.iter().any(|destination| destination.rate.is_none()) {
         let single = "A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.";
         writeln!(out, "\n{FAINT}{single}{FAINT:#}")?;
     }
-    if undecided > 0 {
-        let sockets = words::count(undecided, "socket");
-        let why = "not counted: nothing tells whether they are a client's";
-        writeln!(out, "\n{FAINT}{sockets} {why}{FAINT:#}")?;
+    let gaps = [
+        (unseen.sides, "not counted: nothing tells whether they are a client's"),
+        (unseen.owners, "of other users: root alone sees who makes their TIME_WAIT"),
+    ];
+    for (n, (sockets, what)) in gaps.iter().filter(|(sockets, _)| *sockets > 0).enumerate() {
+        let gap = if n == 0 { "\n" } else { "" };
+        writeln!(out, "{gap}{FAINT}{} {what}{FAINT:#}", words::count(*sockets, "socket"))?;
     }
     writeln!(out)
 }
@@ -59,22 +57,60 @@ pub fn settings(settings: &PortSettings, out: &mut impl Write) -> io::Result<()>
     writeln!(out)
 }
 
-fn table(settings: &PortSettings, destinations: &[Destination], whole: bool) -> Table<9> {
-    let several = |destination: &Destination| {
-        destinations.iter().filter(|other| other.address == destination.address).count() > 1
-    };
+/// A row a destination. Long addresses leave no room for what follows from the rest; longer ones
+/// stand above their row, so that every number keeps its column.
+fn budgets(
+    settings: &PortSettings,
+    destinations: &[Destination],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let fits = |table: &Table<9>| table.width() <= WIDTH;
+    let beside = |whole| table(settings, destinations, whole, true);
+    if let Some(table) = [true, false].into_iter().map(beside).find(fits) {
+        return table.write(out);
+    }
+    let below = |whole| table(settings, destinations, whole, false);
+    let whole = below(true);
+    let table = if fits(&whole) { whole } else { below(false) };
+    let indented = |lines: Vec<String>| lines.iter().map(|line| format!("  {line}")).collect();
+    let above: Vec<Vec<String>> =
+        destinations.iter().map(|d| indented(addresses(d, destinations))).collect();
+    table.write_below(&above, out)
+}
+
+/// Where connections go; and where they come from, if `all` of them come from several addresses.
+fn addresses(destination: &Destination, all: &[Destination]) -> Vec<String> {
+    let from = is_one_of_several(destination, all).then(|| format!("from {}", destination.from));
+    [Some(destination.address.to_string()), from].into_iter().flatten().collect()
+}
+
+/// Whether connections to its address come from several addresses of this machine.
+fn is_one_of_several(destination: &Destination, all: &[Destination]) -> bool {
+    all.iter().filter(|other| other.address == destination.address).count() > 1
+}
+
+/// The numbers, the `whole` of them or what matters most, with their addresses or without.
+fn table(
+    settings: &PortSettings,
+    destinations: &[Destination],
+    whole: bool,
+    addressed: bool,
+) -> Table<9> {
     let row = |destination: &Destination| {
         let left = |time: Option<&Duration>| {
             time.map_or(Cell::empty(), |time| Cell::new(words::short(*time)).right())
         };
-        let from = if several(destination) { destination.from.to_string() } else { String::new() };
+        let several = is_one_of_several(destination, destinations);
+        let address = |shown: bool, text: &dyn ToString| {
+            if shown { Cell::new(text.to_string()) } else { Cell::empty() }
+        };
         let time_wait = &destination.time_wait;
         let free = settings.usable().saturating_sub(destination.in_use());
         let number = |number: usize| Cell::number(number.try_into().unwrap_or(u64::MAX));
         let opened = destination.rate.map(|rate| format!("{:.1}", rate.opened));
         [
-            Cell::new(destination.address.to_string()),
-            Cell::new(from),
+            address(addressed, &destination.address),
+            address(addressed && several, &destination.from),
             number(destination.in_use()),
             if whole { number(free) } else { Cell::empty() },
             number(time_wait.len()),
@@ -134,13 +170,27 @@ fn burners(destinations: &[Destination], out: &mut impl Write) -> io::Result<()>
         if more > 0 {
             named.push(format!("{more} more"));
         }
-        rows.push([Cell::new(destination.address.to_string()), Cell::new(named.join(" · "))]);
+        rows.push((addresses(destination, destinations), named.join(" · ")));
     }
     if rows.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n{HEADING}TIME_WAIT was made by{HEADING:#}")?;
-    Table::new(2, [Cell::empty(), Cell::empty()], rows).write_rows(out)?;
+    let beside = |(addresses, makers): &(Vec<String>, String)| {
+        [Cell::new(addresses.join(" ")), Cell::new(makers)]
+    };
+    let beside = rows.iter().map(beside).collect();
+    let beside = Table::new(2, [Cell::empty(), Cell::empty()], beside);
+    if beside.width() <= WIDTH {
+        beside.write_rows(out)?;
+    } else {
+        for (addresses, makers) in &rows {
+            addresses.iter().try_for_each(|address| writeln!(out, "  {address}"))?;
+            for line in words::fold(makers, WIDTH - 4) {
+                writeln!(out, "    {}", line.trim_end())?;
+            }
+        }
+    }
     let anybody = |d: &Destination| d.burners.iter().any(|burner| burner.process.is_none());
     if destinations.iter().any(anybody) {
         let why = "not seen: opened and closed between two looks, or before the first one";
@@ -157,7 +207,7 @@ fn meanings(settings: &PortSettings) -> Table<3> {
     let reuse = match settings.tw_reuse {
         Some(0) => format!("TIME_WAIT keeps a port for {hold} s"),
         Some(1) => "TIME_WAIT gives up a port early".to_owned(),
-        Some(2) => "over loopback, TIME_WAIT gives up a port early".to_owned(),
+        Some(2) => "TIME_WAIT gives it up early on loopback".to_owned(),
         Some(_) | None => "not known to this program".to_owned(),
     };
     let show = |value: Option<String>| value.unwrap_or_else(|| words::UNSEEN.to_owned());
@@ -173,7 +223,7 @@ fn meanings(settings: &PortSettings) -> Table<3> {
         (
             "tcp_max_tw_buckets",
             show(settings.max_tw_buckets.map(|value| value.to_string())),
-            "beyond so many, closing leaves no TIME_WAIT".to_owned(),
+            "beyond, a close leaves no TIME_WAIT".to_owned(),
         ),
     ];
     let cells = rows.map(|(name, value, meaning)| {
@@ -232,7 +282,7 @@ mod tests {
     fn shown(destinations: &[Destination]) -> String {
         let set = example();
         crate::plain::plain(WIDTH, |out| {
-            text(&set, destinations, 3, out)?;
+            text(&set, destinations, Unseen { sides: 3, owners: 2 }, out)?;
             settings(&set, out)
         })
     }
@@ -256,14 +306,78 @@ mod tests {
           not seen: opened and closed between two looks, or before the first one
 
         3 sockets not counted: nothing tells whether they are a client's
+        2 sockets of other users: root alone sees who makes their TIME_WAIT
 
         Settings
           ip_local_port_range      32768-60999  470 closed a second, they last for ever
           ip_local_reserved_ports  none         left out of the range
-          tcp_tw_reuse             2            over loopback, TIME_WAIT gives up a port early
+          tcp_tw_reuse             2            TIME_WAIT gives it up early on loopback
           tcp_tw_reuse_delay       1s           how early, at best
-          tcp_max_tw_buckets       131072       beyond so many, closing leaves no TIME_WAIT
+          tcp_max_tw_buckets       131072       beyond, a close leaves no TIME_WAIT
         ");
+    }
+
+    #[test]
+    fn long_addresses_stand_above_their_numbers() {
+        let (there, here) = (
+            "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443",
+            "2001:db8:1234:5678:9abc:def0:1234:5678",
+        );
+        let rate = Some(Rate { opened: 743.2, burnt: 4.0, growth: 0.0 });
+        let mut second = destination(there, rate);
+        second.from = here.parse().unwrap();
+        second.burners[0].process = Some("a-name-of-15-by (4194303)".to_owned());
+        insta::assert_snapshot!(shown(&[
+            destination(there, rate),
+            second,
+            destination("127.0.0.1:8080", None),
+        ]), @r"
+        28232 ports for connections to each destination
+          IN USE   FREE  TIME_WAIT  FIRST ENDS  LAST ENDS  OPENED/S  FORECAST
+          [2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443
+          from 10.0.0.1
+              14  28218          2      300 ms    59.10 s     743.2  steady
+          [2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443
+          from 2001:db8:1234:5678:9abc:def0:1234:5678
+              14  28218          2      300 ms    59.10 s     743.2  steady
+          127.0.0.1:8080
+              14  28218          2      300 ms    59.10 s
+
+        TIME_WAIT was made by
+          [2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443
+          from 10.0.0.1
+            sequential (4712) 1 · not seen 1
+          [2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443
+          from 2001:db8:1234:5678:9abc:def0:1234:5678
+            a-name-of-15-by (4194303) 1 · not seen 1
+          not seen: opened and closed between two looks, or before the first one
+
+        A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.
+
+        3 sockets not counted: nothing tells whether they are a client's
+        2 sockets of other users: root alone sees who makes their TIME_WAIT
+
+        Settings
+          ip_local_port_range      32768-60999  470 closed a second, they last for ever
+          ip_local_reserved_ports  none         left out of the range
+          tcp_tw_reuse             2            TIME_WAIT gives it up early on loopback
+          tcp_tw_reuse_delay       1s           how early, at best
+          tcp_max_tw_buckets       131072       beyond, a close leaves no TIME_WAIT
+        ");
+    }
+
+    #[test]
+    fn every_setting_of_the_kernel_fits_a_terminal() {
+        for tw_reuse in [None, Some(0), Some(1), Some(2), Some(7)] {
+            let settings = PortSettings {
+                reserved: vec![49152..=49160, 50000..=50000],
+                tw_reuse,
+                tw_reuse_delay: Duration::from_millis(59_999),
+                max_tw_buckets: Some(i32::MAX.unsigned_abs().into()),
+                ..example()
+            };
+            crate::plain::plain(WIDTH, |out| super::settings(&settings, out));
+        }
     }
 
     #[test]
@@ -276,13 +390,14 @@ mod tests {
         A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.
 
         3 sockets not counted: nothing tells whether they are a client's
+        2 sockets of other users: root alone sees who makes their TIME_WAIT
 
         Settings
           ip_local_port_range      32768-60999  470 closed a second, they last for ever
           ip_local_reserved_ports  none         left out of the range
-          tcp_tw_reuse             2            over loopback, TIME_WAIT gives up a port early
+          tcp_tw_reuse             2            TIME_WAIT gives it up early on loopback
           tcp_tw_reuse_delay       1s           how early, at best
-          tcp_max_tw_buckets       131072       beyond so many, closing leaves no TIME_WAIT
+          tcp_max_tw_buckets       131072       beyond, a close leaves no TIME_WAIT
         ");
     }
 }

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use evidence::{Observed, Pair, ServerAddr, Side, Socket, SocketTable, TcpState, tally};
 
 use crate::columns::{Cell, Table};
-use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
+use crate::words::{self, FAINT, HEADING, NO_PROCESS, STRIKING, UNSEEN};
 
 /// What a terminal shows in one line, if nobody has made it wider.
 const TERMINAL_WIDTH: usize = 80;
@@ -111,7 +111,7 @@ impl Holder {
         match self {
             Self::Processes(names) => names,
             Self::Unseen => UNSEEN,
-            Self::Nobody => NONE,
+            Self::Nobody => NO_PROCESS,
             Self::NotListed => "",
         }
     }
@@ -236,24 +236,30 @@ fn section<const N: usize>(
     writeln!(out)
 }
 
-/// What the signs that stand for an owner mean, as far as they occur.
+/// What the words that stand for an owner mean, as far as they occur.
 fn legend(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
     let held_by = |holder: Holder| sockets.iter().filter(move |s| Holder::of(s) == holder);
-    let closed: BTreeSet<TcpState> = held_by(Holder::Nobody)
-        .map(|socket| socket.state)
-        .filter(|&state| outlives_its_process(state))
-        .collect();
+    let of_nobody: BTreeSet<TcpState> =
+        held_by(Holder::Nobody).map(|socket| socket.state).collect();
+    let (closed, open): (Vec<TcpState>, Vec<TcpState>) =
+        of_nobody.into_iter().partition(|&state| outlives_its_process(state));
     let unseen = held_by(Holder::Unseen).next().is_some();
 
+    let names =
+        |states: &[TcpState]| states.iter().map(|s| s.name()).collect::<Vec<_>>().join(", ");
     if !closed.is_empty() {
-        let states: Vec<&str> = closed.iter().map(|state| state.name()).collect();
-        let why = "no owner: closed by its process, kept by the kernel in";
-        explain(NONE, &format!("{why} {}", states.join(", ")), out)?;
+        let why = format!("closed by its process, kept by the kernel in {}", names(&closed));
+        explain(NO_PROCESS, &why, out)?;
+    }
+    if !open.is_empty() {
+        let why =
+            format!("in {}: not accepted yet, or held in another PID namespace", names(&open));
+        explain(NO_PROCESS, &why, out)?;
     }
     if unseen {
         explain(UNSEEN, "owners of other users' processes need root", out)?;
     }
-    if !closed.is_empty() || unseen {
+    if !closed.is_empty() || !open.is_empty() || unseen {
         writeln!(out)?;
     }
     Ok(())
@@ -272,7 +278,11 @@ fn outlives_its_process(state: TcpState) -> bool {
 }
 
 fn explain(sign: &str, meaning: &str, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{FAINT}{sign}  {meaning}{FAINT:#}")
+    for (n, line) in words::wrap(meaning, TERMINAL_WIDTH - sign.len() - 2).iter().enumerate() {
+        let shown = if n == 0 { sign } else { "" };
+        writeln!(out, "{FAINT}{shown:width$}  {line}{FAINT:#}", width = sign.len())?;
+    }
+    Ok(())
 }
 
 /// How many sockets there are, by side and state.

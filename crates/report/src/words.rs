@@ -16,6 +16,8 @@ pub const STRIKING: Style = AnsiColor::Yellow.on_default().bold();
 
 /// Stands for what is not there.
 pub const NONE: &str = "—";
+/// Stands for the owner of a socket that no process of this machine is seen to hold.
+pub const NO_PROCESS: &str = "no process";
 /// Stands for what could not be seen.
 pub const UNSEEN: &str = "?";
 

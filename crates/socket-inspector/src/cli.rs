@@ -56,10 +56,9 @@ pub(crate) enum Command {
 
 /// Whose connections to look at, and for how long.
 #[derive(Debug, Args)]
-#[group(id = "whose", required = true, multiple = true, args = ["pid", "port"])]
 pub(crate) struct Pool {
     /// Look at the client connections of this process
-    #[arg(long, value_name = "PID")]
+    #[arg(long, value_name = "PID", required_unless_present = "port")]
     pub(crate) pid: Option<u32>,
 
     /// Look at all client connections to this server port
@@ -148,11 +147,11 @@ pub(crate) struct Which {
     #[arg(short, long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     ports: Vec<u16>,
 
-    /// List only sockets that this process holds; may be repeated
+    /// List only what this process holds, with the other end of each connection; may be repeated
     #[arg(long = "pid", value_name = "PID")]
     pids: Vec<u32>,
 
-    /// List only sockets that a process of this name holds; may be repeated
+    /// List only what processes of this name hold, with the other ends; may be repeated
     #[arg(long = "process", value_name = "NAME")]
     processes: Vec<String>,
 
@@ -160,7 +159,7 @@ pub(crate) struct Which {
     #[arg(long = "peer", value_name = "ADDR[:PORT]")]
     peers: Vec<Peer>,
 
-    /// List only this end of connections: client or server
+    /// List only this end of connections, client or server; with --pid, its own end alone
     #[arg(long, value_name = "SIDE", hide_possible_values = true)]
     side: Option<End>,
 }
@@ -401,6 +400,14 @@ mod tests {
         assert_eq!(looks(&["--watch", "10"]), (s(1), 10));
         assert_eq!(looks(&["--watch", "10", "--interval", "5"]), (s(5), 2));
         assert!(refusal(&["ports", "--watch", "0"]).contains("number of seconds"));
+    }
+
+    #[test]
+    fn a_pool_is_that_of_a_process_or_of_a_server_s_clients() {
+        assert!(refusal(&["pool", "--watch", "1"]).contains("--pid <PID>"));
+        assert!(typed(&["pool", "--pid", "7"]).is_ok());
+        assert!(typed(&["pool", "--port", "80"]).is_ok());
+        assert!(typed(&["pool", "--pid", "7", "--port", "80"]).is_ok());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which of the listed sockets are kept: by what the kernel is not asked for.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -65,8 +66,9 @@ impl fmt::Display for Peer {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Narrow {
-    /// Only sockets that one of these processes holds. What nobody holds, as `TIME_WAIT`, and
-    /// what cannot be looked into is left out.
+    /// Only sockets that one of these processes holds. What no process holds, as `TIME_WAIT`, and
+    /// what cannot be looked into is left out, unless [`Narrow::retain`] keeps it as the other end
+    /// of one that is kept.
     pub pids: Vec<u32>,
     /// Only sockets that a process of one of these names holds. A longer name than the system
     /// keeps (15 bytes on Linux) matches by its beginning.
@@ -81,7 +83,25 @@ pub struct Narrow {
 const NAME_LEN: usize = 15;
 
 impl Narrow {
-    /// Whether it keeps `socket`, whose owners have been asked for.
+    /// Keeps of `rows`, whose owners have been asked for, the sockets that are meant; `socket`
+    /// tells the socket of a row.
+    ///
+    /// A process holds one end of a connection, and who asks about the process wants to know what
+    /// became of the connection. So where owners are asked for, and no side is, the other end of
+    /// each socket that is meant is kept with it, whoever holds that.
+    pub fn retain<T>(&self, rows: &mut Vec<T>, socket: impl Fn(&T) -> &Socket) {
+        let meant = rows.iter().map(&socket).filter(|socket| self.keeps(socket));
+        let ends: HashSet<(SocketAddr, SocketAddr)> =
+            meant.map(|socket| (canonical(socket.local), canonical(socket.peer))).collect();
+        let whole = self.asks_for_owners() && self.side.is_none();
+        rows.retain(|row| {
+            let socket = socket(row);
+            let other = || (canonical(socket.peer), canonical(socket.local));
+            self.keeps(socket) || (whole && ends.contains(&other()))
+        });
+    }
+
+    /// Whether it means `socket`, whose owners have been asked for.
     #[must_use]
     pub fn keeps(&self, socket: &Socket) -> bool {
         let owners = match &socket.owners {
@@ -103,6 +123,11 @@ impl Narrow {
     pub fn asks_for_owners(&self) -> bool {
         !self.pids.is_empty() || !self.processes.is_empty()
     }
+}
+
+/// The address as both ends of a connection tell it: a dual-stack socket has IPv4 in a mapped form.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl fmt::Display for Narrow {
@@ -171,6 +196,37 @@ mod tests {
         let narrow = Narrow { pids: vec![7], ..Narrow::default() };
         assert!(!narrow.keeps(&socket("10.0.0.7:443", None)));
         assert!(narrow.keeps(&socket("10.0.0.7:443", Some((7, "curl")))));
+    }
+
+    #[test]
+    fn the_other_end_stays_unless_one_side_is_asked_for() {
+        let end = |local: &str, peer: &str, side, pid: u32| Socket {
+            local: local.parse().unwrap(),
+            side: Some(side),
+            ..socket(peer, Some((pid, "curl")))
+        };
+        let (mine, theirs) = ("127.0.0.1:40210", "127.0.0.1:8080");
+        let mapped = ["[::ffff:127.0.0.1]:8080", "[::ffff:127.0.0.1]:40210"];
+        let table = [
+            end(mine, theirs, Side::Client, 7),
+            end(mapped[0], mapped[1], Side::Server, 8),
+            end("127.0.0.1:40212", theirs, Side::Client, 9),
+            end(theirs, "127.0.0.1:40212", Side::Server, 8),
+        ];
+        let kept = |narrow: Narrow| {
+            let mut rows = table.to_vec();
+            narrow.retain(&mut rows, |socket| socket);
+            rows
+        };
+        let process = |pid| Narrow { pids: vec![pid], ..Narrow::default() };
+        assert_eq!(kept(process(7)), table[..2]);
+        assert_eq!(kept(process(8)), table);
+        assert_eq!(kept(Narrow { side: Some(Side::Client), ..process(7) }), table[..1]);
+        assert_eq!(kept(Narrow { side: Some(Side::Server), ..process(7) }), []);
+        let to_8080 = Narrow { peers: vec![theirs.parse().unwrap()], ..process(9) };
+        assert_eq!(kept(to_8080), table[2..]);
+        let peer_alone = Narrow { peers: vec![theirs.parse().unwrap()], ..Narrow::default() };
+        assert_eq!(kept(peer_alone).len(), 2);
     }
 
     #[test]

@@ -77,9 +77,9 @@ impl Watch {
         Self { holding: Some(Holding::new(matters)), ..self }
     }
 
-    /// Keeps only what `narrow` keeps. What a process holds no more still counts as its own if an
-    /// earlier look saw it hold it: `TIME_WAIT` above all. A socket has come, for this watch, when
-    /// it is first seen to be one that is kept.
+    /// Keeps only what `narrow` keeps, for as long as it is there: what a process holds no more,
+    /// as in `TIME_WAIT`, is kept if an earlier look saw it hold it. A socket has come, for this
+    /// watch, when it is first seen to be one that is kept.
     #[must_use]
     pub fn narrowed(self, narrow: Narrow) -> Self {
         let asks = narrow.asks_for_owners();
@@ -114,11 +114,21 @@ impl Watch {
 
     /// Drops what is not kept. The changes lead from what the look before kept to what is kept now.
     fn keep(&mut self, sockets: &mut Vec<Socket>, changes: &mut Vec<Change>) {
+        let come = changes.iter().filter(|change| change.from == TcpState::Closed);
+        let come: HashSet<Place> = come.map(|change| place(&change.socket)).collect();
+        // With the owners that it had: who closes a connection does not hold it any more.
+        let mut meant: Vec<Socket> = sockets
+            .iter()
+            .map(|socket| {
+                let owners = Observed::Known(self.ledger.owners(socket).to_vec());
+                Socket { owners, ..socket.clone() }
+            })
+            .collect();
+        self.narrow.retain(&mut meant, |socket| socket);
+        let meant: HashSet<Place> = meant.iter().map(place).collect();
         sockets.retain(|socket| {
-            let owners = self.ledger.owners(socket);
-            let remembered =
-                || Socket { owners: Observed::Known(owners.to_vec()), ..socket.clone() };
-            self.narrow.keeps(socket) || (!owners.is_empty() && self.narrow.keeps(&remembered()))
+            let place = place(socket);
+            meant.contains(&place) || (self.kept.contains_key(&place) && !come.contains(&place))
         });
         let now: HashMap<Place, Socket> =
             sockets.iter().map(|socket| (place(socket), socket.clone())).collect();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::unhaunted_listener_at;
 use evidence::{Inspected, Observed, Side, TcpInfo, TcpState};
-use socket_inspector::{Filter, Narrow, inspect};
+use socket_inspector::{Filter, Narrow, inspect, snapshot};
 
 /// A listener on a port without a past, and both ends of a connection to it.
 fn connection(at: &str) -> Option<(u16, TcpListener, TcpStream, TcpStream)> {
@@ -147,6 +147,77 @@ fn the_program_lists_one_process_s_end_for_each_reader() {
     assert!(stdout(&wide).contains("sent 83"), "{}", stdout(&wide));
     let columns = list(&["--columns", "sent,state"]);
     assert_eq!(stdout(&columns), "SENT  STATE\n  83  ESTABLISHED\n");
+}
+
+/// Plays the client of [`both_ends_of_a_process_s_connection_are_listed`] in a process of its own:
+/// two connections, of which it keeps one, until its stdin ends.
+#[test]
+#[ignore = "plays a client for another test"]
+fn client_process() {
+    let Ok(server) = std::env::var(SERVER) else { return };
+    let mut kept = TcpStream::connect(&server).unwrap();
+    drop(TcpStream::connect(&server).unwrap());
+    kept.write_all(b"?").unwrap();
+    let _ = std::io::stdin().read(&mut [0]);
+}
+
+const SERVER: &str = "IN_DEPTH_TEST_SERVER";
+
+#[test]
+fn both_ends_of_a_process_s_connection_are_listed_unless_a_side_is_asked_for() {
+    let listener = unhaunted_listener_at("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut client = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "client_process"])
+        .env(SERVER, address.to_string())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut kept, mut dropped) = (listener.accept().unwrap().0, listener.accept().unwrap().0);
+    kept.read_exact(&mut [0]).unwrap();
+    assert_eq!(dropped.read(&mut [0]).unwrap(), 0); // closed by the client; here CLOSE_WAIT
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let half_closed = Filter::default().port(address.port()).state(TcpState::FinWait2);
+    while snapshot(&half_closed).unwrap().sockets.is_empty() {
+        assert!(Instant::now() < deadline, "the client's FIN is never acknowledged");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+
+    let port = address.port().to_string();
+    let list = |pid: u32, more: &[&str]| {
+        let pid = pid.to_string();
+        let asked = ["list", "--port", &port, "--pid", &pid, "--columns", "side,state,owner"];
+        let output = program(&[&asked, more].concat()).output().unwrap();
+        let text = stdout(&output).lines().skip(1).map(|line| {
+            let line = line.replace(&format!("({})", client.id()), "(client)");
+            let line = line.replace(&format!("({})", std::process::id()), "(server)");
+            line.split_whitespace()
+                .filter(|word| !word.starts_with("in_"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
+        let mut lines: Vec<String> = text.collect();
+        lines.sort();
+        lines
+    };
+    // The client: its one connection, whole. The server, which is this test: both, whole, though no
+    // process holds the client's end of one of them; and the socket that listens.
+    let whole = ["client ESTABLISHED (client)", "server ESTABLISHED (server)"];
+    assert_eq!(list(client.id(), &[]), whole);
+    assert_eq!(list(client.id(), &["--side", "client"]), whole[..1]);
+    assert_eq!(list(client.id(), &["--side", "server"]), [""; 0]);
+    let all = [
+        "LISTEN (server)",
+        "client ESTABLISHED (client)",
+        "client FIN_WAIT_2 no process",
+        "server CLOSE_WAIT (server)",
+        "server ESTABLISHED (server)",
+    ];
+    assert_eq!(list(std::process::id(), &[]), all);
+    assert_eq!(list(std::process::id(), &["--side", "server"]), all[3..]);
+    client.stdin.take();
+    client.wait().unwrap();
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! The eleven states of TCP, each made with real sockets and no privilege, for IPv4, IPv6 and IPv4
 //! on dual-stack sockets; held against `/proc/net/tcp`, `/proc/net/tcp6` and `ss`.
+//!
+//! Ten of them have a row. The eleventh, `CLOSED`, has none: RFC 9293 section 3.3.2 calls it
+//! fictional, as there is no connection. Linux has sockets in it all the same, and tells of those
+//! that have a port if it is asked in a way of its own.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
@@ -143,7 +147,7 @@ fn scene(place: Place) -> Option<Scene> {
     assert_eq!(server.read(&mut [0]).unwrap(), 0);
     drop(server);
 
-    // CLOSED: a socket that is bound and does nothing has no row.
+    // CLOSED: a socket that is bound, and neither listens nor connects.
     let bound = Socket::new(domain, Type::STREAM, None).unwrap();
     bound.bind(&SocketAddr::new(place.connect, 0).into()).unwrap();
     scene.sockets.push(bound);
@@ -227,6 +231,41 @@ fn ss(ports: &[u16]) -> Option<BTreeSet<Row>> {
     Some(wanted(ports, text.lines().map(row)))
 }
 
+/// The numbers of the states in which `sock_diag(7)` tells of sockets at `local`, if it is asked for
+/// sockets in the states with the numbers `asked`, whatever this crate asks for.
+fn sock_diag(local: SocketAddr, asked: &[u32]) -> Vec<u8> {
+    let family = if local.is_ipv4() { 2 } else { 10 };
+    let states = asked.iter().fold(0_u32, |states, number| states | 1 << number);
+    let mut request = Vec::new();
+    request.extend(72_u32.to_ne_bytes());
+    request.extend(20_u16.to_ne_bytes()); // SOCK_DIAG_BY_FAMILY
+    request.extend(0x301_u16.to_ne_bytes()); // NLM_F_REQUEST | NLM_F_DUMP
+    request.extend([0; 8]); // sequence and sender
+    request.extend([family, 6, 0, 0]); // IPPROTO_TCP, no extensions
+    request.extend(states.to_ne_bytes());
+    request.extend([0; 48]); // whatever their addresses
+    let mut socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_SOCK_DIAG).unwrap();
+    socket.bind_auto().unwrap();
+    socket.connect(&netlink_sys::SocketAddr::new(0, 0)).unwrap();
+    socket.send(&request, 0).unwrap();
+    let mut found = Vec::new();
+    loop {
+        let (datagram, _) = socket.recv_from_full().unwrap();
+        let mut rest = datagram.as_slice();
+        while !rest.is_empty() {
+            let length = u32::from_ne_bytes(rest[..4].try_into().unwrap()) as usize;
+            if u16::from_ne_bytes(rest[4..6].try_into().unwrap()) != 20 {
+                return found; // the end of the list
+            }
+            let port = u16::from_be_bytes(rest[20..22].try_into().unwrap());
+            if port == local.port() {
+                found.push(rest[17]);
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
 /// The states, with how many sockets of the scene are in each.
 fn counts(rows: &BTreeSet<Row>) -> BTreeMap<TcpState, usize> {
     let mut counts = BTreeMap::new();
@@ -234,7 +273,7 @@ fn counts(rows: &BTreeSet<Row>) -> BTreeMap<TcpState, usize> {
     counts
 }
 
-/// Ten states have a row; a closed socket has none, wherever one looks.
+/// Ten states have a row; a closed socket has none, unless one asks for it in Linux's own way.
 fn every_state_is_listed_as_it_is(place: Place) {
     let Some(scene) = scene(place) else {
         return eprintln!("SKIPPED: no connection from {} to {}", place.connect, place.listen);
@@ -263,10 +302,35 @@ fn every_state_is_listed_as_it_is(place: Place) {
         std::thread::sleep(Duration::from_millis(20));
     }
     let bound = scene.sockets.last().unwrap().local_addr().unwrap().as_socket().unwrap();
-    let rows = ours(&[bound.port()]);
-    assert!(rows.iter().all(|(local, _, _)| *local != bound), "{rows:?}");
+    closed_is_not_listed(bound);
     drop(scene.listeners);
     drop(scene.streams);
+}
+
+/// A socket that is bound and no more is `CLOSED` to Linux (7, `TCP_CLOSE`). It is in none of the
+/// lists, even if they ask for that state by its number, as [`snapshot`] does. Since Linux 6.8 it is
+/// told to who asks for 13, `TCP_BOUND_INACTIVE`: a number to ask with, as the answer says 7.
+fn closed_is_not_listed(bound: SocketAddr) {
+    let at = |rows: BTreeSet<Row>| {
+        let here = rows.into_iter().filter(|(local, _, _)| *local == canonical(bound));
+        here.map(|(_, _, state)| state).collect::<Vec<_>>()
+    };
+    let port = [bound.port()];
+    assert_eq!(at(ours(&port)), []);
+    let asked = snapshot(&Filter::default().state(TcpState::Closed)).unwrap();
+    assert_eq!(asked.sockets, []);
+    assert_eq!(at(proc_net_tcp(&port)), []);
+    // From 6.8 on `ss --bound-inactive` asks for it, too; `ss -a` need not.
+    let told = ss(&port).map(at).unwrap_or_default();
+    assert!(told.iter().all(|state| *state == TcpState::Closed), "{told:?}");
+
+    let all_eleven: Vec<u32> = (1..=12).collect();
+    assert_eq!(sock_diag(bound, &all_eleven), []);
+    match sock_diag(bound, &[13])[..] {
+        [] => eprintln!("SKIPPED: before Linux 6.8 nothing tells of a socket that is only bound"),
+        [number] => assert_eq!(TcpState::from_linux(number), Some(TcpState::Closed)),
+        ref several => panic!("one socket is bound, {several:?} are told"),
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn rows_that_are_too_wide_become_a_line_and_what_is_known_below_it() {
         recv-q 57423 · send-q 0 · rtt 0.05 ms · retransmits 0 · sent 83 · acked 84
         received 300130 · last-sent 4.12 s · last-received 4.10 s
         cgroup /user.slice/user-1000.slice/session-2.scope
-    127.0.0.1:40208  127.0.0.1:8080  client  TIME_WAIT  —
+    127.0.0.1:40208  127.0.0.1:8080  client  TIME_WAIT  no process
         recv-q 0 · send-q 0 · timer timewait 57.3 s
 
     ?  1 socket of other users: root alone sees the owners; everything else is told

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Row, SCHEMA};
 
-/// Writes one JSON object in one line. A pool without `ailments` looks healthy.
+/// Writes one JSON object in one line. A pool with connections and without `ailments` looks healthy.
 ///
 /// # Errors
 /// Those of `out`.

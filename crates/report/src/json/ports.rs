@@ -2,19 +2,21 @@
 
 use std::io::{self, Write};
 
-use evidence::ports::{Burner, Destination, Forecast, PortSettings};
+use evidence::ports::{Burner, Destination, Forecast, PortSettings, Unseen};
 use serde_json::json;
 
 use super::SCHEMA;
 
 /// Writes one JSON object in one line. `forecast` is `steady`, `exhausted` or `exhausted_in`, and
-/// `null` after a single look.
+/// `null` after a single look. `side_unknown_sockets` are not counted; `owner_unseen_sockets` are,
+/// but a burner whose `process` is `null` may be one of theirs.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn ports(
     settings: &PortSettings,
     destinations: &[Destination],
+    unseen: Unseen,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let range = |range: &std::ops::RangeInclusive<u16>| json!([range.start(), range.end()]);
@@ -49,6 +51,75 @@ pub fn ports(
         "tcp_tw_reuse_delay_ms": settings.tw_reuse_delay.as_millis(),
         "tcp_max_tw_buckets": settings.max_tw_buckets,
         "destinations": destinations.iter().map(destination).collect::<Vec<_>>(),
+        "side_unknown_sockets": unseen.sides,
+        "owner_unseen_sockets": unseen.owners,
     });
     writeln!(out, "{object}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_seen_is_counted_beside_what_was() {
+        let settings = PortSettings {
+            range: 32768..=60999,
+            reserved: vec![],
+            tw_reuse: Some(2),
+            tw_reuse_delay: Duration::from_secs(1),
+            max_tw_buckets: None,
+        };
+        let there = Destination {
+            address: "10.0.0.7:443".parse().unwrap(),
+            from: "10.0.0.1".parse().unwrap(),
+            live: 12,
+            time_wait: vec![Duration::from_millis(300)],
+            burners: vec![Burner { process: None, ports: 1 }],
+            rate: None,
+        };
+        let mut out = Vec::new();
+        ports(&settings, &[there], Unseen { sides: 3, owners: 2 }, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+        insta::assert_snapshot!(format!("{object:#}"), @r#"
+        {
+          "destinations": [
+            {
+              "burners": [
+                {
+                  "ports": 1,
+                  "process": null
+                }
+              ],
+              "burnt_per_s": null,
+              "destination": "10.0.0.7:443",
+              "exhausted_in_ms": null,
+              "first_ends_ms": 300,
+              "forecast": null,
+              "from": "10.0.0.1",
+              "in_use_ports": 13,
+              "last_ends_ms": 300,
+              "opened_per_s": null,
+              "time_wait_ports": 1
+            }
+          ],
+          "ip_local_port_range": [
+            32768,
+            60999
+          ],
+          "ip_local_reserved_ports": [],
+          "owner_unseen_sockets": 2,
+          "schema": 1,
+          "side_unknown_sockets": 3,
+          "tcp_max_tw_buckets": null,
+          "tcp_tw_reuse": 2,
+          "tcp_tw_reuse_delay_ms": 1000,
+          "usable_ports": 28232
+        }
+        "#);
+    }
 }

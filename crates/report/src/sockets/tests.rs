@@ -134,7 +134,7 @@ fn unread_bytes_stand_beside_the_end_that_has_not_read_them() {
 }
 
 #[test]
-fn time_wait_has_a_dash_for_an_owner_and_a_line_that_says_why() {
+fn what_no_process_holds_is_called_so_and_a_line_says_why() {
     insta::assert_snapshot!(shown(vec![
         client("127.0.0.1:40210", HELLO, TcpState::Established).owner(4712, "concurrent"),
         server(HELLO, "127.0.0.1:40210", TcpState::Established).owner(4711, "hello"),
@@ -148,20 +148,20 @@ fn time_wait_has_a_dash_for_an_owner_and_a_line_that_says_why() {
       CLIENT           STATE          SERVER
       127.0.0.1:40210  ESTABLISHED    ESTABLISHED
 
-    concurrent (4712) → 127.0.0.1:8080 —
+    concurrent (4712) → 127.0.0.1:8080 no process
       CLIENT           STATE          SERVER      TIMER
       127.0.0.1:40218  CLOSE_WAIT     FIN_WAIT_2  timewait 60.0 s
 
-    — → 127.0.0.1:8080
+    no process → 127.0.0.1:8080
       CLIENT           STATE        TIMER
       127.0.0.1:40212  TIME_WAIT    timewait 57.3 s
       127.0.0.1:40214  TIME_WAIT    timewait 9.0 s
 
-    127.0.0.1:8080 —
+    127.0.0.1:8080 no process
       CLIENT             SERVER     TIMER
       127.0.0.1:40216    TIME_WAIT  timewait 60.0 s
 
-    —  no owner: closed by its process, kept by the kernel in FIN_WAIT_2, TIME_WAIT
+    no process  closed by its process, kept by the kernel in FIN_WAIT_2, TIME_WAIT
 
     client  ESTABLISHED 1 · CLOSE_WAIT 1 · TIME_WAIT 2
     server  ESTABLISHED 1 · FIN_WAIT_2 1 · TIME_WAIT 1
@@ -278,11 +278,39 @@ fn sockets_of_unknown_side_have_a_section_of_their_own() {
     Side unknown
       LOCAL            PEER             STATE       UNREAD  TIMER            OWNER
       127.0.0.1:40210  127.0.0.1:40214  CLOSE_WAIT       5                   hello (4711)
-      127.0.0.1:40212  127.0.0.1:40210  TIME_WAIT           timewait 57.3 s  —
+      127.0.0.1:40212  127.0.0.1:40210  TIME_WAIT           timewait 57.3 s  no process
 
-    —  no owner: closed by its process, kept by the kernel in TIME_WAIT
+    no process  closed by its process, kept by the kernel in TIME_WAIT
 
     side unknown  CLOSE_WAIT 1 · TIME_WAIT 1
+    ");
+}
+
+#[test]
+fn an_end_that_its_process_has_not_accepted_is_not_said_to_be_closed() {
+    insta::assert_snapshot!(shown(vec![
+        client("127.0.0.1:40210", HELLO, TcpState::Established).owner(4712, "curl"),
+        server(HELLO, "127.0.0.1:40210", TcpState::Established).unread(83),
+        server(HELLO, "127.0.0.1:40212", TcpState::FinWait1),
+        server(HELLO, "127.0.0.1:40214", TcpState::FinWait2),
+        server(HELLO, "127.0.0.1:40216", TcpState::LastAck),
+    ]), @r"
+    curl (4712) → 127.0.0.1:8080 no process
+      CLIENT           STATE          SERVER       UNREAD
+      127.0.0.1:40210  ESTABLISHED    ESTABLISHED      83
+
+    127.0.0.1:8080 no process
+      CLIENT             SERVER
+      127.0.0.1:40212    FIN_WAIT_1
+      127.0.0.1:40214    FIN_WAIT_2
+      127.0.0.1:40216    LAST_ACK
+
+    no process  closed by its process, kept by the kernel in FIN_WAIT_1, FIN_WAIT_2,
+                LAST_ACK
+    no process  in ESTABLISHED: not accepted yet, or held in another PID namespace
+
+    client  ESTABLISHED 1
+    server  ESTABLISHED 1 · FIN_WAIT_1 1 · FIN_WAIT_2 1 · LAST_ACK 1
     ");
 }
 

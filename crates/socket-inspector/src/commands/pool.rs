@@ -7,6 +7,7 @@ use anyhow::Context;
 use evidence::{Inspected, Side, TcpState};
 use socket_inspector::{Filter, Narrow, PoolWatch, inspect};
 
+use super::needs_linux;
 use crate::cli::{Pool, Report};
 
 /// The time between two looks: short, as a connection that lives between two of them is not seen.
@@ -15,6 +16,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Looks for as long as is asked for, and reports once.
 pub(crate) fn run(asked: &Pool) -> anyhow::Result<u8> {
+    needs_linux("pool", "what moves over a connection, or waits to be read")?;
     if let Some(pid) = asked.pid {
         may_look_into(pid)?;
     }
@@ -52,9 +54,6 @@ pub(crate) fn run(asked: &Pool) -> anyhow::Result<u8> {
 
 /// Whether the sockets of a process can be seen at all: without, it would seem to have none.
 fn may_look_into(pid: u32) -> anyhow::Result<()> {
-    if !cfg!(target_os = "linux") {
-        return Ok(());
-    }
     let Err(error) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Ok(()) };
     match error.kind() {
         io::ErrorKind::NotFound => anyhow::bail!("there is no process {pid}"),

@@ -3,9 +3,11 @@
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use evidence::{Socket, SocketTable, TcpState};
+use evidence::ports::Unseen;
+use evidence::{SocketTable, TcpState};
 use socket_inspector::{Earlier, Filter, Ledger, Narrow, Peer, snapshot_with_owners};
 
+use super::needs_linux;
 use crate::cli::{Ports, Report};
 
 /// How often the table is read between two reports, to see who holds connections that are soon
@@ -14,6 +16,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 
 /// Reports once for a single look, and after each interval for several.
 pub(crate) fn run(asked: &Ports) -> anyhow::Result<u8> {
+    needs_linux("ports", "their settings for ports, nor how much of TIME_WAIT is left")?;
     let settings = socket_inspector::port_settings();
     let narrow = Narrow { peers: asked.peers.clone(), ..Narrow::default() };
     let wanted = towards(&asked.peers);
@@ -27,14 +30,10 @@ pub(crate) fn run(asked: &Ports) -> anyhow::Result<u8> {
     let report = |table: &SocketTable, ledger: &Ledger, earlier: Option<Earlier<'_>>| {
         let destinations = socket_inspector::destinations(table, &settings, ledger, earlier);
         let mut out = BufWriter::new(anstream::stdout());
+        let unseen = Unseen::of(table);
         match asked.format {
-            Report::Text => {
-                let undecided =
-                    |socket: &&Socket| socket.side.is_none() && socket.state != TcpState::Listen;
-                let undecided = table.sockets.iter().filter(undecided).count();
-                report::ports::text(&settings, &destinations, undecided, &mut out)?;
-            }
-            Report::Json => report::json::ports(&settings, &destinations, &mut out)?,
+            Report::Text => report::ports::text(&settings, &destinations, unseen, &mut out)?,
+            Report::Json => report::json::ports(&settings, &destinations, unseen, &mut out)?,
         }
         out.flush()
     };

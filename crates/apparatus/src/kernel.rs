@@ -2,17 +2,19 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evidence::{Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable};
-use socket_inspector::Filter;
+use futures_util::{Stream, StreamExt as _};
+use socket_inspector::{Error, Filter};
 use tokio::time::Instant;
 
 use crate::recorder::ClientWitness;
 use crate::{lock, with_causes};
 
-/// The pause between two readings that have to agree.
+/// The time between two readings that have to agree.
 const BETWEEN_READINGS: Duration = Duration::from_millis(25);
 
 /// How long a table may keep moving before it is shown as it is. Loopback settles within
@@ -43,8 +45,17 @@ impl Ours {
         if self.ends.is_empty() {
             return Ok(SocketTable::default());
         }
-        let mut table = socket_inspector::snapshot(&self.filter)
-            .map_err(|error| Unreadable(with_causes(&error)))?;
+        self.kept(socket_inspector::snapshot(&self.filter))
+    }
+
+    /// Reads the table at once and then every so often.
+    fn readings(&self) -> impl Stream<Item = Result<SocketTable, Unreadable>> {
+        let looks = socket_inspector::watch(self.filter.clone(), BETWEEN_READINGS);
+        looks.map(|look| self.kept(look.map(|look| look.table)))
+    }
+
+    fn kept(&self, table: Result<SocketTable, Error>) -> Result<SocketTable, Unreadable> {
+        let mut table = table.map_err(|error| Unreadable(with_causes(&error)))?;
         table.sockets.retain(|socket| socket.ends().is_some_and(|ends| self.ends.contains(&ends)));
         Ok(table)
     }
@@ -55,28 +66,29 @@ impl Ours {
 /// readings in a row agree. Gives up after [`PATIENCE`] and says so.
 pub(crate) async fn settled(client: &ClientWitness) -> Reading {
     let deadline = Instant::now() + PATIENCE;
-    let mut ours = Ours::of(client);
-    let mut before: Option<Vec<Row>> = None;
     loop {
-        if ours.ends.len() != client.opened() {
-            ours = Ours::of(client);
+        let ours = Ours::of(client);
+        let mut readings = pin!(ours.readings());
+        let mut before: Option<Vec<Row>> = None;
+        while let Some(table) = readings.next().await
+            && ours.ends.len() == client.opened()
+        {
+            let table = match table {
+                Ok(table) => table,
+                Err(unreadable) => return Reading { table: Err(unreadable), settled: false },
+            };
+            let rows = rows(&table);
+            let at_rest = client.is_quiet()
+                && !table.sockets.iter().any(|socket| socket.state.is_passing())
+                && client.open() == open(&table) + table.count(Side::Client, TcpState::CloseWait);
+            if at_rest && before.as_ref() == Some(&rows) {
+                return Reading { table: Ok(table), settled: true };
+            }
+            if Instant::now() >= deadline {
+                return Reading { table: Ok(table), settled: false };
+            }
+            before = Some(rows);
         }
-        let table = match ours.read() {
-            Ok(table) => table,
-            Err(unreadable) => return Reading { table: Err(unreadable), settled: false },
-        };
-        let rows = rows(&table);
-        let at_rest = client.is_quiet()
-            && !table.sockets.iter().any(|socket| socket.state.is_passing())
-            && client.open() == open(&table) + table.count(Side::Client, TcpState::CloseWait);
-        if at_rest && before.as_ref() == Some(&rows) {
-            return Reading { table: Ok(table), settled: true };
-        }
-        if Instant::now() >= deadline {
-            return Reading { table: Ok(table), settled: false };
-        }
-        before = Some(rows);
-        tokio::time::sleep(BETWEEN_READINGS).await;
     }
 }
 

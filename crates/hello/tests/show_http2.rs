@@ -104,7 +104,9 @@ fn a_connection_is_shown_with_all_its_streams_and_idle_in_between_only() {
     }
     let closed = of("closed").next().unwrap();
     assert_eq!(closed["requests"], STREAMS);
-    assert_eq!((&closed["by"], &closed["unread_bytes"]), (&"client".into(), &0.into()));
+    // The client says GOAWAY, after which either end may close (RFC 9113 section 6.8).
+    assert!(closed["by"] == "client" || closed["by"] == "server", "{closed}");
+    assert_eq!(closed["unread_bytes"], 0);
 }
 
 #[test]

@@ -12,18 +12,14 @@ use netlink_sys::{SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
 use crate::Error;
 pub(crate) use crate::cgroups::paths as cgroups;
 use crate::owners::Holders;
-use crate::sock_diag::{Content, Family, Message, Row as Diag, messages, request, request_one};
+use crate::sock_diag::{Family, Row as Diag, request, request_one};
 
-/// The kernel hands out no more than this at a time.
-const DATAGRAM_LEN: usize = 32 * 1024;
+use answer::{Answer, Receive, steady_list};
+
+mod answer;
+
 /// `MSG_TRUNC`, in a call: tell the length that a datagram had, even if it was cut.
 const TELL_FULL_LENGTH: i32 = 0x20;
-/// `ENOBUFS`: the kernel had no room for a part of its answer.
-const NO_BUFFER_SPACE: i32 = 105;
-/// `ENOENT`: there is no such socket.
-const NO_ENTRY: i32 = 2;
-/// How often a list is read that changes while it is read.
-const READINGS: usize = 5;
 
 /// A socket, with what leads to the processes that hold it.
 pub(crate) struct Row {
@@ -32,6 +28,9 @@ pub(crate) struct Row {
     inode: u32,
     info: Option<Box<TcpInfo>>,
     cgroup: Option<u64>,
+    /// The kernel's number for the socket, which no other has had since the machine started. A
+    /// connection's end keeps it in all of its states.
+    cookie: u64,
 }
 
 impl Row {
@@ -53,7 +52,13 @@ impl From<Diag> for Row {
             timer: diag.timer,
             owners: Observed::NotObservable,
         };
-        Self { socket, inode: diag.inode, info: diag.info, cgroup: diag.cgroup }
+        Self {
+            socket,
+            inode: diag.inode,
+            info: diag.info,
+            cgroup: diag.cgroup,
+            cookie: diag.cookie,
+        }
     }
 }
 
@@ -72,151 +77,29 @@ pub(crate) fn read_to(
 ) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
     for family in Family::ALL {
-        rows.extend(steady_list(family, ports, states, in_depth)?);
+        let words = |sequence| request(family, states, ports, in_depth, sequence);
+        steady_list(family, &mut rows, || ask(family, words))?;
     }
     Ok(rows)
 }
 
 /// Finds the socket between two addresses.
 pub(crate) fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<Row>, Error> {
-    let found = Question::ask_for_one(local, peer)?.one()?;
+    let words = |sequence| request_one(local, peer, sequence);
+    let found = ask(Family::of(local), words)?.one()?;
     Ok(found.filter(|row| row.socket.state != TcpState::Listen))
 }
 
-/// Reads the list of one family until nothing changes under the kernel's hands.
-fn steady_list(
-    family: Family,
-    ports: &[u16],
-    states: &[TcpState],
-    in_depth: bool,
-) -> Result<Vec<Row>, Error> {
-    for _ in 0..READINGS {
-        // A new socket each time, so that no answer to an earlier question is in the way.
-        if let Some(rows) = Question::ask(family, ports, states, in_depth)?.answer()? {
-            return Ok(rows);
-        }
-    }
-    Err(Error::Unsteady { family: family.name(), readings: READINGS })
-}
-
-/// A question that is on its way.
-struct Question {
-    socket: netlink_sys::Socket,
-    family: Family,
-    sequence: u32,
-}
-
-impl Question {
-    fn ask(
-        family: Family,
-        ports: &[u16],
-        states: &[TcpState],
-        in_depth: bool,
-    ) -> Result<Self, Error> {
-        Self::send(family, |sequence| request(family, states, ports, in_depth, sequence))
-    }
-
-    fn ask_for_one(local: SocketAddr, peer: SocketAddr) -> Result<Self, Error> {
-        Self::send(Family::of(local), |sequence| request_one(local, peer, sequence))
-    }
-
-    fn send(family: Family, words: impl FnOnce(u32) -> Vec<u8>) -> Result<Self, Error> {
-        let sequence = 1;
-        let unreachable = |source| Error::TableUnreachable { source };
-        let mut socket = netlink_sys::Socket::new(NETLINK_SOCK_DIAG).map_err(unreachable)?;
-        socket.bind_auto().map_err(unreachable)?;
-        socket.connect(&NetlinkAddr::new(0, 0)).map_err(unreachable)?; // 0 is the kernel
-        socket.send(&words(sequence), 0).map_err(unreachable)?;
-        Ok(Self { socket, family, sequence })
-    }
-
-    /// The answer to a question for one socket: one message, and no end behind it.
-    fn one(&self) -> Result<Option<Row>, Error> {
-        let family = self.family.name();
-        let mut datagram = Vec::with_capacity(DATAGRAM_LEN);
-        if self.receive(&mut datagram)?.is_none() {
-            return Err(Error::Unsteady { family, readings: 1 });
-        }
-        for message in messages(&datagram) {
-            let message =
-                message.map_err(|what| Error::Malformed { family, what: what.to_string() })?;
-            if matches!(message.content, Content::Refused(errno) if errno.saturating_abs() == NO_ENTRY)
-            {
-                return Ok(None);
-            }
-            if let Step::Row(row) = self.judge(message)? {
-                return Ok(Some(row));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The whole answer; `None` if the table changed meanwhile or a part was lost.
-    fn answer(&self) -> Result<Option<Vec<Row>>, Error> {
-        let family = self.family.name();
-        let mut rows = Vec::new();
-        let mut interrupted = false;
-        let mut datagram = Vec::with_capacity(DATAGRAM_LEN);
-        loop {
-            if self.receive(&mut datagram)?.is_none() {
-                return Ok(None);
-            }
-            for message in messages(&datagram) {
-                let message =
-                    message.map_err(|what| Error::Malformed { family, what: what.to_string() })?;
-                if message.sequence != self.sequence {
-                    continue; // the answer to somebody else's question
-                }
-                interrupted |= message.interrupted;
-                match self.judge(message)? {
-                    Step::Row(row) => rows.push(row),
-                    Step::Skip => {}
-                    Step::Lost => return Ok(None),
-                    Step::End => return Ok((!interrupted).then_some(rows)),
-                }
-            }
-        }
-    }
-
-    /// What a message means for the list.
-    fn judge(&self, message: Message) -> Result<Step, Error> {
-        let family = self.family.name();
-        match message.content {
-            Content::Socket(diag) => Ok(Step::Row(diag.into())),
-            Content::Nothing => Ok(Step::Skip),
-            Content::Lost => Ok(Step::Lost),
-            Content::Done(0..) => Ok(Step::End),
-            Content::Done(errno) | Content::Refused(errno) => {
-                let source = io::Error::from_raw_os_error(errno.saturating_abs());
-                Err(Error::Refused { family, source })
-            }
-        }
-    }
-
-    /// Receives the next datagram; `None` if the kernel lost one.
-    fn receive(&self, datagram: &mut Vec<u8>) -> Result<Option<()>, Error> {
-        let family = self.family.name();
-        datagram.clear();
-        match self.socket.recv(datagram, TELL_FULL_LENGTH) {
-            Ok(0) => Err(Error::Malformed { family, what: "a datagram is empty".to_owned() }),
-            Ok(full) if full > datagram.len() => {
-                let what = format!("a datagram of {full} bytes was cut to {}", datagram.len());
-                Err(Error::Malformed { family, what })
-            }
-            Ok(_) => Ok(Some(())),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.receive(datagram),
-            Err(error) if error.raw_os_error() == Some(NO_BUFFER_SPACE) => Ok(None),
-            Err(source) => Err(Error::AnswerLost { family, source }),
-        }
-    }
-}
-
-/// What the next message does to the list.
-enum Step {
-    Row(Row),
-    Skip,
-    Lost,
-    End,
+/// Asks one question, on a socket of its own, so that no answer to an earlier one is in the way.
+fn ask(family: Family, words: impl FnOnce(u32) -> Vec<u8>) -> Result<Answer<impl Receive>, Error> {
+    let sequence = 1;
+    let unreachable = |source| Error::TableUnreachable { source };
+    let mut socket = netlink_sys::Socket::new(NETLINK_SOCK_DIAG).map_err(unreachable)?;
+    socket.bind_auto().map_err(unreachable)?;
+    socket.connect(&NetlinkAddr::new(0, 0)).map_err(unreachable)?; // 0 is the kernel
+    socket.send(&words(sequence), 0).map_err(unreachable)?;
+    let receive = move |datagram: &mut Vec<u8>| socket.recv(datagram, TELL_FULL_LENGTH);
+    Ok(Answer::new(family, sequence, receive))
 }
 
 /// The ports from which this system picks one for a client.

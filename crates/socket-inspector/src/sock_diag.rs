@@ -202,6 +202,8 @@ pub(crate) struct Row {
     pub(crate) info: Option<Box<TcpInfo>>,
     /// The number of its control group, where the kernel has them.
     pub(crate) cgroup: Option<u64>,
+    /// The kernel's number for the socket, which no other has had since the machine started.
+    pub(crate) cookie: u64,
 }
 
 /// One message of an answer.
@@ -289,7 +291,7 @@ fn row(body: &mut Reader) -> Result<Option<Row>, Malformed> {
     let local = body.array::<16>()?;
     let peer = body.array::<16>()?;
     let interface = body.u32()?;
-    body.array::<8>()?; // the cookie
+    let cookie = body.u64()?;
     let expires_ms = body.u32()?;
     let recv_queue = body.u32()?;
     let send_queue = body.u32()?;
@@ -308,6 +310,7 @@ fn row(body: &mut Reader) -> Result<Option<Row>, Malformed> {
         // A socket that listens carries numbers of another meaning in the same places.
         info: attributes.info.filter(|_| state != TcpState::Listen).map(Box::new),
         cgroup: attributes.cgroup,
+        cookie,
     }))
 }
 
@@ -364,6 +367,10 @@ impl Reader<'_> {
 
     fn u32(&mut self) -> Result<u32, Malformed> {
         self.array().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_ne_bytes)
     }
 
     fn i32(&mut self) -> Result<i32, Malformed> {

@@ -71,7 +71,7 @@ fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
         SocketAddr::V4(_) => 0,
     };
     body.extend(scope.to_ne_bytes());
-    body.extend([0xff; 8]); // the cookie
+    body.extend(row.cookie.to_ne_bytes());
     for number in [
         u32::try_from(left.as_millis()).unwrap(),
         row.recv_queue,
@@ -114,6 +114,7 @@ fn some_row() -> Row {
         inode: 0,
         info: None,
         cgroup: None,
+        cookie: 4711,
     }
 }
 
@@ -154,10 +155,16 @@ fn any_row() -> impl Strategy<Value = Row> {
         prop::sample::select(TcpState::ALL.to_vec()),
         timer,
         any::<(u32, u32, u32)>(),
-        (prop::option::of(attributes::tests::any_info()), any::<Option<u64>>()),
+        (prop::option::of(attributes::tests::any_info()), any::<Option<u64>>(), any::<u64>()),
     )
         .prop_map(
-            |((local, peer), state, timer, (recv_queue, send_queue, inode), (info, cgroup))| Row {
+            |(
+                (local, peer),
+                state,
+                timer,
+                (recv_queue, send_queue, inode),
+                (info, cgroup, cookie),
+            )| Row {
                 local,
                 peer,
                 state,
@@ -167,6 +174,7 @@ fn any_row() -> impl Strategy<Value = Row> {
                 inode,
                 info: info.filter(|_| state != TcpState::Listen).map(Box::new),
                 cgroup,
+                cookie,
             },
         )
 }

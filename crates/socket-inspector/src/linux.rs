@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::{fs, path::Path};
 
-use evidence::{Observed, Socket, TcpInfo, TcpState};
+use evidence::TcpState;
 use netlink_sys::{SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
 
 use crate::Error;
 pub(crate) use crate::cgroups::paths as cgroups;
 use crate::owners::Holders;
-use crate::sock_diag::{Family, Row as Diag, request, request_one};
+pub(crate) use crate::sock_diag::Row;
+use crate::sock_diag::{Family, request, request_one};
 
 use answer::{Answer, Receive, steady_list};
 
@@ -20,47 +21,6 @@ mod answer;
 
 /// `MSG_TRUNC`, in a call: tell the length that a datagram had, even if it was cut.
 const TELL_FULL_LENGTH: i32 = 0x20;
-
-/// A socket, with what leads to the processes that hold it.
-pub(crate) struct Row {
-    pub(crate) socket: Socket,
-    /// The number by which `/proc/PID/fd` names it; 0 if no process holds it.
-    inode: u32,
-    info: Option<Box<TcpInfo>>,
-    cgroup: Option<u64>,
-    /// The kernel's number for the socket, which no other has had since the machine started. A
-    /// connection's end keeps it in all of its states.
-    cookie: u64,
-}
-
-impl Row {
-    /// The socket, what TCP remembers of it, and the number of its control group.
-    pub(crate) fn in_depth(self) -> (Socket, TcpInfo, Option<u64>) {
-        (self.socket, self.info.map_or(TcpInfo::UNSEEN, |info| *info), self.cgroup)
-    }
-}
-
-impl From<Diag> for Row {
-    fn from(diag: Diag) -> Self {
-        let socket = Socket {
-            local: diag.local,
-            peer: diag.peer,
-            state: diag.state,
-            side: None,
-            recv_queue: Observed::Known(diag.recv_queue),
-            send_queue: Observed::Known(diag.send_queue),
-            timer: diag.timer,
-            owners: Observed::NotObservable,
-        };
-        Self {
-            socket,
-            inode: diag.inode,
-            info: diag.info,
-            cgroup: diag.cgroup,
-            cookie: diag.cookie,
-        }
-    }
-}
 
 /// Lists the sockets in one of `states` with one of `ports` at either end; none stand for all.
 ///

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use evidence::{Observed, TcpInfo, TcpState, Timer, TimerKind};
+use evidence::{Observed, Socket, TcpInfo, TcpState, Timer, TimerKind};
 use thiserror::Error;
 
 mod attributes;
@@ -186,24 +186,28 @@ fn instruction(program: &mut Vec<u8>, code: u8, yes: u8, no: u16) {
     program.extend(no.to_ne_bytes());
 }
 
-/// One socket, as the kernel tells it.
+/// One socket, as the kernel tells it, with what leads to the processes that hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    pub(crate) local: SocketAddr,
-    pub(crate) peer: SocketAddr,
-    pub(crate) state: TcpState,
-    pub(crate) timer: Observed<Option<Timer>>,
-    pub(crate) recv_queue: u32,
-    pub(crate) send_queue: u32,
-    /// The number under which processes hold it, 0 if none does.
+    /// Without a side, and without owners.
+    pub(crate) socket: Socket,
+    /// The number by which `/proc/PID/fd` names it; 0 if no process holds it.
     pub(crate) inode: u32,
     /// What TCP remembers, if it was asked for and there is such a memory. Boxed, as a cheap
     /// reading of a long table has none.
     pub(crate) info: Option<Box<TcpInfo>>,
     /// The number of its control group, where the kernel has them.
     pub(crate) cgroup: Option<u64>,
-    /// The kernel's number for the socket, which no other has had since the machine started.
+    /// The kernel's number for the socket, which no other has had since the machine started. A
+    /// connection's end keeps it in all of its states.
     pub(crate) cookie: u64,
+}
+
+impl Row {
+    /// The socket, what TCP remembers of it, and the number of its control group.
+    pub(crate) fn in_depth(self) -> (Socket, TcpInfo, Option<u64>) {
+        (self.socket, self.info.map_or(TcpInfo::UNSEEN, |info| *info), self.cgroup)
+    }
 }
 
 /// One message of an answer.
@@ -300,12 +304,16 @@ fn row(body: &mut Reader) -> Result<Option<Row>, Malformed> {
     let attributes = attributes::read(body)?;
 
     Ok(state_of(state)?.map(|state| Row {
-        local: address(family, local, local_port, interface),
-        peer: address(family, peer, peer_port, interface),
-        state,
-        timer: timer(timer_kind, expires_ms),
-        recv_queue,
-        send_queue,
+        socket: Socket {
+            local: address(family, local, local_port, interface),
+            peer: address(family, peer, peer_port, interface),
+            state,
+            side: None,
+            recv_queue: Observed::Known(recv_queue),
+            send_queue: Observed::Known(send_queue),
+            timer: timer(timer_kind, expires_ms),
+            owners: Observed::NotObservable,
+        },
         inode,
         // A socket that listens carries numbers of another meaning in the same places.
         info: attributes.info.filter(|_| state != TcpState::Listen).map(Box::new),

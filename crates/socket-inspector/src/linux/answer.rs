@@ -6,9 +6,8 @@
 use std::collections::HashSet;
 use std::io;
 
-use super::Row;
 use crate::Error;
-use crate::sock_diag::{Content, Family, Message, messages};
+use crate::sock_diag::{Content, Family, Message, Row, messages};
 
 /// The kernel hands out no more than this at a time.
 const DATAGRAM_LEN: usize = 32 * 1024;
@@ -160,7 +159,7 @@ enum Step {
 /// What a message means for the list.
 fn judge(family: Family, message: Message) -> Result<Step, Error> {
     match message.content {
-        Content::Socket(diag) => Ok(Step::Row(diag.into())),
+        Content::Socket(row) => Ok(Step::Row(row)),
         Content::Nothing => Ok(Step::Skip),
         Content::Lost => Ok(Step::Lost),
         Content::Done(0..) => Ok(Step::End),

@@ -38,8 +38,9 @@ fn is_well_formed(program: &[u8]) -> bool {
 
 /// A synthetic `struct inet_diag_msg` in a netlink message of its own.
 fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
-    let state = (1..=12).find(|&n| state_of(n) == Ok(Some(row.state))).unwrap();
-    let (kind, left) = match row.timer {
+    let socket = &row.socket;
+    let state = (1..=12).find(|&n| state_of(n) == Ok(Some(socket.state))).unwrap();
+    let (kind, left) = match socket.timer {
         Observed::Known(None) => (0, Duration::ZERO),
         Observed::Known(Some(timer)) => (
             match timer.kind {
@@ -52,12 +53,12 @@ fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
         ),
         Observed::NotObservable => (99, Duration::ZERO),
     };
-    let family = if row.local.is_ipv4() { Family::V4 } else { Family::V6 };
+    let family = if socket.local.is_ipv4() { Family::V4 } else { Family::V6 };
     let mut body = vec![family.number(), state, kind, 0];
-    for address in [row.local, row.peer] {
+    for address in [socket.local, socket.peer] {
         body.extend(address.port().to_be_bytes());
     }
-    for address in [row.local, row.peer] {
+    for address in [socket.local, socket.peer] {
         match address.ip() {
             IpAddr::V4(ip) => {
                 body.extend(ip.octets());
@@ -66,7 +67,7 @@ fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
             IpAddr::V6(ip) => body.extend(ip.octets()),
         }
     }
-    let scope = match row.local {
+    let scope = match socket.local {
         SocketAddr::V6(address) => address.scope_id(),
         SocketAddr::V4(_) => 0,
     };
@@ -74,8 +75,8 @@ fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
     body.extend(row.cookie.to_ne_bytes());
     for number in [
         u32::try_from(left.as_millis()).unwrap(),
-        row.recv_queue,
-        row.send_queue,
+        socket.recv_queue.known().unwrap(),
+        socket.send_queue.known().unwrap(),
         1000, // the user
         row.inode,
     ] {
@@ -101,16 +102,18 @@ fn contents(datagram: &[u8]) -> Vec<Result<Content, Malformed>> {
 }
 
 fn some_row() -> Row {
+    let timer = Timer { kind: TimerKind::TimeWait, left: Duration::from_millis(57_300) };
     Row {
-        local: "127.0.0.1:40210".parse().unwrap(),
-        peer: "127.0.0.1:8080".parse().unwrap(),
-        state: TcpState::TimeWait,
-        timer: Observed::Known(Some(Timer {
-            kind: TimerKind::TimeWait,
-            left: Duration::from_millis(57_300),
-        })),
-        recv_queue: 0,
-        send_queue: 0,
+        socket: Socket {
+            local: "127.0.0.1:40210".parse().unwrap(),
+            peer: "127.0.0.1:8080".parse().unwrap(),
+            state: TcpState::TimeWait,
+            side: None,
+            recv_queue: Observed::Known(0),
+            send_queue: Observed::Known(0),
+            timer: Observed::Known(Some(timer)),
+            owners: Observed::NotObservable,
+        },
         inode: 0,
         info: None,
         cgroup: None,
@@ -157,26 +160,24 @@ fn any_row() -> impl Strategy<Value = Row> {
         any::<(u32, u32, u32)>(),
         (prop::option::of(attributes::tests::any_info()), any::<Option<u64>>(), any::<u64>()),
     )
-        .prop_map(
-            |(
-                (local, peer),
-                state,
-                timer,
-                (recv_queue, send_queue, inode),
-                (info, cgroup, cookie),
-            )| Row {
-                local,
-                peer,
-                state,
-                timer,
-                recv_queue,
-                send_queue,
-                inode,
+        .prop_map(|((local, peer), state, timer, queues_and_inode, (info, cgroup, cookie))| {
+            Row {
+                socket: Socket {
+                    local,
+                    peer,
+                    state,
+                    side: None,
+                    recv_queue: Observed::Known(queues_and_inode.0),
+                    send_queue: Observed::Known(queues_and_inode.1),
+                    timer,
+                    owners: Observed::NotObservable,
+                },
+                inode: queues_and_inode.2,
                 info: info.filter(|_| state != TcpState::Listen).map(Box::new),
                 cgroup,
                 cookie,
-            },
-        )
+            }
+        })
 }
 
 proptest! {

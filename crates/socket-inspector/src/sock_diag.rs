@@ -212,18 +212,20 @@ impl Row {
 
 /// One message of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
+pub(crate) struct Message<'a> {
     /// The number of the request that it answers.
     pub(crate) sequence: u32,
     /// Whether the table changed while the kernel listed it, so that the list is no list.
     pub(crate) interrupted: bool,
-    pub(crate) content: Content,
+    pub(crate) content: Content<'a>,
 }
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    Socket(Row),
+pub(crate) enum Content<'a> {
+    /// A socket, still in the kernel's words, for [`row`] to read. In a long list each row is then
+    /// written once, where it stays.
+    Socket(&'a [u8]),
     /// The list is complete; or, with an error number, as far as it got.
     Done(i32),
     /// The kernel does not answer; the error number says why.
@@ -240,7 +242,7 @@ pub(crate) enum Content {
 pub(crate) struct Malformed(&'static str);
 
 /// The messages of one datagram. Ends after the first that cannot be read.
-pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, Malformed>> {
+pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Malformed>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -255,7 +257,7 @@ pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, 
 }
 
 /// Takes the first message off `rest`.
-fn message(rest: &mut &[u8]) -> Result<Message, Malformed> {
+fn message<'a>(rest: &mut &'a [u8]) -> Result<Message<'a>, Malformed> {
     let mut header = Reader(rest);
     let claimed = header.u32()?;
     let kind = header.u16()?;
@@ -268,12 +270,11 @@ fn message(rest: &mut &[u8]) -> Result<Message, Malformed> {
     let body = whole.get(HEADER_LEN..).ok_or(Malformed("a message is shorter than its header"))?;
     *rest = rest.get(end.next_multiple_of(4)..).unwrap_or_default();
 
-    let mut body = Reader(body);
     let content = match kind {
-        BY_FAMILY => row(&mut body)?.map_or(Content::Nothing, Content::Socket),
+        BY_FAMILY => Content::Socket(body),
         // The kernel ends every dump with an error number; one that comes without is complete.
-        DONE => Content::Done(body.i32().unwrap_or(0)),
-        ERROR => match body.i32()? {
+        DONE => Content::Done(Reader(body).i32().unwrap_or(0)),
+        ERROR => match Reader(body).i32()? {
             0 => Content::Nothing, // an acknowledgement
             errno => Content::Refused(errno),
         },
@@ -284,8 +285,10 @@ fn message(rest: &mut &[u8]) -> Result<Message, Malformed> {
     Ok(Message { sequence, interrupted: flags & DUMP_INTERRUPTED != 0, content })
 }
 
-/// `struct inet_diag_msg`. `None` for a socket that is bound but neither connects nor listens.
-fn row(body: &mut Reader) -> Result<Option<Row>, Malformed> {
+/// Reads a `struct inet_diag_msg`. `None` for a socket that is bound but neither connects nor
+/// listens.
+pub(crate) fn row(words: &[u8]) -> Result<Option<Row>, Malformed> {
+    let body = &mut Reader(words);
     let family = body.u8()?;
     let state = body.u8()?;
     let timer_kind = body.u8()?;

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io;
 
 use crate::Error;
-use crate::sock_diag::{Content, Family, Message, Row, messages};
+use crate::sock_diag::{Content, Family, Message, Row, messages, row};
 
 /// The kernel hands out no more than this at a time.
 const DATAGRAM_LEN: usize = 32 * 1024;
@@ -87,11 +87,11 @@ impl<R: Receive> Answer<R> {
                 if is_no_entry(&message) {
                     return Ok(None);
                 }
-                match judge(self.family, message)? {
-                    Step::Row(row) => return Ok(Some(row)),
-                    Step::Lost => return Err(Error::Unsteady { family, readings: 1 }),
-                    Step::Skip | Step::End => return Ok(None),
-                }
+                return match judge(self.family, &message)? {
+                    Step::Row(words) => row(words).map_err(|what| malformed(self.family, &what)),
+                    Step::Lost => Err(Error::Unsteady { family, readings: 1 }),
+                    Step::Skip | Step::End => Ok(None),
+                };
             }
         }
     }
@@ -107,8 +107,10 @@ impl<R: Receive> Answer<R> {
                     continue; // the answer to somebody else's question
                 }
                 interrupted |= message.interrupted;
-                match judge(self.family, message)? {
-                    Step::Row(row) => rows.push(row),
+                match judge(self.family, &message)? {
+                    Step::Row(words) => {
+                        rows.extend(row(words).map_err(|what| malformed(self.family, &what))?);
+                    }
                     Step::Skip => {}
                     Step::Lost => return Ok(false),
                     Step::End => return Ok(!interrupted),
@@ -149,17 +151,17 @@ fn is_no_entry(message: &Message) -> bool {
 }
 
 /// What the next message does to the list.
-enum Step {
-    Row(Row),
+enum Step<'a> {
+    Row(&'a [u8]),
     Skip,
     Lost,
     End,
 }
 
 /// What a message means for the list.
-fn judge(family: Family, message: Message) -> Result<Step, Error> {
+fn judge<'a>(family: Family, message: &Message<'a>) -> Result<Step<'a>, Error> {
     match message.content {
-        Content::Socket(row) => Ok(Step::Row(row)),
+        Content::Socket(words) => Ok(Step::Row(words)),
         Content::Nothing => Ok(Step::Skip),
         Content::Lost => Ok(Step::Lost),
         Content::Done(0..) => Ok(Step::End),

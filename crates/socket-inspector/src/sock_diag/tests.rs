@@ -97,6 +97,36 @@ fn wrapped(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     message
 }
 
+/// The message that tells of a socket with this cookie.
+pub(crate) fn a_socket(cookie: u64, sequence: u32) -> Vec<u8> {
+    encoded(&Row { cookie, ..some_row() }, sequence, 0)
+}
+
+/// The same from a kernel that noticed a change of its table.
+pub(crate) fn an_overtaken_socket(cookie: u64, sequence: u32) -> Vec<u8> {
+    encoded(&Row { cookie, ..some_row() }, sequence, DUMP_INTERRUPTED)
+}
+
+/// The end of a list; with an error number, which is negative, as far as it got.
+pub(crate) fn the_end(errno: i32, sequence: u32) -> Vec<u8> {
+    wrapped(DONE, 0, sequence, &errno.to_ne_bytes())
+}
+
+/// The end of a list whose kernel noticed a change of its table at the very end.
+pub(crate) fn an_overtaken_end(sequence: u32) -> Vec<u8> {
+    wrapped(DONE, DUMP_INTERRUPTED, sequence, &0_i32.to_ne_bytes())
+}
+
+/// An error message.
+pub(crate) fn a_refusal(errno: i32, sequence: u32) -> Vec<u8> {
+    wrapped(ERROR, 0, sequence, &errno.to_ne_bytes())
+}
+
+/// The message by which messages are said to be lost.
+pub(crate) fn an_overrun(sequence: u32) -> Vec<u8> {
+    wrapped(OVERRUN, 0, sequence, &[])
+}
+
 fn contents(datagram: &[u8]) -> Vec<Result<Content<'_>, Malformed>> {
     messages(datagram).map(|message| message.map(|message| message.content)).collect()
 }

@@ -395,4 +395,6 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -9,8 +9,6 @@
 //! with the owners of each socket; the netstat2 crate, which looks for owners, too; and `ss`,
 //! `netstat` and `cat` as programs, where they are installed, their output to nowhere.
 //!
-//! Last, how often a snapshot with owners opens the list of a process's descriptors.
-//!
 //! ```text
 //! cargo bench -p socket-inspector --bench snapshot
 //! ```

@@ -81,7 +81,7 @@ pub(crate) fn setting(name: &str) -> Option<String> {
 pub(crate) fn holders(rows: &[Row]) -> Result<Vec<Holders>, Error> {
     let wanted: HashSet<u32> =
         rows.iter().map(|row| row.inode).filter(|&inode| inode != 0).collect();
-    let found = if wanted.is_empty() { Found::default() } else { walk(&wanted)? };
+    let found = if wanted.is_empty() { Found::default() } else { walk(&wanted, sockets_of)? };
     let holders = rows.iter().map(|row| match found.pids.get(&row.inode) {
         _ if row.inode == 0 => Holders::Pids(Vec::new()),
         Some(pids) => Holders::Pids(pids.clone()),
@@ -101,7 +101,11 @@ struct Found {
     refused: bool,
 }
 
-fn walk(wanted: &HashSet<u32>) -> Result<Found, Error> {
+/// Looks into each process once, by `sockets_of`, whatever is wanted.
+fn walk(
+    wanted: &HashSet<u32>,
+    mut sockets_of: impl FnMut(&Path) -> io::Result<HashSet<u32>>,
+) -> Result<Found, Error> {
     let mut found = Found::default();
     let processes = fs::read_dir("/proc")
         .map_err(|source| Error::ProcessesUnreadable { source: source.into() })?;
@@ -138,6 +142,9 @@ fn socket_inode(link: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -145,6 +152,28 @@ mod tests {
         assert_eq!(socket_inode(Path::new("socket:[4711]")), Some(4711));
         assert_eq!(socket_inode(Path::new("pipe:[4711]")), None);
         assert_eq!(socket_inode(Path::new("/dev/null")), None);
+    }
+
+    #[test]
+    fn each_process_is_looked_into_once_however_many_sockets_are_asked_for() {
+        let listeners: Vec<_> =
+            (0..23).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<u16> =
+            listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        let rows = read(&ports, &[TcpState::Listen]).unwrap();
+        let wanted: HashSet<u32> = rows.iter().map(|row| row.inode).collect();
+        assert_eq!(wanted.len(), 23);
+
+        let mut looked: HashMap<PathBuf, usize> = HashMap::new();
+        let found = walk(&wanted, |process| {
+            *looked.entry(process.to_owned()).or_default() += 1;
+            sockets_of(process)
+        });
+        assert!(looked.values().all(|&times| times == 1), "{looked:?}");
+        let me = std::process::id();
+        assert_eq!(looked.get(&PathBuf::from(format!("/proc/{me}"))), Some(&1));
+        let pids = found.unwrap().pids;
+        assert!(wanted.iter().all(|inode| pids[inode].contains(&me)));
     }
 
     #[test]

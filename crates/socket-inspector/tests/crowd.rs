@@ -39,7 +39,10 @@ mod linux {
     /// Why a test could not be run here.
     type Skipped = String;
 
-    const TESTS: [(&str, fn() -> Result<(), Skipped>); 2] = [
+    /// A finding, and how it is tested.
+    type Test = (&'static str, fn() -> Result<(), Skipped>);
+
+    const TESTS: [Test; 2] = [
         ("none_of_90000_sockets_is_missing_and_none_is_listed_twice", ninety_thousand),
         ("where_buckets_are_long_none_is_listed_twice_and_few_are_missing", long_buckets),
     ];
@@ -169,7 +172,7 @@ mod linux {
             let unknown: Vec<_> = told.difference(&made).take(5).collect();
             let twice = lines.len() - told.len();
             panic!(
-                "{who}: {} lines of {}, {twice} of them twice; missing: {missing:?} … unknown: {unknown:?} …",
+                "{who}: {} lines of {}, {twice} twice; missing: {missing:?}; unknown: {unknown:?}",
                 lines.len(),
                 made.len()
             );

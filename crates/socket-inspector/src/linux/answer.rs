@@ -1,4 +1,5 @@
-//! What the kernel's datagrams add up to: a list, one socket, or an error. Never a short list.
+//! What the kernel's datagrams add up to: a list, one socket, or an error. What is known to be
+//! short is no list.
 //!
 //! The datagrams come from a closure that does what `recv(2)` does: in a test they are those that
 //! no kernel sends when it is asked to.
@@ -40,7 +41,9 @@ pub(super) fn steady_list<R: Receive>(
 ///
 /// Between two datagrams the kernel only remembers how many sockets of which hash bucket it has
 /// listed. If new ones come into that bucket meanwhile, at its head as always, it goes on with
-/// some that it has listed already; and does not say so (`inet_diag` sets no `NLM_F_DUMP_INTR`).
+/// some that it has listed already; and does not say so, as `inet_diag` sets no
+/// `NLM_F_DUMP_INTR`. The same happens every 16 sockets of a longer bucket, and if some go away it
+/// leaves out others, for which there is no remedy here: nothing tells that they are missing.
 fn without_repeats(rows: &mut Vec<Row>, from: usize) {
     let mut cookies: Vec<u64> = rows.iter().skip(from).map(|row| row.cookie).collect();
     cookies.sort_unstable();

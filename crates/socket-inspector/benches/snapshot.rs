@@ -50,6 +50,11 @@ mod linux {
     /// The crowd begins to leave a minute after it began to come.
     const UNTIL: Duration = Duration::from_secs(50);
     const MOST_ROUNDS: usize = 101;
+    /// A snapshot should take no longer than so many bare dumps.
+    const GOAL: f64 = 1.5;
+    /// The places of these two among the ways.
+    const BARE: usize = 0;
+    const SNAPSHOT: usize = 1;
     /// The slow ways take part in one round out of so many.
     const SLOW_EVERY: usize = 5;
 
@@ -62,43 +67,53 @@ mod linux {
         let crowd = Crowd::gather(size);
         let made = crowd.lines.len();
         let ways = ways(crowd.port());
-        let mut times = vec![Vec::new(); ways.len()];
-        let rounds = if asked_for { MOST_ROUNDS } else { 1 };
-        for round in 0..rounds {
-            if crowd.began.elapsed() > UNTIL {
-                break;
-            }
-            for (way, times) in ways.iter().zip(&mut times) {
-                if !way.slow || round % SLOW_EVERY == 0 {
-                    times.push(way.time());
-                }
-            }
+        let mut rounds: Vec<Round> = Vec::new();
+        let wanted = if asked_for { MOST_ROUNDS } else { 1 };
+        while rounds.len() < wanted && crowd.began.elapsed() < UNTIL {
+            let slow_ones_too = rounds.len().is_multiple_of(SLOW_EVERY);
+            let time = |way: &Way| (slow_ones_too || !way.slow).then(|| way.time());
+            rounds.push(ways.iter().map(time).collect());
         }
         let left = snapshot(&Filter::default()).unwrap().sockets.len();
         assert_eq!(left, made, "the rounds took too long: some sockets are gone");
         if !asked_for {
             return println!("all ways work; cargo bench shows how fast");
         }
-        report(&ways, times, made);
+        report(&ways, &rounds, made);
     }
 
-    fn report(ways: &[Way], mut times: Vec<Vec<Duration>>, sockets: usize) {
-        println!("{sockets} sockets; ratios are to the bare dump, of the medians");
-        for (way, times) in ways.iter().zip(&mut times) {
-            times.sort_unstable();
-            let ms = |time: Duration| time.as_secs_f64() * 1e3;
-            let (min, median) = (ms(times[0]), ms(times[times.len() / 2]));
-            let (name, rounds) = (way.name, times.len());
-            println!("{name:<28} min {min:>7.1} ms  median {median:>7.1} ms  {rounds:>3} rounds");
+    /// How long each way took, in milliseconds; `None` if it took no part.
+    type Round = Vec<Option<f64>>;
+
+    fn report(ways: &[Way], rounds: &[Round], sockets: usize) {
+        println!("{sockets} sockets, {} rounds", rounds.len());
+        for (number, way) in ways.iter().enumerate() {
+            let times = sorted(rounds.iter().filter_map(|round| round[number]));
+            let (name, min, median) = (way.name, times[0], times[times.len() / 2]);
+            println!("{name:<22} min {min:>6.1} ms   median {median:>6.1} ms");
         }
-        let bare = &times[0];
-        let ratio = |of: &[Duration], place: fn(&[Duration]) -> Duration| {
-            place(of).as_secs_f64() / place(bare).as_secs_f64()
-        };
-        for (way, times) in ways.iter().zip(&times).skip(1) {
-            let (by_min, by_median) = (ratio(times, |t| t[0]), ratio(times, |t| t[t.len() / 2]));
-            println!("{} / bare dump: {by_median:.2} (by the minimum: {by_min:.2})", way.name);
+        // Compared round by round: neighbours in time met the same machine.
+        let ratios: Vec<f64> = (0..ways.len())
+            .map(|number| {
+                let ratio = |round: &Round| Some(round[number]? / round[BARE]?);
+                let ratios = sorted(rounds.iter().filter_map(ratio));
+                ratios[ratios.len() / 2]
+            })
+            .collect();
+        for (way, ratio) in ways.iter().zip(&ratios).skip(SNAPSHOT) {
+            println!("{} / bare dump: {ratio:.2}", way.name);
         }
+        let (ratio, verdict) =
+            (ratios[SNAPSHOT], if ratios[SNAPSHOT] <= GOAL { "reached" } else { "missed" });
+        println!(
+            "a snapshot takes {ratio:.2} times as long as a bare dump; goal: {GOAL}, {verdict}"
+        );
+    }
+
+    fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        values
     }
 
     /// A way of listing the sockets.
@@ -109,15 +124,15 @@ mod linux {
     }
 
     impl Way {
-        /// How long one listing takes, the freeing of the list included.
-        fn time(&self) -> Duration {
+        /// How many milliseconds one listing takes, the freeing of the list included.
+        fn time(&self) -> f64 {
             let start = Instant::now();
             std::hint::black_box((self.run)());
-            start.elapsed()
+            start.elapsed().as_secs_f64() * 1e3
         }
     }
 
-    /// The ways that this machine has; the measure comes first.
+    /// The ways that this machine has; first the measure, then the snapshot.
     fn ways(port: u16) -> Vec<Way> {
         let everything = Filter::default();
         let of_port = Filter::default().port(port);

@@ -62,7 +62,7 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use portable as system;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use evidence::{Inspected, Observed, Owner, Socket, SocketTable, TcpState};
@@ -201,18 +201,20 @@ fn first_owner(socket: &Socket) -> Option<&Owner> {
 fn rows(filter: &Filter, in_depth: bool) -> Result<Vec<Row>, Error> {
     let states: Vec<TcpState> = filter.states.iter().copied().collect();
     let mut rows = system::read_to(in_depth, &filter.ports, &states)?;
-    rows.retain(|row| filter.selects(&row.socket));
+    if !filter.selects_everything() {
+        rows.retain(|row| filter.selects(&row.socket));
+    }
 
     let mut known = Known {
         servers: filter.servers.iter().copied().collect(),
-        listening: HashSet::new(),
+        listening: BTreeSet::new(),
         ephemeral: system::ephemeral_ports(),
         asked_for: filter.ports.iter().copied().collect(),
     };
     known.listening = if filter.selects_every_listener() {
         listening(&rows)
     } else if rows.iter().all(|row| told(&known, &row.socket)) {
-        HashSet::new() // nobody needs to know
+        BTreeSet::new() // nobody needs to know
     } else {
         listening(&system::read(&[], &[TcpState::Listen])?)
     };
@@ -231,7 +233,7 @@ fn told(known: &Known, socket: &Socket) -> bool {
 }
 
 /// The ports on which somebody listens.
-fn listening(rows: &[Row]) -> HashSet<u16> {
+fn listening(rows: &[Row]) -> BTreeSet<u16> {
     let listeners = rows.iter().filter(|row| row.socket.state == TcpState::Listen);
     listeners.map(|row| row.socket.local.port()).collect()
 }

@@ -193,8 +193,7 @@ pub(crate) struct Row {
     pub(crate) socket: Socket,
     /// The number by which `/proc/PID/fd` names it; 0 if no process holds it.
     pub(crate) inode: u32,
-    /// What TCP remembers, if it was asked for and there is such a memory. Boxed, as a cheap
-    /// reading of a long table has none.
+    /// What TCP remembers, if it was asked for and there is such a memory.
     pub(crate) info: Option<Box<TcpInfo>>,
     /// The number of its control group, where the kernel has them.
     pub(crate) cgroup: Option<u64>,
@@ -319,7 +318,7 @@ pub(crate) fn row(words: &[u8]) -> Result<Option<Row>, Malformed> {
         },
         inode,
         // A socket that listens carries numbers of another meaning in the same places.
-        info: attributes.info.filter(|_| state != TcpState::Listen).map(Box::new),
+        info: attributes.info.filter(|_| state != TcpState::Listen),
         cgroup: attributes.cgroup,
         cookie,
     }))

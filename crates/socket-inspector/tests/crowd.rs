@@ -121,7 +121,7 @@ mod linux {
             &[Filter::default(), established.clone(), established.clone(), established],
         );
         println!("{seen:?}");
-        assert!(seen.readings >= 4 && seen.others > 1000, "{seen:?}");
+        assert!(seen.others > 1000, "{seen:?}");
         assert_eq!(seen.twice, 0, "{seen:?}");
         // It takes a change in the very bucket in which a datagram ends, in the moment between it
         // and the next one.
@@ -251,7 +251,7 @@ mod linux {
             let (began, mut tables) = (Instant::now(), Vec::new());
             for filter in filters.iter().cycle().take(MOST_READINGS) {
                 tables.push(table(filter));
-                if began.elapsed() > LOOK_FOR {
+                if began.elapsed() > LOOK_FOR && tables.len() >= filters.len() {
                     break;
                 }
             }

@@ -61,10 +61,8 @@ pub fn private_network(size: Size) -> Result<netlab::Private, String> {
 fn allow_descriptors(needed: usize) -> Result<(), String> {
     let needed = u64::try_from(needed).unwrap();
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if maximum.is_some_and(|maximum| maximum < needed) {
-        return Err(format!(
-            "no more than {maximum:?} open files are allowed, {needed} are needed"
-        ));
+    if let Some(maximum) = maximum.filter(|&maximum| maximum < needed) {
+        return Err(format!("no more than {maximum} open files are allowed, {needed} are needed"));
     }
     let raised = Rlimit { current: maximum.or(Some(needed)), maximum };
     setrlimit(Resource::Nofile, raised).map_err(|error| error.to_string())

@@ -55,6 +55,11 @@ impl Filter {
             && (self.ports.is_empty() || has(socket.local.port()) || has(socket.peer.port()))
     }
 
+    /// Whether it asks for every socket.
+    pub(crate) fn selects_everything(&self) -> bool {
+        self.states.is_empty() && self.ports.is_empty()
+    }
+
     /// Whether it asks for every listening socket.
     pub(crate) fn selects_every_listener(&self) -> bool {
         self.ports.is_empty() && (self.states.is_empty() || self.states.contains(&TcpState::Listen))

@@ -6,61 +6,21 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::{fs, path::Path};
 
-use evidence::{Observed, Socket, TcpInfo, TcpState};
+use evidence::TcpState;
 use netlink_sys::{SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
 
 use crate::Error;
 pub(crate) use crate::cgroups::paths as cgroups;
 use crate::owners::Holders;
-use crate::sock_diag::{Content, Family, Message, Row as Diag, messages, request, request_one};
+pub(crate) use crate::sock_diag::Row;
+use crate::sock_diag::{Family, request, request_one};
 
-/// The kernel hands out no more than this at a time.
-const DATAGRAM_LEN: usize = 32 * 1024;
+use answer::{Answer, Receive, steady_list};
+
+mod answer;
+
 /// `MSG_TRUNC`, in a call: tell the length that a datagram had, even if it was cut.
 const TELL_FULL_LENGTH: i32 = 0x20;
-/// `ENOBUFS`: the kernel had no room for a part of its answer.
-const NO_BUFFER_SPACE: i32 = 105;
-/// `ENOENT`: there is no such socket.
-const NO_ENTRY: i32 = 2;
-/// How often a list is read that changes while it is read.
-const READINGS: usize = 5;
-
-/// A socket, with what leads to the processes that hold it.
-pub(crate) struct Row {
-    pub(crate) socket: Socket,
-    /// The number by which `/proc/PID/fd` names it; 0 if no process holds it.
-    inode: u32,
-    info: Option<Box<TcpInfo>>,
-    cgroup: Option<u64>,
-}
-
-impl Row {
-    /// The number by which processes hold it; 0 if none does.
-    pub(crate) fn handle(&self) -> Option<u32> {
-        Some(self.inode)
-    }
-
-    /// The socket, what TCP remembers of it, and the number of its control group.
-    pub(crate) fn in_depth(self) -> (Socket, TcpInfo, Option<u64>) {
-        (self.socket, self.info.map_or(TcpInfo::UNSEEN, |info| *info), self.cgroup)
-    }
-}
-
-impl From<Diag> for Row {
-    fn from(diag: Diag) -> Self {
-        let socket = Socket {
-            local: diag.local,
-            peer: diag.peer,
-            state: diag.state,
-            side: None,
-            recv_queue: Observed::Known(diag.recv_queue),
-            send_queue: Observed::Known(diag.send_queue),
-            timer: diag.timer,
-            owners: Observed::NotObservable,
-        };
-        Self { socket, inode: diag.inode, info: diag.info, cgroup: diag.cgroup }
-    }
-}
 
 /// Lists the sockets in one of `states` with one of `ports` at either end; none stand for all.
 ///
@@ -77,151 +37,29 @@ pub(crate) fn read_to(
 ) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
     for family in Family::ALL {
-        rows.extend(steady_list(family, ports, states, in_depth)?);
+        let words = |sequence| request(family, states, ports, in_depth, sequence);
+        steady_list(family, &mut rows, || ask(family, words))?;
     }
     Ok(rows)
 }
 
 /// Finds the socket between two addresses.
 pub(crate) fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<Row>, Error> {
-    let found = Question::ask_for_one(local, peer)?.one()?;
+    let words = |sequence| request_one(local, peer, sequence);
+    let found = ask(Family::of(local), words)?.one()?;
     Ok(found.filter(|row| row.socket.state != TcpState::Listen))
 }
 
-/// Reads the list of one family until nothing changes under the kernel's hands.
-fn steady_list(
-    family: Family,
-    ports: &[u16],
-    states: &[TcpState],
-    in_depth: bool,
-) -> Result<Vec<Row>, Error> {
-    for _ in 0..READINGS {
-        // A new socket each time, so that no answer to an earlier question is in the way.
-        if let Some(rows) = Question::ask(family, ports, states, in_depth)?.answer()? {
-            return Ok(rows);
-        }
-    }
-    Err(Error::Unsteady { family: family.name(), readings: READINGS })
-}
-
-/// A question that is on its way.
-struct Question {
-    socket: netlink_sys::Socket,
-    family: Family,
-    sequence: u32,
-}
-
-impl Question {
-    fn ask(
-        family: Family,
-        ports: &[u16],
-        states: &[TcpState],
-        in_depth: bool,
-    ) -> Result<Self, Error> {
-        Self::send(family, |sequence| request(family, states, ports, in_depth, sequence))
-    }
-
-    fn ask_for_one(local: SocketAddr, peer: SocketAddr) -> Result<Self, Error> {
-        Self::send(Family::of(local), |sequence| request_one(local, peer, sequence))
-    }
-
-    fn send(family: Family, words: impl FnOnce(u32) -> Vec<u8>) -> Result<Self, Error> {
-        let sequence = 1;
-        let unreachable = |source| Error::TableUnreachable { source };
-        let mut socket = netlink_sys::Socket::new(NETLINK_SOCK_DIAG).map_err(unreachable)?;
-        socket.bind_auto().map_err(unreachable)?;
-        socket.connect(&NetlinkAddr::new(0, 0)).map_err(unreachable)?; // 0 is the kernel
-        socket.send(&words(sequence), 0).map_err(unreachable)?;
-        Ok(Self { socket, family, sequence })
-    }
-
-    /// The answer to a question for one socket: one message, and no end behind it.
-    fn one(&self) -> Result<Option<Row>, Error> {
-        let family = self.family.name();
-        let mut datagram = Vec::with_capacity(DATAGRAM_LEN);
-        if self.receive(&mut datagram)?.is_none() {
-            return Err(Error::Unsteady { family, readings: 1 });
-        }
-        for message in messages(&datagram) {
-            let message =
-                message.map_err(|what| Error::Malformed { family, what: what.to_string() })?;
-            if matches!(message.content, Content::Refused(errno) if errno.saturating_abs() == NO_ENTRY)
-            {
-                return Ok(None);
-            }
-            if let Step::Row(row) = self.judge(message)? {
-                return Ok(Some(row));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The whole answer; `None` if the table changed meanwhile or a part was lost.
-    fn answer(&self) -> Result<Option<Vec<Row>>, Error> {
-        let family = self.family.name();
-        let mut rows = Vec::new();
-        let mut interrupted = false;
-        let mut datagram = Vec::with_capacity(DATAGRAM_LEN);
-        loop {
-            if self.receive(&mut datagram)?.is_none() {
-                return Ok(None);
-            }
-            for message in messages(&datagram) {
-                let message =
-                    message.map_err(|what| Error::Malformed { family, what: what.to_string() })?;
-                if message.sequence != self.sequence {
-                    continue; // the answer to somebody else's question
-                }
-                interrupted |= message.interrupted;
-                match self.judge(message)? {
-                    Step::Row(row) => rows.push(row),
-                    Step::Skip => {}
-                    Step::Lost => return Ok(None),
-                    Step::End => return Ok((!interrupted).then_some(rows)),
-                }
-            }
-        }
-    }
-
-    /// What a message means for the list.
-    fn judge(&self, message: Message) -> Result<Step, Error> {
-        let family = self.family.name();
-        match message.content {
-            Content::Socket(diag) => Ok(Step::Row(diag.into())),
-            Content::Nothing => Ok(Step::Skip),
-            Content::Lost => Ok(Step::Lost),
-            Content::Done(0..) => Ok(Step::End),
-            Content::Done(errno) | Content::Refused(errno) => {
-                let source = io::Error::from_raw_os_error(errno.saturating_abs());
-                Err(Error::Refused { family, source })
-            }
-        }
-    }
-
-    /// Receives the next datagram; `None` if the kernel lost one.
-    fn receive(&self, datagram: &mut Vec<u8>) -> Result<Option<()>, Error> {
-        let family = self.family.name();
-        datagram.clear();
-        match self.socket.recv(datagram, TELL_FULL_LENGTH) {
-            Ok(0) => Err(Error::Malformed { family, what: "a datagram is empty".to_owned() }),
-            Ok(full) if full > datagram.len() => {
-                let what = format!("a datagram of {full} bytes was cut to {}", datagram.len());
-                Err(Error::Malformed { family, what })
-            }
-            Ok(_) => Ok(Some(())),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.receive(datagram),
-            Err(error) if error.raw_os_error() == Some(NO_BUFFER_SPACE) => Ok(None),
-            Err(source) => Err(Error::AnswerLost { family, source }),
-        }
-    }
-}
-
-/// What the next message does to the list.
-enum Step {
-    Row(Row),
-    Skip,
-    Lost,
-    End,
+/// Asks one question, on a socket of its own, so that no answer to an earlier one is in the way.
+fn ask(family: Family, words: impl FnOnce(u32) -> Vec<u8>) -> Result<Answer<impl Receive>, Error> {
+    let sequence = 1;
+    let unreachable = |source| Error::TableUnreachable { source };
+    let mut socket = netlink_sys::Socket::new(NETLINK_SOCK_DIAG).map_err(unreachable)?;
+    socket.bind_auto().map_err(unreachable)?;
+    socket.connect(&NetlinkAddr::new(0, 0)).map_err(unreachable)?; // 0 is the kernel
+    socket.send(&words(sequence), 0).map_err(unreachable)?;
+    let receive = move |datagram: &mut Vec<u8>| socket.recv(datagram, TELL_FULL_LENGTH);
+    Ok(Answer::new(family, sequence, receive))
 }
 
 /// The ports from which this system picks one for a client.
@@ -243,7 +81,7 @@ pub(crate) fn setting(name: &str) -> Option<String> {
 pub(crate) fn holders(rows: &[Row]) -> Result<Vec<Holders>, Error> {
     let wanted: HashSet<u32> =
         rows.iter().map(|row| row.inode).filter(|&inode| inode != 0).collect();
-    let found = if wanted.is_empty() { Found::default() } else { walk(&wanted)? };
+    let found = if wanted.is_empty() { Found::default() } else { walk(&wanted, sockets_of)? };
     let holders = rows.iter().map(|row| match found.pids.get(&row.inode) {
         _ if row.inode == 0 => Holders::Pids(Vec::new()),
         Some(pids) => Holders::Pids(pids.clone()),
@@ -263,7 +101,11 @@ struct Found {
     refused: bool,
 }
 
-fn walk(wanted: &HashSet<u32>) -> Result<Found, Error> {
+/// Looks into each process once, by `sockets_of`, whatever is wanted.
+fn walk(
+    wanted: &HashSet<u32>,
+    mut sockets_of: impl FnMut(&Path) -> io::Result<HashSet<u32>>,
+) -> Result<Found, Error> {
     let mut found = Found::default();
     let processes = fs::read_dir("/proc")
         .map_err(|source| Error::ProcessesUnreadable { source: source.into() })?;
@@ -300,6 +142,9 @@ fn socket_inode(link: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -307,6 +152,28 @@ mod tests {
         assert_eq!(socket_inode(Path::new("socket:[4711]")), Some(4711));
         assert_eq!(socket_inode(Path::new("pipe:[4711]")), None);
         assert_eq!(socket_inode(Path::new("/dev/null")), None);
+    }
+
+    #[test]
+    fn each_process_is_looked_into_once_however_many_sockets_are_asked_for() {
+        let listeners: Vec<_> =
+            (0..23).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<u16> =
+            listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        let rows = read(&ports, &[TcpState::Listen]).unwrap();
+        let wanted: HashSet<u32> = rows.iter().map(|row| row.inode).collect();
+        assert_eq!(wanted.len(), 23);
+
+        let mut looked: HashMap<PathBuf, usize> = HashMap::new();
+        let found = walk(&wanted, |process| {
+            *looked.entry(process.to_owned()).or_default() += 1;
+            sockets_of(process)
+        });
+        assert!(looked.values().all(|&times| times == 1), "{looked:?}");
+        let me = std::process::id();
+        assert_eq!(looked.get(&PathBuf::from(format!("/proc/{me}"))), Some(&1));
+        let pids = found.unwrap().pids;
+        assert!(wanted.iter().all(|inode| pids[inode].contains(&me)));
     }
 
     #[test]

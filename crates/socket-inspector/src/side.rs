@@ -1,21 +1,21 @@
 //! Which end of a connection a socket is. The kernel does not say, so it is worked out.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use evidence::Side;
 
-/// What is known about ports.
+/// What is known about ports. The sets are mostly small, and each is asked about every row.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     /// Ports that the caller says are servers'.
-    pub(crate) servers: HashSet<u16>,
+    pub(crate) servers: BTreeSet<u16>,
     /// Ports on which somebody listens on this machine.
-    pub(crate) listening: HashSet<u16>,
+    pub(crate) listening: BTreeSet<u16>,
     /// The ports from which the system picks one for a client.
     pub(crate) ephemeral: RangeInclusive<u16>,
     /// Ports that the caller asks for.
-    pub(crate) asked_for: HashSet<u16>,
+    pub(crate) asked_for: BTreeSet<u16>,
 }
 
 impl Known {

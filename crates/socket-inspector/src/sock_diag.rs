@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use evidence::{Observed, TcpInfo, TcpState, Timer, TimerKind};
+use evidence::{Observed, Socket, TcpInfo, TcpState, Timer, TimerKind};
 use thiserror::Error;
 
 mod attributes;
@@ -186,38 +186,50 @@ fn instruction(program: &mut Vec<u8>, code: u8, yes: u8, no: u16) {
     program.extend(no.to_ne_bytes());
 }
 
-/// One socket, as the kernel tells it.
+/// One socket, as the kernel tells it, with what leads to the processes that hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    pub(crate) local: SocketAddr,
-    pub(crate) peer: SocketAddr,
-    pub(crate) state: TcpState,
-    pub(crate) timer: Observed<Option<Timer>>,
-    pub(crate) recv_queue: u32,
-    pub(crate) send_queue: u32,
-    /// The number under which processes hold it, 0 if none does.
+    /// Without a side, and without owners.
+    pub(crate) socket: Socket,
+    /// The number by which `/proc/PID/fd` names it; 0 if no process holds it.
     pub(crate) inode: u32,
-    /// What TCP remembers, if it was asked for and there is such a memory. Boxed, as a cheap
-    /// reading of a long table has none.
+    /// What TCP remembers, if it was asked for and there is such a memory.
     pub(crate) info: Option<Box<TcpInfo>>,
     /// The number of its control group, where the kernel has them.
     pub(crate) cgroup: Option<u64>,
+    /// The kernel's number for the socket, which no other has had since the machine started. A
+    /// connection's end keeps it in all of its states.
+    pub(crate) cookie: u64,
+}
+
+impl Row {
+    /// The number by which processes hold it; 0 if none does.
+    pub(crate) fn handle(&self) -> Option<u32> {
+        Some(self.inode)
+    }
+
+    /// The socket, what TCP remembers of it, and the number of its control group.
+    pub(crate) fn in_depth(self) -> (Socket, TcpInfo, Option<u64>) {
+        (self.socket, self.info.map_or(TcpInfo::UNSEEN, |info| *info), self.cgroup)
+    }
 }
 
 /// One message of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
+pub(crate) struct Message<'a> {
     /// The number of the request that it answers.
     pub(crate) sequence: u32,
     /// Whether the table changed while the kernel listed it, so that the list is no list.
     pub(crate) interrupted: bool,
-    pub(crate) content: Content,
+    pub(crate) content: Content<'a>,
 }
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    Socket(Row),
+pub(crate) enum Content<'a> {
+    /// A socket, still in the kernel's words, for [`row`] to read. In a long list each row is then
+    /// written once, where it stays.
+    Socket(&'a [u8]),
     /// The list is complete; or, with an error number, as far as it got.
     Done(i32),
     /// The kernel does not answer; the error number says why.
@@ -234,7 +246,7 @@ pub(crate) enum Content {
 pub(crate) struct Malformed(&'static str);
 
 /// The messages of one datagram. Ends after the first that cannot be read.
-pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, Malformed>> {
+pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Malformed>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -249,7 +261,7 @@ pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, 
 }
 
 /// Takes the first message off `rest`.
-fn message(rest: &mut &[u8]) -> Result<Message, Malformed> {
+fn message<'a>(rest: &mut &'a [u8]) -> Result<Message<'a>, Malformed> {
     let mut header = Reader(rest);
     let claimed = header.u32()?;
     let kind = header.u16()?;
@@ -262,12 +274,11 @@ fn message(rest: &mut &[u8]) -> Result<Message, Malformed> {
     let body = whole.get(HEADER_LEN..).ok_or(Malformed("a message is shorter than its header"))?;
     *rest = rest.get(end.next_multiple_of(4)..).unwrap_or_default();
 
-    let mut body = Reader(body);
     let content = match kind {
-        BY_FAMILY => row(&mut body)?.map_or(Content::Nothing, Content::Socket),
+        BY_FAMILY => Content::Socket(body),
         // The kernel ends every dump with an error number; one that comes without is complete.
-        DONE => Content::Done(body.i32().unwrap_or(0)),
-        ERROR => match body.i32()? {
+        DONE => Content::Done(Reader(body).i32().unwrap_or(0)),
+        ERROR => match Reader(body).i32()? {
             0 => Content::Nothing, // an acknowledgement
             errno => Content::Refused(errno),
         },
@@ -278,8 +289,10 @@ fn message(rest: &mut &[u8]) -> Result<Message, Malformed> {
     Ok(Message { sequence, interrupted: flags & DUMP_INTERRUPTED != 0, content })
 }
 
-/// `struct inet_diag_msg`. `None` for a socket that is bound but neither connects nor listens.
-fn row(body: &mut Reader) -> Result<Option<Row>, Malformed> {
+/// Reads a `struct inet_diag_msg`. `None` for a socket that is bound but neither connects nor
+/// listens.
+pub(crate) fn row(words: &[u8]) -> Result<Option<Row>, Malformed> {
+    let body = &mut Reader(words);
     let family = body.u8()?;
     let state = body.u8()?;
     let timer_kind = body.u8()?;
@@ -289,7 +302,7 @@ fn row(body: &mut Reader) -> Result<Option<Row>, Malformed> {
     let local = body.array::<16>()?;
     let peer = body.array::<16>()?;
     let interface = body.u32()?;
-    body.array::<8>()?; // the cookie
+    let cookie = body.u64()?;
     let expires_ms = body.u32()?;
     let recv_queue = body.u32()?;
     let send_queue = body.u32()?;
@@ -298,16 +311,21 @@ fn row(body: &mut Reader) -> Result<Option<Row>, Malformed> {
     let attributes = attributes::read(body)?;
 
     Ok(state_of(state)?.map(|state| Row {
-        local: address(family, local, local_port, interface),
-        peer: address(family, peer, peer_port, interface),
-        state,
-        timer: timer(timer_kind, expires_ms),
-        recv_queue,
-        send_queue,
+        socket: Socket {
+            local: address(family, local, local_port, interface),
+            peer: address(family, peer, peer_port, interface),
+            state,
+            side: None,
+            recv_queue: Observed::Known(recv_queue),
+            send_queue: Observed::Known(send_queue),
+            timer: timer(timer_kind, expires_ms),
+            owners: Observed::NotObservable,
+        },
         inode,
         // A socket that listens carries numbers of another meaning in the same places.
-        info: attributes.info.filter(|_| state != TcpState::Listen).map(Box::new),
+        info: attributes.info.filter(|_| state != TcpState::Listen),
         cgroup: attributes.cgroup,
+        cookie,
     }))
 }
 
@@ -366,6 +384,10 @@ impl Reader<'_> {
         self.array().map(u32::from_ne_bytes)
     }
 
+    fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_ne_bytes)
+    }
+
     fn i32(&mut self) -> Result<i32, Malformed> {
         self.array().map(i32::from_ne_bytes)
     }
@@ -377,4 +399,6 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+mod mutated;
+#[cfg(test)]
+pub(crate) mod tests;

@@ -24,9 +24,10 @@ const BYTES_RECEIVED: usize = 128;
 const BYTES_SENT: usize = 200;
 
 /// The attributes that this program has a use for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Attributes {
-    pub(super) info: Option<TcpInfo>,
+    /// Boxed, as a cheap reading of a long table has none.
+    pub(super) info: Option<Box<TcpInfo>>,
     pub(super) cgroup: Option<u64>,
 }
 
@@ -39,7 +40,7 @@ pub(super) fn read(body: &mut Reader) -> Result<Attributes, Malformed> {
         let length = length.checked_sub(4).ok_or(Malformed("an attribute is too short"))?;
         let value = body.0.get(..length).ok_or(Malformed("an attribute is cut short"))?;
         match kind {
-            INFO => attributes.info = Some(tcp_info(value)),
+            INFO => attributes.info = Some(Box::new(tcp_info(value))),
             CGROUP_ID => attributes.cgroup = number(value, 0).map(u64::from_ne_bytes).known(),
             _ => {}
         }

@@ -38,8 +38,9 @@ fn is_well_formed(program: &[u8]) -> bool {
 
 /// A synthetic `struct inet_diag_msg` in a netlink message of its own.
 fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
-    let state = (1..=12).find(|&n| state_of(n) == Ok(Some(row.state))).unwrap();
-    let (kind, left) = match row.timer {
+    let socket = &row.socket;
+    let state = (1..=12).find(|&n| state_of(n) == Ok(Some(socket.state))).unwrap();
+    let (kind, left) = match socket.timer {
         Observed::Known(None) => (0, Duration::ZERO),
         Observed::Known(Some(timer)) => (
             match timer.kind {
@@ -52,12 +53,12 @@ fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
         ),
         Observed::NotObservable => (99, Duration::ZERO),
     };
-    let family = if row.local.is_ipv4() { Family::V4 } else { Family::V6 };
+    let family = if socket.local.is_ipv4() { Family::V4 } else { Family::V6 };
     let mut body = vec![family.number(), state, kind, 0];
-    for address in [row.local, row.peer] {
+    for address in [socket.local, socket.peer] {
         body.extend(address.port().to_be_bytes());
     }
-    for address in [row.local, row.peer] {
+    for address in [socket.local, socket.peer] {
         match address.ip() {
             IpAddr::V4(ip) => {
                 body.extend(ip.octets());
@@ -66,16 +67,16 @@ fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
             IpAddr::V6(ip) => body.extend(ip.octets()),
         }
     }
-    let scope = match row.local {
+    let scope = match socket.local {
         SocketAddr::V6(address) => address.scope_id(),
         SocketAddr::V4(_) => 0,
     };
     body.extend(scope.to_ne_bytes());
-    body.extend([0xff; 8]); // the cookie
+    body.extend(row.cookie.to_ne_bytes());
     for number in [
         u32::try_from(left.as_millis()).unwrap(),
-        row.recv_queue,
-        row.send_queue,
+        socket.recv_queue.known().unwrap(),
+        socket.send_queue.known().unwrap(),
         1000, // the user
         row.inode,
     ] {
@@ -96,24 +97,66 @@ fn wrapped(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     message
 }
 
-fn contents(datagram: &[u8]) -> Vec<Result<Content, Malformed>> {
+/// The message that tells of a socket with this cookie.
+pub(crate) fn a_socket(cookie: u64, sequence: u32) -> Vec<u8> {
+    encoded(&Row { cookie, ..some_row() }, sequence, 0)
+}
+
+/// The same from a kernel that noticed a change of its table.
+pub(crate) fn an_overtaken_socket(cookie: u64, sequence: u32) -> Vec<u8> {
+    encoded(&Row { cookie, ..some_row() }, sequence, DUMP_INTERRUPTED)
+}
+
+/// The end of a list; with an error number, which is negative, as far as it got.
+pub(crate) fn the_end(errno: i32, sequence: u32) -> Vec<u8> {
+    wrapped(DONE, 0, sequence, &errno.to_ne_bytes())
+}
+
+/// The end of a list whose kernel noticed a change of its table at the very end.
+pub(crate) fn an_overtaken_end(sequence: u32) -> Vec<u8> {
+    wrapped(DONE, DUMP_INTERRUPTED, sequence, &0_i32.to_ne_bytes())
+}
+
+/// An error message.
+pub(crate) fn a_refusal(errno: i32, sequence: u32) -> Vec<u8> {
+    wrapped(ERROR, 0, sequence, &errno.to_ne_bytes())
+}
+
+/// The message by which messages are said to be lost.
+pub(crate) fn an_overrun(sequence: u32) -> Vec<u8> {
+    wrapped(OVERRUN, 0, sequence, &[])
+}
+
+fn contents(datagram: &[u8]) -> Vec<Result<Content<'_>, Malformed>> {
     messages(datagram).map(|message| message.map(|message| message.content)).collect()
 }
 
+/// What is read of each message that tells of a socket, as far as the datagram can be read.
+fn rows(datagram: &[u8]) -> Vec<Result<Option<Row>, Malformed>> {
+    let told = contents(datagram).into_iter().filter_map(|content| match content {
+        Ok(Content::Socket(words)) => Some(row(words)),
+        _ => None,
+    });
+    told.collect()
+}
+
 fn some_row() -> Row {
+    let timer = Timer { kind: TimerKind::TimeWait, left: Duration::from_millis(57_300) };
     Row {
-        local: "127.0.0.1:40210".parse().unwrap(),
-        peer: "127.0.0.1:8080".parse().unwrap(),
-        state: TcpState::TimeWait,
-        timer: Observed::Known(Some(Timer {
-            kind: TimerKind::TimeWait,
-            left: Duration::from_millis(57_300),
-        })),
-        recv_queue: 0,
-        send_queue: 0,
+        socket: Socket {
+            local: "127.0.0.1:40210".parse().unwrap(),
+            peer: "127.0.0.1:8080".parse().unwrap(),
+            state: TcpState::TimeWait,
+            side: None,
+            recv_queue: Observed::Known(0),
+            send_queue: Observed::Known(0),
+            timer: Observed::Known(Some(timer)),
+            owners: Observed::NotObservable,
+        },
         inode: 0,
         info: None,
         cgroup: None,
+        cookie: 4711,
     }
 }
 
@@ -154,21 +197,26 @@ fn any_row() -> impl Strategy<Value = Row> {
         prop::sample::select(TcpState::ALL.to_vec()),
         timer,
         any::<(u32, u32, u32)>(),
-        (prop::option::of(attributes::tests::any_info()), any::<Option<u64>>()),
+        (prop::option::of(attributes::tests::any_info()), any::<Option<u64>>(), any::<u64>()),
     )
-        .prop_map(
-            |((local, peer), state, timer, (recv_queue, send_queue, inode), (info, cgroup))| Row {
-                local,
-                peer,
-                state,
-                timer,
-                recv_queue,
-                send_queue,
-                inode,
+        .prop_map(|((local, peer), state, timer, queues_and_inode, (info, cgroup, cookie))| {
+            Row {
+                socket: Socket {
+                    local,
+                    peer,
+                    state,
+                    side: None,
+                    recv_queue: Observed::Known(queues_and_inode.0),
+                    send_queue: Observed::Known(queues_and_inode.1),
+                    timer,
+                    owners: Observed::NotObservable,
+                },
+                inode: queues_and_inode.2,
                 info: info.filter(|_| state != TcpState::Listen).map(Box::new),
                 cgroup,
-            },
-        )
+                cookie,
+            }
+        })
 }
 
 proptest! {
@@ -195,21 +243,15 @@ proptest! {
 
     #[test]
     fn a_row_is_read_back_as_it_was_written(
-        rows in prop::collection::vec(any_row(), 1..5),
+        written in prop::collection::vec(any_row(), 1..5),
         sequence in any::<u32>(),
     ) {
         let datagram: Vec<u8> =
-            rows.iter().flat_map(|row| encoded(row, sequence, 0)).collect();
-        let read: Vec<_> = messages(&datagram).collect();
-        let expected: Vec<_> = rows
-            .into_iter()
-            .map(|row| Ok(Message {
-                sequence,
-                interrupted: false,
-                content: Content::Socket(row),
-            }))
-            .collect();
-        prop_assert_eq!(read, expected);
+            written.iter().flat_map(|row| encoded(row, sequence, 0)).collect();
+        let steady = |message: Message<'_>| message.sequence == sequence && !message.interrupted;
+        prop_assert!(messages(&datagram).all(|message| message.is_ok_and(steady)));
+        let expected: Vec<_> = written.into_iter().map(|row| Ok(Some(row))).collect();
+        prop_assert_eq!(rows(&datagram), expected);
     }
 
     #[test]
@@ -217,6 +259,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..600)
     ) {
         prop_assert!(messages(&bytes).count() <= bytes.len() / HEADER_LEN + 1);
+        rows(&bytes);
     }
 
     #[test]
@@ -233,6 +276,7 @@ proptest! {
         }
         bytes.truncate(cut.index(bytes.len() + 1));
         prop_assert!(messages(&bytes).count() <= bytes.len() / HEADER_LEN + 1);
+        rows(&bytes);
     }
 }
 
@@ -264,14 +308,14 @@ fn asking_for_no_state_asks_for_all_of_them_but_bound_sockets() {
 fn a_socket_that_is_merely_bound_is_left_out() {
     let mut bytes = encoded(&some_row(), 1, 0);
     bytes[HEADER_LEN + 1] = 13;
-    assert_eq!(contents(&bytes), [Ok(Content::Nothing)]);
+    assert_eq!(rows(&bytes), [Ok(None)]);
 }
 
 #[test]
 fn a_state_without_a_name_is_an_error_and_not_a_missing_row() {
     let mut bytes = encoded(&some_row(), 1, 0);
     bytes[HEADER_LEN + 1] = 77;
-    assert_eq!(contents(&bytes), [Err(Malformed("a socket is in an unknown state"))]);
+    assert_eq!(rows(&bytes), [Err(Malformed("a socket is in an unknown state"))]);
 }
 
 #[test]

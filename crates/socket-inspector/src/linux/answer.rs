@@ -1,0 +1,179 @@
+//! What the kernel's datagrams add up to: a list, one socket, or an error. What is known to be
+//! short is no list.
+//!
+//! The datagrams come from a closure that does what `recv(2)` does: in a test they are those that
+//! no kernel sends when it is asked to.
+
+use std::collections::HashSet;
+use std::io;
+
+use crate::Error;
+use crate::sock_diag::{Content, Family, Message, Row, messages, row};
+
+/// The kernel hands out no more than this at a time.
+const DATAGRAM_LEN: usize = 32 * 1024;
+/// `ENOBUFS`: the kernel had no room for a part of its answer.
+const NO_BUFFER_SPACE: i32 = 105;
+/// `ENOENT`: there is no such socket.
+const NO_ENTRY: i32 = 2;
+/// How often a list is read that changes while it is read.
+const READINGS: usize = 5;
+
+/// Appends the list of one family to `rows`, once it has been read without a change under the
+/// kernel's hands. Each reading asks the question anew.
+pub(super) fn steady_list<R: Receive>(
+    family: Family,
+    rows: &mut Vec<Row>,
+    mut ask: impl FnMut() -> Result<Answer<R>, Error>,
+) -> Result<(), Error> {
+    let before = rows.len();
+    for _ in 0..READINGS {
+        if ask()?.list(rows)? {
+            without_repeats(rows, before);
+            return Ok(());
+        }
+        rows.truncate(before);
+    }
+    Err(Error::Unsteady { family: family.name(), readings: READINGS })
+}
+
+/// Drops each socket from `rows` that stands there twice, from the row `from` on.
+///
+/// Between two datagrams the kernel only remembers how many sockets of which hash bucket it has
+/// listed. If new ones come into that bucket meanwhile, at its head as always, it goes on with
+/// some that it has listed already; and does not say so, as `inet_diag` sets no
+/// `NLM_F_DUMP_INTR`. The same happens every 16 sockets of a longer bucket, and if some go away it
+/// leaves out others, for which there is no remedy here: nothing tells that they are missing.
+fn without_repeats(rows: &mut Vec<Row>, from: usize) {
+    let mut cookies: Vec<u64> = rows.iter().skip(from).map(|row| row.cookie).collect();
+    cookies.sort_unstable();
+    if cookies.is_sorted_by(|a, b| a < b) {
+        return; // as almost always
+    }
+    let mut seen = HashSet::new();
+    let mut place = 0..;
+    rows.retain(|row| place.next().is_some_and(|n| n < from) || seen.insert(row.cookie));
+}
+
+/// `recv(2)` with `MSG_TRUNC`: puts the next datagram into a buffer that is empty, as much of it
+/// as there is capacity for, and returns the length that it had.
+pub(super) trait Receive: FnMut(&mut Vec<u8>) -> io::Result<usize> {}
+
+impl<F: FnMut(&mut Vec<u8>) -> io::Result<usize>> Receive for F {}
+
+/// An answer that is on its way.
+pub(super) struct Answer<R> {
+    family: Family,
+    /// The number of the question.
+    sequence: u32,
+    receive: R,
+    datagram: Vec<u8>,
+}
+
+impl<R: Receive> Answer<R> {
+    pub(super) fn new(family: Family, sequence: u32, receive: R) -> Self {
+        Self { family, sequence, receive, datagram: Vec::with_capacity(DATAGRAM_LEN) }
+    }
+
+    /// The answer to a question for one socket: one message, and no end behind it.
+    pub(super) fn one(mut self) -> Result<Option<Row>, Error> {
+        let family = self.family.name();
+        loop {
+            if !self.next_datagram()? {
+                return Err(Error::Unsteady { family, readings: 1 });
+            }
+            for message in messages(&self.datagram) {
+                let message = message.map_err(|what| malformed(self.family, &what))?;
+                if message.sequence != self.sequence {
+                    continue; // the answer to somebody else's question
+                }
+                if is_no_entry(&message) {
+                    return Ok(None);
+                }
+                return match judge(self.family, &message)? {
+                    Step::Row(words) => row(words).map_err(|what| malformed(self.family, &what)),
+                    Step::Lost => Err(Error::Unsteady { family, readings: 1 }),
+                    Step::Skip | Step::End => Ok(None),
+                };
+            }
+        }
+    }
+
+    /// Appends the whole answer to `rows`; `false` if the table changed meanwhile or a part was
+    /// lost, so that what has been appended is no list.
+    fn list(mut self, rows: &mut Vec<Row>) -> Result<bool, Error> {
+        let mut interrupted = false;
+        while self.next_datagram()? {
+            for message in messages(&self.datagram) {
+                let message = message.map_err(|what| malformed(self.family, &what))?;
+                if message.sequence != self.sequence {
+                    continue; // the answer to somebody else's question
+                }
+                interrupted |= message.interrupted;
+                match judge(self.family, &message)? {
+                    Step::Row(words) => {
+                        rows.extend(row(words).map_err(|what| malformed(self.family, &what))?);
+                    }
+                    Step::Skip => {}
+                    Step::Lost => return Ok(false),
+                    Step::End => return Ok(!interrupted),
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Receives the next datagram; `false` if the kernel lost one.
+    fn next_datagram(&mut self) -> Result<bool, Error> {
+        loop {
+            self.datagram.clear();
+            match (self.receive)(&mut self.datagram) {
+                Ok(0) => return Err(malformed(self.family, &"a datagram is empty")),
+                Ok(full) if full > self.datagram.len() => {
+                    let got = self.datagram.len();
+                    let what = format!("a datagram of {full} bytes was cut to {got}");
+                    return Err(malformed(self.family, &what));
+                }
+                Ok(_) => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.raw_os_error() == Some(NO_BUFFER_SPACE) => return Ok(false),
+                Err(source) => {
+                    return Err(Error::AnswerLost { family: self.family.name(), source });
+                }
+            }
+        }
+    }
+}
+
+fn malformed(family: Family, what: &dyn ToString) -> Error {
+    Error::Malformed { family: family.name(), what: what.to_string() }
+}
+
+fn is_no_entry(message: &Message) -> bool {
+    matches!(message.content, Content::Refused(errno) if errno.saturating_abs() == NO_ENTRY)
+}
+
+/// What the next message does to the list.
+enum Step<'a> {
+    Row(&'a [u8]),
+    Skip,
+    Lost,
+    End,
+}
+
+/// What a message means for the list.
+fn judge<'a>(family: Family, message: &Message<'a>) -> Result<Step<'a>, Error> {
+    match message.content {
+        Content::Socket(words) => Ok(Step::Row(words)),
+        Content::Nothing => Ok(Step::Skip),
+        Content::Lost => Ok(Step::Lost),
+        Content::Done(0..) => Ok(Step::End),
+        Content::Done(errno) | Content::Refused(errno) => {
+            let source = io::Error::from_raw_os_error(errno.saturating_abs());
+            Err(Error::Refused { family: family.name(), source })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,9 @@ fn main() {
 }
 
 #[cfg(target_os = "linux")]
+#[path = "../tests/common/bare_dump.rs"]
+mod bare_dump;
+#[cfg(target_os = "linux")]
 #[path = "../tests/common/crowd.rs"]
 mod crowd;
 
@@ -39,10 +42,10 @@ mod linux {
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
 
-    use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
     use netstat2::{AddressFamilyFlags, ProtocolFlags};
     use socket_inspector::{Filter, snapshot, snapshot_with_owners};
 
+    use crate::bare_dump::bare_dump;
     use crate::crowd::{Crowd, Size, private_network};
 
     const FULL: Size = Size { time_wait: 70_000, open: 5_000 };
@@ -173,50 +176,5 @@ mod linux {
         let mut command = Command::new(words.next().unwrap_or_default());
         let status = command.args(words).stdout(Stdio::null()).status()?;
         if status.success() { Ok(()) } else { Err(io::Error::other(status.to_string())) }
-    }
-
-    /// `AF_INET` and `AF_INET6`.
-    const FAMILIES: [u8; 2] = [2, 10];
-    const DATAGRAM_LEN: usize = 32 * 1024;
-    /// `NLMSG_DONE`, the kind of the message that ends a dump.
-    const DONE: u16 = 3;
-
-    /// Asks what a snapshot asks; returns how many bytes came.
-    fn bare_dump() -> usize {
-        FAMILIES.into_iter().map(bare_dump_of).sum()
-    }
-
-    fn bare_dump_of(family: u8) -> usize {
-        let mut socket = Socket::new(NETLINK_SOCK_DIAG).unwrap();
-        socket.bind_auto().unwrap();
-        socket.connect(&SocketAddr::new(0, 0)).unwrap();
-        socket.send(&question(family), 0).unwrap();
-        let mut datagram = Vec::with_capacity(DATAGRAM_LEN);
-        let mut bytes = 0;
-        loop {
-            datagram.clear();
-            bytes += socket.recv(&mut datagram, 0).unwrap();
-            // The end comes in a datagram of its own.
-            if u16::from_ne_bytes([datagram[4], datagram[5]]) == DONE {
-                return bytes;
-            }
-        }
-    }
-
-    /// `struct nlmsghdr`, `struct inet_diag_req_v2`: every state but `TCP_BOUND_INACTIVE`.
-    fn question(family: u8) -> Vec<u8> {
-        const LEN: u32 = 16 + 56;
-        const BY_FAMILY: u16 = 20;
-        const REQUEST_DUMP: u16 = 0x301;
-        const IPPROTO_TCP: u8 = 6;
-        const STATES: u32 = 0b1_1111_1111_1110;
-        let mut question = LEN.to_ne_bytes().to_vec();
-        question.extend(BY_FAMILY.to_ne_bytes());
-        question.extend(REQUEST_DUMP.to_ne_bytes());
-        question.extend([0; 8]); // the number of the question, and who asks
-        question.extend([family, IPPROTO_TCP, 0, 0]);
-        question.extend(STATES.to_ne_bytes());
-        question.extend([0; 48]);
-        question
     }
 }

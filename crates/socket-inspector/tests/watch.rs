@@ -3,130 +3,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
+#[path = "common/terminal.rs"]
+mod terminal;
 
-use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::unhaunted_listener;
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::Value;
+use terminal::{InTerminal, wait};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_socket-inspector");
 
-/// The program in a terminal of its own, of 80 columns and 24 rows.
-struct InTerminal {
-    child: Child,
-    /// The end at which the one who types and looks sits; dropped when the terminal is closed.
-    seat: Option<File>,
-    /// The end at which programs sit.
-    programs: OwnedFd,
-    bytes: Receiver<Vec<u8>>,
-    all: Vec<u8>,
-    screen: vt100::Parser,
-    before: Termios,
-}
-
-impl InTerminal {
-    fn start(arguments: &[&str]) -> Self {
-        let seat = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&seat).unwrap();
-        unlockpt(&seat).unwrap();
-        let name = ptsname(&seat, Vec::new()).unwrap();
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&seat, size).unwrap();
-        let programs: OwnedFd =
-            OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap().into();
-        let before = tcgetattr(&programs).unwrap();
-        let end = || Stdio::from(programs.try_clone().unwrap());
-        let child = Command::new(PROGRAM)
-            .arg("watch")
-            .args(arguments)
-            .env("TERM", "xterm-256color")
-            .env_remove("NO_COLOR")
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
-            .unwrap();
-        let seat = File::from(seat);
-        let mut reader = seat.try_clone().unwrap();
-        let (sender, bytes) = channel();
-        std::thread::spawn(move || {
-            let mut some = [0; 4096];
-            while let Ok(length @ 1..) = reader.read(&mut some) {
-                if sender.send(some[..length].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-        let screen = vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0);
-        let all = Vec::new();
-        Self { child, seat: Some(seat), programs, bytes, all, screen, before }
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.seat.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn take_in(&mut self) {
-        for bytes in self.bytes.try_iter() {
-            self.screen.process(&bytes);
-            self.all.extend(bytes);
-        }
-    }
-
-    /// Waits until the screen is as `wanted`.
-    fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            self.take_in();
-            let shown = self.screen.screen().contents();
-            if wanted(&shown) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "never {what}:\n{shown}");
-            assert!(self.child.try_wait().unwrap().is_none(), "it ended before {what}:\n{shown}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// Waits for its end, and makes sure that the terminal is as it was.
-    fn end(&mut self) -> ExitStatus {
-        let status = wait(&mut self.child);
-        std::thread::sleep(Duration::from_millis(50)); // for the thread that reads
-        self.take_in();
-        let after = tcgetattr(&self.programs).unwrap();
-        assert_eq!(format!("{after:?}"), format!("{:?}", self.before), "modes of the terminal");
-        let screen = self.screen.screen();
-        assert!(!screen.alternate_screen() && !screen.hide_cursor());
-        assert_eq!(screen.contents().trim(), "", "it leaves nothing on the screen");
-        status
-    }
-}
-
-impl Drop for InTerminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn wait(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "it does not end");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+/// The program in a terminal of the usual size.
+fn in_terminal(arguments: &[&str]) -> InTerminal {
+    InTerminal::start(arguments, (80, 24))
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -148,7 +43,7 @@ fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
 #[test]
 fn a_connection_is_seen_to_come_to_change_and_to_be_kept_when_it_is_over() {
     let (listener, port) = listener();
-    let mut terminal = InTerminal::start(&["--port", &port]);
+    let mut terminal = in_terminal(&["--port", &port]);
     terminal.until("empty", |shown| shown.contains("no connection yet"));
     let (mut client, server) = connect(&listener);
     terminal.until("open", |shown| shown.contains("ESTABLISHED  ESTABLISHED"));
@@ -170,7 +65,7 @@ fn a_connection_is_seen_to_come_to_change_and_to_be_kept_when_it_is_over() {
 #[test]
 fn time_wait_counts_down_at_the_end_that_closed_first() {
     let (listener, port) = listener();
-    let mut terminal = InTerminal::start(&["--port", &port]);
+    let mut terminal = in_terminal(&["--port", &port]);
     let (client, mut server) = connect(&listener);
     terminal.until("open", |shown| shown.contains("ESTABLISHED  ESTABLISHED"));
     drop(client);
@@ -187,7 +82,7 @@ fn time_wait_counts_down_at_the_end_that_closed_first() {
 fn the_filter_is_typed_in_place() {
     let (listener, port) = listener();
     let _open = connect(&listener);
-    let mut terminal = InTerminal::start(&["--port", &port]);
+    let mut terminal = in_terminal(&["--port", &port]);
     terminal.until("open", |shown| shown.contains("ESTABLISHED  ESTABLISHED"));
     terminal.press("/close-wait");
     terminal.until("narrowed", |shown| {
@@ -203,7 +98,7 @@ fn the_filter_is_typed_in_place() {
 fn a_signal_gives_the_terminal_back_too() {
     for deadly in [Signal::INT, Signal::TERM, Signal::HUP] {
         let (_listener, port) = listener();
-        let mut terminal = InTerminal::start(&["--port", &port]);
+        let mut terminal = in_terminal(&["--port", &port]);
         terminal.until("there", |shown| shown.contains("no connection yet"));
         signal(&terminal.child, deadly);
         assert_eq!(terminal.end().code(), Some(0), "{deadly:?}");
@@ -213,7 +108,7 @@ fn a_signal_gives_the_terminal_back_too() {
 #[test]
 fn a_terminal_that_is_closed_ends_it() {
     let (_listener, port) = listener();
-    let mut terminal = InTerminal::start(&["--port", &port]);
+    let mut terminal = in_terminal(&["--port", &port]);
     terminal.until("there", |shown| shown.contains("no connection yet"));
     // The thread that reads has a copy, which its next read gives up.
     let InTerminal { child, seat, .. } = &mut terminal;
@@ -225,7 +120,7 @@ fn a_terminal_that_is_closed_ends_it() {
 #[test]
 fn it_ends_by_itself_when_its_time_is_over() {
     let (_listener, port) = listener();
-    let mut terminal = InTerminal::start(&["--port", &port, "--for", "300ms"]);
+    let mut terminal = in_terminal(&["--port", &port, "--for", "300ms"]);
     assert_eq!(terminal.end().code(), Some(0));
 }
 

@@ -39,6 +39,7 @@
 mod cgroups;
 mod error;
 mod filter;
+mod inspected;
 mod ledger;
 mod narrow;
 mod owners;
@@ -71,6 +72,7 @@ use crate::system::Row;
 
 pub use error::Error;
 pub use filter::Filter;
+pub use inspected::inspect_without_owners;
 pub use ledger::{InState, Ledger};
 pub use narrow::{Narrow, NoPeer, Peer};
 pub use pool::PoolWatch;

@@ -4,7 +4,8 @@
 //! A socket is called by the place where the kernel keeps it, and such a place is soon used again:
 //! at five thousand connections a second within a tenth of a millisecond. So changes and transfers
 //! are taken in the order of their times, and a change that begins a connection begins a new
-//! [`Life`] at its place.
+//! [`Life`] at its place. After its end a life has the place until somebody else begins there: what
+//! a call has moved that outlived the connection is its own.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -32,20 +33,30 @@ struct Sum {
     since: Duration,
     /// Whether that is since the beginning of the connection.
     whole: bool,
+    moved: Moved,
+    /// What it was when the socket was closed.
+    at_close: Option<Moved>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Moved {
     wrote: u64,
     read: u64,
 }
 
 impl Sum {
     fn new(since: Duration, whole: bool) -> Self {
-        Self { since, whole, wrote: 0, read: 0 }
+        Self { since, whole, moved: Moved::default(), at_close: None }
     }
 
     fn with(self, transfer: &Transfer) -> Self {
-        match transfer.way {
-            Way::Written => Self { wrote: self.wrote.saturating_add(transfer.bytes), ..self },
-            Way::Read => Self { read: self.read.saturating_add(transfer.bytes), ..self },
-        }
+        let Moved { wrote, read } = self.moved;
+        let moved = match transfer.way {
+            Way::Begun => self.moved,
+            Way::Written => Moved { wrote: wrote.saturating_add(transfer.bytes), read },
+            Way::Read => Moved { wrote, read: read.saturating_add(transfer.bytes) },
+        };
+        Self { moved, ..self }
     }
 }
 
@@ -101,8 +112,11 @@ impl Tally {
         let sum = life.0.get();
         let before = |until: Option<Duration>| until.is_some_and(|until| sum.since <= until);
         let exact = settled && sum.whole && !before(self.lost);
+        // The beginning of somebody else at its place may be lost, too.
+        let certain = sum.at_close.filter(|_| before(self.lost));
+        let Moved { wrote, read } = certain.unwrap_or(sum.moved);
         let amount = |least| Amount { least, exact };
-        (!before(self.doubted)).then(|| Bytes { wrote: amount(sum.wrote), read: amount(sum.read) })
+        (!before(self.doubted)).then(|| Bytes { wrote: amount(wrote), read: amount(read) })
     }
 
     /// Stops counting for a socket that is closed.
@@ -126,11 +140,24 @@ impl Tally {
             let stranger = stranger.filter(|_| !begins);
             Rc::new(Life(Cell::new(stranger.unwrap_or(Sum::new(at, begins)))))
         });
+        if change.new == TcpState::Closed {
+            let sum = life.0.get();
+            life.0.set(Sum { at_close: Some(sum.moved), ..sum });
+        }
         self.lives.insert(place, Rc::clone(&life));
         Some(life)
     }
 
     fn add(&mut self, transfer: &Transfer) {
+        if transfer.way == Way::Begun {
+            let place = transfer.kernel_address;
+            self.strangers.remove(&place);
+            // One that is open is the one that begins: both instances tell of it.
+            if self.lives.get(&place).is_some_and(|life| life.0.get().at_close.is_some()) {
+                self.lives.remove(&place);
+            }
+            return;
+        }
         if let Some(Life(sum)) = self.lives.get(&transfer.kernel_address).map(Rc::as_ref) {
             sum.set(sum.get().with(transfer));
             return;

@@ -22,8 +22,8 @@ pub(crate) const SECOND: &str = "-bytes";
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 /// What the buffer of one processor takes, at least and at most.
 const BUFFER_KIB: RangeInclusive<usize> = 256..=8192;
-/// The least that a page of the ring buffer takes.
-const PAGE_KIB: usize = 4;
+/// The least that a page of the ring buffer holds: that of 4 KiB, without its header.
+const PAGE_ROOM: usize = 4096 - 16;
 /// No page of the ring buffer is larger, on any machine.
 const PAGE_LEN: usize = 64 * 1024;
 
@@ -131,7 +131,8 @@ impl Instance {
         instance.open_pipes()?;
         let each = buffers_kib.checked_div(instance.pipes.len()).unwrap_or(buffers_kib);
         let each = each.clamp(*BUFFER_KIB.start(), *BUFFER_KIB.end());
-        instance.pages = each / PAGE_KIB;
+        // Besides those that the buffer takes there is one that is being read.
+        instance.pages = each.saturating_mul(1024).div_ceil(PAGE_ROOM).saturating_add(1);
         instance.write("buffer_size_kb", &each.to_string())?;
         instance.write("trace_clock", "mono")?;
         for Event { path, filter } in events {

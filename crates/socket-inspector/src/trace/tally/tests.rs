@@ -70,6 +70,25 @@ fn a_call_that_returns_after_a_reset_still_counts() {
 }
 
 #[test]
+fn a_place_that_somebody_else_has_now_is_no_longer_the_connection_s() {
+    let changes = [change(10, 7, Closed, SynSent), change(20, 7, Established, Closed)];
+    let begun = |moment| Transfer { way: Way::Begun, ..wrote(moment, 7, 0) };
+    // Its own beginning is told by the other instance, too, a little earlier or later.
+    let transfers = [begun(11), wrote(12, 7, 83), wrote(21, 7, 2), begun(22), wrote(23, 7, 5000)];
+    assert_eq!(counted(&changes, &transfers)[1], exactly(85, 0));
+}
+
+#[test]
+fn after_a_loss_nothing_counts_that_came_after_the_end() {
+    let mut tally = Tally::default();
+    tally.transfers_lost(us(30));
+    let changes = vec![change(10, 7, Closed, SynSent), change(20, 7, Established, Closed)];
+    let told = tally.take(changes, &[wrote(12, 7, 83), wrote(21, 7, 5000)]);
+    let life = told[1].1.as_ref().unwrap();
+    assert_eq!(tally.bytes(life, true), Some(Bytes::at_least(83, 0)));
+}
+
+#[test]
 fn of_a_connection_from_before_the_trace_only_the_least_is_known() {
     let changes = [change(20, 7, Established, FinWait1)];
     assert_eq!(

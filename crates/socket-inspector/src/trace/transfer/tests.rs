@@ -7,8 +7,11 @@ use super::*;
 
 fn layout() -> Layout {
     let format = |path: &str| {
-        let text =
-            if path == SEND { include_str!("send.txt") } else { include_str!("receive.txt") };
+        let text = match path {
+            SEND => include_str!("send.txt"),
+            RECEIVE => include_str!("receive.txt"),
+            _ => include_str!("../record/format.txt"),
+        };
         Ok::<_, ()>(text.to_owned())
     };
     Layout::read(format).unwrap().unwrap()
@@ -38,6 +41,13 @@ fn what_a_call_moved_is_told_with_its_way() {
 }
 
 #[test]
+fn a_beginning_is_told_without_bytes() {
+    let mut record = record(2287, TCP, 0, 0);
+    record.resize(72, 0);
+    assert_eq!(read(&record), Some((Way::Begun, 0)));
+}
+
+#[test]
 fn a_look_an_error_the_end_and_another_protocol_move_nothing() {
     let peeked = record(2283, TCP, 11, 0x2);
     let of_the_error_queue = record(2283, TCP, 11, 0x2000);
@@ -52,7 +62,7 @@ proptest! {
     #[test]
     fn no_record_upsets_the_reader(
         mut record in prop::collection::vec(any::<u8>(), 0..40),
-        id in prop::sample::select(vec![2283_u16, 2284, 1]),
+        id in prop::sample::select(vec![2283_u16, 2284, 2287, 1]),
     ) {
         if let Some(first) = record.first_chunk_mut() {
             *first = id.to_ne_bytes();

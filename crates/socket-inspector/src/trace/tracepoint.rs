@@ -213,8 +213,9 @@ struct Kept {
 impl Kept {
     /// Tells it at the time `now`, with the bytes up to now.
     fn tell<W: Write>(self, now: Duration, tally: &mut Tally, teller: &mut Teller<'_, W>) {
-        let Self { due, change, life, told } = self;
-        let bytes = life.as_ref().and_then(|life| tally.bytes(life, due <= now));
+        let Self { change, life, told, .. } = self;
+        let settled = change.when.latest.saturating_add(GRACE) <= now;
+        let bytes = life.as_ref().and_then(|life| tally.bytes(life, settled));
         if let (TcpState::Closed, Some(place), Some(life)) =
             (change.new, change.kernel_address, &life)
         {

@@ -125,8 +125,9 @@ impl Tracepoint {
             while let Some(next) = kept.pop_front_if(|next| over || next.due <= begun) {
                 next.tell(begun, &mut tally, &mut teller);
             }
-            let quiet = begun.saturating_sub(grace);
-            teller.story.tick(if over { Duration::MAX } else { quiet });
+            // What is kept back may tell the port that the story waits for.
+            let told_up_to = kept.front().map_or(begun, |next| next.change.when.latest);
+            teller.story.tick(if over { Duration::MAX } else { told_up_to });
             teller.tell()?;
             if std::mem::take(&mut self.missed) || over {
                 let lost_now = self.instance.lost()?.saturating_add(self.unknown);

@@ -1,6 +1,15 @@
 //! When a trace or a watch is over: its time is up, somebody ended it, or whoever started it is gone.
+//!
+//! A process whose parent dies gets another one, which is seen. If the parent died before anybody
+//! looked, the new one seems to be the one that started it; what gives it away is the session.
+//! A process begins in the session of its parent and leaves it only for one of its own, so one
+//! that is in a third session was started by somebody else. It is not told from a process whose
+//! parent lives if both parents are of one session, nor if it has one of its own (`setsid`, a
+//! service of systemd, the first process of a container): that may have no parent to wait for.
 
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,13 +26,16 @@ pub(crate) struct Stop {
     deadline: Option<Instant>,
     signalled: Arc<AtomicBool>,
     parent: Option<Pid>,
+    /// Whether the parent was gone before anybody looked.
+    orphan: bool,
 }
 
 impl Stop {
     /// Listens for SIGINT and SIGTERM from now on, and for SIGHUP, unless whoever started this
     /// process (`nohup`) has it ignored.
     pub(crate) fn new(time: Option<Duration>) -> io::Result<Self> {
-        let parent = getppid();
+        let parent = getppid(); // before the session is compared: who dies from now on is noticed
+        let orphan = is_orphan();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let guard = runtime.enter();
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -44,13 +56,14 @@ impl Stop {
             tell.store(true, Ordering::Relaxed);
         })?;
         let deadline = time.and_then(|time| Instant::now().checked_add(time));
-        Ok(Self { deadline, signalled, parent })
+        Ok(Self { deadline, signalled, parent, orphan })
     }
 
-    /// Whether it is over. A process whose parent dies gets another one.
+    /// Whether it is over.
     pub(crate) fn is_due(&self) -> bool {
         self.signalled.load(Ordering::Relaxed)
             || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            || self.orphan
             || getppid() != self.parent
     }
 
@@ -81,4 +94,78 @@ fn is_ignored(signal: u32) -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     ignored.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
+/// Whether somebody else than the present parent has started this process. No if `/proc` does not
+/// tell, as where the parent is outside of a container.
+fn is_orphan() -> bool {
+    let read = |process: &str| {
+        let stat = fs::read_to_string(Path::new("/proc").join(process).join("stat")).ok()?;
+        Process::read(&stat)
+    };
+    let Some(own) = read("self") else { return false };
+    let Some(parent) = read(&own.parent.to_string()) else { return false };
+    is_of_a_third_session(own, parent)
+}
+
+fn is_of_a_third_session(own: Process, parent: Process) -> bool {
+    own.session != own.pid && own.session != parent.session
+}
+
+/// What `/proc/PID/stat` tells of a process, all in the numbers of one PID namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Process {
+    pid: i32,
+    parent: i32,
+    session: i32,
+}
+
+impl Process {
+    /// Reads `4711 (name) S 1 4711 4711 ...`. The name may hold anything, even a bracket.
+    fn read(stat: &str) -> Option<Self> {
+        let (pid, rest) = stat.split_once(' ')?;
+        let (_name, rest) = rest.rsplit_once(") ")?;
+        let mut fields = rest.split(' ').skip(1); // the state
+        let parent = fields.next()?.parse().ok()?;
+        let _group = fields.next()?;
+        let session = fields.next()?.parse().ok()?;
+        Some(Self { pid: pid.parse().ok()?, parent, session })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: i32, parent: i32, session: i32) -> Process {
+        Process { pid, parent, session }
+    }
+
+    #[test]
+    fn a_process_is_read_whatever_its_name() {
+        let stat = "4711 (a) S 9 (b) S 1 12 13 0 -1 4194560";
+        assert_eq!(Process::read(stat), Some(process(4711, 1, 13)));
+        for stat in ["", "4711", "4711 (a) S", "4711 (a) S 1 12"] {
+            assert_eq!(Process::read(stat), None, "{stat:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_of_a_third_session_has_lost_its_parent() {
+        let init = process(1, 0, 1);
+        let shell = process(4700, 1, 4700);
+        let started_by_a_shell = process(4711, 4700, 4700);
+        let service = process(4711, 1, 4711);
+        let beside_init = process(4711, 1, 1);
+        let orphan = process(4711, 1, 4700);
+        assert!(!is_of_a_third_session(started_by_a_shell, shell));
+        assert!(!is_of_a_third_session(service, init));
+        assert!(!is_of_a_third_session(beside_init, init));
+        assert!(is_of_a_third_session(orphan, init));
+    }
+
+    #[test]
+    fn a_process_whose_parent_lives_is_no_orphan() {
+        assert!(!is_orphan());
+    }
 }

@@ -6,18 +6,23 @@
 //! |---|---|
 //! | `change.rs` | the nouns: a moment, a span, a change |
 //! | `story.rs` | from changes to connections: the state machine |
+//! | `bytes.rs` | a number of bytes, exact or the least |
 //! | `tracepoint.rs` | the witness that sees every change; needs root |
-//! | `tracefs.rs` | the private instance in the kernel's tracing directory |
+//! | `traffic.rs`, `transfer.rs` | the witness that sees every send and receive, and its records |
+//! | `tally.rs` | from sends and receives to the sums of each socket |
+//! | `tracefs.rs` | private instances in the kernel's tracing directory |
 //! | `watchdog.rs` | no instance outlives the tracer, however that ends |
 //! | `page.rs`, `record.rs` | what the kernel's bytes mean |
 //! | `remains.rs` | `FIN_WAIT_2` and `TIME_WAIT` after the tracepoint's last word |
 //! | `sampler.rs`, `sampling.rs` | the witness for everybody: what two readings of the table differ in |
-//! | `teller.rs`, `text.rs`, `jsonl.rs` | bytes out |
+//! | `teller.rs`, `text.rs`, `jsonl.rs` | what is told, and how |
 //!
 //! On systems other than Linux it is refused.
 
 pub(crate) mod cli;
 
+#[cfg(target_os = "linux")]
+mod bytes;
 #[cfg(target_os = "linux")]
 mod change;
 #[cfg(target_os = "linux")]
@@ -37,6 +42,8 @@ mod sampling;
 #[cfg(target_os = "linux")]
 mod story;
 #[cfg(target_os = "linux")]
+mod tally;
+#[cfg(target_os = "linux")]
 mod teller;
 #[cfg(target_os = "linux")]
 mod text;
@@ -44,6 +51,10 @@ mod text;
 mod tracefs;
 #[cfg(target_os = "linux")]
 mod tracepoint;
+#[cfg(target_os = "linux")]
+mod traffic;
+#[cfg(target_os = "linux")]
+mod transfer;
 #[cfg(target_os = "linux")]
 mod watchdog;
 

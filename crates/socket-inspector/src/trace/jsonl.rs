@@ -8,6 +8,7 @@ use evidence::{Side, TcpState};
 use report::words::address;
 use serde_json::{Value, json};
 
+use super::bytes::{Amount, Bytes};
 use super::change::{Span, When};
 use super::story::{Ending, Line, Summary, Told};
 use super::teller::{Total, Witness};
@@ -16,13 +17,13 @@ use super::teller::{Total, Witness};
 const SCHEMA: u32 = 1;
 
 pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) -> io::Result<()> {
-    let (name, instead) = match witness {
-        Witness::Tracepoint => ("tracepoint", None),
-        Witness::Sampling { instead } => ("sampling", instead.as_ref()),
+    let (name, instead, no_bytes) = match witness {
+        Witness::Tracepoint { no_bytes } => ("tracepoint", None, no_bytes.as_ref()),
+        Witness::Sampling { instead } => ("sampling", instead.as_ref(), None),
     };
     let line = json!({
         "kind": "witness", "schema": SCHEMA, "witness": name, "ports": ports,
-        "no_tracepoint_because": instead,
+        "no_tracepoint_because": instead, "no_bytes_because": no_bytes,
     });
     write(&line, out)
 }
@@ -63,7 +64,7 @@ fn ended(summary: &Summary, begun: Duration) -> Value {
     };
     let [one, other] =
         if summary.sides_known { ["client", "server"] } else { ["address", "other_address"] };
-    json!({
+    let mut line = json!({
         "kind": "ended",
         "at_ns": moment(summary.when, begun),
         "connection": summary.connection,
@@ -74,7 +75,23 @@ fn ended(summary: &Summary, begun: Duration) -> Value {
         "age_ns": summary.age.map(span),
         "time_wait_not_found": summary.time_wait_not_found,
         "time_wait": summary.time_wait.iter().map(|s| s.map(Side::name)).collect::<Vec<_>>(),
-    })
+    });
+    let [one, other] = if summary.sides_known { ["client_", "server_"] } else { ["", "other_"] };
+    for (end, bytes) in [(one, summary.client_bytes), (other, summary.server_bytes)] {
+        let Bytes { wrote, read } = bytes.unwrap_or(Bytes::at_least(0, 0));
+        line[format!("{end}wrote_bytes")] = amount(wrote);
+        line[format!("{end}read_bytes")] = amount(read);
+    }
+    line
+}
+
+/// The bounds of a number of bytes, the upper one `null` if there may be any number more; `null`
+/// for a number of which nothing is known.
+fn amount(amount: Amount) -> Value {
+    if !amount.tells() {
+        return Value::Null;
+    }
+    json!({ "min": amount.least, "max": amount.most() })
 }
 
 pub(crate) fn lost(changes: u64, out: &mut impl Write) -> io::Result<()> {
@@ -82,10 +99,10 @@ pub(crate) fn lost(changes: u64, out: &mut impl Write) -> io::Result<()> {
 }
 
 pub(crate) fn end(total: &Total, out: &mut impl Write) -> io::Result<()> {
-    let Total { changes, connections, ended, lost } = total;
+    let Total { changes, connections, ended, lost, lost_transfers } = total;
     let line = json!({
         "kind": "end", "changes": changes, "connections": connections, "ended": ended,
-        "lost_changes": lost,
+        "lost_changes": lost, "lost_sends_and_receives": lost_transfers,
     });
     write(&line, out)
 }

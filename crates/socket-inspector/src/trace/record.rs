@@ -9,7 +9,7 @@ use evidence::TcpState;
 use super::change::{Change, When};
 
 /// `IPPROTO_TCP`.
-const TCP: u16 = 6;
+pub(crate) const TCP: u16 = 6;
 /// `AF_INET6`.
 const INET6: u16 = 10;
 
@@ -33,7 +33,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// Reads the `format` file. `None` if a field is missing or has another size.
     pub(crate) fn read(format: &str) -> Option<Self> {
-        let id = format.lines().find_map(|line| line.strip_prefix("ID:"))?.trim().parse().ok()?;
+        let id = id(format)?;
         let word = size_of::<usize>();
         Some(Self {
             id,
@@ -81,9 +81,14 @@ impl Layout {
     }
 }
 
+/// The number by which a record says which event it is of.
+pub(crate) fn id(format: &str) -> Option<u16> {
+    format.lines().find_map(|line| line.strip_prefix("ID:"))?.trim().parse().ok()
+}
+
 /// Where the field `name` of this size begins. Its line says `field:TYPE NAME;`, then `offset:N;`
 /// and `size:N;`, with tabs between them.
-fn field(format: &str, name: &str, size: usize) -> Option<usize> {
+pub(crate) fn field(format: &str, name: &str, size: usize) -> Option<usize> {
     format.lines().find_map(|line| {
         let mut parts = line.trim().strip_prefix("field:")?.split(';').map(str::trim);
         let declared = parts.next()?.rsplit([' ', '*']).next()?;
@@ -94,7 +99,8 @@ fn field(format: &str, name: &str, size: usize) -> Option<usize> {
     })
 }
 
-fn bytes<const N: usize>(record: &[u8], at: usize) -> Option<[u8; N]> {
+/// The bytes of a record that begin at `at`; `None` if it ends before.
+pub(crate) fn bytes<const N: usize>(record: &[u8], at: usize) -> Option<[u8; N]> {
     record.get(at..)?.first_chunk().copied()
 }
 

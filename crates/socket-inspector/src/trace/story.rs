@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use evidence::{Side, TcpState};
 
+use super::bytes::Bytes;
 use super::change::{Change, Span, When};
 
 /// How long the first change of a fresh client socket is kept back for its port to be known.
@@ -73,6 +74,11 @@ pub(crate) struct Summary {
     /// (`net.ipv4.tcp_max_tw_buckets`), or the connection is in another network namespace, of
     /// which sock_diag does not tell here.
     pub(crate) time_wait_not_found: bool,
+    /// What was written and read at the address that is called the client's; `None` if nobody
+    /// knows: the end is on another machine, or the witness does not tell.
+    pub(crate) client_bytes: Option<Bytes>,
+    /// The same at the other address.
+    pub(crate) server_bytes: Option<Bytes>,
 }
 
 /// How a connection came to its end.
@@ -113,6 +119,7 @@ struct End {
     left: Option<Duration>,
     /// When it came to be `CLOSED`, and from which state.
     closed: Option<(When, TcpState)>,
+    bytes: Option<Bytes>,
 }
 
 impl End {
@@ -206,8 +213,28 @@ impl Story {
         }
     }
 
+    /// Takes note of what the processes at one end have written and read so far. Nothing is kept
+    /// of an end that is not known.
+    pub(crate) fn bytes(&mut self, local: SocketAddr, peer: SocketAddr, bytes: Bytes) {
+        if let Some(end) = self.ends.get_mut(&key(local, peer)) {
+            end.bytes = Some(bytes);
+        }
+    }
+
+    /// The same from a witness that sees less than there is, and not always more than before.
+    pub(crate) fn bytes_at_least(&mut self, local: SocketAddr, peer: SocketAddr, bytes: Bytes) {
+        if let Some(end) = self.ends.get_mut(&key(local, peer)) {
+            end.bytes = Some(end.bytes.map_or(bytes, |known| known.at_least_both(bytes)));
+        }
+    }
+
     /// Takes note of one change.
-    pub(crate) fn change(&mut self, mut change: Change) {
+    pub(crate) fn change(&mut self, change: Change) {
+        self.change_with(change, None);
+    }
+
+    /// Takes note of one change, and of what was written and read at that end up to it.
+    pub(crate) fn change_with(&mut self, mut change: Change, bytes: Option<Bytes>) {
         if change.old == change.new {
             return; // the kernel announces FIN_WAIT_1 once more when a half-closed end is closed
         }
@@ -229,10 +256,10 @@ impl Story {
             }
             if let Some(Fresh { change: mut first, told }) = self.fresh.remove(&address) {
                 first.local = change.local;
-                self.follow(&first, told);
+                self.follow(&first, None, told);
             }
         }
-        self.follow(&change, false);
+        self.follow(&change, bytes, false);
     }
 
     /// Tells what was kept back for too long: a socket that takes its time to connect.
@@ -257,7 +284,7 @@ impl Story {
     }
 
     /// A change of a socket that has both of its addresses.
-    fn follow(&mut self, change: &Change, told: bool) {
+    fn follow(&mut self, change: &Change, bytes: Option<Bytes>, told: bool) {
         let key = key(change.local, change.peer);
         if change.old == TcpState::TimeWait
             && let Some(old) = self.lingering.remove(&key)
@@ -300,6 +327,7 @@ impl Story {
             end.enter(state, when);
         }
         end.left = change.left;
+        end.bytes = bytes.or(end.bytes);
         let (number, side) = (end.number, end.side);
         self.ends.insert(key, end);
         if !told {
@@ -413,6 +441,7 @@ fn new_end(number: u64, side: Option<Side>, state: TcpState) -> End {
         last_ack: None,
         left: None,
         closed: None,
+        bytes: None,
     }
 }
 
@@ -420,7 +449,10 @@ fn new_end(number: u64, side: Option<Side>, state: TcpState) -> End {
 fn summary(key: Key, end: &End, other: Option<&End>) -> Summary {
     let ends = || std::iter::once(end).chain(other);
     let side = end.side.or_else(|| other.and_then(|other| other.side.map(opposite)));
-    let (client, server) = if side == Some(Side::Server) { (key.1, key.0) } else { key };
+    let (mine, theirs) = (end.bytes, other.and_then(|other| other.bytes));
+    let turned = side == Some(Side::Server);
+    let (client, server) = if turned { (key.1, key.0) } else { key };
+    let (client_bytes, server_bytes) = if turned { (theirs, mine) } else { (mine, theirs) };
     let last = ends().filter_map(|end| end.since).max_by_key(|when| when.latest);
     let when = last.unwrap_or(When::at(Duration::ZERO));
     let opened = ends().filter_map(|end| end.established).min();
@@ -440,6 +472,8 @@ fn summary(key: Key, end: &End, other: Option<&End>) -> Summary {
             matches!(from, Some(TcpState::FinWait2 | TcpState::Closing))
         }),
         time_wait: waiting.map(|end| end.side).collect(),
+        client_bytes,
+        server_bytes,
     }
 }
 

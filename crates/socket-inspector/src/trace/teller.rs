@@ -10,11 +10,12 @@ use super::{jsonl, text};
 /// Who saw the changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Witness {
-    Tracepoint,
-    /// Also why it is not the tracepoint, if that was wanted.
-    Sampling {
-        instead: Option<String>,
+    Tracepoint {
+        /// Why bytes are not told, if they are not.
+        no_bytes: Option<String>,
     },
+    /// Also why it is not the tracepoint, if that was wanted.
+    Sampling { instead: Option<String> },
 }
 
 /// The story so far, and where it is told.
@@ -76,12 +77,13 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 
     /// Tells how much there was.
-    pub(crate) fn end(&mut self, lost: Option<u64>) -> io::Result<()> {
+    pub(crate) fn end(&mut self, lost: Option<u64>, lost_transfers: Option<u64>) -> io::Result<()> {
         let total = Total {
             changes: self.changes,
             connections: self.story.connections(),
             ended: self.ended,
             lost,
+            lost_transfers,
         };
         match self.format {
             Format::Text => text::end_of_all(&total, self.out)?,
@@ -102,4 +104,7 @@ pub(crate) struct Total {
     pub(crate) ended: u64,
     /// Changes that the witness could not keep up with; `None` if it cannot know.
     pub(crate) lost: Option<u64>,
+    /// Sends and receives of processes that it could not keep up with, be they of other
+    /// connections; `None` if it does not count them.
+    pub(crate) lost_transfers: Option<u64>,
 }

@@ -10,6 +10,8 @@ use super::change::{Span, When};
 use super::story::{Ending, Line, Summary, Told};
 use super::teller::{Total, Witness};
 
+mod bytes;
+
 /// The width of an IPv4 address with its port.
 const ADDRESS: usize = 21;
 const WIDTH: usize = 100;
@@ -23,21 +25,26 @@ pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) ->
         }
     };
     let (name, explained) = match witness {
-        Witness::Tracepoint => (
-            "tracepoint sock:inet_sock_set_state",
-            "It tells every change; how TIME_WAIT begins and ends is told by sock_diag.".to_owned(),
-        ),
+        Witness::Tracepoint { no_bytes } => {
+            let bytes = match no_bytes {
+                None => "Bytes are what processes wrote to a socket and read from it.".to_owned(),
+                Some(why) => format!("No bytes: {why}."),
+            };
+            let changes = "It tells every change; how TIME_WAIT begins and ends is told by \
+                           sock_diag.";
+            ("tracepoint sock:inet_sock_set_state", format!("{changes}\n{bytes}"))
+        }
         Witness::Sampling { instead } => (
             "sampling of sock_diag",
             format!(
                 "{}What is shorter than the time between two readings is not seen: times are \
-                 ranges, and what is in brackets is inferred.",
+                 ranges, bytes are the least that there were, and what is in brackets is inferred.",
                 instead.as_ref().map_or(String::new(), |why| format!("No tracepoint: {why}. "))
             ),
         ),
     };
     writeln!(out, "{HEADING}Witness: {name}, {about}{HEADING:#}")?;
-    for line in words::wrap(&words::printable(&explained), WIDTH) {
+    for line in explained.lines().flat_map(|line| words::wrap(&words::printable(line), WIDTH)) {
         writeln!(out, "{FAINT}{line}{FAINT:#}")?;
     }
     let [time, number, end, address, change, after] =
@@ -111,7 +118,11 @@ fn ended(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     let said = format!("{how}{age}{time_wait}");
     let fits = begin.chars().count() + 2 + said.chars().count() <= WIDTH;
     let between = if fits { "  " } else { "\n     " };
-    writeln!(out, "{STRIKING}{begin}{STRIKING:#}{between}{STRIKING}{said}{STRIKING:#}")
+    writeln!(out, "{STRIKING}{begin}{STRIKING:#}{between}{STRIKING}{said}{STRIKING:#}")?;
+    for line in bytes::lines(summary) {
+        writeln!(out, "     {line}")?;
+    }
+    Ok(())
 }
 
 fn end(side: Option<Side>) -> &'static str {
@@ -147,7 +158,14 @@ pub(crate) fn end_of_all(total: &Total, out: &mut impl Write) -> io::Result<()> 
         Some(lost) => format!("; {} lost", count(lost, "change")),
         None => ", as far as samples show".to_owned(),
     };
-    writeln!(out, "\n{changes} of {connections}, {} of them ended{lost}", total.ended)
+    writeln!(out, "\n{changes} of {connections}, {} of them ended{lost}", total.ended)?;
+    match total.lost_transfers {
+        None | Some(0) => Ok(()),
+        Some(lost) => {
+            let lost = count(lost, "record");
+            writeln!(out, "{lost} of bytes lost: numbers with ≥ are the least that there were")
+        }
+    }
 }
 
 /// Seconds since the trace began, to the microsecond where that is known.

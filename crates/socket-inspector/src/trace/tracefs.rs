@@ -5,20 +5,25 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::OFlags;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 /// What the names of this program's instances begin with; the process id follows.
 pub(crate) const PREFIX: &str = "socket-inspector-";
-const EVENT: &str = "events/sock/inet_sock_set_state";
+/// What the name of the instance for bytes ends with.
+pub(crate) const SECOND: &str = "-bytes";
 /// Where it is mounted, if it is.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-/// What the buffers of all processors may take together.
-const BUFFERS_KIB: usize = 32 * 1024;
+/// What the buffer of one processor takes, at least and at most.
+const BUFFER_KIB: RangeInclusive<usize> = 256..=8192;
+/// The least that a page of the ring buffer holds: that of 4 KiB, without its header.
+const PAGE_ROOM: usize = 4096 - 16;
 /// No page of the ring buffer is larger, on any machine.
 const PAGE_LEN: usize = 64 * 1024;
 
@@ -72,42 +77,70 @@ impl Tracefs {
         for entry in entries.filter_map(Result::ok) {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            let Some(pid) = name.strip_prefix(PREFIX) else { continue };
-            if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
+            let Some(pid) = pid(name.strip_suffix(SECOND).unwrap_or(name)) else { continue };
+            if !Path::new("/proc").join(pid.to_string()).exists() {
                 let _ = self.remove(name); // what is in use stays
             }
         }
     }
 }
 
-/// A private instance, in which the event is enabled; removed when dropped.
+/// The process that made the instance `name`; `None` if it is none of this program's.
+pub(crate) fn pid(name: &str) -> Option<u32> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
+
+/// An event of the kernel.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// Its directory, below that of the instance.
+    pub(crate) path: &'static str,
+    /// Which of its records are wanted.
+    pub(crate) filter: String,
+}
+
+/// A private instance, in which events are enabled; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    tracefs: Tracefs,
+    tracefs: Rc<Tracefs>,
     name: String,
     directory: PathBuf,
     /// One for each processor.
     pipes: Vec<File>,
+    /// How many pages the buffer of a processor holds, at most.
+    pages: usize,
     page: Vec<u8>,
 }
 
 impl Instance {
-    /// Makes the instance, with the event enabled for sockets with one of `ports` at either end;
-    /// for all if there are none.
+    /// Makes the instance with `events` enabled in it. Its buffers take `buffers_kib` together,
+    /// unless that is too little or too much for one processor.
     ///
     /// # Errors
     /// What the system says. Nothing is left behind.
-    pub(crate) fn new(tracefs: Tracefs, name: String, ports: &[u16]) -> io::Result<Self> {
+    pub(crate) fn new(
+        tracefs: &Rc<Tracefs>,
+        name: String,
+        events: &[Event],
+        buffers_kib: usize,
+    ) -> io::Result<Self> {
         let directory = tracefs.instance(&name);
         fs::create_dir(&directory)?;
-        let page = vec![0; PAGE_LEN];
-        let mut instance = Self { tracefs, name, directory, pipes: Vec::new(), page };
+        let (tracefs, page) = (Rc::clone(tracefs), vec![0; PAGE_LEN]);
+        let mut instance = Self { tracefs, name, directory, pipes: Vec::new(), pages: 0, page };
         instance.open_pipes()?;
-        let each = BUFFERS_KIB.checked_div(instance.pipes.len()).unwrap_or(BUFFERS_KIB);
-        instance.write("buffer_size_kb", &each.clamp(256, 8192).to_string())?;
+        let each = buffers_kib.checked_div(instance.pipes.len()).unwrap_or(buffers_kib);
+        let each = each.clamp(*BUFFER_KIB.start(), *BUFFER_KIB.end());
+        // Besides those that the buffer takes there is one that is being read.
+        instance.pages = each.saturating_mul(1024).div_ceil(PAGE_ROOM).saturating_add(1);
+        instance.write("buffer_size_kb", &each.to_string())?;
         instance.write("trace_clock", "mono")?;
-        instance.write(&format!("{EVENT}/filter"), &filter(ports))?;
-        instance.write(&format!("{EVENT}/enable"), "1")?;
+        for Event { path, filter } in events {
+            instance.write(&format!("{path}/filter"), filter)?;
+        }
+        for Event { path, .. } in events {
+            instance.write(&format!("{path}/enable"), "1")?;
+        }
         Ok(instance)
     }
 
@@ -124,15 +157,16 @@ impl Instance {
         OpenOptions::new().write(true).open(self.directory.join(file))?.write_all(text.as_bytes())
     }
 
-    /// What the kernel says about the layout of the event.
-    pub(crate) fn format(&self) -> io::Result<String> {
-        fs::read_to_string(self.directory.join(EVENT).join("format"))
+    /// What the kernel says about the layout of the event at `path`.
+    pub(crate) fn format(&self, path: &str) -> io::Result<String> {
+        fs::read_to_string(self.directory.join(path).join("format"))
     }
 
-    /// Hands every page that is there to `take`, processor by processor.
+    /// Hands every page that is there to `take`, processor by processor. What comes while it
+    /// reads may stay for the next time: nobody can keep it here by writing fast enough.
     pub(crate) fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<()> {
         for pipe in &mut self.pipes {
-            loop {
+            for _ in 0..=self.pages {
                 match pipe.read(&mut self.page) {
                     Ok(0) => break,
                     Ok(length) => take(self.page.get(..length).unwrap_or_default()),
@@ -159,20 +193,8 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         self.pipes.clear(); // an instance that is read cannot be removed
-        let _ = self.write(&format!("{EVENT}/enable"), "0");
         let _ = self.tracefs.remove(&self.name); // else the watchdog does it
     }
-}
-
-/// The event's filter: TCP, and one of `ports` at either end. A fresh client socket, whose own
-/// port is 0 in its first change, comes through by the port that it dials.
-fn filter(ports: &[u16]) -> String {
-    let ports: Vec<String> =
-        ports.iter().map(|port| format!("sport=={port} || dport=={port}")).collect();
-    if ports.is_empty() {
-        return "protocol==6".to_owned();
-    }
-    format!("protocol==6 && ({})", ports.join(" || "))
 }
 
 /// The lost records in a processor's `stats`: overwritten before they were read, or never written.
@@ -186,16 +208,48 @@ fn lost_of(stats: &str) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_looked_for_at_either_end() {
-        assert_eq!(filter(&[]), "protocol==6");
-        assert_eq!(
-            filter(&[80, 443]),
-            "protocol==6 && (sport==80 || dport==80 || sport==443 || dport==443)"
-        );
+    fn only_an_instance_of_this_program_has_a_process() {
+        assert_eq!(pid("socket-inspector-4711"), Some(4711));
+        for name in ["socket-inspector-", "socket-inspector-of-4711", "4711", "foo"] {
+            assert_eq!(pid(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_panic_leaves_no_instance() {
+        let Ok(tracefs) = Tracefs::open() else {
+            eprintln!("SKIPPED: tracefs cannot be reached, which takes root");
+            return;
+        };
+        let tracefs = Rc::new(tracefs);
+        let name = format!("{PREFIX}{}", std::process::id());
+        let directory = tracefs.instance(&name);
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _instance = Instance::new(&tracefs, name, &[], 256).unwrap();
+            assert!(!directory.exists(), "this panic is meant");
+        }));
+        assert!(unwound.is_err());
+        assert!(!directory.exists());
+    }
+
+    #[test]
+    fn an_event_that_the_kernel_does_not_have_leaves_no_instance() {
+        let Ok(tracefs) = Tracefs::open() else {
+            eprintln!("SKIPPED: tracefs cannot be reached, which takes root");
+            return;
+        };
+        let tracefs = Rc::new(tracefs);
+        let name = format!("{PREFIX}{}{SECOND}", std::process::id());
+        let directory = tracefs.instance(&name);
+        let event = Event { path: "events/sock/of_another_kernel", filter: "protocol==6".into() };
+        let error = Instance::new(&tracefs, name, &[event], 256).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(!directory.exists());
     }
 
     #[test]

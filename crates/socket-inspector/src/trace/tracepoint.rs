@@ -5,23 +5,31 @@
 //! appears only when the handshake completes; `FIN_WAIT_2` → `CLOSED` may mean that the socket is
 //! replaced by a small one (`remains.rs`); a state may be announced once more.
 //!
+//! What was written and read is told by two more events (`traffic.rs`). They come when a call is
+//! over, which may be after the end of the connection: a write that waited for room is over when a
+//! reset has closed the socket. So everything is told a little later than it is known.
+//!
 //! It tells the changes of all network namespaces, so those of containers, too; sock_diag knows of
 //! the one in which it is asked.
 
+use std::collections::VecDeque;
 use std::io::Write;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use evidence::Socket;
+use evidence::{Socket, TcpState};
 use socket_inspector::{Filter, snapshot};
 
 use super::change::Change;
-use super::clock::now;
+use super::clock::{self, now};
 use super::page::page;
 use super::record::Layout;
 use super::remains::Remains;
+use super::tally::{Life, Tally};
 use super::teller::{Teller, Witness};
-use super::tracefs::{Instance, PREFIX, Tracefs};
+use super::tracefs::{Event, Instance, PREFIX, SECOND, Tracefs};
+use super::traffic::Traffic;
 use super::watchdog::Watchdog;
 use crate::stop::Stop;
 
@@ -31,13 +39,22 @@ const TICK: Duration = Duration::from_millis(10);
 /// cannot be older still.
 const SLACK: Duration = Duration::from_millis(1);
 
+/// How long a change is kept back where bytes are told: what a call that outlived the connection
+/// has moved is counted up to this time after its end.
+const GRACE: Duration = Duration::from_millis(50);
+const EVENT: &str = "events/sock/inet_sock_set_state";
+/// What the buffers of all processors may take together.
+const BUFFERS_KIB: usize = 32 * 1024;
+
 /// The tracepoint, enabled in an instance of its own.
 #[derive(Debug)]
 pub(crate) struct Tracepoint {
     ports: Vec<u16>,
     layout: Layout,
-    /// Before the watchdog, which waits until it is gone: fields are dropped in their order.
+    /// Before the watchdog, which waits until both are gone: fields are dropped in their order.
     instance: Instance,
+    /// The second instance, or why there is none.
+    traffic: Result<Traffic, String>,
     _watchdog: Watchdog,
     waiting: Vec<Change>,
     missed: bool,
@@ -45,20 +62,25 @@ pub(crate) struct Tracepoint {
 }
 
 impl Tracepoint {
-    /// Enables the event.
+    /// Enables the event, and those that tell bytes if this kernel has them.
     pub(crate) fn open(ports: &[u16]) -> anyhow::Result<Self> {
         let tracefs = Tracefs::open().context("tracefs cannot be reached (it takes root)")?;
         tracefs.remove_stale();
+        let tracefs = Rc::new(tracefs);
         let name = format!("{PREFIX}{}", std::process::id());
         let watchdog = Watchdog::start(&name).context("cannot start the watchdog")?;
-        let instance = Instance::new(tracefs, name, ports)
+        // Bytes first: of a connection whose beginning is told none is missed.
+        let traffic = Traffic::open(&tracefs, format!("{name}{SECOND}"));
+        let event = Event { path: EVENT, filter: filter(ports) };
+        let instance = Instance::new(&tracefs, name, &[event], BUFFERS_KIB)
             .context("sock:inet_sock_set_state cannot be enabled")?;
-        let format = instance.format().context("cannot read the layout of the event")?;
+        let format = instance.format(EVENT).context("cannot read the layout of the event")?;
         let layout = Layout::read(&format).ok_or_else(|| anyhow!("the event's layout is new"))?;
         Ok(Self {
             ports: ports.to_vec(),
             layout,
             instance,
+            traffic: traffic.map_err(|error| format!("{error:#}")),
             _watchdog: watchdog,
             waiting: Vec::new(),
             missed: false,
@@ -79,25 +101,33 @@ impl Tracepoint {
             teller.story.seed(socket, known);
             remains.seed(socket, known);
         }
-        teller.witness(&Witness::Tracepoint)?;
+        let no_bytes = self.traffic.as_ref().err().cloned();
+        let grace = if no_bytes.is_none() { GRACE } else { Duration::ZERO };
+        teller.witness(&Witness::Tracepoint { no_bytes })?;
+        let mut tally = Tally::default();
+        let mut kept = VecDeque::new();
         let mut lost = 0;
         loop {
             let over = stop.is_due();
             let begun = now();
-            self.read()?;
-            let until = if over { Duration::MAX } else { begun.saturating_sub(SLACK) };
-            for change in self.before_time(until) {
+            let changes = self.happened(if over { None } else { Some(begun) }, &mut tally)?;
+            let due = begun.saturating_add(grace);
+            for (change, life) in changes {
                 if let Some(over) = remains.replaced_by(&change) {
-                    teller.story.change(over);
+                    kept.push_back(Kept { due, change: over, life: None, told: true });
                 }
-                if !remains.keeps(&change) {
-                    teller.story.change(change);
-                }
+                let told = !remains.keeps(&change);
+                kept.push_back(Kept { due, change, life, told });
             }
             for change in remains.look(now, over)? {
-                teller.story.change(change);
+                kept.push_back(Kept { due, change, life: None, told: true });
             }
-            teller.story.tick(if over { Duration::MAX } else { begun });
+            while let Some(next) = kept.pop_front_if(|next| over || next.due <= begun) {
+                next.tell(begun, &mut tally, &mut teller);
+            }
+            // What is kept back may tell the port that the story waits for.
+            let told_up_to = kept.front().map_or(begun, |next| next.change.when.latest);
+            teller.story.tick(if over { Duration::MAX } else { told_up_to });
             teller.tell()?;
             if std::mem::take(&mut self.missed) || over {
                 let lost_now = self.instance.lost()?.saturating_add(self.unknown);
@@ -105,11 +135,36 @@ impl Tracepoint {
                 lost = lost_now;
             }
             if over {
-                teller.end(Some(lost))?;
+                let of_bytes = self.traffic.as_ref().ok().map(Traffic::lost).transpose()?;
+                teller.end(Some(lost), of_bytes)?;
                 return Ok(0);
             }
             stop.sleep(TICK);
         }
+    }
+
+    /// What has changed until shortly before `now`, or until the present if there is no `now`, and
+    /// whose socket each change is of.
+    fn happened(
+        &mut self,
+        now: Option<Duration>,
+        tally: &mut Tally,
+    ) -> std::io::Result<Vec<(Change, Option<Rc<Life>>)>> {
+        let until = now.map_or(Duration::MAX, |now| now.saturating_sub(SLACK));
+        self.read()?;
+        let changes = self.before_time(until);
+        let Ok(traffic) = &mut self.traffic else {
+            return Ok(changes.into_iter().map(|change| (change, None)).collect());
+        };
+        let transfers = traffic.before(until)?;
+        let read = clock::now();
+        if self.missed {
+            tally.changes_lost(read);
+        }
+        if traffic.missed() {
+            tally.transfers_lost(read);
+        }
+        Ok(tally.take(changes, &transfers))
     }
 
     /// The sockets that are there already.
@@ -140,5 +195,62 @@ impl Tracepoint {
         let later = self.waiting.partition_point(|change| change.when.latest <= until);
         let rest = self.waiting.split_off(later);
         std::mem::replace(&mut self.waiting, rest)
+    }
+}
+
+/// A change that is kept back.
+#[derive(Debug)]
+struct Kept {
+    /// Until when.
+    due: Duration,
+    change: Change,
+    /// Whose it is, if bytes are told.
+    life: Option<Rc<Life>>,
+    /// Whether it is to be told. If it is not, as the socket is not gone yet but has become a small
+    /// one, it was still the last that can be said of its bytes.
+    told: bool,
+}
+
+impl Kept {
+    /// Tells it at the time `now`, with the bytes up to now.
+    fn tell<W: Write>(self, now: Duration, tally: &mut Tally, teller: &mut Teller<'_, W>) {
+        let Self { change, life, told, .. } = self;
+        let settled = change.when.latest.saturating_add(GRACE) <= now;
+        let bytes = life.as_ref().and_then(|life| tally.bytes(life, settled));
+        if let (TcpState::Closed, Some(place), Some(life)) =
+            (change.new, change.kernel_address, &life)
+        {
+            tally.forget(place, life);
+        }
+        match (told, bytes) {
+            (true, bytes) => teller.story.change_with(change, bytes),
+            (false, Some(bytes)) => teller.story.bytes(change.local, change.peer, bytes),
+            (false, None) => {}
+        }
+    }
+}
+
+/// The event's filter: TCP, and one of `ports` at either end. A fresh client socket, whose own
+/// port is 0 in its first change, comes through by the port that it dials.
+fn filter(ports: &[u16]) -> String {
+    let ports: Vec<String> =
+        ports.iter().map(|port| format!("sport=={port} || dport=={port}")).collect();
+    if ports.is_empty() {
+        return "protocol==6".to_owned();
+    }
+    format!("protocol==6 && ({})", ports.join(" || "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_looked_for_at_either_end() {
+        assert_eq!(filter(&[]), "protocol==6");
+        assert_eq!(
+            filter(&[80, 443]),
+            "protocol==6 && (sport==80 || dport==80 || sport==443 || dport==443)"
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! A child process that removes the private instance when this process is gone, however it went.
+//! A child process that removes the private instances when this process is gone, however it went.
 //!
 //! It holds the reading end of a pipe of which this process alone holds the other: when that is
-//! closed, be it by SIGKILL, the child removes the instance and ends. It is in a process group of
+//! closed, be it by SIGKILL, the child removes the instances and ends. It is in a process group of
 //! its own, so that no Ctrl-C reaches it.
 
 use std::io::{self, Read, Write};
@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::tracefs::{PREFIX, Tracefs};
+use super::tracefs::{SECOND, Tracefs, pid};
 
 /// The hidden subcommand by which this program starts itself.
 pub(crate) const SUBCOMMAND: &str = "trace-watchdog";
@@ -24,7 +24,7 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts the child, and returns when it watches.
+    /// Starts the child for `instance` and the one for bytes, and returns when it watches.
     pub(crate) fn start(instance: &str) -> io::Result<Self> {
         let mut child = Command::new("/proc/self/exe")
             .args([SUBCOMMAND, instance])
@@ -48,10 +48,11 @@ impl Drop for Watchdog {
     }
 }
 
-/// What the child does. An instance of another name than this program's is not touched.
+/// What the child does: it removes `instance` and the one for bytes. An instance of another name
+/// than this program's is not touched.
 pub(crate) fn watch(instance: &str) -> anyhow::Result<u8> {
-    let of_ours = instance.strip_prefix(PREFIX).is_some_and(|pid| pid.parse::<u32>().is_ok());
-    anyhow::ensure!(of_ours, "{instance} is no instance of this program");
+    anyhow::ensure!(pid(instance).is_some(), "{instance} is no instance of this program");
+    let second = format!("{instance}{SECOND}");
     let tracefs = Tracefs::open()?;
     let mut stdout = io::stdout();
     stdout.write_all(b".")?;
@@ -59,7 +60,8 @@ pub(crate) fn watch(instance: &str) -> anyhow::Result<u8> {
     let mut nothing = Vec::new();
     io::stdin().read_to_end(&mut nothing)?;
     for _ in 0..TRIES {
-        if tracefs.remove(instance).is_ok() {
+        let removed = [instance, &second].map(|name| tracefs.remove(name));
+        if removed.iter().all(Result::is_ok) {
             return Ok(0);
         }
         std::thread::sleep(PAUSE);

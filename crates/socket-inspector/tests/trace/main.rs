@@ -5,12 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
+mod bytes;
 #[path = "../common/mod.rs"]
 mod common;
 mod tracer;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -19,7 +20,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use socket2::{SockFilter, SockRef};
 
 use crate::common::{unhaunted_listener, unhaunted_listener_at};
@@ -225,10 +226,13 @@ fn of_five_thousand_connections_a_second_none_is_lost_or_it_is_said_how_many() {
             let due = begun + Duration::from_secs(1) / PER_SECOND * u32::try_from(number).unwrap();
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             // A reset, so that no ten thousand ports are in TIME_WAIT for a minute.
-            let (client, server) = connection(&listener);
+            let (mut client, mut server) = connection(&listener);
+            client.write_all(&[1; 11]).unwrap();
+            server.read_exact(&mut [0; 11]).unwrap();
             reset_on_close(&client);
             drop((client, server));
         }
+        eprintln!("{CONNECTIONS} connections in {:?}", begun.elapsed());
         listener
     });
     let mut told = Vec::new();
@@ -254,6 +258,14 @@ fn of_five_thousand_connections_a_second_none_is_lost_or_it_is_said_how_many() {
     if lost == 0 {
         assert_eq!(end["ended"], CONNECTIONS);
         assert!(told.iter().all(|line| line["gap"] != true));
+    }
+    let exact = |line: &&Value| line["client_wrote_bytes"] == json!({ "min": 11, "max": 11 });
+    let of_bytes = &end["lost_sends_and_receives"];
+    let counted = told.iter().filter(exact).count();
+    eprintln!("{of_bytes} records of bytes lost; the bytes of {counted} connections are known");
+    if lost == 0 && *of_bytes == 0 {
+        // What the last have moved may still be waited for when it ends.
+        assert!(counted > CONNECTIONS - 1000, "{counted}");
     }
     tracefs.wait_until_gone(pid);
 }
@@ -296,10 +308,24 @@ fn changes(told: &[Value]) -> usize {
 }
 
 #[test]
+fn a_tracer_has_one_instance_for_changes_and_one_for_bytes() {
+    let Some(tracefs) = Tracefs::open() else { return };
+    let tracer = Tracer::of(&unhaunted_listener(), "tracepoint");
+    let pid = tracer.pid();
+    let both = tracer.witness["no_bytes_because"].is_null();
+    let expected =
+        if both { vec![String::new(), "-bytes".to_owned()] } else { vec![String::new()] };
+    assert_eq!(tracefs.of(pid), expected);
+    drop(tracer.end(Signal::INT));
+    assert!(!tracefs.has(pid));
+}
+
+#[test]
 fn the_instance_is_gone_after_every_kind_of_end() {
     let Some(tracefs) = Tracefs::open() else { return };
     let listener = unhaunted_listener();
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
+    // An abort is what a panic becomes that cannot be unwound.
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::ABORT, Signal::KILL] {
         let tracer = Tracer::of(&listener, "tracepoint");
         let pid = tracer.pid();
         assert!(tracefs.has(pid));
@@ -345,10 +371,70 @@ fn a_reader_that_goes_away_ends_the_trace_and_leaves_no_instance() {
 }
 
 #[test]
+fn a_disk_that_is_full_ends_the_trace_with_an_error_and_leaves_no_instance() {
+    let Some(tracefs) = Tracefs::open() else { return };
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = trace(Path::new(program()), &unhaunted_listener(), "tracepoint");
+    let tracer = spawn(command.stdout(full));
+    let pid = tracer.id();
+    let output = tracer.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("No space left on device"), "{said}");
+    assert!(!tracefs.has(pid));
+}
+
+#[test]
+fn a_closed_stdout_leaves_no_instance() {
+    let Some(tracefs) = Tracefs::open() else { return };
+    let port = unhaunted_listener().local_addr().unwrap().port();
+    let script = format!("exec {} trace --port {port} --for 50ms >&-", program());
+    let mut tracer = spawn(Command::new("sh").args(["-c", &script]));
+    tracer.wait().unwrap();
+    assert!(!tracefs.has(tracer.id()));
+}
+
+#[test]
+fn a_tracer_whose_parent_died_before_it_began_ends_by_itself() {
+    let port = unhaunted_listener().local_addr().unwrap().port();
+    // A session of its own, as that of a terminal; the shell that leads it is gone at once, and
+    // the tracer begins when it has another parent.
+    let begins = format!(
+        "while [ \"$(cut -d ' ' -f 4 /proc/$$/stat)\" = $1 ]; do sleep 0.01; done; \
+         exec {} trace --port {port} --format jsonl --witness sampling",
+        program()
+    );
+    let script = format!("sh -c '{}' sh $$ &", begins.replace('\'', "'\\''"));
+    let shell = spawn(Command::new("setsid").args(["sh", "-c", &script]).stdout(Stdio::piped()));
+    let output = shell.wait_with_output().unwrap(); // until the tracer has closed it
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.lines().last().unwrap().contains("\"kind\":\"end\""), "{said}");
+}
+
+#[test]
+fn a_tracer_that_leads_a_session_traces_on_as_a_service_does() {
+    let listener = unhaunted_listener();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mut command = Command::new("setsid");
+    let args = ["trace", "--format", "jsonl", "--witness", "sampling", "--port", &port];
+    command.arg("--wait").arg(program()).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tracer = Tracer::start(command);
+    let (client, _server) = connection(&listener);
+    let mut line = String::new();
+    tracer.out.read_line(&mut line).unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(told["kind"], "change");
+    drop(client);
+}
+
+#[test]
 fn what_a_dead_tracer_left_behind_is_removed_by_the_next() {
     let Some(tracefs) = Tracefs::open() else { return };
     let dead = u32::MAX; // no process has such a number
-    fs::create_dir(tracefs.instances.join(format!("socket-inspector-{dead}"))).unwrap();
+    for end in ["", "-bytes"] {
+        let name = format!("socket-inspector-{dead}{end}");
+        fs::create_dir(tracefs.instances.join(name)).unwrap();
+    }
     let foreign = tracefs.instances.join(format!("socket-inspector-of-{}", std::process::id()));
     fs::create_dir(&foreign).unwrap();
     drop(Tracer::of(&unhaunted_listener(), "tracepoint").end(Signal::INT));

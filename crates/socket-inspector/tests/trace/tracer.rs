@@ -41,7 +41,15 @@ impl Tracefs {
 
     /// Whether the tracer `pid` has an instance.
     pub(crate) fn has(&self, pid: u32) -> bool {
-        self.instances.join(format!("socket-inspector-{pid}")).exists()
+        !self.of(pid).is_empty()
+    }
+
+    /// What the names of the tracer's instances end with, after its number.
+    pub(crate) fn of(&self, pid: u32) -> Vec<String> {
+        let name = format!("socket-inspector-{pid}");
+        let ends = ["", "-bytes"].into_iter();
+        let there = |end: &&str| self.instances.join(format!("{name}{end}")).exists();
+        ends.filter(there).map(str::to_owned).collect()
     }
 
     pub(crate) fn wait_until_gone(&self, pid: u32) {

@@ -81,26 +81,38 @@ fn samples_are_told_as_ranges_with_what_they_must_have_missed() {
 #[test]
 fn the_witness_is_named_with_what_it_cannot_see() {
     let mut bytes = Vec::new();
-    witness(&Witness::Tracepoint, &[8080], &mut bytes).unwrap();
+    let why = "sock:sock_send_length cannot be enabled (it takes Linux 6.3): No such file";
+    for no_bytes in [None, Some(why.to_owned())] {
+        witness(&Witness::Tracepoint { no_bytes }, &[8080], &mut bytes).unwrap();
+    }
     let instead = Some("tracefs cannot be reached (it takes root): Permission denied".to_owned());
     witness(&Witness::Sampling { instead }, &[], &mut bytes).unwrap();
     lost(17, &mut bytes).unwrap();
     for lost in [Some(17), None] {
-        end_of_all(&Total { changes: 12, connections: 2, ended: 1, lost }, &mut bytes).unwrap();
+        let total = Total { changes: 12, connections: 2, ended: 1, lost, lost_transfers: lost };
+        end_of_all(&total, &mut bytes).unwrap();
     }
     insta::assert_snapshot!(plain(&bytes), @r"
     Witness: tracepoint sock:inet_sock_set_state, port 8080
     It tells every change; how TIME_WAIT begins and ends is told by sock_diag.
+    Bytes are what processes wrote to a socket and read from it.
+
+           TIME  #      END    ADDRESS                CHANGE                    AFTER
+    Witness: tracepoint sock:inet_sock_set_state, port 8080
+    It tells every change; how TIME_WAIT begins and ends is told by sock_diag.
+    No bytes: sock:sock_send_length cannot be enabled (it takes Linux 6.3): No such file.
 
            TIME  #      END    ADDRESS                CHANGE                    AFTER
     Witness: sampling of sock_diag, every port
     No tracepoint: tracefs cannot be reached (it takes root): Permission denied. What is shorter than
-    the time between two readings is not seen: times are ranges, and what is in brackets is inferred.
+    the time between two readings is not seen: times are ranges, bytes are the least that there were,
+    and what is in brackets is inferred.
 
            TIME  #      END    ADDRESS                CHANGE                    AFTER
     17 changes lost before this line: the buffer was full
 
     12 changes of 2 connections, 1 of them ended; 17 changes lost
+    17 records of bytes lost: numbers with ≥ are the least that there were
 
     12 changes of 2 connections, 1 of them ended, as far as samples show
     ");

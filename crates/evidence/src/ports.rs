@@ -232,9 +232,9 @@ mod tests {
         let sockets = vec![
             socket(None, TcpState::Listen, hidden.clone()),
             socket(None, open, hidden.clone()),
-            socket(None, open, Observed::Known(vec![])),
+            socket(None, open, Observed::Known([].into())),
             socket(Some(Side::Client), open, hidden.clone()),
-            socket(Some(Side::Client), TcpState::TimeWait, Observed::Known(vec![])),
+            socket(Some(Side::Client), TcpState::TimeWait, Observed::Known([].into())),
             socket(Some(Side::Server), open, hidden),
         ];
         assert_eq!(Unseen::of(&SocketTable { sockets }), Unseen { sides: 2, owners: 1 });

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{ClientAddr, Ends, Observed, ServerAddr, TcpState};
@@ -90,8 +91,9 @@ pub struct Socket {
     pub timer: Observed<Option<Timer>>,
     /// The processes that hold it. Known to be empty when none does, as in `TIME_WAIT`: the
     /// process has closed it, only the kernel still remembers. Not observable when nobody asked,
-    /// or when the system does not let this user look into the process.
-    pub owners: Observed<Vec<Owner>>,
+    /// or when the system does not let this user look into the process. Shared, as readings of a
+    /// long table tell the same again and again.
+    pub owners: Observed<Arc<[Owner]>>,
 }
 
 impl Socket {

@@ -128,7 +128,7 @@ mod tests {
     fn a_process_cannot_add_fields_by_its_name() {
         let mut row = crate::inspected::tests::scene().remove(1);
         let owner = Owner { pid: 1, process: "a,\"b\"\n".to_owned() };
-        row.socket.owners = Observed::Known(vec![owner]);
+        row.socket.owners = Observed::Known([owner].into());
         let mut out = Vec::new();
         sockets(&[row], &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();

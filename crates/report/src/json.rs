@@ -211,12 +211,12 @@ mod tests {
         let timer = evidence::Timer { kind: evidence::TimerKind::TimeWait, left };
         let listening = evidence::Socket {
             send_queue: Observed::Known(128),
-            owners: Observed::Known(vec![hello]),
+            owners: Observed::Known([hello].into()),
             ..socket(None, "127.0.0.1:8080", "0.0.0.0:0", TcpState::Listen)
         };
         let time_wait = evidence::Socket {
             timer: Observed::Known(Some(timer)),
-            owners: Observed::Known(Vec::new()),
+            owners: Observed::Known([].into()),
             ..socket(Some(Side::Client), "127.0.0.1:40210", "127.0.0.1:8080", TcpState::TimeWait)
         };
         let mapped = "[::ffff:127.0.0.1]:8080";

@@ -4,6 +4,7 @@
 //! more than the table itself. What a walk has found is remembered, and walks are rationed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evidence::{Observed, Owner};
@@ -22,7 +23,7 @@ const AGE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Holding {
     share: u32,
-    known: HashMap<u32, Observed<Vec<Owner>>>,
+    known: HashMap<u32, Observed<Arc<[Owner]>>>,
     /// When the last walk ended, and what it took.
     walked: Option<(Instant, Duration)>,
 }
@@ -36,7 +37,7 @@ impl Holding {
 
     /// Who holds each of `rows`. A socket that is new since the last walk is not observable until
     /// the next.
-    pub(crate) fn of(&mut self, rows: &[Row]) -> Result<Vec<Observed<Vec<Owner>>>, Error> {
+    pub(crate) fn of(&mut self, rows: &[Row]) -> Result<Vec<Observed<Arc<[Owner]>>>, Error> {
         let is_known = |row: &Row| match row.handle() {
             Some(0) => true,
             Some(handle) => self.known.contains_key(&handle),
@@ -51,7 +52,7 @@ impl Holding {
             return self.walk(rows);
         }
         let remembered = |row: &Row| match row.handle() {
-            Some(0) => Observed::Known(vec![]),
+            Some(0) => Observed::Known(Arc::default()),
             handle => handle
                 .and_then(|handle| self.known.get(&handle).cloned())
                 .unwrap_or(Observed::NotObservable),
@@ -59,7 +60,7 @@ impl Holding {
         Ok(rows.iter().map(remembered).collect())
     }
 
-    fn walk(&mut self, rows: &[Row]) -> Result<Vec<Observed<Vec<Owner>>>, Error> {
+    fn walk(&mut self, rows: &[Row]) -> Result<Vec<Observed<Arc<[Owner]>>>, Error> {
         let begun = Instant::now();
         let owners = owners::named(system::holders(rows)?)?;
         let handles = rows.iter().map(|row| row.handle().unwrap_or(0));

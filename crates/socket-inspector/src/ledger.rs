@@ -47,10 +47,64 @@ type Place = (SocketAddr, SocketAddr);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    entries: HashMap<Place, Entry>,
+    entries: Entries,
     readings: usize,
     /// How many ends have appeared since the first reading.
     appeared: usize,
+}
+
+/// The entries by their places. From one reading to the next most of a table stays as it is, in
+/// the same order: an entry that stands where it stood is found without a search.
+#[derive(Clone, Debug, Default)]
+struct Entries {
+    slots: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    by_place: HashMap<Place, usize>,
+    /// The slots in the order of the latest reading.
+    order: Vec<usize>,
+}
+
+impl Entries {
+    fn get(&self, place: &Place) -> Option<&Entry> {
+        self.slots.get(*self.by_place.get(place)?)?.as_ref()
+    }
+
+    /// The slot of `place`; `guess` is a place in the order of the latest reading to look at first.
+    fn slot(&self, place: &Place, guess: usize) -> Option<usize> {
+        let guessed = self.order.get(guess).copied();
+        let stands_there = |slot: &usize| matches!(self.slots.get(*slot), Some(Some(entry)) if entry.place() == *place);
+        guessed.filter(stands_there).or_else(|| self.by_place.get(place).copied())
+    }
+
+    fn insert(&mut self, entry: Entry) -> usize {
+        let place = entry.place();
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        if let Some(empty) = self.slots.get_mut(slot) {
+            *empty = Some(entry);
+        }
+        self.by_place.insert(place, slot);
+        slot
+    }
+
+    fn entry(&mut self, slot: usize) -> Option<&mut Entry> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    /// Takes out what `is_gone`.
+    fn take_out(&mut self, is_gone: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut gone = Vec::new();
+        for (slot, held) in self.slots.iter_mut().enumerate() {
+            if let Some(entry) = held.take_if(|entry| is_gone(entry)) {
+                self.by_place.remove(&entry.place());
+                self.free.push(slot);
+                gone.push(entry);
+            }
+        }
+        gone
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -63,11 +117,17 @@ struct Entry {
     seen_coming: bool,
     /// The number of the reading that listed it last; 0 if a glance alone has.
     listed: usize,
+    /// Where that reading listed it.
+    position: usize,
 }
 
 impl Entry {
+    fn place(&self) -> Place {
+        (self.socket.local, self.socket.peer)
+    }
+
     fn of(socket: &Socket, since: Instant, seen_coming: bool) -> Self {
-        Self { socket: socket.clone(), since, seen_coming, listed: 0 }
+        Self { socket: socket.clone(), since, seen_coming, listed: 0, position: 0 }
     }
 
     fn in_state(&self, now: Instant) -> InState {
@@ -142,11 +202,18 @@ impl Ledger {
         let first = self.readings == 0;
         self.readings += 1;
         let mut changes = Vec::new();
+        let mut order = Vec::with_capacity(self.entries.order.len());
+        let mut guess = 0;
         for socket in sockets {
-            let entry = self
-                .entries
-                .entry((socket.local, socket.peer))
-                .or_insert_with(|| Entry::of(socket, at, !first));
+            let place = (socket.local, socket.peer);
+            let known = self.entries.slot(&place, guess);
+            let slot = known.unwrap_or_else(|| self.entries.insert(Entry::of(socket, at, !first)));
+            let Some(entry) = self.entries.entry(slot) else { continue };
+            if known.is_some() {
+                guess = entry.position + 1;
+            }
+            entry.position = order.len();
+            order.push(slot);
             if entry.listed == self.readings && socket.state == TcpState::TimeWait {
                 continue; // the addresses of an old connection are those of a new one by now
             }
@@ -168,7 +235,8 @@ impl Ledger {
             if from == TcpState::TimeWait {
                 // Out of TIME_WAIT there is no way but a new connection between the same addresses.
                 changes.push(Change::of(&entry.socket, from, TcpState::Closed, lasted));
-                *entry = Entry { listed: entry.listed, ..Entry::of(socket, at, true) };
+                let Entry { listed, position, .. } = *entry;
+                *entry = Entry { listed, position, ..Entry::of(socket, at, true) };
                 changes.push(Change::of(socket, TcpState::Closed, to, None));
             } else {
                 entry.update(socket);
@@ -176,8 +244,9 @@ impl Ledger {
                 changes.push(Change::of(&entry.socket, from, to, lasted));
             }
         }
+        self.entries.order = order;
         let readings = self.readings;
-        for (_, gone) in self.entries.extract_if(|_, entry| entry.listed != readings) {
+        for gone in self.entries.take_out(|entry| entry.listed != readings) {
             if gone.listed > 0 {
                 let from = gone.socket.state;
                 let lasted = Some(gone.in_state(at));
@@ -199,8 +268,11 @@ impl Ledger {
             if owners.is_empty() {
                 continue;
             }
-            let place = (socket.local, socket.peer);
-            self.entries.entry(place).or_insert_with(|| Entry::of(socket, at, true)).hold(socket);
+            let known = self.entries.slot(&(socket.local, socket.peer), 0);
+            let slot = known.unwrap_or_else(|| self.entries.insert(Entry::of(socket, at, true)));
+            if let Some(entry) = self.entries.entry(slot) {
+                entry.hold(socket);
+            }
         }
     }
 
@@ -360,7 +432,7 @@ mod tests {
         assert_eq!(closed[0].passed, [TcpState::FinWait1]);
         assert_eq!(closed[0].lasted, Some(InState::Since(Duration::from_secs(3))));
         let held = Owner { pid: 7, process: "curl".to_owned() };
-        assert_eq!(closed[0].socket.owners, Observed::Known(vec![held]), "who held it last");
+        assert_eq!(closed[0].socket.owners, Observed::Known([held].into()), "who held it last");
 
         let gone = next(&[], 9);
         assert_eq!((gone[0].socket.state, gone[0].to), (TcpState::TimeWait, TcpState::Closed));

@@ -105,7 +105,7 @@ impl Narrow {
     #[must_use]
     pub fn keeps(&self, socket: &Socket) -> bool {
         let owners = match &socket.owners {
-            Observed::Known(owners) => owners.as_slice(),
+            Observed::Known(owners) => &owners[..],
             Observed::NotObservable => &[],
         };
         let named = |name: &String| {

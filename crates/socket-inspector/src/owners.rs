@@ -1,6 +1,7 @@
 //! The processes that hold sockets, by name.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use evidence::{Observed, Owner};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
@@ -17,7 +18,7 @@ pub(crate) enum Holders {
 }
 
 /// Puts names to process ids. A process that is gone by now is left out.
-pub(crate) fn named(holders: Vec<Holders>) -> Result<Vec<Observed<Vec<Owner>>>, Error> {
+pub(crate) fn named(holders: Vec<Holders>) -> Result<Vec<Observed<Arc<[Owner]>>>, Error> {
     let names = names_of(&holders)?;
     let owner = |pid: u32| Some(Owner { pid, process: names.get(&pid)?.clone() });
     let named = holders.into_iter().map(|holders| match holders {

@@ -165,7 +165,7 @@ mod tests {
             recv_queue: Observed::Known(0),
             send_queue: Observed::Known(0),
             timer: Observed::Known(timer),
-            owners: Observed::Known(vec![]),
+            owners: Observed::Known([].into()),
         }
     }
 

@@ -120,7 +120,7 @@ impl Watch {
         let mut meant: Vec<Socket> = sockets
             .iter()
             .map(|socket| {
-                let owners = Observed::Known(self.ledger.owners(socket).to_vec());
+                let owners = Observed::Known(self.ledger.owners(socket).into());
                 Socket { owners, ..socket.clone() }
             })
             .collect();

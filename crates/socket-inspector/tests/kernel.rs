@@ -120,7 +120,7 @@ fn time_wait_has_no_owner() {
     drop(client);
     drop(accepted);
     let (_, left) = server.table_with(Side::Client, TcpState::TimeWait);
-    assert_eq!(left.owners, Observed::Known(Vec::new()));
+    assert_eq!(left.owners, Observed::Known([].into()));
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub(crate) fn row(local: &str, peer: &str, state: TcpState) -> Inspected {
         recv_queue: Observed::Known(0),
         send_queue: Observed::Known(0),
         timer: Observed::Known(None),
-        owners: Observed::Known(vec![owner]),
+        owners: Observed::Known([owner].into()),
     };
     Inspected { socket, info: TcpInfo::UNSEEN, cgroup: Observed::NotObservable }
 }
@@ -35,7 +35,7 @@ pub(crate) fn scene() -> Vec<Inspected> {
         bytes_received: Observed::Known(300_130),
     };
     let mut closed = row("127.0.0.1:40208", "127.0.0.1:8080", TcpState::TimeWait);
-    closed.socket.owners = Observed::Known(vec![]);
+    closed.socket.owners = Observed::Known([].into());
     let left = Duration::from_millis(57_300);
     closed.socket.timer = Observed::Known(Some(Timer { kind: TimerKind::TimeWait, left }));
     vec![listening, open, closed]

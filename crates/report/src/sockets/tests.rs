@@ -14,7 +14,7 @@ fn socket(side: Option<Side>, local: &str, peer: &str, state: TcpState) -> Socke
         recv_queue: Observed::Known(0),
         send_queue: Observed::Known(0),
         timer: Observed::Known(None),
-        owners: Observed::Known(Vec::new()),
+        owners: Observed::Known([].into()),
     }
 }
 
@@ -36,7 +36,7 @@ trait With: Sized {
 
     fn owner(self, pid: u32, process: &str) -> Socket {
         let owner = Owner { pid, process: process.to_owned() };
-        self.with(|socket| socket.owners = Observed::Known(vec![owner]))
+        self.with(|socket| socket.owners = Observed::Known([owner].into()))
     }
 
     fn unread(self, bytes: u32) -> Socket {

@@ -113,7 +113,7 @@ impl Connection {
     /// The processes that hold an end of it, or were last seen to.
     pub(crate) fn owners(&self) -> impl Iterator<Item = &Owner> {
         self.seen().flat_map(|end| match &end.socket.owners {
-            Observed::Known(owners) => owners.as_slice(),
+            Observed::Known(owners) => &owners[..],
             Observed::NotObservable => &[],
         })
     }

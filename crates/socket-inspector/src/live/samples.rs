@@ -36,7 +36,7 @@ fn socket(port: u16, state: TcpState, side: Side) -> Socket {
         recv_queue: Observed::Known(0),
         send_queue: Observed::Known(0),
         timer: Observed::Known(waits.then_some(timer)),
-        owners: Observed::Known(if waits { vec![] } else { vec![owner] }),
+        owners: Observed::Known(if waits { [].into() } else { [owner].into() }),
     }
 }
 

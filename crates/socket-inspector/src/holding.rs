@@ -17,7 +17,7 @@ const SHARE: u32 = 50;
 /// The same where what is shown depends on who holds it.
 const LARGE_SHARE: u32 = 3;
 /// A descriptor may be handed to another process: what is older than this is looked up again.
-const AGE: Duration = Duration::from_secs(2);
+const AGE: Duration = Duration::from_secs(5);
 
 /// The holders that walks have found.
 #[derive(Debug)]

@@ -66,13 +66,12 @@ impl Ours {
 /// readings in a row agree. Gives up after [`PATIENCE`] and says so.
 pub(crate) async fn settled(client: &ClientWitness) -> Reading {
     let deadline = Instant::now() + PATIENCE;
+    let mut before: Option<Vec<Row>> = None;
     loop {
         let ours = Ours::of(client);
+        let opened = client.opened();
         let mut readings = pin!(ours.readings());
-        let mut before: Option<Vec<Row>> = None;
-        while let Some(table) = readings.next().await
-            && ours.ends.len() == client.opened()
-        {
+        while let Some(table) = readings.next().await {
             let table = match table {
                 Ok(table) => table,
                 Err(unreadable) => return Reading { table: Err(unreadable), settled: false },
@@ -88,6 +87,9 @@ pub(crate) async fn settled(client: &ClientWitness) -> Reading {
                 return Reading { table: Ok(table), settled: false };
             }
             before = Some(rows);
+            if client.opened() != opened {
+                break; // there are more connections by now
+            }
         }
     }
 }

@@ -7,7 +7,6 @@ mod ports;
 mod run;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 
 use evidence::{Observed, Side, SocketTable, TcpState};
 use serde::Serialize;
@@ -22,17 +21,6 @@ pub use run::{Event, run};
 
 /// The version of the layout. It grows when a key changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
-
-/// A socket table.
-#[derive(Clone, Debug, Serialize)]
-pub struct Sockets {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// The rows, ordered by address.
-    pub sockets: Vec<Socket>,
-    /// How many there are of each kind.
-    pub tally: Tally,
-}
 
 /// One row of a socket table.
 #[derive(Clone, Debug, Serialize)]
@@ -97,27 +85,6 @@ pub struct Tally {
     pub side_unknown: BTreeMap<&'static str, usize>,
     /// Listening sockets.
     pub listening: usize,
-}
-
-/// Writes `table` as one JSON object and a line end.
-///
-/// # Errors
-/// Those of `out`.
-pub fn sockets(table: &SocketTable, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &Sockets::from(table))?;
-    writeln!(out)
-}
-
-impl From<&SocketTable> for Sockets {
-    fn from(table: &SocketTable) -> Self {
-        let mut rows: Vec<&evidence::Socket> = table.sockets.iter().collect();
-        rows.sort_by_key(|socket| (socket.local, socket.peer));
-        Self {
-            schema: SCHEMA,
-            sockets: rows.into_iter().map(Socket::from).collect(),
-            tally: Tally::from(table),
-        }
-    }
 }
 
 impl From<&evidence::Socket> for Socket {
@@ -198,10 +165,17 @@ mod tests {
         }
     }
 
-    fn written(table: Vec<evidence::Socket>) -> String {
-        let mut out = Vec::new();
-        sockets(&SocketTable { sockets: table }, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+    /// A table's rows and what they come to.
+    #[derive(Serialize)]
+    struct Sockets {
+        sockets: Vec<Socket>,
+        tally: Tally,
+    }
+
+    fn written(sockets: Vec<evidence::Socket>) -> String {
+        let table = SocketTable { sockets };
+        let sockets = table.sockets.iter().map(Socket::from).collect();
+        serde_json::to_string_pretty(&Sockets { sockets, tally: Tally::from(&table) }).unwrap()
     }
 
     #[test]
@@ -224,9 +198,8 @@ mod tests {
             recv_queue: Observed::NotObservable,
             ..socket(Some(Side::Server), mapped, "[::ffff:127.0.0.1]:40212", TcpState::Established)
         };
-        insta::assert_snapshot!(written(vec![time_wait, dual_stack, listening]), @r#"
+        insta::assert_snapshot!(written(vec![listening, time_wait, dual_stack]), @r#"
         {
-          "schema": 1,
           "sockets": [
             {
               "local": "127.0.0.1:8080",
@@ -289,7 +262,6 @@ mod tests {
     fn nothing_found_is_an_empty_list_and_not_an_error() {
         insta::assert_snapshot!(written(vec![]), @r#"
         {
-          "schema": 1,
           "sockets": [],
           "tally": {
             "client": {},

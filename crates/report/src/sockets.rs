@@ -294,8 +294,12 @@ fn totals(table: &SocketTable, out: &mut impl Write) -> io::Result<()> {
         [("client", Some(Side::Client)), ("server", Some(Side::Server)), ("side unknown", None)]
     {
         let counts = tally(ends.iter().copied().filter(|socket| socket.side == side));
-        if !counts.is_empty() {
-            rows.push([Cell::new(label), Cell::new(words::tally(&counts))]);
+        // Beside the longest label and its gap.
+        let lines = words::tally_lines(&counts, TERMINAL_WIDTH - "side unknown".len() - 2);
+        for (line, label) in
+            lines.into_iter().zip(std::iter::once(label).chain(std::iter::repeat("")))
+        {
+            rows.push([Cell::new(label), Cell::new(line)]);
         }
     }
     if !listening.is_empty() {

@@ -53,9 +53,24 @@ pub fn timer(timer: Timer) -> String {
 /// `ESTABLISHED 2 · TIME_WAIT 80`: how many are in which state.
 #[must_use]
 pub fn tally(counts: &BTreeMap<TcpState, usize>) -> String {
-    let counts: Vec<String> =
-        counts.iter().map(|(state, count)| format!("{state} {count}")).collect();
-    counts.join(" · ")
+    tally_lines(counts, usize::MAX).concat()
+}
+
+/// The same in lines of at most `width` characters, unless one count alone is longer.
+#[must_use]
+pub fn tally_lines(counts: &BTreeMap<TcpState, usize>, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (state, count) in counts {
+        let count = format!("{state} {count}");
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 3 + count.chars().count() <= width => {
+                line.push_str(" · ");
+                line.push_str(&count);
+            }
+            _ => lines.push(count),
+        }
+    }
+    lines
 }
 
 /// `20ms`, `1s`, `1m 30s`: a time that somebody has asked for.
@@ -238,5 +253,7 @@ mod tests {
     fn a_tally_is_in_the_order_of_a_connection_s_life() {
         let counts = BTreeMap::from([(TcpState::TimeWait, 80), (TcpState::Established, 2)]);
         assert_eq!(tally(&counts), "ESTABLISHED 2 · TIME_WAIT 80");
+        assert_eq!(tally_lines(&counts, 27), ["ESTABLISHED 2", "TIME_WAIT 80"]);
+        assert_eq!(tally_lines(&counts, 28), ["ESTABLISHED 2 · TIME_WAIT 80"]);
     }
 }

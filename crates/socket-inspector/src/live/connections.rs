@@ -165,8 +165,7 @@ impl Connections {
     fn ask_for_owners(&mut self, ledger: &Ledger) {
         let mut ownerless = std::mem::take(&mut self.ownerless);
         ownerless.retain_mut(|(number, place, looks)| {
-            let connection = self.all.get_mut(number);
-            let end = connection.and_then(|it| it.ends.get_mut(*place)?.as_mut());
+            let end = self.slot(*number, *place).and_then(Option::as_mut);
             let Some(end) = end.filter(|end| end.is_ownerless()) else { return false };
             if let Some(latest) = ledger.latest(&end.socket) {
                 end.socket.owners.clone_from(&latest.owners);
@@ -202,34 +201,36 @@ impl Connections {
 
     fn appear(&mut self, socket: &Socket) {
         let (addresses, place) = addresses(socket);
-        let sibling = self.ends.get(&(addresses, 1 - place)).copied();
-        let is_free = |known: &Connection| known.ends.get(place).is_some_and(Option::is_none);
-        let number = match sibling {
-            Some(sibling) if self.all.get(&sibling).is_some_and(is_free) => sibling,
+        let other_place = 1 - place;
+        let number = match self.ends.get(&(addresses, other_place)).copied() {
+            Some(known) if self.slot(known, place).is_some_and(|slot| slot.is_none()) => known,
             // The other end has had another one here: `TIME_WAIT` of an earlier connection. It is
             // this one's.
-            Some(sibling) => {
+            Some(known) => {
                 let number = self.open(addresses);
-                let other =
-                    self.all.get_mut(&sibling).and_then(|it| it.ends.get_mut(1 - place)?.take());
-                if let Some(end) =
-                    self.all.get_mut(&number).and_then(|it| it.ends.get_mut(1 - place))
-                {
-                    *end = other;
-                }
-                self.ends.insert((addresses, 1 - place), number);
-                self.note_over(sibling);
+                let other = self.slot(known, other_place).and_then(Option::take);
+                self.put(number, addresses, other_place, other);
+                self.note_over(known);
                 number
             }
             None => self.open(addresses),
         };
-        if let Some(end) = self.all.get_mut(&number).and_then(|it| it.ends.get_mut(place)) {
-            *end = Some(End::of(socket));
-        }
-        self.ends.insert((addresses, place), number);
-        if End::of(socket).is_ownerless() {
+        let end = End::of(socket);
+        if end.is_ownerless() && socket.state != TcpState::TimeWait {
             self.ownerless.push((number, place, PATIENCE));
         }
+        self.put(number, addresses, place, Some(end));
+    }
+
+    fn put(&mut self, number: u64, addresses: Addresses, place: usize, end: Option<End>) {
+        if let Some(slot) = self.slot(number, place) {
+            *slot = end;
+            self.ends.insert((addresses, place), number);
+        }
+    }
+
+    fn slot(&mut self, number: u64, place: usize) -> Option<&mut Option<End>> {
+        self.all.get_mut(&number)?.ends.get_mut(place)
     }
 
     /// A new connection, of which no end has been seen yet.
@@ -268,8 +269,8 @@ impl Connections {
     /// The end that `socket` is, if it is there.
     fn end(&mut self, socket: &Socket) -> Option<&mut End> {
         let (addresses, place) = addresses(socket);
-        let number = self.ends.get(&(addresses, place))?;
-        self.all.get_mut(number)?.ends.get_mut(place)?.as_mut()
+        let number = *self.ends.get(&(addresses, place))?;
+        self.slot(number, place)?.as_mut()
     }
 }
 

@@ -29,7 +29,7 @@ const ARROW: &str = "→";
 
 /// Draws everything, and tells the application how many rows its list has room for.
 pub(crate) fn draw(app: &mut App, ledger: &Ledger, frame: &mut Frame) {
-    let states: Vec<TcpState> = app.tallies.states().take(MOST_TALLIES).collect();
+    let states = app.tallies.states(MOST_TALLIES.min(usize::from(frame.area().height) / 4));
     let tallies = u16::try_from(states.len().max(1)).unwrap_or(1);
     let [title, _, tally, _, list, _, past, _, status] = Layout::vertical([
         Constraint::Length(1),
@@ -55,7 +55,7 @@ pub(crate) fn draw(app: &mut App, ledger: &Ledger, frame: &mut Frame) {
         let column = status.x.saturating_add(1).saturating_add(typed);
         frame.set_cursor_position((
             column.min(status.right().saturating_sub(1)),
-            status.bottom() - 1,
+            status.bottom().saturating_sub(1),
         ));
     }
 }
@@ -86,7 +86,7 @@ fn tally_lines(app: &App, states: &[TcpState], width: u16) -> Paragraph<'static>
         let left = format!("{:<11}  {now:>digits$}", state.name());
         let most = format!("  most {most:>digits$}  ");
         let room = usize::from(width).saturating_sub(left.len() + most.len()).min(MOST_BARS);
-        let bars = bars(&app.tallies.bars(*state, room), most_of(app, *state));
+        let bars = bars(&app.tallies.bars(*state, room), app.tallies.most(*state));
         Line::from(vec![
             Span::styled(left, style(*state)),
             most.dim(),
@@ -94,10 +94,6 @@ fn tally_lines(app: &App, states: &[TcpState], width: u16) -> Paragraph<'static>
         ])
     };
     Paragraph::new(states.iter().map(line).collect::<Vec<_>>())
-}
-
-fn most_of(app: &App, state: TcpState) -> u64 {
-    app.tallies.most(state).max(1)
 }
 
 /// One character a bar, of eight heights; nothing is a space, and anything is more than that.

@@ -1,5 +1,6 @@
 //! How many sockets were in which state, over time.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -50,10 +51,15 @@ impl Tallies {
         }
     }
 
-    /// The states that were ever seen, but for `LISTEN`, in the order of a connection's life.
-    pub(crate) fn states(&self) -> impl Iterator<Item = TcpState> {
+    /// The states that were ever seen, but for `LISTEN`, in the order of a connection's life; of
+    /// more than `room`, those in which there were most.
+    pub(crate) fn states(&self, room: usize) -> Vec<TcpState> {
         let seen = |state: &TcpState| self.most(*state) > 0 && *state != TcpState::Listen;
-        TcpState::ALL.into_iter().filter(seen)
+        let mut states: Vec<TcpState> = TcpState::ALL.into_iter().filter(seen).collect();
+        states.sort_by_key(|state| Reverse(self.most(*state)));
+        states.truncate(room);
+        states.sort();
+        states
     }
 
     /// How many are in `state` now.
@@ -114,7 +120,10 @@ mod tests {
         assert_eq!(tallies.bars(Established, 10), [3, 5, 5, 0], "no look between 2 s and 3 s");
         assert_eq!(tallies.bars(Established, 2), [5, 0]);
         assert_eq!((tallies.now(Established), tallies.most(Established)), (0, 5));
-        assert_eq!(tallies.states().collect::<Vec<_>>(), [Established]);
+        assert_eq!(tallies.states(9), [Established]);
         assert_eq!(tallies.most(TimeWait), 0);
+        tallies.record(&[client(1, TimeWait)], begun + Duration::from_secs(4));
+        assert_eq!(tallies.states(9), [Established, TimeWait]);
+        assert_eq!(tallies.states(1), [Established], "of which there were more");
     }
 }

@@ -38,12 +38,12 @@ Exit codes: 0 listed or traced (even if there is nothing to tell), 2 could not."
 pub(crate) enum Command {
     /// List sockets: what is done if no command is given
     List(List),
+    /// Show connections as they come, change and go, in this terminal or as json
+    Watch(Watch),
     /// Show how many ports are left for connections to each destination, and for how long
     Ports(Ports),
     /// Look at a process's connections from outside: busy, idle, unread, closed by the peer
     Pool(Pool),
-    /// Show connections as they come, change and go, in this terminal or as json
-    Watch(Watch),
     /// Tell every change of a TCP socket's state as it happens, with the time it took
     Trace(crate::trace::cli::Trace),
     /// Remove the tracer's private instance when the tracer is gone

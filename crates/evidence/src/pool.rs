@@ -267,6 +267,7 @@ mod tests {
             recv_queue: Observed::Known(unread),
             send_queue: Observed::Known(0),
             timer: Observed::Known(None),
+            cookie: Observed::NotObservable,
             owners: Observed::NotObservable,
         };
         let info = TcpInfo {

@@ -89,6 +89,10 @@ pub struct Socket {
     pub send_queue: Observed<u32>,
     /// The running timer, if any.
     pub timer: Observed<Option<Timer>>,
+    /// The kernel's own number of this socket (Linux: `SO_COOKIE`), by which it is told from a
+    /// later one between the same addresses. What Linux leaves in the place of a closed socket, in
+    /// `FIN_WAIT_2` or `TIME_WAIT`, has another number than that.
+    pub cookie: Observed<u64>,
     /// The processes that hold it. Known to be empty when none does, as in `TIME_WAIT`: the
     /// process has closed it, only the kernel still remembers. Not observable when nobody asked,
     /// or when the system does not let this user look into the process. Shared, as readings of a
@@ -111,6 +115,22 @@ impl Socket {
                 Ends { client: ClientAddr::new(self.peer), server: ServerAddr::new(self.local) }
             }
         })
+    }
+
+    /// Bytes received that the process has not read yet; 0 for a listening socket.
+    ///
+    /// Linux tells the distance from what was read to what has arrived (`rcv_nxt − copied_seq`),
+    /// and a FIN takes a number there like a byte. So after the peer has closed it counts 1, until
+    /// the process reads the end: it is no byte and not counted here. [`Socket::recv_queue`] has
+    /// the kernel's number.
+    #[must_use]
+    pub fn unread(&self) -> Observed<u32> {
+        let fin_has_come =
+            matches!(self.state, TcpState::CloseWait | TcpState::LastAck | TcpState::Closing);
+        match self.state {
+            TcpState::Listen => self.recv_queue.map(|_| 0),
+            _ => self.recv_queue.map(|queue| queue.saturating_sub(fin_has_come.into())),
+        }
     }
 }
 
@@ -207,6 +227,7 @@ mod tests {
             recv_queue: Observed::Known(0),
             send_queue: Observed::Known(0),
             timer: Observed::NotObservable,
+            cookie: Observed::NotObservable,
             owners: Observed::NotObservable,
         }
     }

@@ -161,6 +161,7 @@ mod tests {
             recv_queue: Observed::Known(0),
             send_queue: Observed::Known(0),
             timer: Observed::Known(None),
+            cookie: Observed::NotObservable,
             owners: Observed::NotObservable,
         }
     }

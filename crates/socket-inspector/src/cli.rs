@@ -66,15 +66,15 @@ pub(crate) struct Pool {
     pub(crate) port: Option<u16>,
 
     /// Look for so long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "2")]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "2s")]
     pub(crate) watch: Duration,
 
     /// Call bytes abandoned that nobody has read for so long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1")]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1s")]
     pub(crate) patience: Duration,
 
     /// Take it that the server closes what has been silent for so long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// Write text for people or one json object for programs
@@ -99,11 +99,11 @@ pub(crate) struct Ports {
     pub(crate) peers: Vec<Peer>,
 
     /// Look again after this time and tell how fast ports are used
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     interval: Option<Duration>,
 
     /// Go on for this long, with a report after each interval (1 if none is given)
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     watch: Option<Duration>,
 
     /// Write text for people or json, one object a report, for programs
@@ -131,13 +131,13 @@ impl Ports {
     }
 }
 
-/// Reads a number of seconds, such as 2 or 0.5.
-pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text.trim().trim_end_matches('s').parse::<f64>().ok();
-    number
-        .filter(|seconds| *seconds >= 0.001 && *seconds <= 86_400.0)
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| "a number of seconds from 0.001 to 86400 is meant, such as 2".to_owned())
+/// Reads a time: a number of seconds, such as 2 or 0.5, or one with its unit, such as 100ms.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let seconds = text.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    let time = seconds.or_else(|| humantime::parse_duration(text).ok());
+    time.filter(|time| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(time))
+        .ok_or_else(|| "a time from 1ms to 1day is meant, such as 2, 0.5, 100ms or 1min".to_owned())
 }
 
 /// Which sockets.
@@ -193,11 +193,11 @@ pub(crate) struct Watch {
     pub(crate) which: Which,
 
     /// Look every so often
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0.1")]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "100ms")]
     pub(crate) interval: Duration,
 
     /// End after this time, such as 10s, rather than when q is pressed
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
     pub(crate) time: Option<Duration>,
 
     /// Draw on the screen, or write the changes as jsonl for programs
@@ -396,10 +396,11 @@ mod tests {
         };
         let s = Duration::from_secs;
         assert_eq!(looks(&[]).1, 0);
+        assert_eq!(looks(&["--interval", "500ms", "--watch", "1min"]), (s(1) / 2, 120));
         assert_eq!(looks(&["--interval", "2"]), (s(2), 1));
         assert_eq!(looks(&["--watch", "10"]), (s(1), 10));
         assert_eq!(looks(&["--watch", "10", "--interval", "5"]), (s(5), 2));
-        assert!(refusal(&["ports", "--watch", "0"]).contains("number of seconds"));
+        assert!(refusal(&["ports", "--watch", "0"]).contains("a time from 1ms"));
     }
 
     #[test]

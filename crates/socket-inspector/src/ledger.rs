@@ -17,8 +17,10 @@ type Place = (SocketAddr, SocketAddr);
 /// A connection in `TIME_WAIT` has no owner any more: who made it is known only if an earlier
 /// reading saw the process hold it. A connection that is opened and closed between two readings
 /// leaves nothing but its `TIME_WAIT`, whose maker stays unknown. What a reading does not list any
-/// more is forgotten, so that a ledger is never longer than the table; give it readings of one and
-/// the same [`Filter`](crate::Filter).
+/// more is forgotten; give it readings of one and the same [`Filter`](crate::Filter).
+///
+/// Where the kernel numbers its sockets, as Linux does, another connection between the same
+/// addresses is told from the one before, even if both are in the same state.
 ///
 /// ```
 /// use std::net::{TcpListener, TcpStream};
@@ -48,9 +50,9 @@ type Place = (SocketAddr, SocketAddr);
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     entries: Entries,
+    /// How many there were, and when the latest was made.
     readings: usize,
-    /// How many ends have appeared since the first reading.
-    appeared: usize,
+    at: Option<Instant>,
 }
 
 /// The entries by their places. From one reading to the next most of a table stays as it is, in
@@ -111,10 +113,10 @@ impl Entries {
 struct Entry {
     /// As it was listed last, but with the processes that were last seen to hold it.
     socket: Socket,
-    /// The first reading that showed it in its state, and whether an earlier reading showed that
-    /// it was not in it, so that the time is known and not a lower bound.
+    /// The first reading that showed it in its state.
     since: Instant,
-    seen_coming: bool,
+    /// The reading before that, which showed that it was not in it; `None` if there was none.
+    not_before: Option<Instant>,
     /// The number of the reading that listed it last; 0 if a glance alone has.
     listed: usize,
     /// Where that reading listed it.
@@ -126,22 +128,41 @@ impl Entry {
         (self.socket.local, self.socket.peer)
     }
 
-    fn of(socket: &Socket, since: Instant, seen_coming: bool) -> Self {
-        Self { socket: socket.clone(), since, seen_coming, listed: 0, position: 0 }
+    fn of(socket: &Socket, since: Instant, not_before: Option<Instant>) -> Self {
+        Self { socket: socket.clone(), since, not_before, listed: 0, position: 0 }
     }
 
-    fn in_state(&self, now: Instant) -> InState {
-        let time = now.saturating_duration_since(self.since);
-        if self.seen_coming { InState::Since(time) } else { InState::AtLeast(time) }
+    /// How long it was in its state at `now`, if it was seen in it at `seen` for the last time.
+    fn in_state(&self, seen: Instant, now: Instant) -> InState {
+        let until = |from: Instant, to: Instant| to.saturating_duration_since(from);
+        InState {
+            least: until(self.since, seen),
+            most: self.not_before.map(|not_before| until(not_before, now)),
+        }
+    }
+
+    /// Whether `socket`, at the same addresses, is the socket of another connection.
+    ///
+    /// The kernel's number tells, unless the kernel has put a small socket in the place of a closed
+    /// one; and out of `TIME_WAIT` there is no way back.
+    fn is_left_for(&self, socket: &Socket) -> bool {
+        let (from, to) = (self.socket.state, socket.state);
+        let replaced =
+            from != TcpState::TimeWait && matches!(to, TcpState::FinWait2 | TcpState::TimeWait);
+        let another = match (self.socket.cookie, socket.cookie) {
+            (Observed::Known(old), Observed::Known(new)) => old != new && !replaced,
+            _ => false,
+        };
+        another || (from == TcpState::TimeWait && to != from)
     }
 
     /// Takes over what a reading shows.
     fn update(&mut self, socket: &Socket) {
-        let Socket { state, side, recv_queue, send_queue, timer, .. } = *socket;
+        let Socket { state, side, recv_queue, send_queue, timer, cookie, .. } = *socket;
         self.socket.state = state;
         self.socket.side = side.or(self.socket.side);
         (self.socket.recv_queue, self.socket.send_queue) = (recv_queue, send_queue);
-        self.socket.timer = timer;
+        (self.socket.timer, self.socket.cookie) = (timer, cookie);
         self.hold(socket);
     }
 
@@ -168,21 +189,11 @@ pub struct Change {
     /// The states between the two that it must have passed through, unseen, as far as that is
     /// certain (RFC 9293, figure 5).
     pub passed: Vec<TcpState>,
-    /// How long it was in `from`, to the distance between two readings; `None` if it was not there.
+    /// How long it was in `from`; `None` if it was not there.
     pub lasted: Option<InState>,
 }
 
 impl Change {
-    /// `socket` was not there, as far as anybody cared, and is.
-    pub(crate) fn appeared(socket: &Socket) -> Self {
-        Self::of(socket, TcpState::Closed, socket.state, None)
-    }
-
-    /// `socket` was there and is not any more, as far as anybody cares.
-    pub(crate) fn disappeared(socket: &Socket) -> Self {
-        Self::of(socket, socket.state, TcpState::Closed, None)
-    }
-
     fn of(socket: &Socket, from: TcpState, to: TcpState, lasted: Option<InState>) -> Self {
         Self { socket: socket.clone(), from, to, passed: passed(from, to, socket.side), lasted }
     }
@@ -199,49 +210,43 @@ impl Ledger {
         sockets: impl IntoIterator<Item = &'a Socket>,
         at: Instant,
     ) -> Vec<Change> {
-        let first = self.readings == 0;
+        let before = self.at.replace(at);
         self.readings += 1;
         let mut changes = Vec::new();
         let mut order = Vec::with_capacity(self.entries.order.len());
         let mut guess = 0;
         for socket in sockets {
-            let place = (socket.local, socket.peer);
-            let known = self.entries.slot(&place, guess);
-            let slot = known.unwrap_or_else(|| self.entries.insert(Entry::of(socket, at, !first)));
+            let known = self.entries.slot(&(socket.local, socket.peer), guess);
+            let slot = known.unwrap_or_else(|| self.entries.insert(Entry::of(socket, at, before)));
             let Some(entry) = self.entries.entry(slot) else { continue };
+            if entry.listed == self.readings && socket.state == TcpState::TimeWait {
+                continue; // the addresses of an old connection are those of a new one by now
+            }
             if known.is_some() {
                 guess = entry.position + 1;
             }
             entry.position = order.len();
             order.push(slot);
-            if entry.listed == self.readings && socket.state == TcpState::TimeWait {
-                continue; // the addresses of an old connection are those of a new one by now
-            }
             let is_new = entry.listed == 0;
             entry.listed = self.readings;
             let (from, to) = (entry.socket.state, socket.state);
+            let lasted = before.map(|before| entry.in_state(before, at));
             if is_new {
                 entry.update(socket);
-                if !first {
+                if before.is_some() {
                     changes.push(Change::of(&entry.socket, TcpState::Closed, to, None));
                 }
-                continue;
-            }
-            if from == to {
-                entry.update(socket);
-                continue;
-            }
-            let lasted = Some(entry.in_state(at));
-            if from == TcpState::TimeWait {
-                // Out of TIME_WAIT there is no way but a new connection between the same addresses.
+            } else if entry.is_left_for(socket) {
                 changes.push(Change::of(&entry.socket, from, TcpState::Closed, lasted));
                 let Entry { listed, position, .. } = *entry;
-                *entry = Entry { listed, position, ..Entry::of(socket, at, true) };
+                *entry = Entry { listed, position, ..Entry::of(socket, at, before) };
                 changes.push(Change::of(socket, TcpState::Closed, to, None));
             } else {
                 entry.update(socket);
-                (entry.since, entry.seen_coming) = (at, true);
-                changes.push(Change::of(&entry.socket, from, to, lasted));
+                if from != to {
+                    (entry.since, entry.not_before) = (at, before);
+                    changes.push(Change::of(&entry.socket, from, to, lasted));
+                }
             }
         }
         self.entries.order = order;
@@ -249,13 +254,10 @@ impl Ledger {
         for gone in self.entries.take_out(|entry| entry.listed != readings) {
             if gone.listed > 0 {
                 let from = gone.socket.state;
-                let lasted = Some(gone.in_state(at));
+                let lasted = before.map(|before| gone.in_state(before, at));
                 changes.push(Change::of(&gone.socket, from, TcpState::Closed, lasted));
             }
         }
-        let is_connection = |change: &&Change| change.socket.state != TcpState::Listen;
-        let appeared = changes.iter().filter(is_connection);
-        self.appeared += appeared.filter(|change| change.from == TcpState::Closed).count();
         changes.sort_by_key(|change| (change.socket.local, change.socket.peer));
         changes
     }
@@ -269,7 +271,7 @@ impl Ledger {
                 continue;
             }
             let known = self.entries.slot(&(socket.local, socket.peer), 0);
-            let slot = known.unwrap_or_else(|| self.entries.insert(Entry::of(socket, at, true)));
+            let slot = known.unwrap_or_else(|| self.entries.insert(Entry::of(socket, at, self.at)));
             if let Some(entry) = self.entries.entry(slot) {
                 entry.hold(socket);
             }
@@ -292,23 +294,12 @@ impl Ledger {
         Some(&self.entry(socket)?.socket)
     }
 
-    /// How long `socket` has been in its state at `now`, as far as the readings show.
+    /// How long `socket` had been in its state at the latest reading, as far as the readings show;
+    /// `None` if that does not list it in this state.
     #[must_use]
-    pub fn in_state(&self, socket: &Socket, now: Instant) -> Option<InState> {
+    pub fn in_state(&self, socket: &Socket) -> Option<InState> {
         let entry = self.entry(socket).filter(|entry| entry.socket.state == socket.state)?;
-        Some(entry.in_state(now))
-    }
-
-    /// How many readings it has taken in.
-    #[must_use]
-    pub fn readings(&self) -> usize {
-        self.readings
-    }
-
-    /// How many ends of connections have appeared since the first reading.
-    #[must_use]
-    pub fn appeared(&self) -> usize {
-        self.appeared
+        Some(entry.in_state(self.at?, self.at?))
     }
 
     fn entry(&self, socket: &Socket) -> Option<&Entry> {
@@ -316,23 +307,14 @@ impl Ledger {
     }
 }
 
-/// How long a socket has been in its state.
+/// How long a socket has been in a state, as far as readings can tell: it came into it, and left
+/// it, at some time between two of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InState {
-    /// This long, up to the distance between two readings: it was seen to change.
-    Since(Duration),
-    /// This long or longer: the first reading showed it there already.
-    AtLeast(Duration),
-}
-
-impl InState {
-    /// The time, or the least that it can be.
-    #[must_use]
-    pub fn time(self) -> Duration {
-        match self {
-            Self::Since(time) | Self::AtLeast(time) => time,
-        }
-    }
+pub struct InState {
+    /// From the first reading that showed it in this state to the last.
+    pub least: Duration,
+    /// From the last reading before to the first after; `None` if it was there at the first of all.
+    pub most: Option<Duration>,
 }
 
 #[cfg(test)]
@@ -353,6 +335,7 @@ mod tests {
             recv_queue: Observed::Known(0),
             send_queue: Observed::Known(0),
             timer: Observed::NotObservable,
+            cookie: Observed::NotObservable,
             owners: Observed::Known(owner.into_iter().collect()),
         }
     }
@@ -398,7 +381,6 @@ mod tests {
         use TcpState::{Closed, Established, TimeWait};
         assert_eq!(changes, [(TimeWait, Closed), (Closed, Established)]);
         assert_eq!(ledger.owners(&again), []);
-        assert_eq!(ledger.appeared(), 1);
     }
 
     #[test]
@@ -412,9 +394,10 @@ mod tests {
         let appeared = [(TcpState::Closed, TcpState::CloseWait)];
         assert_eq!(record(&mut ledger, &[old.clone(), new.clone()], later), appeared);
         let later = later + Duration::from_secs(2);
-        assert_eq!(ledger.in_state(&old, later), Some(InState::AtLeast(Duration::from_secs(5))));
-        assert_eq!(ledger.in_state(&new, later), Some(InState::Since(Duration::from_secs(2))));
-        assert_eq!((ledger.readings(), ledger.appeared()), (2, 1));
+        record(&mut ledger, &[old.clone(), new.clone()], later);
+        let s = Duration::from_secs;
+        assert_eq!(ledger.in_state(&old), Some(InState { least: s(5), most: None }));
+        assert_eq!(ledger.in_state(&new), Some(InState { least: s(2), most: Some(s(5)) }));
     }
 
     #[test]
@@ -430,14 +413,41 @@ mod tests {
 
         let closed = next(&[socket(40001, TcpState::TimeWait, None)], 4);
         assert_eq!(closed[0].passed, [TcpState::FinWait1]);
-        assert_eq!(closed[0].lasted, Some(InState::Since(Duration::from_secs(3))));
+        let s = Duration::from_secs;
+        assert_eq!(closed[0].lasted, Some(InState { least: s(0), most: Some(s(4)) }));
         let held = Owner { pid: 7, process: "curl".to_owned() };
         assert_eq!(closed[0].socket.owners, Observed::Known([held].into()), "who held it last");
 
         let gone = next(&[], 9);
         assert_eq!((gone[0].socket.state, gone[0].to), (TcpState::TimeWait, TcpState::Closed));
-        assert_eq!(gone[0].lasted, Some(InState::Since(Duration::from_secs(5))));
+        assert_eq!(gone[0].lasted, Some(InState { least: s(0), most: Some(s(8)) }));
         assert_eq!(next(&[], 10), []);
+    }
+
+    /// A reading cannot tell by addresses and states alone that there was another connection.
+    #[test]
+    fn another_socket_at_the_same_addresses_is_another_connection() {
+        use TcpState::{Closed, Established, FinWait2, SynSent, TimeWait};
+        let another = &[(Established, Closed), (Closed, Established)][..];
+        let numbered = |state, cookie| Socket {
+            cookie: Observed::Known(cookie),
+            ..socket(40001, state, None)
+        };
+        let table: [(&str, _, _, &[(TcpState, TcpState)]); 7] = [
+            ("the same", (Established, 1), (Established, 1), &[]),
+            ("another", (Established, 1), (Established, 2), another),
+            ("used again", (TimeWait, 1), (TimeWait, 2), &[(TimeWait, Closed), (Closed, TimeWait)]),
+            ("reset", (Established, 1), (SynSent, 2), &[(Established, Closed), (Closed, SynSent)]),
+            ("its remainder", (Established, 1), (TimeWait, 2), &[(Established, TimeWait)]),
+            ("half of it", (FinWait2, 1), (FinWait2, 2), &[]),
+            ("the other half", (FinWait2, 2), (TimeWait, 2), &[(FinWait2, TimeWait)]),
+        ];
+        for (case, (from, old), (to, new), expected) in table {
+            let mut ledger = Ledger::default();
+            record(&mut ledger, &[numbered(from, old)], Instant::now());
+            let changes = record(&mut ledger, &[numbered(to, new)], Instant::now());
+            assert_eq!(changes, expected, "{case}");
+        }
     }
 
     /// While a connection is made of the addresses of an old one, a reading may list both.

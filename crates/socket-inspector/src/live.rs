@@ -10,6 +10,7 @@
 //! | `app.rs` | what is on the screen, and what a key does to it; no terminal |
 //! | `screen.rs` | the picture of that |
 //! | `terminal.rs` | the terminal itself: taken, drawn on, given back |
+//! | `pace.rs` | when to look next |
 //! | `jsonl.rs` | the same changes for programs |
 //!
 //! On systems other than Linux it is refused.
@@ -17,6 +18,7 @@
 mod app;
 mod connections;
 mod jsonl;
+mod pace;
 #[cfg(test)]
 mod samples;
 mod screen;
@@ -24,5 +26,6 @@ mod tallies;
 mod terminal;
 mod wanted;
 
+pub(crate) use app::App;
 pub(crate) use jsonl::follow;
 pub(crate) use terminal::show;

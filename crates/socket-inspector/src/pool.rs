@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use evidence::pool::{Lasted, Pool, PoolConnection, Standing};
 use evidence::{Inspected, Observed, Owner, ServerAddr, TcpState};
 
-use crate::{InState, Ledger};
+use crate::Ledger;
 
 /// Bytes that moved within this time mean that a connection is at work.
 const STRIDE: Duration = Duration::from_millis(200);
@@ -70,9 +70,9 @@ impl PoolWatch {
             let key = (self.holder(row), server(row));
             let pool = pools.entry(key.clone()).or_insert_with(|| empty(key));
             let standing = Standing::of(row, before.get(&place(row)).copied(), patience);
-            let closed_for = self.ledger.in_state(&row.socket, last).map(|time| match time {
-                InState::Since(time) => Lasted::Exactly(time),
-                InState::AtLeast(time) => Lasted::AtLeast(time),
+            let closed_for = self.ledger.in_state(&row.socket).map(|time| match time.most {
+                Some(_) => Lasted::Exactly(time.least),
+                None => Lasted::AtLeast(time.least),
             });
             let closed_for = closed_for.filter(|_| standing == Standing::ClosedByPeer);
             pool.connections.push(PoolConnection { row: row.clone(), standing, closed_for });

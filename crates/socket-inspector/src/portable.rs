@@ -68,6 +68,7 @@ fn row(info: SocketInfo) -> Option<Row> {
         recv_queue: Observed::NotObservable,
         send_queue: Observed::NotObservable,
         timer: Observed::NotObservable,
+        cookie: Observed::NotObservable,
         owners: Observed::NotObservable,
     };
     Some(Row { socket, pids: info.associated_pids })

@@ -165,6 +165,7 @@ mod tests {
             recv_queue: Observed::Known(0),
             send_queue: Observed::Known(0),
             timer: Observed::Known(timer),
+            cookie: Observed::NotObservable,
             owners: Observed::Known([].into()),
         }
     }

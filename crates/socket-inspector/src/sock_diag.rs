@@ -197,12 +197,14 @@ pub(crate) struct Row {
     pub(crate) info: Option<Box<TcpInfo>>,
     /// The number of its control group, where the kernel has them.
     pub(crate) cgroup: Option<u64>,
-    /// The kernel's number for the socket, which no other has had since the machine started. A
-    /// connection's end keeps it in all of its states.
-    pub(crate) cookie: u64,
 }
 
 impl Row {
+    /// The kernel's number for the socket.
+    pub(crate) fn cookie(&self) -> u64 {
+        self.socket.cookie.known().unwrap_or_default()
+    }
+
     /// The number by which processes hold it; 0 if none does.
     pub(crate) fn handle(&self) -> Option<u32> {
         Some(self.inode)
@@ -319,13 +321,13 @@ pub(crate) fn row(words: &[u8]) -> Result<Option<Row>, Malformed> {
             recv_queue: Observed::Known(recv_queue),
             send_queue: Observed::Known(send_queue),
             timer: timer(timer_kind, expires_ms),
+            cookie: Observed::Known(cookie),
             owners: Observed::NotObservable,
         },
         inode,
         // A socket that listens carries numbers of another meaning in the same places.
         info: attributes.info.filter(|_| state != TcpState::Listen),
         cgroup: attributes.cgroup,
-        cookie,
     }))
 }
 

@@ -2,60 +2,80 @@
 //!
 //! A process whose parent dies gets another one, which is seen. If the parent died before anybody
 //! looked, the new one seems to be the one that started it; what gives it away is the session.
-//! A process begins in the session of its parent and leaves it only for one of its own, so one
-//! that is in a third session was started by somebody else. It is not told from a process whose
-//! parent lives if both parents are of one session, nor if it has one of its own (`setsid`, a
-//! service of systemd, the first process of a container): that may have no parent to wait for.
+//! A process begins in the session of its parent and leaves it only for one of its own, so a child
+//! of the first process that is in neither's session was started by somebody else. It is not told
+//! from a process whose parent lives if both parents are of one session, nor if it has one of its
+//! own (`setsid`, a service of systemd): that may have no parent to wait for.
 
 use std::fs;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, getppid};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// As long at most a signal is not noticed.
 const NOTICE: Duration = Duration::from_millis(20);
+/// So long after a signal, or when the time is over, the process ends even if it cannot go on, as
+/// when nobody reads what it writes. A second signal ends it at once.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Whether a process is to end with the one that started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parent {
+    /// It leaves something on the machine that has to be taken away.
+    Matters,
+    /// It leaves nothing.
+    IsNothing,
+}
 
 /// Says when it is over.
 #[derive(Debug)]
 pub(crate) struct Stop {
     deadline: Option<Instant>,
     signalled: Arc<AtomicBool>,
-    parent: Option<Pid>,
-    /// Whether the parent was gone before anybody looked.
+    /// The parent, if it matters; and whether it was gone before anybody looked.
+    parent: Option<Option<Pid>>,
     orphan: bool,
 }
 
 impl Stop {
-    /// Listens for SIGINT and SIGTERM from now on, and for SIGHUP, unless whoever started this
-    /// process (`nohup`) has it ignored.
-    pub(crate) fn new(time: Option<Duration>) -> io::Result<Self> {
-        let parent = getppid(); // before the session is compared: who dies from now on is noticed
-        let orphan = is_orphan();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    /// Listens for SIGINT, SIGTERM and SIGQUIT from now on, and for SIGHUP, unless whoever started
+    /// this process (`nohup`) has that ignored: then it does not end with its parent either.
+    pub(crate) fn new(time: Option<Duration>, parent: Parent) -> io::Result<Self> {
+        let stays = is_ignored(HANGUP);
+        let follows = parent == Parent::Matters && !stays;
+        let parent = follows.then(getppid); // before: who dies from now on is noticed
+        let orphan = follows && is_orphan();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let guard = runtime.enter();
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup =
-            if is_ignored(HANGUP) { None } else { Some(signal(SignalKind::hangup())?) };
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()];
+        kinds.extend((!stays).then(SignalKind::hangup));
+        let mut signals = kinds.into_iter().map(signal).collect::<io::Result<Vec<Signal>>>()?;
         drop(guard);
         let signalled = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&signalled);
+        let deadline = time.and_then(|time| Instant::now().checked_add(time));
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
+                // Whichever comes first: without a deadline, a signal.
+                let over = deadline.map(|deadline| tokio::time::sleep_until(deadline.into()));
                 tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    Some(_) = async { hangup.as_mut()?.recv().await } => {}
+                    () = any(&mut signals) => {}
+                    () = async { if let Some(over) = over { over.await } else { pending().await } } => {}
                 }
+                tell.store(true, Ordering::Relaxed);
+                let _ = tokio::time::timeout(GRACE, any(&mut signals)).await;
             });
-            tell.store(true, Ordering::Relaxed);
+            // What the terminal shows may not be given back where nobody reads it; its modes are.
+            let _ = ratatui::crossterm::terminal::disable_raw_mode();
+            std::process::exit(2);
         })?;
-        let deadline = time.and_then(|time| Instant::now().checked_add(time));
         Ok(Self { deadline, signalled, parent, orphan })
     }
 
@@ -64,7 +84,7 @@ impl Stop {
         self.signalled.load(Ordering::Relaxed)
             || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
             || self.orphan
-            || getppid() != self.parent
+            || self.parent.is_some_and(|parent| getppid() != parent)
     }
 
     /// Sleeps until `due`, or until it is over: then returns true.
@@ -83,6 +103,15 @@ impl Stop {
         let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
         std::thread::sleep(left.map_or(pause, |left| left.min(pause)));
     }
+}
+
+/// The next of these signals.
+async fn any(signals: &mut [Signal]) {
+    poll_fn(|context| {
+        let came = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+        if came { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// SIGHUP: the terminal is gone.
@@ -109,8 +138,11 @@ fn is_orphan() -> bool {
 }
 
 fn is_of_a_third_session(own: Process, parent: Process) -> bool {
-    own.session != own.pid && own.session != parent.session
+    own.parent == FIRST && own.session != own.pid && own.session != parent.session
 }
+
+/// The process that takes over children whose parents are gone.
+const FIRST: i32 = 1;
 
 /// What `/proc/PID/stat` tells of a process, all in the numbers of one PID namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +194,8 @@ mod tests {
         assert!(!is_of_a_third_session(service, init));
         assert!(!is_of_a_third_session(beside_init, init));
         assert!(is_of_a_third_session(orphan, init));
+        let parent_left_the_session = process(4711, 4700, 4600);
+        assert!(!is_of_a_third_session(parent_left_the_session, shell));
     }
 
     #[test]

@@ -67,11 +67,11 @@ mod linux {
     use super::cli::{Trace, Wanted};
     use super::teller::Teller;
     use super::{clock, sampler, tracepoint};
-    use crate::stop::Stop;
+    use crate::stop::{Parent, Stop};
 
     /// Traces until the time is over or somebody ends it.
     pub(crate) fn run(asked: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
-        let stop = Stop::new(asked.time).context("cannot listen for Ctrl-C")?;
+        let stop = Stop::new(asked.time, Parent::Matters).context("cannot listen for Ctrl-C")?;
         let mut instead = None;
         if asked.witness != Wanted::Sampling {
             match tracepoint::Tracepoint::open(&asked.ports) {

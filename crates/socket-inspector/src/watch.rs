@@ -1,6 +1,6 @@
 //! The table looked at again and again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ pub struct Watch {
     holding: Option<Holding>,
     ledger: Ledger,
     /// What the look before kept, where not everything is kept.
-    kept: HashMap<Place, Socket>,
+    kept: HashSet<Place>,
     /// When the look before was begun.
     before: Option<Instant>,
 }
@@ -52,8 +52,14 @@ type Place = (SocketAddr, SocketAddr);
 pub struct Look {
     /// The table.
     pub table: SocketTable,
+    /// What is seen from this look on without having changed: everything at the first look, and
+    /// later what is found only now to be one of those that are kept.
+    pub found: Vec<Socket>,
     /// What has changed since the look before, in the order of the addresses; nothing at the first.
     pub changes: Vec<Change>,
+    /// How many sockets have gone, or come to `TIME_WAIT`, of which it cannot be told whether they
+    /// were to be kept, as no look saw who held them: they did not live to a look at all processes.
+    pub unattributed: usize,
     /// When the look before was begun: no change is older. `None` at the first.
     pub since: Option<Instant>,
     /// When this look was over: every change is older.
@@ -78,8 +84,8 @@ impl Watch {
     }
 
     /// Keeps only what `narrow` keeps, for as long as it is there: what a process holds no more,
-    /// as in `TIME_WAIT`, is kept if an earlier look saw it hold it. A socket has come, for this
-    /// watch, when it is first seen to be one that is kept.
+    /// as in `TIME_WAIT`, is kept if an earlier look saw it hold it. Those of which no look saw
+    /// who held them are counted in [`Look::unattributed`].
     #[must_use]
     pub fn narrowed(self, narrow: Narrow) -> Self {
         let asks = narrow.asks_for_owners();
@@ -105,15 +111,24 @@ impl Watch {
         };
         let at = Instant::now();
         let mut changes = self.ledger.record(&sockets, at);
+        let is_first = self.before.is_none();
+        let (mut found, mut unattributed) = (vec![], 0);
         if self.narrow != Narrow::default() {
-            self.keep(&mut sockets, &mut changes);
+            (found, unattributed) = self.keep(&mut sockets, &mut changes);
+        } else if is_first {
+            found.clone_from(&sockets);
         }
         let since = self.before.replace(begun);
-        Ok(Look { table: SocketTable { sockets }, changes, since, at })
+        Ok(Look { table: SocketTable { sockets }, found, changes, unattributed, since, at })
     }
 
-    /// Drops what is not kept. The changes lead from what the look before kept to what is kept now.
-    fn keep(&mut self, sockets: &mut Vec<Socket>, changes: &mut Vec<Change>) {
+    /// Drops what is not kept; returns what is found to be kept now, and how many sockets are gone
+    /// of which nobody can tell.
+    fn keep(
+        &mut self,
+        sockets: &mut Vec<Socket>,
+        changes: &mut Vec<Change>,
+    ) -> (Vec<Socket>, usize) {
         let come = changes.iter().filter(|change| change.from == TcpState::Closed);
         let come: HashSet<Place> = come.map(|change| place(&change.socket)).collect();
         // With the owners that it had: who closes a connection does not hold it any more.
@@ -128,27 +143,34 @@ impl Watch {
         let meant: HashSet<Place> = meant.iter().map(place).collect();
         sockets.retain(|socket| {
             let place = place(socket);
-            meant.contains(&place) || (self.kept.contains_key(&place) && !come.contains(&place))
+            meant.contains(&place) || (self.kept.contains(&place) && !come.contains(&place))
         });
-        let now: HashMap<Place, Socket> =
-            sockets.iter().map(|socket| (place(socket), socket.clone())).collect();
+        let now: HashSet<Place> = sockets.iter().map(place).collect();
         let was = std::mem::replace(&mut self.kept, now);
+
+        let whoever = Narrow { pids: vec![], processes: vec![], ..self.narrow.clone() };
+        let mut unattributed = 0;
         changes.retain(|change| {
             let place = place(&change.socket);
-            let (was, is) = (was.contains_key(&place), self.kept.contains_key(&place));
             let (comes, goes) = (change.from == TcpState::Closed, change.to == TcpState::Closed);
-            (was || comes) && (is || goes) && (was || is)
+            let was = was.contains(&place) && !comes;
+            let is = self.kept.contains(&place) && !goes;
+            if was || is {
+                return (was || comes) && (is || goes);
+            }
+            let is_done = change.to == TcpState::TimeWait
+                || (goes && !matches!(change.from, TcpState::TimeWait | TcpState::Listen));
+            let held =
+                matches!(&change.socket.owners, Observed::Known(owners) if !owners.is_empty());
+            unattributed += usize::from(is_done && !held && whoever.keeps(&change.socket));
+            false
         });
-        if self.before.is_none() {
-            return; // at the first look nothing has changed yet
-        }
         let told: HashSet<Place> = changes.iter().map(|change| place(&change.socket)).collect();
-        let untold = |place: &Place| !told.contains(place);
-        let come = self.kept.iter().filter(|(place, _)| !was.contains_key(*place) && untold(place));
-        let gone = was.iter().filter(|(place, _)| !self.kept.contains_key(*place) && untold(place));
-        changes.extend(come.map(|(_, socket)| Change::appeared(socket)));
-        changes.extend(gone.map(|(_, socket)| Change::disappeared(socket)));
-        changes.sort_by_key(|change| place(&change.socket));
+        let is_found = |socket: &&Socket| {
+            let place = place(socket);
+            !was.contains(&place) && !told.contains(&place)
+        };
+        (sockets.iter().filter(is_found).cloned().collect(), unattributed)
     }
 
     /// What the looks so far have shown: since when a socket is in its state, and who held it.

@@ -54,10 +54,12 @@ fn a_connection_is_seen_to_come_to_change_and_to_be_kept_when_it_is_over() {
     terminal.until("unread", |shown| shown.contains("83 B unread"));
     drop(server); // a reset: bytes were unread
     terminal.until("over", |shown| shown.contains("gone         gone"));
-    terminal.until("counted", |shown| shown.contains("0 there, 1 over and kept"));
+    terminal.until("counted", |shown| shown.contains("0 connections there, 1 over and kept"));
     drop(client);
     terminal.press("c");
-    terminal.until("forgotten", |shown| shown.contains("0 there, 0 over and kept, 1 forgotten"));
+    terminal.until("forgotten", |shown| {
+        shown.contains("0 connections there, 0 over and kept, 1 forgotten")
+    });
     terminal.press("q");
     assert_eq!(terminal.end().code(), Some(0));
 }
@@ -106,15 +108,18 @@ fn a_signal_gives_the_terminal_back_too() {
 }
 
 #[test]
-fn a_terminal_that_is_closed_ends_it() {
-    let (_listener, port) = listener();
-    let mut terminal = in_terminal(&["--port", &port]);
-    terminal.until("there", |shown| shown.contains("no connection yet"));
-    // The thread that reads has a copy, which its next read gives up.
-    let InTerminal { child, seat, .. } = &mut terminal;
-    drop(seat.take());
-    signal(child, Signal::HUP); // what the kernel sends to a terminal's session
-    wait(child);
+fn a_terminal_that_is_closed_ends_it_with_and_without_a_signal() {
+    for signalled in [true, false] {
+        let (_listener, port) = listener();
+        let mut terminal = in_terminal(&["--port", &port]);
+        terminal.until("there", |shown| shown.contains("no connection yet"));
+        terminal.close();
+        if signalled {
+            signal(&terminal.child, Signal::HUP); // what the kernel sends to a terminal's session
+        }
+        let status = wait(&mut terminal.child);
+        assert!(status.code().is_some(), "no panic on the way out: {status:?}");
+    }
 }
 
 #[test]
@@ -237,12 +242,87 @@ fn what_a_process_held_counts_as_its_own() {
 }
 
 #[test]
-fn a_reader_that_has_read_enough_is_no_failure() {
-    let (listener, port) = listener();
+fn a_reader_that_has_read_enough_ends_it_even_if_nothing_changes() {
+    let (_listener, port) = listener();
     let mut child = program(&["--port", &port]).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     stdout.read_line(&mut String::new()).unwrap();
     drop(stdout);
-    let _open = connect(&listener);
     assert_eq!(wait(&mut child).code(), Some(0));
+}
+
+/// A pipe holds some 64 KiB: who waits for room in it hears of no signal.
+#[test]
+fn a_reader_that_does_not_read_keeps_nobody_from_ending_it() {
+    let (listener, port) = listener();
+    let connections: Vec<_> = (0..400).map(|_| connect(&listener)).collect();
+    let mut child = program(&["--port", &port]).stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    std::thread::sleep(Duration::from_millis(500)); // until the pipe is full
+    assert!(child.try_wait().unwrap().is_none());
+    signal(&child, Signal::TERM);
+    std::thread::sleep(Duration::from_millis(100));
+    signal(&child, Signal::TERM); // at once
+    assert_eq!(wait(&mut child).code(), Some(2));
+    drop((stdout, connections));
+}
+
+/// A port may be used again between two looks, and be in the same state at both.
+#[test]
+fn another_connection_between_the_same_addresses_is_another() {
+    let (listener, port) = listener();
+    let server = listener.local_addr().unwrap();
+    let reset = || {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.set_linger(Some(Duration::ZERO)).unwrap(); // to close it is to reset it
+        socket
+    };
+    let first = reset();
+    first.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    first.connect(&server.into()).unwrap();
+    let address = first.local_addr().unwrap();
+    let local = address.as_socket().unwrap().to_string();
+    let mut stream = Stream::of(&["--port", &port, "--side", "client"]);
+    let found = stream.until("kind", "found");
+    assert_eq!(found["socket"]["local"], local.as_str());
+    drop(first);
+    let second = reset();
+    second.bind(&address).unwrap();
+    second.connect(&server.into()).unwrap();
+    let gone = stream.until("to", "CLOSED");
+    assert_eq!(
+        (&gone["from"], &gone["from_lasted_ms"]["max"]),
+        (&"ESTABLISHED".into(), &Value::Null)
+    );
+    let come = stream.until("to", "ESTABLISHED");
+    assert_eq!(
+        (&come["from"], &come["socket"]["local"]),
+        (&"CLOSED".into(), &local.as_str().into())
+    );
+}
+
+#[test]
+fn who_holds_a_connection_is_told_when_it_is_known() {
+    let (listener, port) = listener();
+    let mut stream = Stream::of(&["--port", &port]);
+    stream.until("kind", "found");
+    let _open = connect(&listener);
+    let mut held = 0;
+    while held < 2 {
+        let line = stream.next();
+        let owners = &line["socket"]["owners"];
+        if line["kind"] != "found" && owners[0]["pid"] == std::process::id() {
+            held += 1;
+        }
+    }
+}
+
+#[test]
+fn a_process_that_is_not_there_is_said_not_to_be_there() {
+    let output = program(&["--pid", "4194305"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told, "socket-inspector: there is no process 4194305\n");
 }

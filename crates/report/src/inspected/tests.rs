@@ -12,6 +12,7 @@ pub(crate) fn row(local: &str, peer: &str, state: TcpState) -> Inspected {
         recv_queue: Observed::Known(0),
         send_queue: Observed::Known(0),
         timer: Observed::Known(None),
+        cookie: Observed::NotObservable,
         owners: Observed::Known([owner].into()),
     };
     Inspected { socket, info: TcpInfo::UNSEEN, cgroup: Observed::NotObservable }

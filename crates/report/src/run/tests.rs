@@ -82,6 +82,7 @@ fn end(id: u16, side: Side, state: TcpState) -> Socket {
         recv_queue: Observed::Known(0),
         send_queue: Observed::Known(0),
         timer: Observed::Known(timer),
+        cookie: Observed::NotObservable,
         owners: Observed::NotObservable,
     }
 }

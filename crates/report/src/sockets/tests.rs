@@ -14,6 +14,7 @@ fn socket(side: Option<Side>, local: &str, peer: &str, state: TcpState) -> Socke
         recv_queue: Observed::Known(0),
         send_queue: Observed::Known(0),
         timer: Observed::Known(None),
+        cookie: Observed::NotObservable,
         owners: Observed::Known([].into()),
     }
 }

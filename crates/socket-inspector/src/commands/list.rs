@@ -12,6 +12,7 @@ use crate::cli::{Format, List};
 pub(crate) fn run(asked: &List) -> anyhow::Result<u8> {
     warn(untold(asked, cfg!(target_os = "linux")).as_deref());
     let (filter, narrow) = (asked.filter(), asked.narrow());
+    narrow.pids.iter().try_for_each(|pid| super::may_look_into(*pid))?;
     let asked_for = format!("{filter}{narrow}");
     let mut out = BufWriter::new(anstream::stdout());
     match (asked.format, asked.columns()) {

@@ -1,13 +1,12 @@
 //! `socket-inspector pool`: some looks at a process's connections from outside, and a verdict.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use evidence::{Inspected, Side, TcpState};
 use socket_inspector::{Filter, Narrow, PoolWatch, inspect};
 
-use super::needs_linux;
+use super::{may_look_into, needs_linux};
 use crate::cli::{Pool, Report};
 
 /// The time between two looks: short, as a connection that lives between two of them is not seen.
@@ -50,17 +49,4 @@ pub(crate) fn run(asked: &Pool) -> anyhow::Result<u8> {
     }
     out.flush()?;
     Ok(0)
-}
-
-/// Whether the sockets of a process can be seen at all: without, it would seem to have none.
-fn may_look_into(pid: u32) -> anyhow::Result<()> {
-    let Err(error) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Ok(()) };
-    match error.kind() {
-        io::ErrorKind::NotFound => anyhow::bail!("there is no process {pid}"),
-        io::ErrorKind::PermissionDenied => anyhow::bail!(
-            "process {pid} is another user's: only that user and root may see which sockets are its \
-             own; --port PORT looks at all connections to a server instead"
-        ),
-        _ => Err(error).with_context(|| format!("cannot look into process {pid}")),
-    }
 }

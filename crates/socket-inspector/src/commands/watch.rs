@@ -6,20 +6,36 @@ use crate::cli::Watch;
 #[cfg(target_os = "linux")]
 pub(crate) fn run(asked: &Watch) -> anyhow::Result<u8> {
     use anyhow::Context as _;
+    use rustix::process::geteuid;
+    use serde_json::json;
 
     use crate::cli::Stream;
-    use crate::live;
-    use crate::stop::Stop;
+    use crate::live::{self, App};
+    use crate::stop::{Parent, Stop};
 
     let (filter, narrow) = (asked.which.filter(), asked.which.narrow());
+    narrow.pids.iter().try_for_each(|pid| super::may_look_into(*pid))?;
     let about = format!("{filter}{narrow}");
+    // Who may not look into others' processes is told so once.
+    let note = (!geteuid().is_root()).then_some("root alone sees who holds others' sockets");
+    let asked_for = json!({
+        "ports": filter.ports, "pids": narrow.pids, "processes": narrow.processes,
+        "peers": narrow.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "side": narrow.side.map(evidence::Side::name),
+        "not_seen": note,
+    });
+    let is_one_sided = narrow.side.is_some();
     let watch = socket_inspector::Watch::new(filter).with_owners().narrowed(narrow);
-    let stop = Stop::new(asked.time).context("cannot listen for Ctrl-C")?;
+    let stop = Stop::new(asked.time, Parent::IsNothing).context("cannot listen for Ctrl-C")?;
     match asked.format {
-        Stream::Screen => live::show(watch, about, asked.interval, &stop),
+        Stream::Screen => live::show(watch, asked.interval, &stop, |begun| {
+            let mut app = App::new(about, asked.interval, begun);
+            (app.note, app.is_one_sided) = (note, is_one_sided);
+            app
+        }),
         Stream::Jsonl => {
             let mut out = std::io::BufWriter::new(anstream::stdout());
-            live::follow(watch, &about, asked.interval, &stop, &mut out)
+            live::follow(watch, &asked_for, asked.interval, &stop, &mut out)
         }
     }
 }

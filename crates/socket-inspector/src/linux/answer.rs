@@ -45,14 +45,14 @@ pub(super) fn steady_list<R: Receive>(
 /// `NLM_F_DUMP_INTR`. The same happens every 16 sockets of a longer bucket, and if some go away it
 /// leaves out others, for which there is no remedy here: nothing tells that they are missing.
 fn without_repeats(rows: &mut Vec<Row>, from: usize) {
-    let mut cookies: Vec<u64> = rows.iter().skip(from).map(|row| row.cookie).collect();
+    let mut cookies: Vec<u64> = rows.iter().skip(from).map(Row::cookie).collect();
     cookies.sort_unstable();
     if cookies.is_sorted_by(|a, b| a < b) {
         return; // as almost always
     }
     let mut seen = HashSet::new();
     let mut place = 0..;
-    rows.retain(|row| place.next().is_some_and(|n| n < from) || seen.insert(row.cookie));
+    rows.retain(|row| place.next().is_some_and(|n| n < from) || seen.insert(row.cookie()));
 }
 
 /// `recv(2)` with `MSG_TRUNC`: puts the next datagram into a buffer that is empty, as much of it

@@ -73,7 +73,12 @@ pub(crate) struct App {
     pub(crate) room: usize,
     /// How many looks came to nothing, as the table changed faster than it could be read.
     pub(crate) failed_looks: usize,
-    looked: bool,
+    /// How many sockets came and went of which nobody saw who held them, where that matters.
+    pub(crate) unattributed: usize,
+    /// Words that hold for the whole watch: what cannot be seen here, and why.
+    pub(crate) note: Option<&'static str>,
+    /// Whether only one end of connections is asked for.
+    pub(crate) is_one_sided: bool,
 }
 
 impl App {
@@ -84,7 +89,7 @@ impl App {
             begun,
             now: begun,
             connections: Connections::default(),
-            tallies: Tallies::new(begun),
+            tallies: Tallies::new(begun, interval),
             order: Order::Newest,
             typed: String::new(),
             is_typing: false,
@@ -94,17 +99,17 @@ impl App {
             shown: Vec::new(),
             room: 1,
             failed_looks: 0,
-            looked: false,
+            unattributed: 0,
+            note: None,
+            is_one_sided: false,
         }
     }
 
     /// Takes in a look, which `ledger` has taken in, too.
     pub(crate) fn take_in(&mut self, look: &Look, ledger: &Ledger) {
-        if !self.looked {
-            look.table.sockets.iter().for_each(|socket| self.connections.found(socket));
-            self.looked = true;
-        }
-        self.connections.follow(&look.changes, ledger, look.at);
+        look.found.iter().for_each(|socket| self.connections.found(socket));
+        self.connections.follow(&look.changes, look.at);
+        self.unattributed += look.unattributed;
         self.tallies.record(&look.table.sockets, look.at);
         self.now = look.at;
         self.arrange(ledger);
@@ -115,11 +120,13 @@ impl App {
         let with_ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('c' | 'd') if with_ctrl => return Asked::Quit,
+            KeyCode::Char('u') if with_ctrl && self.is_typing => self.retype(String::clear),
+            KeyCode::Char('w') if with_ctrl && self.is_typing => self.retype(forget_word),
+            KeyCode::Char(_) if with_ctrl || key.modifiers.contains(KeyModifiers::ALT) => {}
             _ if self.is_typing => self.type_key(key.code),
             KeyCode::Char('q') => return Asked::Quit,
-            KeyCode::Esc if self.selected.is_some() => self.selected = None,
             KeyCode::Esc if !self.typed.is_empty() => self.type_key(KeyCode::Esc),
-            KeyCode::Esc => return Asked::Quit,
+            KeyCode::Esc => self.selected = None,
             KeyCode::Char('/') => self.is_typing = true,
             KeyCode::Char('s') => self.order = self.order.next(),
             KeyCode::Char('c') => self.connections.forget_over(),
@@ -157,16 +164,20 @@ impl App {
         match key {
             KeyCode::Enter => self.is_typing = false,
             KeyCode::Esc => {
-                self.typed.clear();
+                self.retype(String::clear);
                 self.is_typing = false;
             }
             KeyCode::Backspace if self.typed.is_empty() => self.is_typing = false,
-            KeyCode::Backspace => {
-                self.typed.pop();
-            }
-            KeyCode::Char(c) => self.typed.push(c),
+            KeyCode::Backspace => self.retype(|typed| {
+                typed.pop();
+            }),
+            KeyCode::Char(c) => self.retype(|typed| typed.push(c)),
             _ => {}
         }
+    }
+
+    fn retype(&mut self, change: impl FnOnce(&mut String)) {
+        change(&mut self.typed);
         self.wanted = Wanted::read(&self.typed);
     }
 
@@ -184,25 +195,32 @@ impl App {
 
     /// Chooses the connections that are shown, and their order.
     fn arrange(&mut self, ledger: &Ledger) {
-        let wanted = |it: &&Connection| self.wanted.is_everything() || self.wanted.matches(it);
+        let wanted =
+            |it: &&Connection| self.wanted.is_everything() || self.wanted.matches(it, ledger);
         let mut shown: Vec<&Connection> = self.connections.iter().rev().filter(wanted).collect();
         match self.order {
             Order::Newest => {}
-            Order::State => shown.sort_by_cached_key(|it| rank(it)),
+            Order::State => shown.sort_by_cached_key(|it| rank(it, ledger)),
             Order::Longest => {
                 let now = self.now;
-                shown.sort_by_cached_key(|it| Reverse(unchanged_for(it, ledger, now)));
+                shown.sort_by_cached_key(|it| Reverse(unchanged_for(it, ledger, now).least));
             }
         }
         self.shown = shown.into_iter().map(|it| it.number).collect();
     }
 }
 
+/// Drops the last word.
+fn forget_word(typed: &mut String) {
+    let end = typed.trim_end().rfind(' ').map_or(0, |space| space + 1);
+    typed.truncate(end);
+}
+
 /// What comes first in [`Order::State`].
-fn rank(connection: &Connection) -> u8 {
+fn rank(connection: &Connection, ledger: &Ledger) -> u8 {
     let rank = |end: &End| match end.state() {
         TcpState::CloseWait => 0,
-        TcpState::Established if is_unread(&end.socket) => 1,
+        TcpState::Established if ledger.latest(&end.socket).is_some_and(is_unread) => 1,
         TcpState::Established => 2,
         TcpState::TimeWait => 4,
         TcpState::Closed => 5,
@@ -212,25 +230,26 @@ fn rank(connection: &Connection) -> u8 {
 }
 
 fn is_unread(socket: &Socket) -> bool {
-    matches!(socket.recv_queue, Observed::Known(1..))
+    matches!(socket.unread(), Observed::Known(1..))
 }
 
 /// For how long the connection has been as it is, as far as the looks show.
-pub(crate) fn unchanged_for(connection: &Connection, ledger: &Ledger, now: Instant) -> Duration {
+pub(crate) fn unchanged_for(connection: &Connection, ledger: &Ledger, now: Instant) -> InState {
     if let Some(over) = connection.over() {
-        return now.saturating_duration_since(over);
+        let since = now.saturating_duration_since(over);
+        return InState { least: since, most: Some(since) };
     }
     let there = connection.seen().filter(|end| end.gone.is_none());
-    let times = there.filter_map(|end| ledger.in_state(&end.socket, now)).map(InState::time);
-    times.min().unwrap_or_default()
+    let times = there.filter_map(|end| ledger.in_state(&end.socket));
+    let latest = times.min_by_key(|time| (time.most.is_none(), time.least));
+    latest.unwrap_or(InState { least: Duration::ZERO, most: None })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use super::super::samples::{client, looked, server};
-    use evidence::SocketTable;
+    use super::super::samples::{client, looked, server, take_in};
 
     use TcpState::{CloseWait, Established, TimeWait};
 
@@ -268,7 +287,8 @@ mod tests {
         assert!(!app.is_typing);
         assert_eq!(press(&mut app, &ledger, "\u{1b}"), Asked::Nothing);
         assert_eq!(numbers(&app).len(), 3);
-        assert_eq!(press(&mut app, &ledger, "\u{1b}"), Asked::Quit);
+        assert_eq!(press(&mut app, &ledger, "\u{1b}"), Asked::Nothing);
+        assert_eq!(press(&mut app, &ledger, "q"), Asked::Quit);
     }
 
     #[test]
@@ -279,9 +299,7 @@ mod tests {
         assert_eq!(app.told().unwrap().number, 1);
         let sockets = [first, vec![client(3, Established)]].concat();
         let at = app.now + Duration::from_secs(1);
-        let changes = ledger.record(&sockets, at);
-        let look = Look { table: SocketTable { sockets }, changes, since: None, at };
-        app.take_in(&look, &ledger);
+        take_in(&mut app, &mut ledger, &sockets, at);
         assert_eq!((app.told().unwrap().number, app.selected()), (1, Some(2)));
         press(&mut app, &ledger, "↓↓↓↑");
         assert_eq!(app.told().unwrap().number, 2, "there is nothing below the last");
@@ -304,6 +322,20 @@ mod tests {
         assert_eq!(numbers(&app)[3], 4, "the youngest is last");
         press(&mut app, &ledger, "s");
         assert_eq!(numbers(&app), [4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn a_word_and_a_line_are_taken_back_as_in_a_shell() {
+        let (mut app, ledger) = looked(&[vec![]]);
+        press(&mut app, &ledger, "/time_wait hello");
+        let ctrl = |letter| KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL);
+        for (letter, left) in [('w', "time_wait "), ('x', "time_wait "), ('w', "")] {
+            app.press(ctrl(letter), &ledger);
+            assert_eq!(app.typed, left);
+        }
+        press(&mut app, &ledger, "a b");
+        app.press(ctrl('u'), &ledger);
+        assert_eq!(app.typed, "");
     }
 
     #[test]

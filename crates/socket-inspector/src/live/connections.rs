@@ -12,8 +12,6 @@ use socket_inspector::{Change, InState, Ledger};
 pub(crate) const MOST_OVER: usize = 2000;
 /// As many states that an end has left are kept: a whole life has fewer.
 const MOST_PAST: usize = 8;
-/// For as many looks the owners of a new end are asked for: some are not to be seen at all.
-const PATIENCE: u32 = 50;
 
 /// The two addresses of a connection, the lower first, IPv4 as plain IPv4.
 type Addresses = (SocketAddr, SocketAddr);
@@ -21,7 +19,7 @@ type Addresses = (SocketAddr, SocketAddr);
 /// One end of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
-    /// The socket when its state changed last. The owners are those that held it last.
+    /// The socket when its state changed last.
     pub(crate) socket: Socket,
     /// The states that it has left, and how long each lasted.
     pub(crate) past: VecDeque<(TcpState, InState)>,
@@ -39,11 +37,12 @@ impl End {
         if self.gone.is_some() { TcpState::Closed } else { self.socket.state }
     }
 
-    /// Whether nobody is known to hold it: nobody has looked yet, or it waits to be accepted.
-    fn is_ownerless(&self) -> bool {
-        match &self.socket.owners {
-            Observed::Known(owners) => owners.is_empty(),
-            Observed::NotObservable => true,
+    /// The processes that hold it, or were last seen to; `None` if it is not known whether any does.
+    pub(crate) fn owners<'a>(&'a self, ledger: &'a Ledger) -> Option<&'a [Owner]> {
+        let there = ledger.latest(&self.socket).filter(|_| self.gone.is_none());
+        match &there.unwrap_or(&self.socket).owners {
+            Observed::Known(owners) => Some(owners),
+            Observed::NotObservable => None,
         }
     }
 
@@ -111,11 +110,8 @@ impl Connection {
     }
 
     /// The processes that hold an end of it, or were last seen to.
-    pub(crate) fn owners(&self) -> impl Iterator<Item = &Owner> {
-        self.seen().flat_map(|end| match &end.socket.owners {
-            Observed::Known(owners) => &owners[..],
-            Observed::NotObservable => &[],
-        })
+    pub(crate) fn owners<'a>(&'a self, ledger: &'a Ledger) -> impl Iterator<Item = &'a Owner> {
+        self.seen().flat_map(|end| end.owners(ledger).unwrap_or_default())
     }
 }
 
@@ -128,21 +124,18 @@ pub(crate) struct Connections {
     /// Those that are over, in the order of their ends.
     over: VecDeque<u64>,
     numbers: u64,
-    /// Ends whose owners are not known yet: the connection's number, the end's place, and for how
-    /// many looks to ask again.
-    ownerless: Vec<(u64, usize, u32)>,
 }
 
 impl Connections {
-    /// Takes in a socket that was there at the first look.
+    /// Takes in a socket that is seen from now on.
     pub(crate) fn found(&mut self, socket: &Socket) {
         if socket.state != TcpState::Listen {
             self.appear(socket);
         }
     }
 
-    /// Takes in what a look has shown to have changed. `ledger` has taken it in, too.
-    pub(crate) fn follow(&mut self, changes: &[Change], ledger: &Ledger, at: Instant) {
+    /// Takes in what a look has shown to have changed.
+    pub(crate) fn follow(&mut self, changes: &[Change], at: Instant) {
         let of_connections = || changes.iter().filter(|it| it.socket.state != TcpState::Listen);
         // What is gone first: its addresses may be in use again.
         for change in of_connections().filter(|change| change.to == TcpState::Closed) {
@@ -158,22 +151,6 @@ impl Connections {
                 self.appear(&change.socket);
             }
         }
-        self.ask_for_owners(ledger);
-    }
-
-    /// Takes over who holds an end, where that was not known when it came.
-    fn ask_for_owners(&mut self, ledger: &Ledger) {
-        let mut ownerless = std::mem::take(&mut self.ownerless);
-        ownerless.retain_mut(|(number, place, looks)| {
-            let end = self.slot(*number, *place).and_then(Option::as_mut);
-            let Some(end) = end.filter(|end| end.is_ownerless()) else { return false };
-            if let Some(latest) = ledger.latest(&end.socket) {
-                end.socket.owners.clone_from(&latest.owners);
-            }
-            *looks -= 1;
-            *looks > 0
-        });
-        self.ownerless = ownerless;
     }
 
     /// Forgets those that are over.
@@ -215,11 +192,7 @@ impl Connections {
             }
             None => self.open(addresses),
         };
-        let end = End::of(socket);
-        if end.is_ownerless() && socket.state != TcpState::TimeWait {
-            self.ownerless.push((number, place, PATIENCE));
-        }
-        self.put(number, addresses, place, Some(end));
+        self.put(number, addresses, place, Some(End::of(socket)));
     }
 
     fn put(&mut self, number: u64, addresses: Addresses, place: usize, end: Option<End>) {
@@ -299,7 +272,7 @@ mod tests {
             if look == 0 {
                 sockets.iter().for_each(|socket| connections.found(socket));
             }
-            connections.follow(&changes, &ledger, at);
+            connections.follow(&changes, at);
         }
         connections
     }

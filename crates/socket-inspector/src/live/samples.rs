@@ -36,6 +36,7 @@ fn socket(port: u16, state: TcpState, side: Side) -> Socket {
         recv_queue: Observed::Known(0),
         send_queue: Observed::Known(0),
         timer: Observed::Known(waits.then_some(timer)),
+        cookie: Observed::NotObservable,
         owners: Observed::Known(if waits { [].into() } else { [owner].into() }),
     }
 }
@@ -47,10 +48,16 @@ pub(crate) fn looked(looks: &[Vec<Socket>]) -> (App, Ledger) {
     let about = "with port 8080 at either end".to_owned();
     let mut app = App::new(about, Duration::from_millis(100), begun);
     for (number, sockets) in looks.iter().enumerate() {
-        let at = begun + Duration::from_secs(number as u64);
-        let changes = ledger.record(sockets, at);
-        let table = SocketTable { sockets: sockets.clone() };
-        app.take_in(&Look { table, changes, since: None, at }, &ledger);
+        take_in(&mut app, &mut ledger, sockets, begun + Duration::from_secs(number as u64));
     }
     (app, ledger)
+}
+
+/// Has it look once more.
+pub(crate) fn take_in(app: &mut App, ledger: &mut Ledger, sockets: &[Socket], at: Instant) {
+    let found = if at == app.begun { sockets.to_vec() } else { vec![] };
+    let changes = ledger.record(sockets, at);
+    let table = SocketTable { sockets: sockets.to_vec() };
+    let look = Look { table, found, changes, unattributed: 0, since: None, at };
+    app.take_in(&look, ledger);
 }

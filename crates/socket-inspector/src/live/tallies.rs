@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use evidence::{Socket, TcpState};
 
-/// What one bar stands for: the most at any look in this time.
-pub(crate) const BAR: Duration = Duration::from_secs(1);
-/// As many bars are kept.
-const MOST_BARS: usize = 300;
+/// What one bar stands for: the most at any look in this time, or in the time between two looks if
+/// that is longer.
+const BAR: Duration = Duration::from_secs(1);
+/// As many bars are kept and shown: `TIME_WAIT` lasts for 60 of them.
+pub(crate) const MOST_BARS: usize = 60;
 
 const STATES: usize = TcpState::ALL.len();
 
@@ -17,15 +18,17 @@ const STATES: usize = TcpState::ALL.len();
 #[derive(Debug)]
 pub(crate) struct Tallies {
     begun: Instant,
+    pub(crate) bar: Duration,
     now: [u64; STATES],
     most: [u64; STATES],
-    /// The most in each [`BAR`], the latest last; with the number of the bar since the beginning.
+    /// The most in each bar, the latest last; with the number of the bar since the beginning.
     bars: VecDeque<(u64, [u64; STATES])>,
 }
 
 impl Tallies {
-    pub(crate) fn new(begun: Instant) -> Self {
-        Self { begun, now: [0; STATES], most: [0; STATES], bars: VecDeque::new() }
+    pub(crate) fn new(begun: Instant, interval: Duration) -> Self {
+        let (now, most) = ([0; STATES], [0; STATES]);
+        Self { begun, bar: BAR.max(interval), now, most, bars: VecDeque::new() }
     }
 
     /// Takes in a look.
@@ -41,7 +44,8 @@ impl Tallies {
             }
         }
         raise(&mut self.most, &self.now);
-        let bar = at.saturating_duration_since(self.begun).as_secs() / BAR.as_secs().max(1);
+        let time = at.saturating_duration_since(self.begun);
+        let bar = (time.as_secs_f64() / self.bar.as_secs_f64()) as u64;
         match self.bars.back_mut() {
             Some((number, highest)) if *number == bar => raise(highest, &self.now),
             _ => self.bars.push_back((bar, self.now)),
@@ -72,19 +76,14 @@ impl Tallies {
         self.most.get(place(state)).copied().unwrap_or_default()
     }
 
-    /// The last `width` bars of `state`, the latest last. A time without a look repeats the bar
-    /// before it: nobody knows better.
-    pub(crate) fn bars(&self, state: TcpState, width: usize) -> Vec<u64> {
-        let mut bars: Vec<u64> = Vec::new();
+    /// The last `width` bars of `state`, the latest last; `None` for a time in which nobody looked.
+    pub(crate) fn bars(&self, state: TcpState, width: usize) -> Vec<Option<u64>> {
+        let mut bars = Vec::new();
         let mut next = None;
         for (number, highest) in &self.bars {
             let missed = number.saturating_sub(next.unwrap_or(*number));
-            let before = bars.last().copied().unwrap_or_default();
-            bars.extend(std::iter::repeat_n(
-                before,
-                usize::try_from(missed).unwrap_or(0).min(width),
-            ));
-            bars.push(highest.get(place(state)).copied().unwrap_or_default());
+            bars.extend((0..missed.min(width as u64)).map(|_| None));
+            bars.push(highest.get(place(state)).copied());
             next = Some(number + 1);
         }
         let surplus = bars.len().saturating_sub(width);
@@ -112,13 +111,14 @@ mod tests {
     #[test]
     fn a_bar_is_the_most_of_its_second() {
         let begun = Instant::now();
-        let mut tallies = Tallies::new(begun);
+        let mut tallies = Tallies::new(begun, Duration::from_millis(100));
         for (ms, open) in [(0, 1), (100, 3), (900, 2), (1000, 5), (3500, 0)] {
             let sockets: Vec<Socket> = (0..open).map(|port| client(port, Established)).collect();
             tallies.record(&sockets, begun + Duration::from_millis(ms));
         }
-        assert_eq!(tallies.bars(Established, 10), [3, 5, 5, 0], "no look between 2 s and 3 s");
-        assert_eq!(tallies.bars(Established, 2), [5, 0]);
+        let bars = [Some(3), Some(5), None, Some(0)];
+        assert_eq!(tallies.bars(Established, 10), bars, "no look between 2 s and 3 s");
+        assert_eq!(tallies.bars(Established, 2), bars[2..]);
         assert_eq!((tallies.now(Established), tallies.most(Established)), (0, 5));
         assert_eq!(tallies.states(9), [Established]);
         assert_eq!(tallies.most(TimeWait), 0);

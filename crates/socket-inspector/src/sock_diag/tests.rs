@@ -72,7 +72,7 @@ fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
         SocketAddr::V4(_) => 0,
     };
     body.extend(scope.to_ne_bytes());
-    body.extend(row.cookie.to_ne_bytes());
+    body.extend(row.cookie().to_ne_bytes());
     for number in [
         u32::try_from(left.as_millis()).unwrap(),
         socket.recv_queue.known().unwrap(),
@@ -99,12 +99,12 @@ fn wrapped(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
 
 /// The message that tells of a socket with this cookie.
 pub(crate) fn a_socket(cookie: u64, sequence: u32) -> Vec<u8> {
-    encoded(&Row { cookie, ..some_row() }, sequence, 0)
+    encoded(&some_row(cookie), sequence, 0)
 }
 
 /// The same from a kernel that noticed a change of its table.
 pub(crate) fn an_overtaken_socket(cookie: u64, sequence: u32) -> Vec<u8> {
-    encoded(&Row { cookie, ..some_row() }, sequence, DUMP_INTERRUPTED)
+    encoded(&some_row(cookie), sequence, DUMP_INTERRUPTED)
 }
 
 /// The end of a list; with an error number, which is negative, as far as it got.
@@ -140,7 +140,7 @@ fn rows(datagram: &[u8]) -> Vec<Result<Option<Row>, Malformed>> {
     told.collect()
 }
 
-fn some_row() -> Row {
+fn some_row(cookie: u64) -> Row {
     let timer = Timer { kind: TimerKind::TimeWait, left: Duration::from_millis(57_300) };
     Row {
         socket: Socket {
@@ -151,12 +151,12 @@ fn some_row() -> Row {
             recv_queue: Observed::Known(0),
             send_queue: Observed::Known(0),
             timer: Observed::Known(Some(timer)),
+            cookie: Observed::Known(cookie),
             owners: Observed::NotObservable,
         },
         inode: 0,
         info: None,
         cgroup: None,
-        cookie: 4711,
     }
 }
 
@@ -209,12 +209,12 @@ fn any_row() -> impl Strategy<Value = Row> {
                     recv_queue: Observed::Known(queues_and_inode.0),
                     send_queue: Observed::Known(queues_and_inode.1),
                     timer,
+                    cookie: Observed::Known(cookie),
                     owners: Observed::NotObservable,
                 },
                 inode: queues_and_inode.2,
                 info: info.filter(|_| state != TcpState::Listen).map(Box::new),
                 cgroup,
-                cookie,
             }
         })
 }
@@ -306,21 +306,21 @@ fn asking_for_no_state_asks_for_all_of_them_but_bound_sockets() {
 
 #[test]
 fn a_socket_that_is_merely_bound_is_left_out() {
-    let mut bytes = encoded(&some_row(), 1, 0);
+    let mut bytes = encoded(&some_row(4711), 1, 0);
     bytes[HEADER_LEN + 1] = 13;
     assert_eq!(rows(&bytes), [Ok(None)]);
 }
 
 #[test]
 fn a_state_without_a_name_is_an_error_and_not_a_missing_row() {
-    let mut bytes = encoded(&some_row(), 1, 0);
+    let mut bytes = encoded(&some_row(4711), 1, 0);
     bytes[HEADER_LEN + 1] = 77;
     assert_eq!(rows(&bytes), [Err(Malformed("a socket is in an unknown state"))]);
 }
 
 #[test]
 fn a_list_that_changed_while_it_was_written_says_so() {
-    let bytes = encoded(&some_row(), 1, DUMP_INTERRUPTED);
+    let bytes = encoded(&some_row(4711), 1, DUMP_INTERRUPTED);
     assert!(messages(&bytes).next().unwrap().unwrap().interrupted);
 }
 
@@ -346,7 +346,7 @@ fn a_refusal_is_told_from_an_acknowledgement() {
 
 #[test]
 fn a_message_that_is_longer_than_its_datagram_ends_the_reading() {
-    let mut bytes = encoded(&some_row(), 1, 0);
+    let mut bytes = encoded(&some_row(4711), 1, 0);
     bytes.truncate(bytes.len() - 4);
     assert_eq!(contents(&bytes), [Err(Malformed("a message is longer than its datagram"))]);
 }

@@ -15,7 +15,7 @@ pub(crate) struct Trace {
     pub(crate) ports: Vec<u16>,
 
     /// End after this time, such as 10s, rather than on Ctrl-C
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = crate::cli::time)]
     pub(crate) time: Option<Duration>,
 
     /// Ask this witness: tracepoint (sees every change; needs root), sampling (anybody; sees what

@@ -101,6 +101,7 @@ mod tests {
             recv_queue: Observed::Known(queue),
             send_queue: Observed::Known(0),
             timer: Observed::NotObservable,
+            cookie: Observed::NotObservable,
             owners: Observed::NotObservable,
         };
         Inspected { socket, info, cgroup: Observed::NotObservable }

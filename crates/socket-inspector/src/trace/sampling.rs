@@ -63,6 +63,7 @@ mod tests {
             recv_queue: Observed::NotObservable,
             send_queue: Observed::NotObservable,
             timer: Observed::NotObservable,
+            cookie: Observed::NotObservable,
             owners: Observed::NotObservable,
         }
     }

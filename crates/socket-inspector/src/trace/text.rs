@@ -30,8 +30,8 @@ pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) ->
                 None => "Bytes are what processes wrote to a socket and read from it.".to_owned(),
                 Some(why) => format!("No bytes: {why}."),
             };
-            let changes = "It tells every change; how TIME_WAIT begins and ends is told by \
-                           sock_diag.";
+            let changes = "It tells every change, those of containers too; how TIME_WAIT begins \
+                           and ends is told by sock_diag.";
             ("tracepoint sock:inet_sock_set_state", format!("{changes}\n{bytes}"))
         }
         Witness::Sampling { instead } => (

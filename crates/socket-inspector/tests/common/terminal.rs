@@ -6,9 +6,13 @@ use std::io::{Read, Write};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 
@@ -17,8 +21,11 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_socket-inspector");
 /// `socket-inspector watch` in a terminal.
 pub struct InTerminal {
     pub child: Child,
-    /// The end at which the one who types and looks sits; dropped when the terminal is closed.
-    pub seat: Option<File>,
+    /// The end at which the one who types and looks sits.
+    seat: Option<File>,
+    /// Reads there, until the terminal is to be closed.
+    reader: Option<JoinHandle<()>>,
+    closed: Arc<AtomicBool>,
     /// The end at which programs sit.
     programs: OwnedFd,
     bytes: Receiver<Vec<u8>>,
@@ -30,7 +37,7 @@ pub struct InTerminal {
 impl InTerminal {
     /// Starts it in a terminal of so many columns and rows.
     pub fn start(arguments: &[&str], (columns, rows): (u16, u16)) -> Self {
-        let seat = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let seat = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&seat).unwrap();
         unlockpt(&seat).unwrap();
         let name = ptsname(&seat, Vec::new()).unwrap();
@@ -51,11 +58,19 @@ impl InTerminal {
             .spawn()
             .unwrap();
         let seat = File::from(seat);
-        let mut reader = seat.try_clone().unwrap();
+        let mut eyes = seat.try_clone().unwrap();
         let (sender, bytes) = channel();
-        std::thread::spawn(move || {
+        let closed = Arc::new(AtomicBool::new(false));
+        let is_closed = Arc::clone(&closed);
+        let reader = std::thread::spawn(move || {
             let mut some = [0; 4096];
-            while let Ok(length @ 1..) = reader.read(&mut some) {
+            let moment = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+            while !is_closed.load(Ordering::Relaxed) {
+                let mut asked = [PollFd::new(&eyes, PollFlags::IN)];
+                if poll(&mut asked, Some(&moment)).unwrap_or(0) == 0 {
+                    continue;
+                }
+                let Ok(length @ 1..) = eyes.read(&mut some) else { break };
                 if sender.send(some[..length].to_vec()).is_err() {
                     break;
                 }
@@ -64,7 +79,15 @@ impl InTerminal {
         let screen =
             vt100::Parser::new(NonZero::new(rows).unwrap(), NonZero::new(columns).unwrap(), 0);
         let all = Vec::new();
-        Self { child, seat: Some(seat), programs, bytes, all, screen, before }
+        let (seat, reader) = (Some(seat), Some(reader));
+        Self { child, seat, reader, closed, programs, bytes, all, screen, before }
+    }
+
+    /// Closes the terminal, as a window is closed.
+    pub fn close(&mut self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.reader.take().unwrap().join().unwrap();
+        drop(self.seat.take());
     }
 
     pub fn press(&mut self, keys: &str) {

@@ -64,7 +64,7 @@ fn listed(answers: &[Vec<Arrival>]) -> (Result<Vec<u64>, Error>, usize) {
     };
     let mut rows = Vec::new();
     let result = steady_list(Family::V4, &mut rows, ask);
-    (result.map(|()| rows.iter().map(|row| row.cookie).collect()), asked.get())
+    (result.map(|()| rows.iter().map(Row::cookie).collect()), asked.get())
 }
 
 /// Asserts that after the answer `broken` the question is asked again, and that the list is then
@@ -132,7 +132,7 @@ fn the_family_that_was_read_before_stays_when_the_next_is_asked_for_again() {
         Ok(answer(if asked == 1 { lost } else { vec![sockets(4..=5), end()] }))
     };
     steady_list(Family::V6, &mut rows, ask).unwrap();
-    assert_eq!(rows.iter().map(|row| row.cookie).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert_eq!(rows.iter().map(Row::cookie).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_socket_that_the_kernel_lists_twice_is_listed_once() {
 
 #[test]
 fn the_one_socket_is_found_or_is_not_there() {
-    let cookie = |arrivals| answer(arrivals).one().map(|row| row.map(|row| row.cookie));
+    let cookie = |arrivals| answer(arrivals).one().map(|row| row.map(|row| row.cookie()));
     assert_eq!(cookie(vec![sockets([23])]).unwrap(), Some(23));
     assert_eq!(cookie(vec![Datagram(a_refusal(-NO_ENTRY, ASKED))]).unwrap(), None);
 
@@ -270,7 +270,7 @@ proptest! {
                 let Datagram(bytes) = arrival else { continue };
                 for message in messages(bytes) {
                     let Content::Socket(words) = message.unwrap().content else { continue };
-                    let cookie = row(words).unwrap().unwrap().cookie;
+                    let cookie = row(words).unwrap().unwrap().cookie();
                     if !whole.contains(&cookie) {
                         whole.push(cookie);
                     }

@@ -51,7 +51,7 @@ fn some() -> (App, Ledger) {
 fn a_terminal_of_80_columns_shows_what_there_is() {
     let (mut app, ledger) = some();
     insta::assert_snapshot!(drawn(&mut app, &ledger, (80, 24)), @r"
-    TCP sockets with port 8080 at either end, every 100ms                        3 s
+    TCP sockets with port 8080 at either end, every 100ms; 1s a bar              3 s
 
     ESTABLISHED  2  most 5  ▂█▄▄
     FIN_WAIT_2   0  most 1    █
@@ -59,7 +59,7 @@ fn a_terminal_of_80_columns_shows_what_there_is() {
     TIME_WAIT    1  most 1     █
 
     CLIENT           SERVER          CLIENT IS    SERVER IS    FOR           UNREAD
-    127.0.0.1:40003  127.0.0.1:8080  ESTABLISHED  ESTABLISHED  2.0 s         83
+    127.0.0.1:40003  127.0.0.1:8080  ESTABLISHED  ESTABLISHED  ≥ 2.0 s       83
     127.0.0.1:40002  127.0.0.1:8080  TIME_WAIT    gone         57.3 s left
     127.0.0.1:40001  127.0.0.1:8080  gone                      1.0 s ago
 
@@ -70,10 +70,10 @@ fn a_terminal_of_80_columns_shows_what_there_is() {
 
 
     #3  127.0.0.1:40003 → 127.0.0.1:8080
-      client  curl (4711)  ESTABLISHED 2.0 s, 83 B unread
-      server  hello (4712)  ESTABLISHED 2.0 s
+      client  curl (4711)  ESTABLISHED 2.0 s to 3.0 s, 83 B unread
+      server  hello (4712)  ESTABLISHED 2.0 s to 3.0 s
 
-    2 there, 1 over and kept; newest first
+    2 connections there, 1 over and kept; newest first
     q quit   / filter   s order   space pause   c forget what is over   ↑ ↓ select
     ");
 }
@@ -83,7 +83,7 @@ fn the_past_of_the_selected_connection_is_told() {
     let (mut app, ledger) = some();
     press(&mut app, &ledger, &[KeyCode::Down, KeyCode::Down]);
     insta::assert_snapshot!(drawn(&mut app, &ledger, (120, 20)), @r"
-    TCP sockets with port 8080 at either end, every 100ms                                                                3 s
+    TCP sockets with port 8080 at either end, every 100ms; 1s a bar                                                      3 s
 
     ESTABLISHED  2  most 5  ▂█▄▄
     FIN_WAIT_2   0  most 1    █
@@ -91,17 +91,17 @@ fn the_past_of_the_selected_connection_is_told() {
     TIME_WAIT    1  most 1     █
 
     CLIENT           SERVER          CLIENT IS    SERVER IS    FOR           UNREAD   HELD BY
-    127.0.0.1:40003  127.0.0.1:8080  ESTABLISHED  ESTABLISHED  2.0 s         83       curl (4711), hello (4712)
+    127.0.0.1:40003  127.0.0.1:8080  ESTABLISHED  ESTABLISHED  ≥ 2.0 s       83       curl (4711), hello (4712)
     127.0.0.1:40002  127.0.0.1:8080  TIME_WAIT    gone         57.3 s left            curl (4711), hello (4712)
     127.0.0.1:40001  127.0.0.1:8080  gone                      1.0 s ago              curl (4711)
 
 
 
     #2  127.0.0.1:40002 → 127.0.0.1:8080
-      client  curl (4711)  ESTABLISHED 1.0 s → FIN_WAIT_2 1.0 s → TIME_WAIT 0.0 s, 57.3 s left
-      server  hello (4712)  ESTABLISHED 1.0 s → CLOSE_WAIT 1.0 s → gone 0.0 s ago
+      client  curl (4711)  ESTABLISHED < 2.1 s → FIN_WAIT_2 < 2.1 s → TIME_WAIT < 1.1 s, 57.3 s left
+      server  hello (4712)  ESTABLISHED < 2.1 s → CLOSE_WAIT < 2.1 s → gone 0.0 s ago
 
-    2 there, 1 over and kept; newest first
+    2 connections there, 1 over and kept; newest first
     q quit   / filter   s order   space pause   c forget what is over   ↑ ↓ select
     ");
 }
@@ -111,7 +111,7 @@ fn what_is_typed_is_seen_where_it_is_typed() {
     let (mut app, ledger) = some();
     press(&mut app, &ledger, &[KeyCode::Char('/'), KeyCode::Char('w'), KeyCode::Char('a')]);
     insta::assert_snapshot!(drawn(&mut app, &ledger, (80, 16)), @r"
-    TCP sockets with port 8080 at either end, every 100ms                        3 s
+    TCP sockets with port 8080 at either end, every 100ms; 1s a bar              3 s
 
     ESTABLISHED  2  most 5  ▂█▄▄
     FIN_WAIT_2   0  most 1    █
@@ -122,10 +122,10 @@ fn what_is_typed_is_seen_where_it_is_typed() {
     127.0.0.1:40002  127.0.0.1:8080  TIME_WAIT    gone         57.3 s left
 
     #2  127.0.0.1:40002 → 127.0.0.1:8080
-      client  curl (4711)  … → FIN_WAIT_2 1.0 s → TIME_WAIT 0.0 s, 57.3 s left
-      server  hello (4712)  ESTABLISHED 1.0 s → CLOSE_WAIT 1.0 s → gone 0.0 s ago
+      client  curl (4711)  … → FIN_WAIT_2 < 2.1 s → TIME_WAIT < 1.1 s, 57.3 s left
+      server  hello (4712)  … → CLOSE_WAIT < 2.1 s → gone 0.0 s ago
 
-    2 there, 1 over and kept; newest first; 1 match
+    2 connections there, 1 over and kept; newest first; 1 match
     /wa
     ");
 }
@@ -134,8 +134,7 @@ fn what_is_typed_is_seen_where_it_is_typed() {
 fn nothing_to_show_is_said() {
     let (mut app, ledger) = looked(&[vec![]]);
     insta::assert_snapshot!(drawn(&mut app, &ledger, (80, 13)), @r"
-    TCP sockets with port 8080 at either end, every 100ms                        0 s
-
+    TCP sockets with port 8080 at either end, every 100ms; 1s a bar              0 s
     no connection yet
 
     CLIENT  SERVER  CLIENT IS    SERVER IS    FOR           UNREAD
@@ -145,7 +144,8 @@ fn nothing_to_show_is_said() {
 
 
 
-    0 there, 0 over and kept; newest first
+
+    0 connections there, 0 over and kept; newest first
     q quit   / filter   s order   space pause   c forget what is over   ↑ ↓ select
     ");
 }
@@ -167,6 +167,38 @@ fn long_addresses_keep_their_ports_in_sight() {
     assert!(shown.contains("…]:40001") && shown.contains("…]:8080"), "{shown}");
 }
 
+/// Half a number is another number.
+#[test]
+fn what_there_is_no_room_for_is_left_out_as_a_whole() {
+    let (mut app, ledger) = some();
+    for width in 33..130 {
+        let shown = drawn(&mut app, &ledger, (width, 24));
+        let rows: Vec<&str> = shown.lines().filter(|line| line.contains("ESTABLISHED  ")).collect();
+        assert!(width < 71 || rows.iter().any(|row| row.contains(" 2.0 s")), "{width}:\n{shown}");
+        for line in shown.lines().skip(7).take(4) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert!(
+                words.iter().all(|word| !["TIME_WAI", "ESTABLISHE", "8"].contains(word)),
+                "{shown}"
+            );
+        }
+    }
+    let shown = drawn(&mut app, &ledger, (60, 24));
+    assert!(shown.contains(":40003  127.0.0.1:8080") && !shown.contains("UNREAD"), "{shown}");
+}
+
+#[test]
+fn times_are_told_as_well_as_they_are_known() {
+    let s = Duration::from_secs;
+    let time = |least, most: Option<u64>| in_state(InState { least: s(least), most: most.map(s) });
+    assert_eq!(time(101, None), "≥ 1 min 41 s", "no more than it is");
+    assert_eq!(time(1, Some(7)), "1.0 s to 7.0 s", "nobody looked meanwhile");
+    assert_eq!(time(0, Some(2)), "< 2.1 s", "no less than it was");
+    assert_eq!(time(40, Some(41)), "40.0 s");
+    assert_eq!(seconds(s(3599)), "59 min");
+    assert_eq!(seconds(s(3600 * 3 + 1800)), "3.5 h");
+}
+
 #[test]
 fn no_size_of_terminal_is_too_small_to_draw_on() {
     let (mut app, ledger) = some();
@@ -178,5 +210,6 @@ fn no_size_of_terminal_is_too_small_to_draw_on() {
 
 #[test]
 fn a_bar_that_is_not_empty_is_seen() {
-    assert_eq!(bars(&[0, 1, 50, 100], 100), " ▁▄█");
+    let heights = [Some(0), Some(1), None, Some(50), Some(100)];
+    assert_eq!(bars(&heights, 100), " ▁·▄█", "nobody looked at the third");
 }

@@ -304,6 +304,7 @@ fn socket(change: &Change) -> evidence::Socket {
         recv_queue: Observed::NotObservable,
         send_queue: Observed::NotObservable,
         timer: Observed::NotObservable,
+        cookie: Observed::NotObservable,
         owners: Observed::NotObservable,
     }
 }

@@ -94,12 +94,12 @@ fn the_witness_is_named_with_what_it_cannot_see() {
     }
     insta::assert_snapshot!(plain(&bytes), @r"
     Witness: tracepoint sock:inet_sock_set_state, port 8080
-    It tells every change; how TIME_WAIT begins and ends is told by sock_diag.
+    It tells every change, those of containers too; how TIME_WAIT begins and ends is told by sock_diag.
     Bytes are what processes wrote to a socket and read from it.
 
            TIME  #      END    ADDRESS                CHANGE                    AFTER
     Witness: tracepoint sock:inet_sock_set_state, port 8080
-    It tells every change; how TIME_WAIT begins and ends is told by sock_diag.
+    It tells every change, those of containers too; how TIME_WAIT begins and ends is told by sock_diag.
     No bytes: sock:sock_send_length cannot be enabled (it takes Linux 6.3): No such file.
 
            TIME  #      END    ADDRESS                CHANGE                    AFTER

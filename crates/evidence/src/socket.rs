@@ -118,8 +118,8 @@ impl Socket {
     ///
     /// Linux tells the distance from what was read to what has arrived (`rcv_nxt − copied_seq`),
     /// and a FIN takes a number there like a byte. So after the peer has closed it counts 1, until
-    /// the process reads the end: it is no byte and not counted here. [`Socket::recv_queue`] has
-    /// the kernel's number.
+    /// the process reads the end, or the last bytes, where the FIN lies right behind them: it is
+    /// no byte and not counted here. [`Socket::recv_queue`] has the kernel's number.
     #[must_use]
     pub fn unread(&self) -> Observed<u32> {
         let fin_has_come =

@@ -24,17 +24,19 @@ const UNKNOWABLE: &str = "Not to be seen from outside: whether the pool itself k
 /// # Errors
 /// Those of `out`.
 pub fn text(pools: &[Pool], whose: &str, others: usize, out: &mut impl Write) -> io::Result<()> {
+    let of_a_server = (others > 0).then(|| {
+        format!("{} there are a server's, which has no pool", words::count(others, "socket"))
+    });
     if pools.is_empty() {
         write!(out, "No client connection {whose}.")?;
-        if others > 0 {
-            let sockets = words::count(others, "socket");
-            write!(out, " {sockets} there are a server's, which has no pool.")?;
+        if let Some(of_a_server) = of_a_server {
+            write!(out, " {of_a_server}.")?;
         }
         return writeln!(out);
     }
     for pool in pools {
         if is_nothing_but_unattributed(pool) {
-            perhaps(pool, whose, out)?;
+            perhaps(pool, whose, of_a_server.as_deref(), out)?;
             continue;
         }
         heading(pool, out)?;
@@ -70,12 +72,18 @@ fn is_nothing_but_unattributed(pool: &Pool) -> bool {
 }
 
 /// What is told instead of a pool that nobody saw.
-fn perhaps(pool: &Pool, whose: &str, out: &mut impl Write) -> io::Result<()> {
+fn perhaps(
+    pool: &Pool,
+    whose: &str,
+    of_a_server: Option<&str>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     heading(pool, out)?;
     writeln!(out, "\n  {STRIKING}No look saw a client connection {whose}.{STRIKING:#}")?;
     let (came, whose_they_were) = unattributed(pool.unattributed, "");
     let rate = at_least_each_second(pool.unattributed, pool.watched);
     advise("evidence", &format!("{came}{rate}; {whose_they_were}"), out)?;
+    of_a_server.map_or(Ok(()), |besides| advise("besides", besides, out))?;
     advise("next", &count_them_all(pool), out)?;
     writeln!(out)
 }
@@ -540,6 +548,7 @@ mod tests {
           No look saw a client connection of process 4712.
             evidence  1663 connections to this server came and went, at least 831.5 a second; no
                       look saw whose they were
+            besides   2 sockets there are a server's, which has no pool
             next      `pool --port 8080` counts all connections to this server, whosever they are
 
         Not to be seen from outside: whether the pool itself knows a connection that looks idle;

@@ -152,11 +152,7 @@ impl PoolWatch {
             let pool = pools.entry(key.clone()).or_insert_with(|| empty(key));
             let earlier = before.get(&place(&row.socket)).copied();
             let standing = Standing::of(row, earlier, patience);
-            let closed_for = self.ledger.in_state(&row.socket, last).map(|time| match time {
-                InState::Since(time) => Lasted::Exactly(time),
-                InState::AtLeast(time) => Lasted::AtLeast(time),
-            });
-            let closed_for = closed_for.filter(|_| standing == Standing::ClosedByPeer);
+            let closed_for = self.closed_for(row, last, standing);
             pool.connections.push(PoolConnection { row: row.clone(), standing, closed_for });
         }
         let unattributed = self.unattributed();
@@ -176,6 +172,15 @@ impl PoolWatch {
             });
         }
         pools
+    }
+
+    /// How long the peer has had a connection closed, if it has.
+    fn closed_for(&self, row: &Inspected, last: Instant, standing: Standing) -> Option<Lasted> {
+        let time = self.ledger.in_state(&row.socket, last).map(|time| match time {
+            InState::Since(time) => Lasted::Exactly(time),
+            InState::AtLeast(time) => Lasted::AtLeast(time),
+        });
+        time.filter(|_| standing == Standing::ClosedByPeer)
     }
 
     /// How many connections came and went, to each server, that no look saw anybody hold.

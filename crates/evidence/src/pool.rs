@@ -16,7 +16,7 @@ pub enum Standing {
     Busy,
     /// Opened; nothing was sent or received yet.
     Unused,
-    /// Silent since the answer: idle in the pool, as far as that can be seen.
+    /// Silent since an answer: idle in the pool, as far as that can be seen.
     Idle,
     /// The handshake is not complete.
     Opening,
@@ -25,6 +25,9 @@ pub enum Standing {
     /// Open, and no more is told: not by this system.
     Open,
 }
+
+/// Two ticks of the slowest clock that Linux is built with (`HZ=100`).
+const TWO_TICKS: Duration = Duration::from_millis(20);
 
 impl Standing {
     /// `idle`, `busy`, `unread` …
@@ -44,6 +47,14 @@ impl Standing {
 
     /// Judges one connection by the latest look at its client's end, and the look before, if that
     /// saw it. Bytes that nobody reads for longer than `patience` count as abandoned.
+    ///
+    /// Where nothing waits and nothing moved, the last word decides: [`Standing::Busy`] if it was
+    /// the client's, [`Standing::Idle`] if it was the server's. Linux tells both ages in ticks of
+    /// its clock (4 ms, usually), so that a request and an answer within one tick have the same
+    /// age. Such a tie is idle if bytes have been received and nothing has moved for two ticks,
+    /// or else busy: without a byte received there has been no answer to be idle after. A tie that
+    /// is older may be a request that followed an answer within the tick and is not answered yet;
+    /// the kernel tells nothing by which to know it.
     #[must_use]
     pub fn of(now: &Inspected, before: Option<&Inspected>, patience: Duration) -> Self {
         match now.socket.state {
@@ -65,11 +76,17 @@ impl Standing {
         if moved || waits(now.socket.send_queue) {
             return Self::Busy;
         }
-        let none = Observed::Known(0);
+        match (info.bytes_sent.known(), info.bytes_received.known()) {
+            (Some(0), Some(0)) => return Self::Unused,
+            (Some(_), Some(0)) => return Self::Busy,
+            _ => {}
+        }
+        let answered = info.bytes_received.known().is_some_and(|bytes| bytes > 0);
         match (info.last_sent.known(), info.last_received.known()) {
-            _ if info.bytes_sent == none && info.bytes_received == none => Self::Unused,
             (Some(sent), Some(received)) if sent < received => Self::Busy,
-            (Some(_), Some(_)) => Self::Idle,
+            (Some(sent), Some(received)) if sent > received => Self::Idle,
+            (Some(both), Some(_)) if answered && both > TWO_TICKS => Self::Idle,
+            (Some(_), Some(_)) => Self::Busy,
             _ => Self::Open,
         }
     }
@@ -96,15 +113,10 @@ pub struct PoolConnection {
 }
 
 impl PoolConnection {
-    /// The bytes that wait to be read.
-    ///
-    /// In `CLOSE_WAIT` Linux counts the peer's FIN, too, until the process has read as far as
-    /// that; it is no byte and not counted here.
+    /// The bytes that wait to be read, without the peer's FIN ([`crate::Socket::unread`]).
     #[must_use]
     pub fn unread(&self) -> u64 {
-        let queue: u64 = self.row.socket.recv_queue.known().unwrap_or(0).into();
-        let closed = self.standing == Standing::ClosedByPeer;
-        queue.saturating_sub(closed.into())
+        self.row.socket.unread().known().unwrap_or(0).into()
     }
 
     /// Whether the peer has closed and the process has certainly not even read that: nobody looks
@@ -126,8 +138,13 @@ pub struct Pool {
     pub server: ServerAddr,
     /// Those that are there at the last look.
     pub connections: Vec<PoolConnection>,
-    /// Connections that appeared between the first look and the last.
+    /// Connections that appeared between the first look and the last, and were seen to be this
+    /// process's: the least that it has opened.
     pub opened: usize,
+    /// More connections to the same server that came and went between those looks, and that no
+    /// look saw anybody hold: some of them may be this process's, or all. 0 in a pool whose
+    /// process is not known and that counts them as [`Pool::opened`].
+    pub unattributed: usize,
     /// The time between those looks.
     pub watched: Duration,
     /// How long the server lets a connection be silent, if that was told.
@@ -157,10 +174,18 @@ pub enum Ailment {
     },
     /// New connections are opened instead of old ones reused.
     Churn {
-        /// Connections opened each second.
+        /// Connections that were seen to be opened each second: the least there was.
         opened_per_s: f64,
         /// How many lie idle at the same time.
         idle: usize,
+    },
+    /// Connections to the same server come and go, and no look saw whose they are: perhaps this
+    /// process opens new ones instead of reusing old ones.
+    Unattributed {
+        /// How many connections.
+        connections: usize,
+        /// How many came each second, at least.
+        came_per_s: f64,
     },
     /// Idle connections that the server is about to close: the next request may meet that.
     StaleSoon {
@@ -181,11 +206,16 @@ impl Pool {
         self.connections.iter().filter(|connection| connection.standing == standing).count()
     }
 
-    /// Connections opened each second, as far as they lived to a look; `None` after a single one.
+    /// Connections opened each second, as far as a look saw them and whose they are: the least
+    /// there was. `None` after a single look.
     #[must_use]
     pub fn opened_per_s(&self) -> Option<f64> {
+        self.each_second(self.opened)
+    }
+
+    fn each_second(&self, count: usize) -> Option<f64> {
         let seconds = self.watched.as_secs_f64();
-        (seconds > 0.0).then(|| self.opened as f64 / seconds)
+        (seconds > 0.0).then(|| count as f64 / seconds)
     }
 
     /// How long the server lets a connection be silent: what was told, or what was seen, where a
@@ -242,6 +272,10 @@ impl Pool {
         if let Some(opened_per_s) = self.opened_per_s().filter(|rate| *rate >= CHURN_PER_S) {
             ailments.push(Ailment::Churn { opened_per_s, idle });
         }
+        let came_per_s = self.each_second(self.unattributed);
+        if let Some(came_per_s) = came_per_s.filter(|rate| *rate >= CHURN_PER_S) {
+            ailments.push(Ailment::Unattributed { connections: self.unattributed, came_per_s });
+        }
         let stale = self.connections.iter().filter(|c| self.is_stale_soon(c)).count();
         if let Some(idle_timeout) = self.server_idle_timeout().filter(|_| stale > 0) {
             ailments.push(Ailment::StaleSoon { connections: stale, idle_timeout });
@@ -286,6 +320,7 @@ mod tests {
             server: ServerAddr::new("127.0.0.1:8080".parse().unwrap()),
             connections,
             opened,
+            unattributed: 0,
             watched: Duration::from_secs(2),
             idle_timeout: None,
         }
@@ -315,6 +350,42 @@ mod tests {
         assert_eq!(Standing::of(&now, Some(&new), PATIENCE), Standing::Busy);
         let untold = Inspected { info: TcpInfo::UNSEEN, ..now };
         assert_eq!(standing(&untold), Standing::Open);
+    }
+
+    #[test]
+    fn what_nobody_has_answered_is_busy_and_a_tie_is_idle_after_two_ticks() {
+        let known = Observed::Known;
+        let unseen = Observed::NotObservable;
+        for (sent, received, ages_ms, standing) in [
+            (known(0), known(0), (4000, 4000), Standing::Unused),
+            (known(40), known(0), (4, 4), Standing::Busy),
+            (known(40), known(0), (4000, 4000), Standing::Busy),
+            (known(40), known(0), (4000, 4004), Standing::Busy),
+            (known(83), known(131), (0, 0), Standing::Busy),
+            (known(83), known(131), (20, 20), Standing::Busy),
+            (known(83), known(131), (24, 24), Standing::Idle),
+            (known(83), known(131), (4000, 4000), Standing::Idle),
+            (known(83), known(131), (4000, 4004), Standing::Busy),
+            (known(83), known(131), (4, 0), Standing::Idle),
+            (known(0), known(131), (4004, 4000), Standing::Idle), // the server speaks first
+            (unseen, known(131), (4000, 4000), Standing::Idle),
+            (unseen, unseen, (4000, 4000), Standing::Busy),
+            (unseen, unseen, (4004, 4000), Standing::Idle),
+        ] {
+            let mut row = row(TcpState::Established, 0, ages_ms.0, ages_ms.1);
+            (row.info.bytes_sent, row.info.bytes_received) = (sent, received);
+            let told = Standing::of(&row, None, PATIENCE);
+            assert_eq!(told, standing, "{sent:?} sent, {received:?} received, {ages_ms:?} ms ago");
+        }
+    }
+
+    #[test]
+    fn connections_that_come_and_go_unseen_are_no_sign_of_health() {
+        let idle = || vec![connection(row(TcpState::Established, 0, 500, 480), None)];
+        let with = |unattributed| Pool { unattributed, ..pool(idle(), 0) };
+        assert_eq!(with(1).ailments(), []);
+        let unseen = Ailment::Unattributed { connections: 1663, came_per_s: 831.5 };
+        assert_eq!(with(1663).ailments(), [unseen]);
     }
 
     #[test]

@@ -122,6 +122,9 @@ impl Destination {
 }
 
 /// How fast ports towards one destination are used, each second.
+///
+/// It is what two readings show, and so the least there was: between them a port may be used, and
+/// used again, and nobody sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// Connections opened, as far as they were seen.
@@ -139,7 +142,8 @@ pub enum Forecast {
     Exhausted,
     /// It is exhausted after this time.
     In(Duration),
-    /// As many ports come free as are used: it goes on for ever.
+    /// As many ports come free as are seen to be used: it goes on for ever, if no more are used
+    /// than were seen. A [`Rate`] is the least there was, so that this is not certain.
     Steady,
 }
 
@@ -148,7 +152,8 @@ pub enum Forecast {
 ///
 /// It assumes that all goes on as it does: live connections grow by [`Rate::growth`], and every
 /// second [`Rate::burnt`] ports are closed and come free after `hold`. What burns fewer than
-/// `usable / hold` ports a second goes on for ever.
+/// `usable / hold` ports a second goes on for ever. As a rate is the least there was, ports may
+/// run out earlier than it says.
 #[must_use]
 pub fn forecast(
     usable: usize,

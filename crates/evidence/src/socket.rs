@@ -82,8 +82,9 @@ pub struct Socket {
     pub state: TcpState,
     /// Which end this is, where that can be told.
     pub side: Option<Side>,
-    /// Bytes received that the process has not read yet (for a listening socket: connections
-    /// that wait to be accepted).
+    /// Bytes received that the process has not read yet, as the kernel counts them: with the
+    /// peer's FIN ([`Socket::unread`] is without). For a listening socket: connections that wait
+    /// to be accepted.
     pub recv_queue: Observed<u32>,
     /// Bytes written that the peer has not acknowledged (for a listening socket: its backlog).
     pub send_queue: Observed<u32>,
@@ -121,8 +122,8 @@ impl Socket {
     ///
     /// Linux tells the distance from what was read to what has arrived (`rcv_nxt − copied_seq`),
     /// and a FIN takes a number there like a byte. So after the peer has closed it counts 1, until
-    /// the process reads the end: it is no byte and not counted here. [`Socket::recv_queue`] has
-    /// the kernel's number.
+    /// the process reads the end, or the last bytes, where the FIN lies right behind them: it is
+    /// no byte and not counted here. [`Socket::recv_queue`] has the kernel's number.
     #[must_use]
     pub fn unread(&self) -> Observed<u32> {
         let fin_has_come =
@@ -245,6 +246,27 @@ mod tests {
         assert_eq!(pairs[0].server.as_ref(), Some(&table[0]));
         assert_eq!(pairs[1].client.as_ref(), Some(&table[1]));
         assert_eq!(pairs[1].server, None);
+    }
+
+    #[test]
+    fn a_fin_is_no_byte_that_waits_to_be_read() {
+        let unread = |state, queue| {
+            let recv_queue = Observed::Known(queue);
+            Socket { recv_queue, ..socket(Side::Client, 40001, state) }.unread()
+        };
+        for state in [TcpState::CloseWait, TcpState::LastAck, TcpState::Closing] {
+            assert_eq!(unread(state, 0), Observed::Known(0), "{state:?}, the end is read");
+            assert_eq!(unread(state, 1), Observed::Known(0), "{state:?}");
+            assert_eq!(unread(state, 57), Observed::Known(56), "{state:?}");
+        }
+        assert_eq!(unread(TcpState::Established, 57), Observed::Known(57));
+        assert_eq!(unread(TcpState::FinWait2, 57), Observed::Known(57));
+        assert_eq!(unread(TcpState::Listen, 3), Observed::Known(0), "connections are no bytes");
+        let unseen = Socket {
+            recv_queue: Observed::NotObservable,
+            ..socket(Side::Client, 40001, TcpState::CloseWait)
+        };
+        assert_eq!(unseen.unread(), Observed::NotObservable);
     }
 
     #[test]

@@ -304,7 +304,7 @@ fn table(name: &str, table: &SocketTable, names: &mut Names) {
     }
     let at_client = || table.sockets.iter().filter(|socket| socket.side == Some(Side::Client));
     let unread: Option<u64> =
-        at_client().map(|socket| socket.recv_queue.known().map(u64::from)).sum();
+        at_client().map(|socket| socket.unread().known().map(u64::from)).sum();
     if let Some(unread) = unread {
         names.set(format!("{name}.unread"), unread as f64);
     }

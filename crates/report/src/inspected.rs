@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use evidence::{Inspected, Observed, Side, TcpState};
+use evidence::{Inspected, Observed, Side, Socket, TcpState};
 
 use crate::columns::{Cell, Table};
 use crate::words::{self, FAINT, HEADING, NO_PROCESS, NONE, STRIKING, UNSEEN};
@@ -26,7 +26,7 @@ pub enum Column {
     Side,
     /// The state.
     State,
-    /// Bytes unread; for a listening socket, connections that wait.
+    /// Bytes unread, the peer's FIN not counted; for a listening socket, connections that wait.
     RecvQueue,
     /// Bytes not acknowledged; for a listening socket, its backlog.
     SendQueue,
@@ -133,7 +133,7 @@ impl Column {
             Self::Peer => words::address(socket.peer),
             Self::Side => socket.side.map_or("", Side::name).to_owned(),
             Self::State => socket.state.name().to_owned(),
-            Self::RecvQueue => count(socket.recv_queue),
+            Self::RecvQueue => count(recv_queue(socket)),
             Self::SendQueue => count(socket.send_queue),
             Self::Timer => socket.timer.known().flatten().map(words::timer).unwrap_or_default(),
             Self::Rtt => age(info.rtt),
@@ -180,7 +180,9 @@ impl Column {
             Self::Peer => a.socket.peer.cmp(&b.socket.peer),
             Self::Side => a.socket.side.cmp(&b.socket.side),
             Self::State => a.socket.state.cmp(&b.socket.state),
-            Self::RecvQueue => most(a.socket.recv_queue, b.socket.recv_queue),
+            // Where a FIN makes the difference, the kernel's numbers are in order, too.
+            Self::RecvQueue => most(recv_queue(&a.socket), recv_queue(&b.socket))
+                .then(most(a.socket.recv_queue, b.socket.recv_queue)),
             Self::SendQueue => most(a.socket.send_queue, b.socket.send_queue),
             Self::Timer => most(left(a), left(b)),
             Self::Rtt => most(a.info.rtt, b.info.rtt),
@@ -192,6 +194,14 @@ impl Column {
             Self::LastReceived => most(a.info.last_received, b.info.last_received),
             Self::Cgroup | Self::Owner => self.text(a).cmp(&self.text(b)),
         }
+    }
+}
+
+/// What waits for the process: bytes, or for a listening socket, connections.
+fn recv_queue(socket: &Socket) -> Observed<u32> {
+    match socket.state {
+        TcpState::Listen => socket.recv_queue,
+        _ => socket.unread(),
     }
 }
 

@@ -34,7 +34,8 @@ pub struct Socket {
     pub side: Option<&'static str>,
     /// The state, as `netstat` prints it.
     pub state: &'static str,
-    /// Bytes that the process has not read yet; `null` for a listening socket.
+    /// Bytes that the process has not read yet, as the kernel counts them: a FIN that it has not
+    /// read counts 1. `null` for a listening socket.
     pub recv_queue_bytes: Option<u32>,
     /// Bytes that the peer has not acknowledged yet; `null` for a listening socket.
     pub send_queue_bytes: Option<u32>,

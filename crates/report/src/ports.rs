@@ -11,6 +11,9 @@ use crate::words::{self, FAINT, HEADING, STRIKING};
 
 /// What no line exceeds.
 const WIDTH: usize = 80;
+/// How certain a rate is, and what follows from it.
+const LOWER_BOUND: &str = "OPENED/S is what was seen, the least there was: what comes and goes \
+    between two looks is missing. So `steady` is not certain, and ports may run out earlier than forecast.";
 /// Burners that are named for one destination.
 const NAMED: usize = 3;
 
@@ -32,6 +35,12 @@ pub fn text(
         budgets(settings, destinations, out)?;
     }
     burners(destinations, out)?;
+    if destinations.iter().any(|destination| destination.rate.is_some()) {
+        writeln!(out)?;
+        for line in words::wrap(LOWER_BOUND, WIDTH) {
+            writeln!(out, "{FAINT}{line}{FAINT:#}")?;
+        }
+    }
     if destinations.iter().any(|destination| destination.rate.is_none()) {
         let single = "A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.";
         writeln!(out, "\n{FAINT}{single}{FAINT:#}")?;
@@ -305,6 +314,10 @@ mod tests {
           127.0.0.1:8080  sequential (4712) 1 · not seen 1
           not seen: opened and closed between two looks, or before the first one
 
+        OPENED/S is what was seen, the least there was: what comes and goes between two
+        looks is missing. So `steady` is not certain, and ports may run out earlier than
+        forecast.
+
         3 sockets not counted: nothing tells whether they are a client's
         2 sockets of other users: root alone sees who makes their TIME_WAIT
 
@@ -351,6 +364,10 @@ mod tests {
           from 2001:db8:1234:5678:9abc:def0:1234:5678
             a-name-of-15-by (4194303) 1 · not seen 1
           not seen: opened and closed between two looks, or before the first one
+
+        OPENED/S is what was seen, the least there was: what comes and goes between two
+        looks is missing. So `steady` is not certain, and ports may run out earlier than
+        forecast.
 
         A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.
 

@@ -63,7 +63,7 @@ fn end_header(state: &str) -> [Cell; END] {
 pub(crate) fn end_row(end: &Socket) -> [Cell; END] {
     [
         Cell::new(end.state.name()).styled(words::state_style(end.state)),
-        queue(end.recv_queue).styled(STRIKING),
+        queue(end.unread()).styled(STRIKING),
         queue(end.send_queue),
         timer(end),
     ]

@@ -8,7 +8,7 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -142,6 +142,25 @@ fn unread_bytes_lie_in_the_receive_queue() {
     accepted.write_all(&[b'x'; 57]).unwrap();
     let unread = |s: &Socket| s.side == Some(Side::Client) && s.recv_queue == Observed::Known(57);
     server.table_where(unread);
+}
+
+#[test]
+fn the_kernel_counts_a_fin_among_unread_bytes_until_the_end_is_read() {
+    let server = Server::new();
+    let (mut client, mut accepted) = server.connection();
+    accepted.write_all(&[b'x'; 57]).unwrap();
+    drop(accepted);
+    let closed = || server.table_with(Side::Client, TcpState::CloseWait).1;
+    let numbers = |socket: Socket| (socket.recv_queue.known(), socket.unread().known());
+    assert_eq!(numbers(closed()), (Some(58), Some(57)));
+    client.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(numbers(closed()), (Some(0), Some(0)));
+    drop(client);
+
+    let (_client, accepted) = server.connection();
+    drop(accepted);
+    let alone = |s: &Socket| s.state == TcpState::CloseWait && s.recv_queue == Observed::Known(1);
+    assert_eq!(server.table_where(alone).1.unread(), Observed::Known(0));
 }
 
 #[test]

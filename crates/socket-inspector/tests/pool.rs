@@ -59,6 +59,11 @@ fn client_process() {
                 exchange(&mut stream);
                 std::thread::sleep(Duration::from_millis(23));
             },
+            "lets go at once" => loop {
+                drop(connect());
+                std::thread::sleep(Duration::from_millis(2));
+            },
+            "prepares itself" => kept.extend([connect(), connect(), connect()]),
             other => panic!("no such role: {other}"),
         }
         loop {
@@ -186,6 +191,55 @@ fn a_client_that_connects_anew_for_each_request_churns() {
     let churns = |pool: &serde_json::Value| pool["ailments"][0]["kind"] == "churn";
     let pool = scene.pool(&["--watch", "3"], churns);
     assert!(pool["opened_connections"].as_u64().unwrap() >= 3);
+}
+
+#[test]
+fn connections_too_short_for_a_look_are_counted_though_nobody_is_seen_to_hold_them() {
+    let scene = scene("lets go at once", None);
+    let pid = scene.client.id().to_string();
+    let look = |format: &str, whose: [&str; 2]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+        command.args(["pool", "--watch", "1", "--format", format]).args(whose);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let of_process = ["--pid", &pid];
+    let port = scene.address.port().to_string();
+    let told = |pool: &serde_json::Value, key: &str| pool[key].as_u64().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let json: serde_json::Value = serde_json::from_str(&look("json", of_process)).unwrap();
+        let is_ours = |pool: &&serde_json::Value| pool["server"] == scene.address.to_string();
+        let pool = json["pools"].as_array().unwrap().iter().find(is_ours);
+        let unattributed = pool.map_or(0, |pool| told(pool, "unattributed_connections"));
+        if unattributed >= 7 {
+            let ailments = pool.unwrap()["ailments"].as_array().unwrap();
+            assert!(ailments.iter().any(|it| it["kind"] == "unattributed"), "{json:#}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "{json:#}");
+    }
+    let text = look("text", of_process);
+    assert!(text.contains("to this server came and went, at least"), "{text}");
+    assert!(text.contains(&format!("`pool --port {port}` counts all")), "{text}");
+    assert!(!text.contains("Looks healthy") && !text.contains("No client connection"), "{text}");
+
+    let json: serde_json::Value = serde_json::from_str(&look("json", ["--port", &port])).unwrap();
+    let pools = json["pools"].as_array().unwrap();
+    let opened: u64 = pools.iter().map(|pool| told(pool, "opened_connections")).sum();
+    assert!(opened >= 7, "the port's pools count them all: {json:#}");
+}
+
+#[test]
+fn connections_that_carried_nothing_are_no_sign_of_health() {
+    let scene = scene("prepares itself", None);
+    scene.pool(&["--watch", "0.1"], |pool| count(pool, "never used") == 3);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+    command.args(["pool", "--watch", "0.1", "--pid", &scene.client.id().to_string()]);
+    let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(text.contains("Too little is seen to call it healthy."), "{text}");
+    assert!(text.contains("3 opened and never used"), "{text}");
 }
 
 #[test]

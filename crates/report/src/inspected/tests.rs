@@ -58,6 +58,27 @@ fn what_is_asked_for_stands_in_the_order_in_which_it_is_asked_for() {
 }
 
 #[test]
+fn a_fin_is_not_shown_as_an_unread_byte() {
+    let with = |local, state, queue| {
+        let mut row = row(local, "127.0.0.1:8080", state);
+        row.socket.recv_queue = Observed::Known(queue);
+        row
+    };
+    let mut rows = vec![
+        with("127.0.0.1:40001", TcpState::CloseWait, 1),
+        with("127.0.0.1:40002", TcpState::Established, 57),
+        with("127.0.0.1:40003", TcpState::CloseWait, 58),
+    ];
+    sort(&mut rows, Column::RecvQueue);
+    insta::assert_snapshot!(shown(&rows, &[Column::Local, Column::State, Column::RecvQueue]), @r"
+    LOCAL            STATE        RECV-Q
+    127.0.0.1:40003  CLOSE_WAIT       57
+    127.0.0.1:40002  ESTABLISHED      57
+    127.0.0.1:40001  CLOSE_WAIT        0
+    ");
+}
+
+#[test]
 fn rows_that_are_too_wide_become_a_line_and_what_is_known_below_it() {
     insta::assert_snapshot!(shown(&scene(), &Column::ALL), @r"
     127.0.0.1:8080  —  LISTEN  ?

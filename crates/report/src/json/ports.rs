@@ -11,6 +11,9 @@ use super::SCHEMA;
 /// `null` after a single look. `side_unknown_sockets` are not counted; `owner_unseen_sockets` are,
 /// but a burner whose `process` is `null` may be one of theirs.
 ///
+/// `opened_per_s` and `burnt_per_s` are what was seen: the least there was. So `steady` is not
+/// certain, and ports may run out earlier than `exhausted_in_ms` says.
+///
 /// # Errors
 /// Those of `out`.
 pub fn ports(

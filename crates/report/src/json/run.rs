@@ -178,7 +178,7 @@ impl Ends {
     fn of(table: &SocketTable, settled: bool) -> Self {
         let tally = |side| table.tally(side).into_iter().map(|(s, n)| (s.name(), n)).collect();
         let client = || table.sockets.iter().filter(|socket| socket.side == Some(Side::Client));
-        let unread: Option<Vec<u32>> = client().map(|socket| socket.recv_queue.known()).collect();
+        let unread: Option<Vec<u32>> = client().map(|socket| socket.unread().known()).collect();
         Self {
             client: tally(Side::Client),
             server: tally(Side::Server),

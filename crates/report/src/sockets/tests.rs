@@ -88,6 +88,21 @@ fn nothing_found_is_said_in_one_line() {
 }
 
 #[test]
+fn a_fin_is_not_shown_as_an_unread_byte() {
+    insta::assert_snapshot!(shown(vec![
+        client("127.0.0.1:40210", HELLO, TcpState::CloseWait).owner(4712, "sequential").unread(1),
+        client("127.0.0.1:40212", HELLO, TcpState::CloseWait).owner(4712, "sequential").unread(58),
+    ]), @r"
+    sequential (4712) → 127.0.0.1:8080
+      CLIENT           STATE        UNREAD
+      127.0.0.1:40210  CLOSE_WAIT
+      127.0.0.1:40212  CLOSE_WAIT       57
+
+    client  CLOSE_WAIT 2
+    ");
+}
+
+#[test]
 fn the_two_ends_of_a_connection_share_a_line_under_their_owners() {
     insta::assert_snapshot!(shown(vec![
         listener(HELLO).owner(4711, "hello"),
@@ -278,7 +293,7 @@ fn sockets_of_unknown_side_have_a_section_of_their_own() {
     ]), @r"
     Side unknown
       LOCAL            PEER             STATE       UNREAD  TIMER            OWNER
-      127.0.0.1:40210  127.0.0.1:40214  CLOSE_WAIT       5                   hello (4711)
+      127.0.0.1:40210  127.0.0.1:40214  CLOSE_WAIT       4                   hello (4711)
       127.0.0.1:40212  127.0.0.1:40210  TIME_WAIT           timewait 57.3 s  no process
 
     no process  closed by its process, kept by the kernel in TIME_WAIT

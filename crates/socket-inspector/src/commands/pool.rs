@@ -21,20 +21,21 @@ pub(crate) fn run(asked: &Pool) -> anyhow::Result<u8> {
     }
     let filter = asked.port.iter().fold(Filter::default(), |f, port| f.port(*port).server(*port));
     let narrow = Narrow { pids: asked.pid.into_iter().collect(), ..Narrow::default() };
-    let mut watch = PoolWatch::default();
+    let mut watch = asked.pid.map_or_else(PoolWatch::default, PoolWatch::of_process);
     let start = Instant::now();
     let mut others;
     loop {
         let started = Instant::now();
         let mut rows = inspect(&filter)?;
         let at = Instant::now();
-        // What a process has closed is nobody's; it does not belong to its pool any more.
-        rows.retain(|row| narrow.keeps(&row.socket));
-        let (clients, rest): (Vec<Inspected>, Vec<Inspected>) = rows.into_iter().partition(|row| {
+        let is_client = |row: &Inspected| {
             row.socket.side != Some(Side::Server) && row.socket.state != TcpState::Listen
-        });
-        others = rest.len();
-        watch.look(clients, at);
+        };
+        let of_servers = rows.iter().filter(|row| !is_client(row));
+        others = of_servers.filter(|row| narrow.keeps(&row.socket)).count();
+        // Everybody's: a connection that is closed again before its holder is looked for has none.
+        rows.retain(is_client);
+        watch.look(rows, at);
         let left = asked.watch.saturating_sub(start.elapsed());
         if left.is_zero() {
             break;

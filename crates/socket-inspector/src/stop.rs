@@ -23,7 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const NOTICE: Duration = Duration::from_millis(20);
 /// So long after a signal, or when the time is over, the process ends even if it cannot go on, as
 /// when nobody reads what it writes. A second signal ends it at once.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Whether a process is to end with the one that started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

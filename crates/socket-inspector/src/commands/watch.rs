@@ -16,13 +16,15 @@ pub(crate) fn run(asked: &Watch) -> anyhow::Result<u8> {
     let (filter, narrow) = (asked.which.filter(), asked.which.narrow());
     narrow.pids.iter().try_for_each(|pid| super::may_look_into(*pid))?;
     let about = format!("{filter}{narrow}");
-    // Who may not look into others' processes is told so once.
-    let note = (!geteuid().is_root()).then_some("root alone sees who holds others' sockets");
+    // Who may not look into others' processes is told so once; on the screen there is little room.
+    let is_root = geteuid().is_root();
+    let note = (!is_root).then_some("others' owners unseen");
+    let not_seen = (!is_root).then_some("who holds other users' sockets, which root alone sees");
     let asked_for = json!({
         "ports": filter.ports, "pids": narrow.pids, "processes": narrow.processes,
         "peers": narrow.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "side": narrow.side.map(evidence::Side::name),
-        "not_seen": note,
+        "not_seen": not_seen,
     });
     let is_one_sided = narrow.side.is_some();
     let watch = socket_inspector::Watch::new(filter).with_owners().narrowed(narrow);

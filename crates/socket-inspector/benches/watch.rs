@@ -63,7 +63,7 @@ mod linux {
         }
         let crowd = Crowd::gather(size);
         let mut terminal = InTerminal::start(&["--interval", "0.1"], (120, 40));
-        let there = format!("{} there", size.open);
+        let there = format!("{} connections there", size.open);
         terminal.until("all there", |shown| shown.contains(&there));
         let (mut watched, mut dumped) = (Vec::new(), Vec::new());
         let program = terminal.child.id().to_string();

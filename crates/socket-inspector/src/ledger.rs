@@ -74,7 +74,10 @@ impl Entries {
     /// The slot of `place`; `guess` is a place in the order of the latest reading to look at first.
     fn slot(&self, place: &Place, guess: usize) -> Option<usize> {
         let guessed = self.order.get(guess).copied();
-        let stands_there = |slot: &usize| matches!(self.slots.get(*slot), Some(Some(entry)) if entry.place() == *place);
+        let stands_there = |slot: &usize| {
+            let entry = self.slots.get(*slot).and_then(Option::as_ref);
+            entry.is_some_and(|entry| entry.place() == *place)
+        };
         guessed.filter(stands_there).or_else(|| self.by_place.get(place).copied())
     }
 

@@ -1,4 +1,5 @@
-//! When a trace or a watch is over: its time is up, somebody ended it, or whoever started it is gone.
+//! When a trace or a watch is over: its time is up, somebody ended it, or whoever started it is
+//! gone.
 //!
 //! A process whose parent dies gets another one, which is seen. If the parent died before anybody
 //! looked, the new one seems to be the one that started it; what gives it away is the session.
@@ -63,11 +64,15 @@ impl Stop {
         let deadline = time.and_then(|time| Instant::now().checked_add(time));
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
-                // Whichever comes first: without a deadline, a signal.
-                let over = deadline.map(|deadline| tokio::time::sleep_until(deadline.into()));
+                let time_is_over = async {
+                    match deadline {
+                        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                        None => pending().await,
+                    }
+                };
                 tokio::select! {
                     () = any(&mut signals) => {}
-                    () = async { if let Some(over) = over { over.await } else { pending().await } } => {}
+                    () = time_is_over => {}
                 }
                 tell.store(true, Ordering::Relaxed);
                 let _ = tokio::time::timeout(GRACE, any(&mut signals)).await;

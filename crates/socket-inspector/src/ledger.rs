@@ -203,11 +203,11 @@ impl Change {
 }
 
 impl Ledger {
-    /// Takes in a reading that was made at `at`. Returns what has changed since the reading before,
-    /// in the order of the addresses; the first reading shows no change.
+    /// Takes in a reading that was made at `at`. Returns what has changed since the reading before:
+    /// first what is gone, as its addresses may be in use again, then the others, each in the order
+    /// of the addresses. The first reading shows no change.
     ///
-    /// Addresses in `TIME_WAIT` that are used again are two changes: one socket is gone, another
-    /// has come.
+    /// Addresses that are used again are two changes: one socket is gone, another has come.
     pub fn record<'a>(
         &mut self,
         sockets: impl IntoIterator<Item = &'a Socket>,
@@ -261,7 +261,8 @@ impl Ledger {
                 changes.push(Change::of(&gone.socket, from, TcpState::Closed, lasted));
             }
         }
-        changes.sort_by_key(|change| (change.socket.local, change.socket.peer));
+        let stays = |change: &Change| change.to != TcpState::Closed;
+        changes.sort_by_key(|change| (stays(change), change.socket.local, change.socket.peer));
         changes
     }
 
@@ -451,6 +452,24 @@ mod tests {
             let changes = record(&mut ledger, &[numbered(to, new)], Instant::now());
             assert_eq!(changes, expected, "{case}");
         }
+    }
+
+    #[test]
+    fn both_ends_of_an_old_connection_are_gone_before_a_new_one_comes() {
+        let both = |cookie| {
+            let client = Socket {
+                cookie: Observed::Known(cookie),
+                ..socket(40001, TcpState::Established, None)
+            };
+            let server = Socket { local: client.peer, peer: client.local, ..client.clone() };
+            [client, server]
+        };
+        let mut ledger = Ledger::default();
+        record(&mut ledger, &both(1), Instant::now());
+        use TcpState::{Closed, Established};
+        let changes = record(&mut ledger, &both(2), Instant::now());
+        let (gone, come) = ((Established, Closed), (Closed, Established));
+        assert_eq!(changes, [gone, gone, come, come]);
     }
 
     /// While a connection is made of the addresses of an old one, a reading may list both.

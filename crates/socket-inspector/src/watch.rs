@@ -55,7 +55,8 @@ pub struct Look {
     /// What is seen from this look on without having changed: everything at the first look, and
     /// later what is found only now to be one of those that are kept.
     pub found: Vec<Socket>,
-    /// What has changed since the look before, in the order of the addresses; nothing at the first.
+    /// What has changed since the look before, in the order of [`Ledger::record`]; nothing at the
+    /// first.
     pub changes: Vec<Change>,
     /// How many sockets have gone, or come to `TIME_WAIT`, of which it cannot be told whether they
     /// were to be kept, as no look saw who held them: they did not live to a look at all processes.

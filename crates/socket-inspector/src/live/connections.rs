@@ -134,15 +134,12 @@ impl Connections {
         }
     }
 
-    /// Takes in what a look has shown to have changed.
+    /// Takes in what a look has shown to have changed, what is gone first.
     pub(crate) fn follow(&mut self, changes: &[Change], at: Instant) {
-        let of_connections = || changes.iter().filter(|it| it.socket.state != TcpState::Listen);
-        // What is gone first: its addresses may be in use again.
-        for change in of_connections().filter(|change| change.to == TcpState::Closed) {
-            self.disappear(change, at);
-        }
-        for change in of_connections().filter(|change| change.to != TcpState::Closed) {
-            if change.from == TcpState::Closed {
+        for change in changes.iter().filter(|change| change.socket.state != TcpState::Listen) {
+            if change.to == TcpState::Closed {
+                self.disappear(change, at);
+            } else if change.from == TcpState::Closed {
                 self.appear(&change.socket);
             } else if let Some(end) = self.end(&change.socket) {
                 end.leave(change);

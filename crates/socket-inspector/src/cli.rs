@@ -192,9 +192,10 @@ pub(crate) struct Watch {
     #[command(flatten)]
     pub(crate) which: Which,
 
-    /// Look every so often
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "100ms")]
-    pub(crate) interval: Duration,
+    /// Look every so often [default: 100ms, or more rarely where looks would take a tenth of a
+    /// processor]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) interval: Option<Duration>,
 
     /// End after this time, such as 10s, rather than when q is pressed
     #[arg(long = "for", value_name = "TIME", value_parser = time)]

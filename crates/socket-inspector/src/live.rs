@@ -28,4 +28,5 @@ mod wanted;
 
 pub(crate) use app::App;
 pub(crate) use jsonl::follow;
+pub(crate) use pace::Pace;
 pub(crate) use terminal::show;

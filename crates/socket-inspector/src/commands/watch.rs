@@ -10,7 +10,7 @@ pub(crate) fn run(asked: &Watch) -> anyhow::Result<u8> {
     use serde_json::json;
 
     use crate::cli::Stream;
-    use crate::live::{self, App};
+    use crate::live::{self, App, Pace};
     use crate::stop::{Parent, Stop};
 
     let (filter, narrow) = (asked.which.filter(), asked.which.narrow());
@@ -29,15 +29,16 @@ pub(crate) fn run(asked: &Watch) -> anyhow::Result<u8> {
     let is_one_sided = narrow.side.is_some();
     let watch = socket_inspector::Watch::new(filter).with_owners().narrowed(narrow);
     let stop = Stop::new(asked.time, Parent::IsNothing).context("cannot listen for Ctrl-C")?;
+    let pace = Pace::new(asked.interval);
     match asked.format {
-        Stream::Screen => live::show(watch, asked.interval, &stop, |begun| {
-            let mut app = App::new(about, asked.interval, begun);
+        Stream::Screen => live::show(watch, pace, &stop, |begun| {
+            let mut app = App::new(about, pace.interval(), begun);
             (app.note, app.is_one_sided) = (note, is_one_sided);
             app
         }),
         Stream::Jsonl => {
             let mut out = std::io::BufWriter::new(anstream::stdout());
-            live::follow(watch, &asked_for, asked.interval, &stop, &mut out)
+            live::follow(watch, &asked_for, pace, &stop, &mut out)
         }
     }
 }

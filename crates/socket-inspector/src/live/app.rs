@@ -54,6 +54,8 @@ pub(crate) struct App {
     /// What is watched, in words.
     pub(crate) about: String,
     pub(crate) interval: Duration,
+    /// The time between the latest looks, as it is on average.
+    pace: Duration,
     pub(crate) begun: Instant,
     /// The time of the latest look.
     pub(crate) now: Instant,
@@ -65,6 +67,8 @@ pub(crate) struct App {
     pub(crate) is_typing: bool,
     wanted: Wanted,
     pub(crate) is_paused: bool,
+    /// Whether the next look is the first, or the first after a pause.
+    is_resumed: bool,
     /// The number of the connection that is looked at closely.
     selected: Option<u64>,
     /// The connections that are shown, in their order.
@@ -86,6 +90,7 @@ impl App {
         Self {
             about,
             interval,
+            pace: interval,
             begun,
             now: begun,
             connections: Connections::default(),
@@ -95,6 +100,7 @@ impl App {
             is_typing: false,
             wanted: Wanted::default(),
             is_paused: false,
+            is_resumed: true,
             selected: None,
             shown: Vec::new(),
             room: 1,
@@ -111,8 +117,19 @@ impl App {
         self.connections.follow(&look.changes, look.at);
         self.unattributed += look.unattributed;
         self.tallies.record(&look.table.sockets, look.at);
-        self.now = look.at;
+        if !self.is_resumed {
+            self.pace = (self.pace * 7 + look.at.saturating_duration_since(self.now)) / 8;
+        }
+        (self.now, self.is_resumed) = (look.at, false);
         self.arrange(ledger);
+    }
+
+    /// How often it looks: as it is meant to, unless looks take too long for that.
+    pub(crate) fn pace(&self) -> Duration {
+        if self.pace <= self.interval * 5 / 4 {
+            return self.interval;
+        }
+        Duration::from_millis(10) * u32::try_from(self.pace.as_millis() / 10).unwrap_or(u32::MAX)
     }
 
     /// Does what a key asks for.
@@ -130,7 +147,10 @@ impl App {
             KeyCode::Char('/') => self.is_typing = true,
             KeyCode::Char('s') => self.order = self.order.next(),
             KeyCode::Char('c') => self.connections.forget_over(),
-            KeyCode::Char(' ') => self.is_paused = !self.is_paused,
+            KeyCode::Char(' ') => {
+                self.is_paused = !self.is_paused;
+                self.is_resumed = true;
+            }
             KeyCode::Down | KeyCode::Char('j') => self.select(|at| at + 1),
             KeyCode::Up | KeyCode::Char('k') => self.select(|at| at.saturating_sub(1)),
             KeyCode::PageDown => self.select_far(|at, room| at + room),

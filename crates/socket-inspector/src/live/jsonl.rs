@@ -23,28 +23,30 @@ const SCHEMA: u32 = 1;
 pub(crate) fn follow(
     mut watch: Watch,
     asked: &Value,
-    interval: Duration,
+    mut pace: Pace,
     stop: &Stop,
     out: &mut impl Write,
 ) -> anyhow::Result<u8> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let before = Instant::now();
     let first = watch.look()?;
+    pace.looked(before);
     let begun = first.at;
     let opening = json!({
-        "kind": "watch", "schema": SCHEMA, "asked": asked, "interval_ms": millis(interval),
+        "kind": "watch", "schema": SCHEMA, "asked": asked, "interval_ms": millis(pace.interval()),
         "begun_unix_ms": millis(now),
     });
     write(&opening, out)?;
     let mut ownerless = Ownerless::default();
     ownerless.tell(&first, begun, &watch, out)?;
     let mut total = Total { looks: 1, ..Total::default() };
-    let mut pace = Pace::new(interval);
     loop {
         out.flush()?;
         let over = stop.wait_until(pace.due());
         if nobody_reads() {
             return Ok(0);
         }
+        let before = Instant::now();
         match watch.look() {
             Ok(look) => {
                 total.looks += 1;
@@ -59,7 +61,7 @@ pub(crate) fn follow(
             }
             Err(error) => return Err(error.into()),
         }
-        pace.looked();
+        pace.looked(before);
         if over {
             let Total { looks, changes, unattributed } = total;
             let end = json!({

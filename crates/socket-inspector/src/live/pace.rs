@@ -2,18 +2,35 @@
 
 use std::time::{Duration, Instant};
 
-/// Looks at regular moments; where a look takes longer than the time between two of them, there is
-/// a rest as long as the look.
+/// The time between two looks, if nobody asks for another.
+pub(crate) const USUAL: Duration = Duration::from_millis(100);
+/// Of all time, looks take no more than one part in so many, unless somebody asks for a pace: with
+/// what it takes to draw, a tenth of a processor.
+const SHARE: u32 = 12;
+/// A machine that slept, or a process that was stopped, is no long look.
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
+
+/// Looks at regular moments, as long as they are cheap enough. A witness must not become the main
+/// event: where a table is so long that looks would take more than their [`SHARE`] of the time,
+/// they become rarer; and at a pace that somebody has asked for there is a rest at least as long as
+/// a look that takes longer than the time between two.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     interval: Duration,
+    is_asked_for: bool,
     due: Instant,
 }
 
 impl Pace {
-    /// One look has been taken just now.
-    pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, due: Instant::now() + interval }
+    /// The pace that somebody has `asked` for; else the usual one.
+    pub(crate) fn new(asked: Option<Duration>) -> Self {
+        let interval = asked.unwrap_or(USUAL);
+        Self { interval, is_asked_for: asked.is_some(), due: Instant::now() }
+    }
+
+    /// The time between two looks, if they are cheap enough.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
     }
 
     /// When the next look is due.
@@ -30,30 +47,34 @@ impl Pace {
         self.left().is_zero()
     }
 
-    /// Takes note that the look that was due is over.
-    pub(crate) fn looked(&mut self) {
-        self.due = next(self.due, self.interval, Instant::now());
+    /// Takes note of a look that was begun then and is over now.
+    pub(crate) fn looked(&mut self, begun: Instant) {
+        self.due = self.next(begun, Instant::now());
+    }
+
+    fn next(&self, begun: Instant, now: Instant) -> Instant {
+        let took = now.saturating_duration_since(begun).min(LONGEST_LOOK);
+        let parts = if self.is_asked_for { 2 } else { SHARE };
+        let regular = self.due + self.interval;
+        regular.max(now + took * (parts - 1))
     }
 }
-
-/// The moment after `due`, if the look that was due then is over `now`.
-fn next(due: Instant, interval: Duration, now: Instant) -> Instant {
-    let took = now.saturating_duration_since(due);
-    if took < interval { due + interval } else { now + took.min(MOST_REST) }
-}
-
-/// A machine that slept, or a long pause, is no long look.
-const MOST_REST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn looks_are_regular_unless_they_take_too_long() {
+    fn looks_are_regular_as_long_as_they_are_cheap() {
         let (due, ms) = (Instant::now(), Duration::from_millis);
-        assert_eq!(next(due, ms(100), due + ms(30)), due + ms(100));
-        assert_eq!(next(due, ms(100), due + ms(250)), due + ms(500));
-        assert_eq!(next(due, ms(100), due + ms(60_000)), due + ms(61_000));
+        let after = |asked, took| {
+            let pace = Pace { due, ..Pace::new(asked) };
+            pace.next(due, due + ms(took)) - due
+        };
+        assert_eq!(after(None, 2), ms(100));
+        assert_eq!(after(None, 20), ms(240), "a twelfth of the time");
+        assert_eq!(after(Some(ms(50)), 20), ms(50), "as asked for");
+        assert_eq!(after(Some(ms(50)), 80), ms(160), "a rest as long as the look");
+        assert_eq!(after(Some(ms(50)), 60_000), ms(61_000), "the machine slept");
     }
 }

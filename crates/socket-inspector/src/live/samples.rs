@@ -46,7 +46,7 @@ pub(crate) fn looked(looks: &[Vec<Socket>]) -> (App, Ledger) {
     let begun = Instant::now();
     let mut ledger = Ledger::default();
     let about = "with port 8080 at either end".to_owned();
-    let mut app = App::new(about, Duration::from_millis(100), begun);
+    let mut app = App::new(about, Duration::from_secs(1), begun);
     for (number, sockets) in looks.iter().enumerate() {
         take_in(&mut app, &mut ledger, sockets, begun + Duration::from_secs(number as u64));
     }

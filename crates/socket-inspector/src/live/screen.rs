@@ -69,7 +69,7 @@ fn heading(app: &App, width: usize) -> Line<'static> {
     let time = app.now.saturating_duration_since(app.begun);
     let right =
         if app.is_paused { "paused".to_owned() } else { format!("{:.0} s", time.as_secs_f64()) };
-    let (every, bar) = (words::span(app.interval), words::span(app.tallies.bar));
+    let (every, bar) = (words::span(app.pace()), words::span(app.tallies.bar));
     let left = format!("TCP sockets {}, every {every}; {bar} a bar", words::printable(&app.about));
     let left: String = left.chars().take(width.saturating_sub(right.chars().count() + 1)).collect();
     let gap = " ".repeat(width.saturating_sub(left.chars().count() + right.chars().count()));

@@ -58,7 +58,7 @@ fn keys() -> io::Result<Receiver<io::Result<Event>>> {
 /// Shows what `watch` sees until a key or `stop` ends it.
 pub(crate) fn show(
     mut watch: Watch,
-    interval: Duration,
+    mut pace: Pace,
     stop: &Stop,
     app: impl FnOnce(Instant) -> App,
 ) -> anyhow::Result<u8> {
@@ -66,12 +66,13 @@ pub(crate) fn show(
         io::stdout().is_terminal(),
         "stdout is no terminal to draw on; `--format jsonl` writes the changes instead"
     );
+    let begun = Instant::now();
     let first = watch.look()?; // what cannot be watched is told on the terminal as it was
+    pace.looked(begun);
     let mut app = app(first.at);
     app.take_in(&first, watch.ledger());
     let mut screen = Screen::take().context("cannot take the terminal")?;
     let events = keys().context("cannot read the terminal")?;
-    let mut pace = Pace::new(interval);
     let mut changed = true;
     while !stop.is_due() {
         if changed {
@@ -94,6 +95,7 @@ pub(crate) fn show(
             Err(RecvTimeoutError::Disconnected) => anyhow::bail!("cannot read the terminal"),
         }
         if pace.is_due() {
+            let begun = Instant::now();
             if !app.is_paused {
                 match watch.look() {
                     Ok(look) => app.take_in(&look, watch.ledger()),
@@ -102,7 +104,7 @@ pub(crate) fn show(
                 }
                 changed = true;
             }
-            pace.looked();
+            pace.looked(begun);
         }
     }
     Ok(0)

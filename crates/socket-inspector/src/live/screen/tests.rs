@@ -51,7 +51,7 @@ fn some() -> (App, Ledger) {
 fn a_terminal_of_80_columns_shows_what_there_is() {
     let (mut app, ledger) = some();
     insta::assert_snapshot!(drawn(&mut app, &ledger, (80, 24)), @r"
-    TCP sockets with port 8080 at either end, every 100ms; 1s a bar              3 s
+    TCP sockets with port 8080 at either end, every 1s; 1s a bar                 3 s
 
     ESTABLISHED  2  most 5  ▂█▄▄
     FIN_WAIT_2   0  most 1    █
@@ -83,7 +83,7 @@ fn the_past_of_the_selected_connection_is_told() {
     let (mut app, ledger) = some();
     press(&mut app, &ledger, &[KeyCode::Down, KeyCode::Down]);
     insta::assert_snapshot!(drawn(&mut app, &ledger, (120, 20)), @r"
-    TCP sockets with port 8080 at either end, every 100ms; 1s a bar                                                      3 s
+    TCP sockets with port 8080 at either end, every 1s; 1s a bar                                                         3 s
 
     ESTABLISHED  2  most 5  ▂█▄▄
     FIN_WAIT_2   0  most 1    █
@@ -111,7 +111,7 @@ fn what_is_typed_is_seen_where_it_is_typed() {
     let (mut app, ledger) = some();
     press(&mut app, &ledger, &[KeyCode::Char('/'), KeyCode::Char('w'), KeyCode::Char('a')]);
     insta::assert_snapshot!(drawn(&mut app, &ledger, (80, 16)), @r"
-    TCP sockets with port 8080 at either end, every 100ms; 1s a bar              3 s
+    TCP sockets with port 8080 at either end, every 1s; 1s a bar                 3 s
 
     ESTABLISHED  2  most 5  ▂█▄▄
     FIN_WAIT_2   0  most 1    █
@@ -134,7 +134,7 @@ fn what_is_typed_is_seen_where_it_is_typed() {
 fn nothing_to_show_is_said() {
     let (mut app, ledger) = looked(&[vec![]]);
     insta::assert_snapshot!(drawn(&mut app, &ledger, (80, 13)), @r"
-    TCP sockets with port 8080 at either end, every 100ms; 1s a bar              0 s
+    TCP sockets with port 8080 at either end, every 1s; 1s a bar                 0 s
     no connection yet
 
     CLIENT  SERVER  CLIENT IS    SERVER IS    FOR           UNREAD

@@ -3,6 +3,13 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+/// The address as both ends of a connection tell it: an IPv4 address that a dual-stack socket shows
+/// as `::ffff:127.0.0.1` becomes plain IPv4.
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// The address of the end that dialled. Its port is ephemeral: the kernel picked it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientAddr(SocketAddr);
@@ -26,11 +33,10 @@ pub struct Ends {
 macro_rules! role {
     ($role:ident) => {
         impl $role {
-            /// Takes an address in this role; an IPv4 address that a dual-stack socket shows as
-            /// `::ffff:127.0.0.1` becomes plain IPv4, so that both ends compare equal.
+            /// Takes an address in this role, [`canonical`], so that both ends compare equal.
             #[must_use]
             pub fn new(address: SocketAddr) -> Self {
-                Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
+                Self(canonical(address))
             }
 
             /// The address and port, whatever their role.

@@ -17,7 +17,7 @@ mod socket;
 mod tcp_state;
 mod trace;
 
-pub use address::{ClientAddr, Ends, ServerAddr};
+pub use address::{ClientAddr, Ends, ServerAddr, canonical};
 pub use byte_count::{ByteCount, NoByteCount};
 pub use inspected::{Inspected, TcpInfo};
 pub use observed::Observed;

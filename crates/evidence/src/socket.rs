@@ -133,6 +133,13 @@ impl Socket {
             _ => self.recv_queue.map(|queue| queue.saturating_sub(fin_has_come.into())),
         }
     }
+
+    /// The time until the kernel gives up its addresses; `None` unless it is in `TIME_WAIT`.
+    #[must_use]
+    pub fn time_wait_left(&self) -> Option<Duration> {
+        let timer = self.timer.known().flatten().filter(|_| self.state == TcpState::TimeWait);
+        timer.map(|timer| timer.left)
+    }
 }
 
 /// One connection as the table shows it: both ends, or the one that is left.

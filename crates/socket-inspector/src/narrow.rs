@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use evidence::{Observed, Side, Socket};
+use evidence::{Observed, Side, Socket, canonical};
 
 /// The other end of a connection: an address, a port of it, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +123,6 @@ impl Narrow {
     pub fn asks_for_owners(&self) -> bool {
         !self.pids.is_empty() || !self.processes.is_empty()
     }
-}
-
-/// The address as both ends of a connection tell it: a dual-stack socket has IPv4 in a mapped form.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl fmt::Display for Narrow {

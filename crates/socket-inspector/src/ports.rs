@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use evidence::ports::{Burner, Destination, PortSettings, Rate};
-use evidence::{Side, Socket, SocketTable, TcpState, TimerKind};
+use evidence::{Side, Socket, SocketTable, TcpState, canonical};
 
 use crate::{Ledger, system};
 
@@ -67,7 +67,8 @@ pub fn destinations(
     let destination = |((from, address), sockets): ((IpAddr, SocketAddr), Vec<&Socket>)| {
         let (closed, live): (Vec<&Socket>, Vec<&Socket>) =
             sockets.iter().partition(|socket| socket.state == TcpState::TimeWait);
-        let mut time_wait: Vec<Duration> = closed.iter().map(|socket| left(socket)).collect();
+        let mut time_wait: Vec<Duration> =
+            closed.iter().map(|socket| socket.time_wait_left().unwrap_or_default()).collect();
         time_wait.sort();
         let was = before.get(&(from, address)).map_or(&[][..], Vec::as_slice);
         Destination {
@@ -94,14 +95,7 @@ fn clients<'a>(sockets: &'a [Socket], settings: &PortSettings) -> impl Iterator<
 
 /// The addresses between which a port must be free.
 fn route(socket: &Socket) -> (IpAddr, SocketAddr) {
-    let peer = SocketAddr::new(socket.peer.ip().to_canonical(), socket.peer.port());
-    (socket.local.ip().to_canonical(), peer)
-}
-
-/// The time until the kernel gives up the port.
-fn left(socket: &Socket) -> Duration {
-    let timer = socket.timer.known().flatten();
-    timer.filter(|timer| timer.kind == TimerKind::TimeWait).map_or(Duration::ZERO, |t| t.left)
+    (socket.local.ip().to_canonical(), canonical(socket.peer))
 }
 
 fn burners(closed: &[&Socket], ledger: &Ledger) -> Vec<Burner> {
@@ -131,7 +125,7 @@ fn rate(before: &[&Socket], now: &[&Socket], time: Duration) -> Option<Rate> {
             }
             // A port in TIME_WAIT has been used again if it is open, or its time starts afresh.
             Some(was) if was.state == TcpState::TimeWait => {
-                let again = is_closed && left(socket) > left(was);
+                let again = is_closed && socket.time_wait_left() > was.time_wait_left();
                 opened += u32::from(again || !is_closed);
                 burnt += u32::from(again);
             }
@@ -152,7 +146,7 @@ fn rate(before: &[&Socket], now: &[&Socket], time: Duration) -> Option<Rate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evidence::{Observed, Timer};
+    use evidence::{Observed, Timer, TimerKind};
 
     fn socket(port: u16, left_s: Option<u64>) -> Socket {
         let left = left_s.map(Duration::from_secs);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use evidence::{Observed, Owner, Side, Socket, TcpState};
+use evidence::{Observed, Owner, Side, Socket, TcpState, canonical};
 use report::words;
 use socket_inspector::{Change, InState, Ledger};
 
@@ -246,8 +246,7 @@ impl Connections {
 
 /// The addresses of the connection that `socket` is an end of, and the place of its own.
 fn addresses(socket: &Socket) -> (Addresses, usize) {
-    let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-    let (local, peer) = (plain(socket.local), plain(socket.peer));
+    let (local, peer) = (canonical(socket.local), canonical(socket.peer));
     if local <= peer { ((local, peer), 0) } else { ((peer, local), 1) }
 }
 

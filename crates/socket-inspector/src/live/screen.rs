@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use evidence::{Observed, Owner, Socket, TcpState};
+use evidence::{Observed, Owner, TcpState};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style, Stylize as _};
@@ -284,7 +284,7 @@ fn bytes(number: u64) -> String {
 /// How long it has been as it is, or how long it will be.
 fn lasting(connection: &Connection, app: &App, ledger: &Ledger) -> String {
     let mut there = connection.seen().filter(|end| end.gone.is_none());
-    if let Some(left) = there.find_map(|end| left(ledger.latest(&end.socket)?)) {
+    if let Some(left) = there.find_map(|end| ledger.latest(&end.socket)?.time_wait_left()) {
         return format!("{} left", seconds(left));
     }
     let time = unchanged_for(connection, ledger, app.now);
@@ -293,12 +293,6 @@ fn lasting(connection: &Connection, app: &App, ledger: &Ledger) -> String {
     }
     // There is no room for two numbers.
     if is_sharp(time) { seconds(time.least) } else { at_least(time.least) }
-}
-
-/// What is left of `TIME_WAIT`.
-fn left(socket: &Socket) -> Option<Duration> {
-    let timer = socket.timer.known().flatten().filter(|_| socket.state == TcpState::TimeWait);
-    timer.map(|timer| timer.left)
 }
 
 /// The past of the connection that is looked at closely.
@@ -368,7 +362,7 @@ fn present(end: &End, app: &App, ledger: &Ledger) -> Vec<Span<'static>> {
         line.push(format!(" {}", in_state(lasting)).into());
     }
     let Some(latest) = ledger.latest(&end.socket) else { return line };
-    if let Some(left) = left(latest) {
+    if let Some(left) = latest.time_wait_left() {
         line.push(format!(", {} left", seconds(left)).into());
     }
     if let Some(unread) = unread(end, ledger) {

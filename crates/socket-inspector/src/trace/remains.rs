@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use evidence::{Observed, Socket, TcpState};
+use evidence::{Socket, TcpState, canonical};
 use socket_inspector::{Filter, find, snapshot};
 
 use super::change::{Change, When};
@@ -64,7 +64,7 @@ impl Remains {
     /// Takes note of a socket in `TIME_WAIT` that was there before.
     pub(crate) fn seed(&mut self, socket: &Socket, now: Duration) {
         if socket.state == TcpState::TimeWait {
-            let due = now.saturating_add(left(socket).unwrap_or_default());
+            let due = now.saturating_add(socket.time_wait_left().unwrap_or_default());
             let small = Small { state: TcpState::TimeWait, since: now, seen: Some(now), due };
             self.insert(plain(socket), small);
         }
@@ -150,7 +150,7 @@ impl Remains {
         });
         let old = small.state;
         let (new, left) = match now {
-            Some(state) => (state, socket.and_then(left)),
+            Some(state) => (state, socket.and_then(Socket::time_wait_left)),
             None => (TcpState::Closed, None),
         };
         let when = match (small.seen, new) {
@@ -187,16 +187,7 @@ impl Remains {
 
 /// The addresses of a socket, with IPv4 as plain IPv4.
 fn plain(socket: &Socket) -> Ends {
-    let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-    (plain(socket.local), plain(socket.peer))
-}
-
-/// The time that a socket has left in `TIME_WAIT`.
-pub(crate) fn left(socket: &Socket) -> Option<Duration> {
-    match socket.timer {
-        Observed::Known(Some(timer)) if socket.state == TcpState::TimeWait => Some(timer.left),
-        _ => None,
-    }
+    (canonical(socket.local), canonical(socket.peer))
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use evidence::{Socket, TcpState};
 use socket_inspector::Ledger;
 
 use super::change::{Change, When};
-use super::remains::left;
 
 /// The table as it was at the last reading.
 #[derive(Debug, Default)]
@@ -45,7 +44,7 @@ fn told(when: When, change: socket_inspector::Change) -> Change {
         new: to,
         side: socket.side,
         unseen: passed,
-        left: left(&socket).filter(|_| to == TcpState::TimeWait),
+        left: socket.time_wait_left().filter(|_| to == TcpState::TimeWait),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use evidence::{Side, TcpState};
+use evidence::{Side, TcpState, canonical};
 
 use super::bytes::Bytes;
 use super::change::{Change, Span, When};
@@ -416,8 +416,7 @@ impl Story {
 }
 
 fn key(local: SocketAddr, peer: SocketAddr) -> Key {
-    let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-    (plain(local), plain(peer))
+    (canonical(local), canonical(peer))
 }
 
 fn opposite(side: Side) -> Side {

@@ -1,5 +1,7 @@
 use std::net::SocketAddr;
 
+use evidence::Socket;
+
 use super::super::samples::{client, looked, server};
 use super::*;
 use TcpState::{CloseWait, Established, FinWait2, TimeWait};

@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum, value_parser};
 use evidence::{BodyPolicy, ByteCount, Preset, ServerSetup, Setup};
 use hello::Answer;
+use program::args::{self, Limit};
 use transport::{Config, Limits};
 
 use crate::{Plan, ServerPlan, Starts};
@@ -29,7 +30,7 @@ pub struct ClientArgs {
     pub requests: u64,
 
     /// Wait between an exchange and the next
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = args::time)]
     pub interval: Duration,
 
     /// What to do with the body of each response
@@ -45,28 +46,28 @@ pub struct ClientArgs {
     bytes: ByteCount,
 
     /// Let the server wait before the head of each response
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
     delay: Duration,
 
     /// Let the server wait between head and body of each response
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
     pause_before_body: Duration,
 
     /// Keep so many idle connections per host; 0 keeps none
-    #[arg(long, value_name = "N", default_value_t = 2, allow_hyphen_values = true, value_parser = count)]
+    #[arg(long, value_name = "N", default_value_t = 2, allow_hyphen_values = true, value_parser = args::count)]
     per_host: usize,
 
     /// Keep so many idle connections in all; `none` for no limit. Not with hyper-util
-    #[arg(long, value_name = "N", default_value = "100", allow_hyphen_values = true, value_parser = limit)]
+    #[arg(long, value_name = "N", default_value = "100", allow_hyphen_values = true, value_parser = args::count_limit)]
     max_idle: Limit<usize>,
 
     /// Open so many connections per host, busy ones included; `none` for no limit. Not with
     /// hyper-util
-    #[arg(long, value_name = "N", default_value = "none", allow_hyphen_values = true, value_parser = limit)]
+    #[arg(long, value_name = "N", default_value = "none", allow_hyphen_values = true, value_parser = args::count_limit)]
     max_conns_per_host: Limit<usize>,
 
     /// Close a connection that has been idle so long; `none` for never
-    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = time_limit)]
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = args::time_limit)]
     idle_timeout: Limit<Duration>,
 
     /// Use every connection once, and tell the server so. Not with hyper-util
@@ -183,39 +184,6 @@ impl ClientArgs {
             delay: time("delay", self.delay),
             pause_before_body: time("pause_before_body", self.pause_before_body),
         }
-    }
-}
-
-/// A limit, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Limit<T>(Option<T>);
-
-fn count(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| "not a number of connections, which is 0 or more".to_owned())
-}
-
-fn limit(text: &str) -> Result<Limit<usize>, String> {
-    match text {
-        "none" => Ok(Limit(None)),
-        _ => count(text)
-            .map(|n| Limit(Some(n)))
-            .map_err(|_| "neither `none` nor a number of connections, which is 0 or more".into()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text)
-        .map_err(|cause| format!("{cause}; a time has a unit, as in 20ms, 1s or 2m"))?;
-    if time > LONGEST { Err("longer than a day".into()) } else { Ok(time) }
-}
-
-/// Nobody waits longer; and clocks overflow, in our libraries too.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-fn time_limit(text: &str) -> Result<Limit<Duration>, String> {
-    match text {
-        "none" => Ok(Limit(None)),
-        _ => duration(text).map(|time| Limit(Some(time))),
     }
 }
 

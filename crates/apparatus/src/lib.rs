@@ -14,11 +14,9 @@
 //! | who closed first, and where the witnesses disagree | `judge.rs` |
 //! | how many connections a run will open | `predict.rs` |
 //! | how many files the system lets us open | `descriptors.rs` |
-//! | Ctrl-C | `interrupt.rs` |
 
 pub mod cli;
 mod descriptors;
-mod interrupt;
 mod judge;
 mod kernel;
 mod plan;
@@ -42,7 +40,6 @@ use http_body_util::BodyExt;
 use tokio::task::AbortHandle;
 use transport::{Body, HttpVersion, Transport};
 
-pub use interrupt::Interrupt;
 pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
 

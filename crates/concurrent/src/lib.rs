@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::io;
 
-use apparatus::{Apparatus, Interrupt};
+use apparatus::Apparatus;
 use evidence::Exchange;
 use futures_util::future::try_join_all;
+use program::Interrupt;
 
 /// Lets every worker carry out its exchanges, with the run's interval between them, and tells of
 /// each as it ends. Returns whether the run was interrupted.

@@ -6,19 +6,22 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use apparatus::cli::Format;
-use apparatus::{Apparatus, Interrupt, Plan};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use apparatus::{Apparatus, Plan};
+use program::Interrupt;
+use program::progress::{self, Place};
 use report::run::RunReport;
 
 #[tokio::main(flavor = "current_thread")] // one thread: connection counts come out exact
 async fn main() -> ExitCode {
     let (args, plan) = cli::Args::read();
-    report::exit::code("concurrent", execute(&args, plan).await)
+    program::exit::code("concurrent", execute(&args, plan).await)
 }
 
 async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
-    let bar = progress_bar(plan.setup.exchanges(), args.client.trace);
+    // A trace takes the place of a bar.
+    let place = if args.client.trace { Place::Nowhere } else { Place::Terminal };
+    let bar = progress::bar(plan.setup.exchanges() as u64, "exchanges", place);
     let mut report = match args.client.format {
         Format::Text => RunReport::text(anstream::stdout()),
         Format::Json => RunReport::json(anstream::stdout()),
@@ -37,15 +40,4 @@ async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
     let (outcome, events) = apparatus.take_down(interrupted?).await;
     report.end(&outcome, &events)?;
     Ok(outcome.exit_code())
-}
-
-/// A bar on a terminal; hidden elsewhere, and where a trace takes its place.
-fn progress_bar(exchanges: usize, trace: bool) -> ProgressBar {
-    let target = if trace { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(exchanges as u64), target);
-    let look = "{bar:40} {pos}/{len} exchanges, {elapsed} gone";
-    if let Ok(style) = ProgressStyle::with_template(look) {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -8,7 +8,7 @@ use lab::experiment::Wanted;
 use lab::{catalogue, render, session, trace, trial};
 
 fn main() -> ExitCode {
-    report::exit::code("lab", execute(Cli::parse().action))
+    program::exit::code("lab", execute(Cli::parse().action))
 }
 
 fn execute(action: Action) -> anyhow::Result<u8> {

@@ -1,12 +1,13 @@
 //! A session: what is run, asked and written in which order.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use apparatus::Interrupt;
 use apparatus::cli::PresetArg;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
+use program::progress::{self, Place};
+use program::{Interrupt, exit};
 
 use crate::ask::Answers;
 use crate::catalogue;
@@ -16,13 +17,6 @@ use crate::judge::Verdict;
 use crate::render::text::Depth;
 use crate::render::{self, Row, Section, Tally};
 use crate::run::{self, Done, Isolation, Lanes};
-
-/// Ended by Ctrl-C, as shells tell it.
-const INTERRUPTED: u8 = 130;
-
-/// Ended because nobody reads any more, as shells tell it (SIGPIPE). Not 0: who reads the first
-/// line alone has not heard whether the rest held.
-const READER_GONE: u8 = 141;
 
 /// What was typed after each `--set` and `--transport`.
 ///
@@ -53,7 +47,7 @@ pub async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8> {
     session.begin()?;
     let over = if asked.predict { session.one_by_one().await } else { session.all_at_once().await };
     match over.and_then(|()| session.end(interrupt.has_come())) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(READER_GONE),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(exit::READER_GONE),
         other => Ok(other?),
     }
 }
@@ -115,13 +109,15 @@ impl<'a, W: Write> Session<'a, W> {
     ) -> Self {
         let trials = || experiments.iter().map(|experiment| experiment.trials.len());
         let all = trials().sum::<usize>() as u64;
+        // Questions take the place of a bar.
+        let place = if asked.predict { Place::Nowhere } else { Place::Terminal };
         Self {
             asked,
             experiments,
             lanes,
             interrupt,
             out,
-            bar: progress_bar(all, asked.predict),
+            bar: progress::bar(all, "runs", place),
             started: Instant::now(),
             done: trials().map(|trials| vec![None; trials]).collect(),
             guesses: trials().map(|trials| vec![None; trials]).collect(),
@@ -224,17 +220,6 @@ impl<'a, W: Write> Session<'a, W> {
         drop(sections);
         self.out.write_all(&text)?;
         self.out.flush()?;
-        Ok(if interrupted { INTERRUPTED } else { tally.exit_code() })
+        Ok(if interrupted { exit::INTERRUPTED } else { tally.exit_code() })
     }
-}
-
-/// A bar on a terminal; hidden elsewhere, and where questions take its place.
-fn progress_bar(runs: u64, predict: bool) -> ProgressBar {
-    let hidden = predict || !io::stderr().is_terminal();
-    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(runs), target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {elapsed} gone") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -21,11 +21,9 @@
 //! | `csv.rs` | sockets in depth for spreadsheets |
 //! | `words.rs` | how a timer, an owner, a tally is put into words |
 //! | `columns.rs` | aligned columns that drop out where they would be empty |
-//! | `exit.rs` | how a program that writes reports ends |
 
 pub mod columns;
 pub mod csv;
-pub mod exit;
 pub mod inspected;
 pub mod json;
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use apparatus::{Apparatus, Interrupt};
+use apparatus::Apparatus;
 use evidence::Exchange;
+use program::Interrupt;
 
 /// Carries out the run's exchanges one after the other, with its interval between them, and tells
 /// of each as it ends. Returns whether the run was interrupted.

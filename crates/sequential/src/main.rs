@@ -5,13 +5,14 @@ mod cli;
 use std::process::ExitCode;
 
 use apparatus::cli::Format;
-use apparatus::{Apparatus, Interrupt, Plan};
+use apparatus::{Apparatus, Plan};
+use program::Interrupt;
 use report::run::RunReport;
 
 #[tokio::main(flavor = "current_thread")] // one thread: connection counts come out exact
 async fn main() -> ExitCode {
     let (args, plan) = cli::Args::read();
-    report::exit::code("sequential", execute(&args, plan).await)
+    program::exit::code("sequential", execute(&args, plan).await)
 }
 
 async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {

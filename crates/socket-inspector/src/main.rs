@@ -26,5 +26,5 @@ fn main() -> ExitCode {
         Some(Command::Watch(asked)) => watch::run(asked),
         Some(Command::TraceWatchdog { instance }) => trace::watch(instance),
     };
-    report::exit::code("socket-inspector", result)
+    program::exit::code("socket-inspector", result)
 }

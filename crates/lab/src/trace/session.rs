@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
-use apparatus::{Interrupt, with_causes};
+use apparatus::with_causes;
 use bytes::Bytes;
 use evidence::{BodyPolicy, ExchangeId, Moment, TraceEvent};
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::ext::ReasonPhrase;
+use program::{Interrupt, exit};
 use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, Trust};
 
 use super::asked::{Asked, redirected, round};
@@ -28,8 +29,6 @@ const CLOSING: Duration = Duration::from_millis(250);
 /// So often the moments of a request that is not over are told. Not at once: to write them takes
 /// time that would be counted as the request's.
 const LOOK: Duration = Duration::from_millis(50);
-/// Ended by Ctrl-C, as shells tell it.
-const INTERRUPTED: u8 = 130;
 
 /// Keeps every moment until somebody asks.
 #[derive(Default)]
@@ -69,7 +68,7 @@ pub async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
     tracer.all(&round, out).await?;
     tracer.end(out).await?;
     let failed = tracer.session.exchanges.iter().any(|traced| traced.error.is_some());
-    Ok(if interrupt.has_come() { INTERRUPTED } else { u8::from(failed) })
+    Ok(if interrupt.has_come() { exit::INTERRUPTED } else { u8::from(failed) })
 }
 
 /// A server for those who have no URL at hand.

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Whether the learner has pressed Ctrl-C (or the system has sent SIGTERM).
+use crate::exit;
+use crate::signals::{Signals, StopSignal};
+
+/// The learner's wish to end a run, by Ctrl-C, or the system's, by SIGTERM.
 #[derive(Clone)]
 pub struct Interrupt {
     seen: Arc<AtomicBool>,
@@ -22,18 +25,18 @@ impl Interrupt {
     pub fn listen() -> io::Result<Self> {
         let interrupt = Self { seen: Arc::default(), rung: Arc::default() };
         let listener = interrupt.clone();
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::listen(&StopSignal::USUAL)?;
         tokio::spawn(async move {
             signals.next().await;
             listener.seen.store(true, Ordering::Relaxed);
             listener.rung.notify_waiters();
             signals.next().await;
-            std::process::exit(130);
+            std::process::exit(exit::INTERRUPTED.into());
         });
         Ok(interrupt)
     }
 
-    /// Whether it has come.
+    /// Returns true once it has come.
     #[must_use]
     pub fn has_come(&self) -> bool {
         self.seen.load(Ordering::Relaxed)
@@ -56,43 +59,5 @@ impl Interrupt {
             () = self.come() => None,
             done = work => Some(done),
         }
-    }
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        let _ = tokio::signal::ctrl_c().await;
     }
 }

@@ -1,0 +1,19 @@
+//! The habits that all programs of the lab share.
+//!
+//! | idea | file |
+//! |---|---|
+//! | exit codes, and the one place where an error is printed | `exit.rs` |
+//! | Ctrl-C and its relatives, as something to wait for | `signals.rs` |
+//! | Ctrl-C ends a run early, and what was observed is still shown | `interrupt.rs` |
+//! | how times and limits are typed | `args.rs` |
+//! | the bar that stands for long work (cargo feature `progress`) | `progress.rs` |
+
+pub mod args;
+pub mod exit;
+mod interrupt;
+#[cfg(feature = "progress")]
+pub mod progress;
+mod signals;
+
+pub use interrupt::Interrupt;
+pub use signals::{Signals, StopSignal};

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use apparatus::cli::Format;
 use apparatus::{Apparatus, Plan};
 use program::Interrupt;
-use program::progress::{self, Place};
+use program::progress::{self, BarPlace};
 use report::run::RunReport;
 
 #[tokio::main(flavor = "current_thread")] // one thread: connection counts come out exact
@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
 async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     // A trace takes the place of a bar.
-    let place = if args.client.trace { Place::Nowhere } else { Place::Terminal };
+    let place = if args.client.trace { BarPlace::Nowhere } else { BarPlace::Terminal };
     let bar = progress::bar(plan.setup.exchanges() as u64, "exchanges", place);
     let mut report = match args.client.format {
         Format::Text => RunReport::text(anstream::stdout()),

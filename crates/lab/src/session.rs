@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use apparatus::cli::PresetArg;
 use indicatif::ProgressBar;
-use program::progress::{self, Place};
+use program::progress::{self, BarPlace};
 use program::{Interrupt, exit};
 
 use crate::ask::Answers;
@@ -110,7 +110,7 @@ impl<'a, W: Write> Session<'a, W> {
         let trials = || experiments.iter().map(|experiment| experiment.trials.len());
         let all = trials().sum::<usize>() as u64;
         // Questions take the place of a bar.
-        let place = if asked.predict { Place::Nowhere } else { Place::Terminal };
+        let place = if asked.predict { BarPlace::Nowhere } else { BarPlace::Terminal };
         Self {
             asked,
             experiments,

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Where a bar is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum BarPlace {
     /// On stderr, if that is a terminal; otherwise nowhere.
     Terminal,
     /// Nowhere, because something else takes its place.
@@ -15,10 +15,10 @@ pub enum Place {
 
 /// Starts a bar for `steps` steps of work, named by `unit` (`runs`, `exchanges`).
 #[must_use]
-pub fn bar(steps: u64, unit: &str, place: Place) -> ProgressBar {
+pub fn bar(steps: u64, unit: &str, place: BarPlace) -> ProgressBar {
     let target = match place {
-        Place::Terminal => ProgressDrawTarget::stderr(),
-        Place::Nowhere => ProgressDrawTarget::hidden(),
+        BarPlace::Terminal => ProgressDrawTarget::stderr(),
+        BarPlace::Nowhere => ProgressDrawTarget::hidden(),
     };
     let bar = ProgressBar::with_draw_target(Some(steps), target);
     let look = format!("{{bar:40}} {{pos}}/{{len}} {unit}, {{elapsed}} gone");

@@ -60,7 +60,7 @@ pub struct Ready {
     /// What it is then asked to do.
     pub workload: Workload,
     /// The kernel's settings.
-    pub network: netlab::Settings,
+    pub network: netlab::NetworkSettings,
 }
 
 impl Settings {
@@ -76,7 +76,7 @@ impl Settings {
         self.check_client()?;
         let servers = self.servers(private)?;
         let setup = self.setup(preset, &client, &servers);
-        let network = netlab::Settings {
+        let network = netlab::NetworkSettings {
             local_ports: self.network.local_ports,
             tcp_tw_reuse: self.network.tcp_tw_reuse,
             tcp_tw_reuse_delay: self.network.tcp_tw_reuse_delay.map(|Time(delay)| delay),

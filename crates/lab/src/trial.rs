@@ -77,7 +77,7 @@ pub fn main(parent: u32) -> anyhow::Result<()> {
     let mut order = String::new();
     std::io::stdin().read_to_string(&mut order)?;
     let told = match serde_json::from_str(&order)? {
-        Order::Probe => match netlab::enter(&netlab::Settings::default()) {
+        Order::Probe => match netlab::enter(&netlab::NetworkSettings::default()) {
             Ok(_) => Told::Ready,
             Err(error) => refused_or_failed(error),
         },
@@ -118,7 +118,7 @@ fn run(settings: &Settings, transport: &str, private: bool) -> anyhow::Result<To
     Ok(Told::Observed(Box::new(observation)))
 }
 
-fn described(settings: &netlab::Settings) -> Vec<(String, String)> {
+fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
     let ms = |time: std::time::Duration| report::words::span(time);
     [
         ("ip_local_port_range", settings.local_ports.map(|(low, high)| format!("{low} {high}"))),

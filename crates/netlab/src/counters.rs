@@ -8,7 +8,7 @@ use crate::Error;
 /// Where the kernel tells them; both files have the same layout.
 const FILES: [&str; 2] = ["/proc/net/snmp", "/proc/net/netstat"];
 
-/// What stands among the counters but goes down as well as up, or says how things are set.
+/// The names that stand among the counters but go down as well as up, or say how things are set.
 const LEVELS: [&str; 7] = [
     "IpDefaultTTL",
     "IpForwarding",

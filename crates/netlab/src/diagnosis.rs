@@ -13,7 +13,7 @@ use crate::Refused;
 
 /// A step on the way into a private network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum EntryStep {
     /// Finding out where the process is, from this file.
     Locate(&'static str),
     /// Leaving for a new network.
@@ -22,7 +22,7 @@ pub(crate) enum Step {
     Map { file: &'static str, user: u32 },
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for EntryStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Locate(path) => write!(f, "reading {path}"),
@@ -32,10 +32,10 @@ impl fmt::Display for Step {
     }
 }
 
-/// What is known when a step has failed. A switch that this kernel does not have is `None`.
+/// The facts when a step has failed. A switch that this kernel does not have is `None`.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    pub(crate) step: Step,
+    pub(crate) step: EntryStep,
     pub(crate) errno: Errno,
     /// `kernel.unprivileged_userns_clone`, which Debian adds: 0 forbids.
     pub(crate) userns_clone: Option<u64>,
@@ -45,17 +45,17 @@ pub(crate) struct Facts {
     pub(crate) max_net_namespaces: Option<u64>,
     /// `kernel.apparmor_restrict_unprivileged_userns`, which Ubuntu adds: 1 restricts.
     pub(crate) apparmor_restricts: Option<u64>,
-    /// Whether system calls of this process pass through a filter, as in most containers.
+    /// True if system calls of this process pass through a filter, as in most containers.
     pub(crate) seccomp_filter: bool,
-    /// Whether the process is certainly in a chroot. Not every chroot can be told.
+    /// True if the process is certainly in a chroot. Not every chroot can be told.
     pub(crate) chroot: bool,
-    /// Whether the kernel was built with user namespaces.
+    /// True if the kernel was built with user namespaces.
     pub(crate) has_user_namespaces: bool,
 }
 
 impl Facts {
     /// Looks around after `step` has failed with `errno`.
-    pub(crate) fn gather(step: Step, errno: Errno) -> Self {
+    pub(crate) fn gather(step: EntryStep, errno: Errno) -> Self {
         let text = |path| fs::read_to_string(path).unwrap_or_default();
         let switch = |path| text(path).trim().parse().ok();
         Self {
@@ -85,7 +85,7 @@ fn is_chroot(mountinfo: &str) -> bool {
     !mountinfo.is_empty() && mount_points.all(|mount_point| mount_point != "/")
 }
 
-/// Who refused, and the fix.
+/// Names the one that refused, and the fix.
 pub(crate) fn diagnose(facts: &Facts) -> Refused {
     let (by, fix) = culprit(facts);
     Refused::new(format!("{} refused ({:?})", facts.step, facts.errno), by, fix)
@@ -100,7 +100,7 @@ pub(crate) fn not_moved() -> Refused {
 fn culprit(facts: &Facts) -> (String, String) {
     match facts.errno {
         Errno::ENOSPC | Errno::EUSERS => limit(facts),
-        Errno::ENOENT if matches!(facts.step, Step::Locate(_)) => {
+        Errno::ENOENT if matches!(facts.step, EntryStep::Locate(_)) => {
             known("a system without /proc, or without network namespaces", "mount /proc")
         }
         Errno::EINVAL if !facts.has_user_namespaces => known(
@@ -133,7 +133,7 @@ fn limit(facts: &Facts) -> (String, String) {
 
 /// Those who forbid it by name. The surest sign comes first.
 fn guard(facts: &Facts) -> (String, String) {
-    let unshare = facts.step == Step::Unshare;
+    let unshare = facts.step == EntryStep::Unshare;
     if unshare && facts.userns_clone == Some(0) {
         known(
             "Debian's switch kernel.unprivileged_userns_clone = 0",
@@ -151,7 +151,7 @@ fn guard(facts: &Facts) -> (String, String) {
             "AppArmor's switch kernel.apparmor_restrict_unprivileged_userns = 1",
             "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
         )
-    } else if matches!(facts.step, Step::Map { user: 0, .. }) {
+    } else if matches!(facts.step, EntryStep::Map { user: 0, .. }) {
         // Since Linux 5.12: root inside could otherwise put capabilities on files of root outside.
         known(
             "the kernel, as this is root without the capability CAP_SETFCAP",
@@ -178,7 +178,7 @@ mod tests {
     const UID_MAP: &str = "/proc/self/uid_map";
 
     /// A machine on which nothing forbids anything, and yet a step failed.
-    fn facts(step: Step, errno: Errno) -> Facts {
+    fn facts(step: EntryStep, errno: Errno) -> Facts {
         Facts {
             step,
             errno,
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn debian_s_switch_is_named_with_the_command_that_turns_it() {
-        let debian = Facts { userns_clone: Some(0), ..facts(Step::Unshare, Errno::EPERM) };
+        let debian = Facts { userns_clone: Some(0), ..facts(EntryStep::Unshare, Errno::EPERM) };
         assert_eq!(
             refused(&debian),
             "no private network: unshare refused (EPERM) by Debian's switch \
@@ -211,33 +211,35 @@ mod tests {
 
     #[test]
     fn debian_s_switch_is_innocent_where_it_is_on() {
-        let debian = Facts { userns_clone: Some(1), ..facts(Step::Unshare, Errno::EPERM) };
+        let debian = Facts { userns_clone: Some(1), ..facts(EntryStep::Unshare, Errno::EPERM) };
         assert!(refused(&debian).contains("not known"));
     }
 
     #[test]
     fn a_limit_of_zero_namespaces_is_named() {
-        let none = Facts { max_user_namespaces: Some(0), ..facts(Step::Unshare, Errno::ENOSPC) };
+        let none =
+            Facts { max_user_namespaces: Some(0), ..facts(EntryStep::Unshare, Errno::ENOSPC) };
         assert_eq!(
             refused(&none),
             "no private network: unshare refused (ENOSPC) by the limit \
              user.max_user_namespaces = 0; fix: sudo sysctl user.max_user_namespaces=15000"
         );
-        let none = Facts { max_net_namespaces: Some(0), ..facts(Step::Unshare, Errno::ENOSPC) };
+        let none =
+            Facts { max_net_namespaces: Some(0), ..facts(EntryStep::Unshare, Errno::ENOSPC) };
         assert!(refused(&none).contains("fix: sudo sysctl user.max_net_namespaces=15000"));
     }
 
     #[test]
     fn a_limit_that_is_reached_is_not_called_zero() {
         for errno in [Errno::ENOSPC, Errno::EUSERS] {
-            let line = refused(&facts(Step::Unshare, errno));
+            let line = refused(&facts(EntryStep::Unshare, errno));
             assert!(line.contains("used up") && !line.contains("= 0"), "{line}");
         }
     }
 
     #[test]
     fn ubuntu_s_apparmor_lets_the_process_go_and_then_refuses_to_make_it_root() {
-        let step = Step::Map { file: UID_MAP, user: ORDINARY };
+        let step = EntryStep::Map { file: UID_MAP, user: ORDINARY };
         let ubuntu = Facts { apparmor_restricts: Some(1), ..facts(step, Errno::EPERM) };
         assert_eq!(
             refused(&ubuntu),
@@ -249,14 +251,14 @@ mod tests {
 
     #[test]
     fn ubuntu_s_apparmor_may_refuse_at_once() {
-        let unshare = facts(Step::Unshare, Errno::EACCES);
+        let unshare = facts(EntryStep::Unshare, Errno::EACCES);
         let ubuntu = Facts { apparmor_restricts: Some(1), seccomp_filter: true, ..unshare };
         assert!(refused(&ubuntu).contains("AppArmor"), "seccomp does not answer EACCES");
     }
 
     #[test]
     fn a_container_s_filter_is_named_with_docker_s_option() {
-        let docker = Facts { seccomp_filter: true, ..facts(Step::Unshare, Errno::EPERM) };
+        let docker = Facts { seccomp_filter: true, ..facts(EntryStep::Unshare, Errno::EPERM) };
         assert_eq!(
             refused(&docker),
             "no private network: unshare refused (EPERM) by a seccomp filter, as containers have \
@@ -266,40 +268,40 @@ mod tests {
 
     #[test]
     fn docker_on_ubuntu_fails_at_docker_s_filter_first() {
-        let docker = Facts { seccomp_filter: true, ..facts(Step::Unshare, Errno::EPERM) };
+        let docker = Facts { seccomp_filter: true, ..facts(EntryStep::Unshare, Errno::EPERM) };
         let docker = Facts { apparmor_restricts: Some(1), ..docker };
         assert!(refused(&docker).contains("seccomp=unconfined"));
     }
 
     #[test]
     fn a_chroot_is_named_where_it_can_be_told() {
-        let chroot = Facts { chroot: true, ..facts(Step::Unshare, Errno::EPERM) };
+        let chroot = Facts { chroot: true, ..facts(EntryStep::Unshare, Errno::EPERM) };
         assert!(refused(&chroot).ends_with("fix: run it outside the chroot"));
     }
 
     #[test]
     fn root_with_few_capabilities_is_told_which_one_it_lacks() {
-        let step = Step::Map { file: UID_MAP, user: 0 };
+        let step = EntryStep::Map { file: UID_MAP, user: 0 };
         assert!(refused(&facts(step, Errno::EPERM)).contains("without the capability CAP_SETFCAP"));
-        let step = Step::Map { file: UID_MAP, user: ORDINARY };
+        let step = EntryStep::Map { file: UID_MAP, user: ORDINARY };
         assert!(refused(&facts(step, Errno::EPERM)).contains("not known"));
     }
 
     #[test]
     fn a_kernel_without_user_namespaces_is_named() {
-        let old = Facts { has_user_namespaces: false, ..facts(Step::Unshare, Errno::EINVAL) };
+        let old = Facts { has_user_namespaces: false, ..facts(EntryStep::Unshare, Errno::EINVAL) };
         assert!(refused(&old).contains("CONFIG_USER_NS"));
     }
 
     #[test]
     fn a_system_without_proc_is_named() {
-        let step = Step::Locate("/proc/self/task");
+        let step = EntryStep::Locate("/proc/self/task");
         assert!(refused(&facts(step, Errno::ENOENT)).ends_with("fix: mount /proc"));
     }
 
     #[test]
     fn what_is_not_understood_is_told_with_its_step_and_errno_and_nobody_is_accused() {
-        let step = Step::Map { file: UID_MAP, user: ORDINARY };
+        let step = EntryStep::Map { file: UID_MAP, user: ORDINARY };
         assert_eq!(
             refused(&facts(step, Errno::EIO)),
             "no private network: writing /proc/self/uid_map refused (EIO) by somebody who is not \

@@ -74,7 +74,7 @@ pub enum Error {
     },
 }
 
-/// What helps against `source`, if that is known.
+/// Returns what helps against `source`, if that is known.
 fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {

@@ -24,10 +24,10 @@
 //! ```standalone_crate
 //! use std::net::{TcpListener, TcpStream};
 //!
-//! use netlab::{Counters, Error, Settings};
+//! use netlab::{Counters, Error, NetworkSettings};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let settings = Settings { local_ports: Some((50_000, 50_019)), ..Settings::default() };
+//! let settings = NetworkSettings { local_ports: Some((50_000, 50_019)), ..NetworkSettings::default() };
 //! match netlab::enter(&settings) {
 //!     Ok(private) => {
 //!         assert_eq!(private.settings()?.local_ports, Some((50_000, 50_019)));
@@ -70,15 +70,15 @@ pub use counters::Counters;
 pub use error::Error;
 pub use parent::{die_with, die_with_parent};
 pub use refused::Refused;
-pub use settings::Settings;
+pub use settings::NetworkSettings;
 
 /// Proof that this process lives in a private network.
 #[derive(Debug)]
-pub struct Private {
+pub struct PrivateNetwork {
     network: system::Network,
 }
 
-impl Private {
+impl PrivateNetwork {
     /// Reads every setting back from the kernel, also those that were not asked for.
     ///
     /// A setting that this kernel does not have is `None`: `tcp_tw_reuse_delay` came with
@@ -86,8 +86,8 @@ impl Private {
     ///
     /// # Errors
     /// [`Error::SettingUnreadable`] if the kernel does not tell one.
-    pub fn settings(&self) -> Result<Settings, Error> {
-        Settings::told_by(|name| self.network.read(name))
+    pub fn settings(&self) -> Result<NetworkSettings, Error> {
+        NetworkSettings::told_by(|name| self.network.read(name))
     }
 }
 
@@ -109,7 +109,7 @@ impl Private {
 /// [`Error::Invalid`] and [`Error::ManyThreads`] before anything has changed. After
 /// [`Error::Refused`], [`Error::LoopbackDown`] or [`Error::Setting`] the process may be in a
 /// network of which it can make no use: it should end.
-pub fn enter(settings: &Settings) -> Result<Private, Error> {
+pub fn enter(settings: &NetworkSettings) -> Result<PrivateNetwork, Error> {
     let network = system::enter(&settings.checked()?)?;
-    Ok(Private { network })
+    Ok(PrivateNetwork { network })
 }

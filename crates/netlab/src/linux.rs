@@ -1,15 +1,18 @@
-//! Linux: the move into a private network. Nothing else in the workspace needs privilege.
+//! Linux: the move into a private network. The only privilege that an experiment needs, and it is
+//! had without root. (`socket-inspector trace` wants root for the kernel's tracepoints, and asks by
+//! itself.)
 
 use std::fs;
 use std::io::{self, Write};
 use std::os::linux::fs::MetadataExt;
 
-use netlink_sys::{SocketAddr as NetlinkAddr, protocols::NETLINK_ROUTE};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{getegid, geteuid};
 
-use crate::diagnosis::{Facts, Step, diagnose, not_moved};
+use crate::diagnosis::{EntryStep, Facts, diagnose, not_moved};
 use crate::rtnetlink::{LOOPBACK, bring_up, outcome};
 use crate::settings::Sysctl;
 use crate::{Error, Refused};
@@ -54,7 +57,8 @@ pub(crate) fn enter(settings: &[Sysctl]) -> Result<Network, Error> {
 
 /// Only the calling thread would move; others would go on in the machine's network.
 fn one_thread() -> Result<(), Error> {
-    let threads = fs::read_dir(THREADS).map_err(|error| refusal(Step::Locate(THREADS), &error))?;
+    let threads =
+        fs::read_dir(THREADS).map_err(|error| refusal(EntryStep::Locate(THREADS), &error))?;
     match threads.count() {
         1 => Ok(()),
         threads => Err(Error::ManyThreads { threads }),
@@ -64,7 +68,8 @@ fn one_thread() -> Result<(), Error> {
 impl Network {
     /// Moves into a new network, and makes sure of it.
     fn fresh() -> Result<Self, Refused> {
-        let here = || NetworkId::here().map_err(|error| refusal(Step::Locate(NETWORK), &error));
+        let here =
+            || NetworkId::here().map_err(|error| refusal(EntryStep::Locate(NETWORK), &error));
         let before = here()?;
         leave()?;
         match here()? {
@@ -77,13 +82,15 @@ impl Network {
     fn loopback_up(&self) -> io::Result<()> {
         self.check()?;
         let sequence = 1;
-        let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
-        socket.connect(&NetlinkAddr::new(0, 0))?; // 0 is the kernel
-        socket.send(&bring_up(LOOPBACK, sequence), 0)?;
-        let mut answer = Vec::with_capacity(4096);
-        socket.recv(&mut answer, 0)?;
-        match outcome(&answer, sequence) {
+        let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
+        // Protocol number 0, which rustix writes as None, is NETLINK_ROUTE.
+        let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+        let kernel = SocketAddrNetlink::new(0, 0);
+        rustix::net::connect(&socket, &kernel)?;
+        rustix::net::send(&socket, &bring_up(LOOPBACK, sequence), SendFlags::empty())?;
+        let mut answer = [0; 4096];
+        let (length, _) = rustix::net::recv(&socket, &mut answer, RecvFlags::empty())?;
+        match outcome(&answer[..length], sequence) {
             Ok(0) => Ok(()),
             Ok(errno) => Err(io::Error::from_raw_os_error(errno)),
             Err(malformed) => Err(io::Error::new(io::ErrorKind::InvalidData, malformed)),
@@ -102,8 +109,8 @@ impl Network {
         overwrite(&path(name), value)
     }
 
-    /// Whether the calling thread is in this network: the kernel reads and writes the settings of
-    /// the network in which the caller is.
+    /// Makes sure that the calling thread is in this network: the kernel reads and writes the
+    /// settings of the network in which the caller is.
     fn check(&self) -> io::Result<()> {
         if NetworkId::here()? == self.id {
             return Ok(());
@@ -128,7 +135,7 @@ fn leave() -> Result<(), Refused> {
         Ok(()) => become_root(user, group),
         // Whoever has no `CAP_SYS_ADMIN` wants to know what refused the way that is open to all.
         Err(errno) => unshare(CloneFlags::CLONE_NEWNET)
-            .map_err(|_| diagnose(&Facts::gather(Step::Unshare, errno))),
+            .map_err(|_| diagnose(&Facts::gather(EntryStep::Unshare, errno))),
     }
 }
 
@@ -138,7 +145,7 @@ fn leave() -> Result<(), Refused> {
 /// leave a group whose members are denied something.
 fn become_root(user: u32, group: u32) -> Result<(), Refused> {
     let write = |file, line: &str| {
-        overwrite(file, line).map_err(|error| refusal(Step::Map { file, user }, &error))
+        overwrite(file, line).map_err(|error| refusal(EntryStep::Map { file, user }, &error))
     };
     write("/proc/self/uid_map", &format!("0 {user} 1"))?;
     write("/proc/self/setgroups", "deny")?;
@@ -150,7 +157,7 @@ fn overwrite(path: &str, text: &str) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
 }
 
-fn refusal(step: Step, error: &io::Error) -> Refused {
+fn refusal(step: EntryStep, error: &io::Error) -> Refused {
     let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
     diagnose(&Facts::gather(step, errno))
 }

@@ -35,13 +35,13 @@ impl Refused {
         &self.what
     }
 
-    /// Who refused, as far as it can be told: a switch, a limit, a guard. It says so if it cannot.
+    /// The one that refused, as far as it can be told: a switch, a limit, a guard. It says so if it cannot.
     #[must_use]
     pub fn by(&self) -> &str {
         &self.by
     }
 
-    /// What to do about it: a command, where one is known.
+    /// The remedy: a command, where one is known.
     #[must_use]
     pub fn fix(&self) -> &str {
         &self.fix

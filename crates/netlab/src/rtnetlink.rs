@@ -38,19 +38,19 @@ pub(crate) fn bring_up(interface: u32, sequence: u32) -> Vec<u8> {
 /// An answer that does not have the kernel's own layout; the words say where it departs from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the kernel's answer {0}")]
-pub(crate) struct Malformed(&'static str);
+pub(crate) struct MalformedAck(&'static str);
 
-/// What the request with number `sequence` came to: 0, or an error number.
-pub(crate) fn outcome(datagram: &[u8], sequence: u32) -> Result<i32, Malformed> {
-    let cut = Malformed("is cut short");
+/// Returns what the request with number `sequence` came to: 0, or an error number.
+pub(crate) fn outcome(datagram: &[u8], sequence: u32) -> Result<i32, MalformedAck> {
+    let cut = MalformedAck("is cut short");
     let kind = array(datagram, 4).map(u16::from_ne_bytes).ok_or(cut)?;
     let answers = array(datagram, 8).map(u32::from_ne_bytes).ok_or(cut)?;
     let negated = array(datagram, 16).map(i32::from_ne_bytes).ok_or(cut)?;
     if kind != OUTCOME {
-        return Err(Malformed("is no acknowledgement"));
+        return Err(MalformedAck("is no acknowledgement"));
     }
     if answers != sequence {
-        return Err(Malformed("belongs to another request"));
+        return Err(MalformedAck("belongs to another request"));
     }
     Ok(negated.saturating_neg())
 }
@@ -95,9 +95,9 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_to_the_request_is_none() {
-        assert_eq!(outcome(&answer(3, 7, 0), 7), Err(Malformed("is no acknowledgement")));
-        assert_eq!(outcome(&answer(2, 8, 0), 7), Err(Malformed("belongs to another request")));
-        assert_eq!(outcome(&answer(2, 7, 0)[..19], 7), Err(Malformed("is cut short")));
+        assert_eq!(outcome(&answer(3, 7, 0), 7), Err(MalformedAck("is no acknowledgement")));
+        assert_eq!(outcome(&answer(2, 8, 0), 7), Err(MalformedAck("belongs to another request")));
+        assert_eq!(outcome(&answer(2, 7, 0)[..19], 7), Err(MalformedAck("is cut short")));
     }
 
     proptest! {

@@ -24,7 +24,7 @@ const LONGEST_FIN_TIMEOUT: Duration = Duration::from_secs(i32::MAX as u64 / 1000
 /// The settings of a private network. `None` stands for the kernel's default for a fresh one,
 /// which does not depend on what the machine's own network is set to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct NetworkSettings {
     /// `net.ipv4.ip_local_port_range`: the ports from which clients get theirs, the first and the
     /// last included. The kernel's default is 32768 to 60999.
     pub local_ports: Option<(u16, u16)>,
@@ -52,14 +52,14 @@ pub(crate) struct Sysctl {
     pub(crate) value: String,
 }
 
-impl Settings {
-    /// Whether nothing is asked for.
+impl NetworkSettings {
+    /// Returns true if nothing is asked for.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What the kernel is to be told, if it would take it.
+    /// Returns what the kernel is to be told, if it would take it.
     pub(crate) fn checked(&self) -> Result<Vec<Sysctl>, Error> {
         let all = [
             self.local_ports.map(local_ports),
@@ -135,7 +135,7 @@ fn refuse(name: &'static str, value: &dyn ToString, why: &'static str) -> Result
     Err(Error::Invalid { name, value: value.to_string(), why })
 }
 
-/// What `read` reads under `name`, understood by `parse`.
+/// Returns what `read` reads under `name`, understood by `parse`.
 fn told<T>(
     name: &'static str,
     read: impl Fn(&str) -> io::Result<String>,
@@ -163,13 +163,13 @@ fn two_ports(text: &str) -> Option<(u16, u16)> {
 mod tests {
     use super::*;
 
-    fn refusal(settings: &Settings) -> String {
+    fn refusal(settings: &NetworkSettings) -> String {
         settings.checked().unwrap_err().to_string()
     }
 
     #[test]
     fn the_kernel_is_told_what_is_asked_for_in_its_own_units() {
-        let asked = Settings {
+        let asked = NetworkSettings {
             local_ports: Some((50_000, 50_019)),
             tcp_tw_reuse: Some(1),
             tcp_tw_reuse_delay: Some(Duration::from_millis(1500)),
@@ -193,19 +193,20 @@ mod tests {
 
     #[test]
     fn nothing_asked_is_nothing_told() {
-        assert!(Settings::default().is_default());
-        assert_eq!(Settings::default().checked().unwrap(), []);
+        assert!(NetworkSettings::default().is_default());
+        assert_eq!(NetworkSettings::default().checked().unwrap(), []);
     }
 
     #[test]
     fn one_port_is_a_range() {
-        let one = Settings { local_ports: Some((1024, 1024)), ..Settings::default() };
+        let one = NetworkSettings { local_ports: Some((1024, 1024)), ..NetworkSettings::default() };
         assert_eq!(one.checked().unwrap()[0].value, "1024 1024");
     }
 
     #[test]
     fn a_range_that_runs_backwards_is_refused() {
-        let backwards = Settings { local_ports: Some((50_019, 50_000)), ..Settings::default() };
+        let backwards =
+            NetworkSettings { local_ports: Some((50_019, 50_000)), ..NetworkSettings::default() };
         assert_eq!(
             refusal(&backwards),
             "net.ipv4.ip_local_port_range cannot be 50019 50000: its first port is greater than \
@@ -215,20 +216,29 @@ mod tests {
 
     #[test]
     fn values_that_the_kernel_does_not_take_are_refused_with_its_rule() {
-        let default = Settings::default;
+        let default = NetworkSettings::default;
         let ms = Duration::from_millis;
         let cases = [
-            (Settings { local_ports: Some((1023, 2000)), ..default() }, "below 1024"),
-            (Settings { tcp_tw_reuse: Some(3), ..default() }, "0 (never)"),
-            (Settings { tcp_tw_reuse_delay: Some(ms(0)), ..default() }, "from 1 ms"),
-            (Settings { tcp_tw_reuse_delay: Some(ms(60_001)), ..default() }, "to 60 s"),
+            (NetworkSettings { local_ports: Some((1023, 2000)), ..default() }, "below 1024"),
+            (NetworkSettings { tcp_tw_reuse: Some(3), ..default() }, "0 (never)"),
+            (NetworkSettings { tcp_tw_reuse_delay: Some(ms(0)), ..default() }, "from 1 ms"),
+            (NetworkSettings { tcp_tw_reuse_delay: Some(ms(60_001)), ..default() }, "to 60 s"),
             (
-                Settings { tcp_tw_reuse_delay: Some(Duration::from_micros(1500)), ..default() },
+                NetworkSettings {
+                    tcp_tw_reuse_delay: Some(Duration::from_micros(1500)),
+                    ..default()
+                },
                 "1.5ms",
             ),
-            (Settings { tcp_max_tw_buckets: Some(1 << 31), ..default() }, "2147483647"),
-            (Settings { tcp_fin_timeout: Some(ms(500)), ..default() }, "whole number of seconds"),
-            (Settings { tcp_fin_timeout: Some(Duration::MAX), ..default() }, "up to 2147483"),
+            (NetworkSettings { tcp_max_tw_buckets: Some(1 << 31), ..default() }, "2147483647"),
+            (
+                NetworkSettings { tcp_fin_timeout: Some(ms(500)), ..default() },
+                "whole number of seconds",
+            ),
+            (
+                NetworkSettings { tcp_fin_timeout: Some(Duration::MAX), ..default() },
+                "up to 2147483",
+            ),
         ];
         for (settings, rule) in cases {
             let refusal = refusal(&settings);
@@ -243,7 +253,7 @@ mod tests {
             "net.ipv4.tcp_tw_reuse_delay" => Err(io::ErrorKind::NotFound.into()),
             _ => Ok("2\n".to_owned()),
         };
-        let expected = Settings {
+        let expected = NetworkSettings {
             local_ports: Some((32768, 60999)),
             tcp_tw_reuse: Some(2),
             tcp_tw_reuse_delay: None,
@@ -251,12 +261,12 @@ mod tests {
             tcp_fin_timeout: Some(Duration::from_secs(2)),
             somaxconn: Some(2),
         };
-        assert_eq!(Settings::told_by(old_kernel).unwrap(), expected);
+        assert_eq!(NetworkSettings::told_by(old_kernel).unwrap(), expected);
     }
 
     #[test]
     fn a_setting_of_an_unknown_shape_is_unreadable_and_not_a_default() {
-        let error = Settings::told_by(|_| Ok("many\n".to_owned())).unwrap_err();
+        let error = NetworkSettings::told_by(|_| Ok("many\n".to_owned())).unwrap_err();
         let Error::SettingUnreadable { name, source } = error else { panic!("{error}") };
         assert_eq!(name, LOCAL_PORTS);
         assert_eq!(source.to_string(), "the kernel says \"many\\n\"");
@@ -264,12 +274,12 @@ mod tests {
 
     #[test]
     fn settings_travel_to_another_process_unchanged() {
-        let asked = Settings {
+        let asked = NetworkSettings {
             local_ports: Some((50_000, 50_019)),
             tcp_tw_reuse_delay: Some(Duration::from_millis(23)),
-            ..Settings::default()
+            ..NetworkSettings::default()
         };
         let json = serde_json::to_string(&asked).unwrap();
-        assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), asked);
+        assert_eq!(serde_json::from_str::<NetworkSettings>(&json).unwrap(), asked);
     }
 }

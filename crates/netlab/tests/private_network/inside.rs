@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use netlab::{Counters, Error, Private, Refused, Settings, enter};
+use netlab::{Counters, Error, NetworkSettings, PrivateNetwork, Refused, enter};
 use rustix::process::{Pid, geteuid, getppid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ fn connection() -> (TcpListener, TcpStream, TcpStream) {
 
 fn look_around() -> Result<Value, Error> {
     let user_outside = geteuid().as_raw();
-    enter(&Settings::default())?;
+    enter(&NetworkSettings::default())?;
     let sockets_at_first = sockets();
     let _connection = connection();
     Ok(json!({
@@ -95,12 +95,12 @@ fn look_around() -> Result<Value, Error> {
 }
 
 fn set() -> Result<Value, Error> {
-    let asked: Settings = serde_json::from_value(input()).unwrap();
+    let asked: NetworkSettings = serde_json::from_value(input()).unwrap();
     Ok(json!(enter(&asked)?.settings()?))
 }
 
 fn connect_once() -> Result<Value, Error> {
-    enter(&Settings::default())?;
+    enter(&NetworkSettings::default())?;
     let before = Counters::read()?;
     let ends = connection();
     let open = Counters::read()?.since(&before);
@@ -110,7 +110,7 @@ fn connect_once() -> Result<Value, Error> {
 }
 
 fn hold_a_port() -> Result<Value, Error> {
-    enter(&Settings::default())?;
+    enter(&NetworkSettings::default())?;
     let server = TcpListener::bind("127.0.0.1:8080").unwrap();
     say(&json!({ "network": namespace("net"), "holds": server.local_addr().unwrap().port() }));
     let _ = std::io::stdin().read(&mut [0]); // until the test lets go
@@ -120,7 +120,7 @@ fn hold_a_port() -> Result<Value, Error> {
 /// Enters, forbids user namespaces from there on, and tries to enter once more.
 fn enter_again() -> Result<Value, Error> {
     let outside = namespace("user");
-    enter(&Settings::default())?;
+    enter(&NetworkSettings::default())?;
     let first = namespace("net");
     // The limit belongs to the user namespace: without one of our own it would be the machine's.
     assert_ne!(namespace("user"), outside, "it is only for ordinary users to play this role");
@@ -130,7 +130,7 @@ fn enter_again() -> Result<Value, Error> {
         let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
         set_capabilities(None, sets).unwrap();
     }
-    let again = enter(&Settings::default());
+    let again = enter(&NetworkSettings::default());
     let refused = match &again {
         Err(Error::Refused(refused)) => Some(refused),
         Err(error) => panic!("{error}"),
@@ -146,7 +146,7 @@ fn enter_again() -> Result<Value, Error> {
 }
 
 /// What came of entering, and whether the process has moved.
-fn tried(enter: impl FnOnce() -> Result<Private, Error>) -> Value {
+fn tried(enter: impl FnOnce() -> Result<PrivateNetwork, Error>) -> Value {
     let before = namespace("net");
     let error = enter().err().map(|error| error.to_string());
     json!({ "error_text": error, "moved": namespace("net") != before })
@@ -155,7 +155,7 @@ fn tried(enter: impl FnOnce() -> Result<Private, Error>) -> Value {
 fn enter_with_threads() -> Result<Value, Error> {
     let (end, ended) = mpsc::channel::<()>();
     let other = thread::spawn(move || ended.recv());
-    let report = tried(|| enter(&Settings::default()));
+    let report = tried(|| enter(&NetworkSettings::default()));
     drop(end);
     let _ = other.join();
     Ok(report)
@@ -189,7 +189,7 @@ fn live_on() -> ! {
 
 fn die_with_parent() -> Result<Value, Error> {
     netlab::die_with_parent().unwrap();
-    enter(&Settings::default())?;
+    enter(&NetworkSettings::default())?;
     say(&json!({ "pid": std::process::id() }));
     live_on()
 }

@@ -29,7 +29,7 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    let refusal = netlab::enter(&netlab::Settings::default()).unwrap_err().to_string();
+    let refusal = netlab::enter(&netlab::NetworkSettings::default()).unwrap_err().to_string();
     assert!(refusal.contains("not Linux"), "{refusal}");
     eprintln!("SKIPPED: every test of a private network: {refusal}");
 }

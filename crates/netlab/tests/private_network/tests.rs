@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use netlab::Settings;
+use netlab::NetworkSettings;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -35,9 +35,9 @@ pub(crate) const ALL: &[Test] = tests![
 
 const NOTHING: Value = Value::Null;
 
-/// Settings that are nobody's default.
-fn settings() -> Settings {
-    Settings {
+/// NetworkSettings that are nobody's default.
+fn settings() -> NetworkSettings {
+    NetworkSettings {
         local_ports: Some((50_000, 50_019)),
         tcp_tw_reuse: Some(1),
         tcp_tw_reuse_delay: delay(Duration::from_millis(230)),
@@ -56,7 +56,7 @@ fn delay(wanted: Duration) -> Option<Duration> {
     known.then_some(wanted)
 }
 
-fn read_back(who: Who, asked: &Settings) -> Result<Settings, Skipped> {
+fn read_back(who: Who, asked: &NetworkSettings) -> Result<NetworkSettings, Skipped> {
     let seen = seen_by(who, "set", &json!(asked))?;
     Ok(serde_json::from_value(seen).unwrap())
 }
@@ -102,7 +102,7 @@ fn settings_are_read_back_as_asked() -> Result<(), Skipped> {
 }
 
 fn settings_that_nobody_asked_for_are_the_kernel_s_defaults() -> Result<(), Skipped> {
-    let seen = read_back(Who::Ordinary, &Settings::default())?;
+    let seen = read_back(Who::Ordinary, &NetworkSettings::default())?;
     assert_eq!(seen.local_ports, Some((32768, 60999)));
     assert_eq!(seen.tcp_fin_timeout, Some(Duration::from_secs(60)));
     assert_eq!(seen.tcp_tw_reuse, Some(2));
@@ -128,7 +128,8 @@ fn the_machine_s_own_settings_stay_as_they_are() -> Result<(), Skipped> {
 }
 
 fn values_that_the_kernel_would_not_take_are_refused_before_the_move() -> Result<(), Skipped> {
-    let backwards = Settings { local_ports: Some((50_019, 50_000)), ..Settings::default() };
+    let backwards =
+        NetworkSettings { local_ports: Some((50_019, 50_000)), ..NetworkSettings::default() };
     let seen = seen_by(Who::Ordinary, "enter with", &json!(backwards))?;
     let error = seen["error_text"].as_str().unwrap();
     assert!(error.starts_with("net.ipv4.ip_local_port_range cannot be 50019 50000"), "{error}");
@@ -137,7 +138,7 @@ fn values_that_the_kernel_would_not_take_are_refused_before_the_move() -> Result
 }
 
 fn the_kernel_takes_the_least_and_the_greatest_value_that_is_not_refused() -> Result<(), Skipped> {
-    let least = Settings {
+    let least = NetworkSettings {
         local_ports: Some((1024, 1024)),
         tcp_tw_reuse: Some(0),
         tcp_tw_reuse_delay: delay(Duration::from_millis(1)),
@@ -145,7 +146,7 @@ fn the_kernel_takes_the_least_and_the_greatest_value_that_is_not_refused() -> Re
         tcp_fin_timeout: Some(Duration::ZERO),
         somaxconn: Some(0),
     };
-    let greatest = Settings {
+    let greatest = NetworkSettings {
         local_ports: Some((u16::MAX, u16::MAX)),
         tcp_tw_reuse: Some(2),
         tcp_tw_reuse_delay: delay(Duration::from_secs(60)),

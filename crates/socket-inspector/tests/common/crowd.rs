@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use evidence::{Socket, TcpState};
-use netlab::Settings;
+use netlab::NetworkSettings;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a socket is known by: this end, the other end, the state.
@@ -40,14 +40,14 @@ const THREADS: usize = 2;
 const OTHER_DESCRIPTORS: usize = 200;
 
 /// Enters a network of its own that has room for `size`; the reason if there is none to be had.
-pub fn private_network(size: Size) -> Result<netlab::Private, String> {
+pub fn private_network(size: Size) -> Result<netlab::PrivateNetwork, String> {
     allow_descriptors(2 * size.open + OTHER_DESCRIPTORS)?;
     let most = u32::try_from(2 * size.time_wait).unwrap();
-    let settings = Settings {
+    let settings = NetworkSettings {
         local_ports: Some(LOCAL_PORTS),
         tcp_tw_reuse: Some(0), // a connection in TIME_WAIT must not make way for another
         tcp_max_tw_buckets: Some(most),
-        ..Settings::default()
+        ..NetworkSettings::default()
     };
     let network = netlab::enter(&settings).map_err(|error| error.to_string())?;
     let told = network.settings().map_err(|error| error.to_string())?.tcp_max_tw_buckets;

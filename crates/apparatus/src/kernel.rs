@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evidence::{Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable};
 use futures_util::{Stream, StreamExt as _};
-use socket_inspector::{Error, Filter};
+use socket_table::{Error, Filter};
 use tokio::time::Instant;
 
 use crate::recorder::ClientWitness;
@@ -45,12 +45,12 @@ impl Ours {
         if self.ends.is_empty() {
             return Ok(SocketTable::default());
         }
-        self.kept(socket_inspector::snapshot(&self.filter))
+        self.kept(socket_table::snapshot(&self.filter))
     }
 
     /// Reads the table at once and then every so often.
     fn readings(&self) -> impl Stream<Item = Result<SocketTable, Unreadable>> {
-        let looks = socket_inspector::watch(self.filter.clone(), BETWEEN_READINGS);
+        let looks = socket_table::watch(self.filter.clone(), BETWEEN_READINGS);
         looks.map(|look| self.kept(look.map(|look| look.table)))
     }
 

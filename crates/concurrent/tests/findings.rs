@@ -1,5 +1,4 @@
 //! The article's concurrent experiments, run as a user runs them, on this machine's kernel.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../../apparatus/tests/program/mod.rs"]
 mod program;

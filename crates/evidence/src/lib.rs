@@ -10,8 +10,6 @@ mod byte_count;
 mod inspected;
 mod observed;
 mod outcome;
-pub mod pool;
-pub mod ports;
 mod setup;
 mod socket;
 mod tcp_state;

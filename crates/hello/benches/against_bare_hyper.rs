@@ -19,8 +19,6 @@
 //!
 //! It judges nothing and always succeeds; without `--bench`, as in `cargo test --benches`, it
 //! takes one short round just to show that it works.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench may panic")]
-#![allow(clippy::print_stdout, reason = "it has no main.rs to print for it")]
 
 use std::convert::Infallible;
 use std::io::{Read, Write};

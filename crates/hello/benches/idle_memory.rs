@@ -13,8 +13,6 @@
 //!
 //! It judges nothing and always succeeds; without `--bench`, as in `cargo test --benches`, it takes
 //! one small round just to show that it works. Linux only, as `/proc` is.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench may panic")]
-#![allow(clippy::print_stdout, reason = "it has no main.rs to print for it")]
 
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -115,7 +115,7 @@ impl Log {
             let tcp = self
                 .0
                 .ends
-                .and_then(|(local, peer)| Some(socket_inspector::find(local, peer).ok()??.state));
+                .and_then(|(local, peer)| Some(socket_table::find(local, peer).ok()??.state));
             self.tell(ServerMoment::State { from, to, tcp });
         }
     }

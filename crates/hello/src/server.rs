@@ -64,7 +64,7 @@ fn by(owners: &[Owner]) -> String {
 
 /// Who listens on `port`, for a message: if that cannot be found out, the message does without.
 fn owners_of(port: u16) -> Vec<Owner> {
-    let listener = socket_inspector::listener(port).ok().flatten();
+    let listener = socket_table::listener(port).ok().flatten();
     listener.and_then(|listener| listener.owners.known()).unwrap_or_default().to_vec()
 }
 

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 use evidence::{ClientAddr, ClosedBy, ServerAddr, TcpState};
 use hello::{Observer, ServerEvent, ServerMoment, Wants};
 use serde_json::json;
-use socket_inspector::Filter;
+use socket_table::Filter;
 
 use crate::access_log;
 use crate::cli::{Format, LogFormat, Shown};
@@ -291,7 +291,7 @@ fn is_of_bytes(moment: &ServerMoment) -> bool {
 /// The state of the server's end as the kernel's table shows it; `Some(None)` if it is not there.
 fn tcp_state(server: ServerAddr, client: ClientAddr) -> Option<Option<TcpState>> {
     let filter = Filter::default().port(client.port()).server(server.port());
-    let table = socket_inspector::snapshot(&filter).ok()?;
+    let table = socket_table::snapshot(&filter).ok()?;
     let is_it = |socket: &&evidence::Socket| {
         socket.local.port() == server.port() && ClientAddr::new(socket.peer) == client
     };

@@ -1,5 +1,4 @@
 //! What a client gets for what it asks, over real sockets.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,8 +1,6 @@
 //! Thousands who do nothing, or do it slowly. The only test of its file, because the limit on
 //! descriptors is one of the whole process; the server has a process of its own, with as many.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
-#![allow(clippy::print_stderr, reason = "what is not tested is told")]
 
 mod common;
 #[path = "common/program.rs"]

@@ -1,6 +1,5 @@
 //! 103 Early Hints, byte by byte.
 #![cfg(feature = "routes")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

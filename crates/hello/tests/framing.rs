@@ -1,7 +1,6 @@
 //! Requests whose framing is unusual, and what the server makes of them: where one ends and the next
 //! begins decides what is answered, when a connection is idle, and why it ends.
 #![cfg(feature = "routes")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

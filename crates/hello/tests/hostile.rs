@@ -1,6 +1,4 @@
 //! Bytes that no well-meaning client sends.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
-#![allow(clippy::print_stderr, reason = "a long run says how long it was")]
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! HTTP/2 with prior knowledge, on the port that speaks HTTP/1.1.
 #![cfg(feature = "http2")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! What the time limits do in HTTP/2.
 #![cfg(feature = "http2")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! A server that does not keep idle connections for ever.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 
@@ -49,9 +48,9 @@ fn the_server_holds_time_wait() {
     client.get("/");
     client.sees_the_close().unwrap();
     drop(client);
-    let filter = socket_inspector::Filter::default().server(site.address.port());
+    let filter = socket_table::Filter::default().server(site.address.port());
     common::until("TIME_WAIT", || {
-        let table = socket_inspector::snapshot(&filter).unwrap();
+        let table = socket_table::snapshot(&filter).unwrap();
         let server_end = table.sockets.iter().find(|socket| socket.peer == address);
         server_end.is_some_and(|end| end.state == evidence::TcpState::TimeWait)
     });

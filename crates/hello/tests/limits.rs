@@ -1,5 +1,4 @@
 //! What happens to whoever is slower than a limit allows.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,6 +1,4 @@
 //! What the server promises from the moment it listens.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
-#![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
 mod common;
 
@@ -98,7 +96,7 @@ fn somaxconn() -> Option<u32> {
 #[test]
 fn the_backlog_is_as_long_as_the_kernel_allows() {
     let (address, _bound) = bind(answer());
-    let listener = socket_inspector::listener(address.port()).unwrap().unwrap();
+    let listener = socket_table::listener(address.port()).unwrap().unwrap();
     let expected = hello::BACKLOG.min(somaxconn().unwrap());
     assert_eq!(listener.send_queue, evidence::Observed::Known(expected));
 }

@@ -1,5 +1,4 @@
 //! A server that is stopped while it is busy.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

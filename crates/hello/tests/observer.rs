@@ -1,5 +1,4 @@
 //! What the server tells of a connection, for each way in which one can end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,7 +1,6 @@
 //! A server that has no file descriptor left for another connection. The only test of its file,
 //! because the limit is one of the whole process.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

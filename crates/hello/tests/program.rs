@@ -1,5 +1,4 @@
 //! The program as it is used: started, asked, interrupted, started wrongly.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 #[path = "common/program.rs"]

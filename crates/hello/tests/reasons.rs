@@ -1,5 +1,4 @@
 //! Why a connection ended, for every reason there is.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! What the paths answer that mean something, over real sockets.
 #![cfg(feature = "routes")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! The same routes in HTTP/2, as far as it is different there.
 #![cfg(all(feature = "routes", feature = "http2"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

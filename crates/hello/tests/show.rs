@@ -1,5 +1,4 @@
 //! What the program shows, as it is read: over real connections, from a real pipe.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 #[path = "common/program.rs"]

@@ -1,5 +1,4 @@
 //! What the program shows of HTTP/2: over one real connection, many requests at once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 #[path = "common/program.rs"]

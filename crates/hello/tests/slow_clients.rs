@@ -1,8 +1,6 @@
 //! Clients that take up connections by being slow: slow heads, slow bodies, slow reading. Once with
 //! plain sockets, once with slowhttptest, which is skipped aloud where it is not installed.
 #![cfg(feature = "routes")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
-#![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! How a server ends, and what its clients see of that.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 
@@ -112,9 +111,9 @@ fn half_a_head_does_not_hold_up_the_stop() {
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: hel");
     let client_address = client.stream().local_addr().unwrap();
-    let filter = socket_inspector::Filter::default().server(site.address.port());
+    let filter = socket_table::Filter::default().server(site.address.port());
     common::until("the server to read the half", || {
-        let table = socket_inspector::snapshot(&filter).unwrap();
+        let table = socket_table::snapshot(&filter).unwrap();
         let mut sockets = table.sockets.iter();
         let accepted = site.accepted() == 1;
         let server_end = sockets.find(|socket| socket.peer == client_address);

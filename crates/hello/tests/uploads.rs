@@ -1,6 +1,5 @@
 //! Uploads: kept, counted, refused, abandoned.
 #![cfg(feature = "routes")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! Who hears what, if several observe and each wants something else.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

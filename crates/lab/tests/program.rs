@@ -1,11 +1,4 @@
 //! The program as a learner uses it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test may panic, and says aloud what it skips"
-)]
 
 use std::io::Write;
 use std::path::Path;

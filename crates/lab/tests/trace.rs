@@ -1,5 +1,4 @@
 //! `lab trace` against real servers on loopback.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

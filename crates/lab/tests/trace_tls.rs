@@ -1,12 +1,5 @@
 //! `lab trace` with TLS and HTTP/2: a server with a certificate of its own, and nginx where there is
 //! one.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test may panic, and says aloud what it skips"
-)]
 
 #[path = "../../transport/tests/common/tls.rs"]
 mod tls;

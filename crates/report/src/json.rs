@@ -1,9 +1,6 @@
 //! Reports for programs. Every key of a number ends in its unit; `null` is what nobody could see
 //! or what does not exist.
 
-mod inspected;
-mod pool;
-mod ports;
 mod run;
 
 use std::collections::BTreeMap;
@@ -13,10 +10,6 @@ use serde::Serialize;
 
 use crate::words;
 
-use inspected::Row;
-pub use inspected::inspected;
-pub use pool::pools;
-pub use ports::ports;
 pub use run::{Event, run};
 
 /// The version of the layout. It grows when a key changes its meaning or goes away.

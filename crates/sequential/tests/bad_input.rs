@@ -1,5 +1,4 @@
 //! What cannot be run is refused with the reason; what goes wrong in mid-run is shown.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../../apparatus/tests/program/mod.rs"]
 mod program;

@@ -1,5 +1,4 @@
 //! A server that is running already: what can be asked of it, and what cannot be known.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../../apparatus/tests/program/mod.rs"]
 mod program;

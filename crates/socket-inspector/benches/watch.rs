@@ -13,8 +13,6 @@
 //! It judges nothing and always succeeds; without `--bench`, as in `cargo test --benches`, it
 //! takes a short look at few sockets just to show that it works.
 #![cfg_attr(not(target_os = "linux"), allow(unused))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench may panic")]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it has no main.rs to print for it")]
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
@@ -22,10 +20,10 @@ fn main() {
 }
 
 #[cfg(target_os = "linux")]
-#[path = "../tests/common/bare_dump.rs"]
+#[path = "../../socket-table/tests/common/bare_dump.rs"]
 mod bare_dump;
 #[cfg(target_os = "linux")]
-#[path = "../tests/common/crowd.rs"]
+#[path = "../../socket-table/tests/common/crowd.rs"]
 mod crowd;
 #[cfg(target_os = "linux")]
 #[path = "../tests/common/terminal.rs"]

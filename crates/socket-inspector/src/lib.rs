@@ -1,264 +1,50 @@
-//! This machine's TCP sockets at one moment.
+//! The program `socket-inspector`: this machine's TCP sockets, listed, watched, traced, counted and
+//! judged. What it sees it is told by the crate `socket-table`.
 //!
-//! [`snapshot`] is one reading of the kernel's table, cheap enough to be taken many times in a
-//! run: it asks the kernel for the wanted sockets alone. [`snapshot_with_owners`] also says which
-//! processes hold them, which takes a walk through the descriptors of every process.
+//! A command is a folder, with what may be typed (`args.rs`), what is done (`run.rs`) and what is
+//! written (`text.rs`, `json.rs`).
 //!
-//! | file | idea |
+//! | idea | file |
 //! |---|---|
-//! | `sock_diag.rs` | what is said to the Linux kernel, and what its answer means: bytes and values |
-//! | `linux.rs` | whom to ask, and who holds a socket |
-//! | `linux/answer.rs` | what the datagrams add up to: a whole list, or an error |
-//! | `sock_diag/attributes.rs` | what stands behind a row: `struct tcp_info` and the control group |
-//! | `cgroups.rs` | which directory a control group's number stands for |
-//! | `filter.rs` | which sockets are asked for, as the kernel can be asked |
-//! | `narrow.rs` | which of them are kept: by peer, side, process |
-//! | `ledger.rs` | what earlier readings knew: who held what is closed now, and what has changed |
-//! | `passed.rs` | the states between two readings that nobody has seen |
-//! | `watch.rs` | the table looked at again and again |
-//! | `holding.rs` | who holds what is watched, at a price that can be paid ten times a second |
-//! | `ports.rs` | the ports that clients use up, by destination |
-//! | `pool.rs` | a process's connections to a server, over some looks |
-//! | `portable.rs` | the same for other systems, which tell no queues and no timers |
-//! | `side.rs` | which end of a connection a socket is |
-//!
-//! ```
-//! use std::net::{TcpListener, TcpStream};
-//!
-//! use evidence::{Side, TcpState};
-//! use socket_inspector::Filter;
-//!
-//! let server = TcpListener::bind("127.0.0.1:0")?;
-//! let port = server.local_addr()?.port();
-//! let client = TcpStream::connect(("127.0.0.1", port))?;
-//!
-//! let table = socket_inspector::snapshot(&Filter::default().port(port))?;
-//! assert_eq!(table.count(Side::Client, TcpState::Established), 1);
-//! assert_eq!(table.count(Side::Server, TcpState::Established), 1);
-//! # drop(client);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! | what may be typed, and which command is meant | `cli.rs` |
+//! | one reading of the table | `list.rs`, `list/` |
+//! | connections as they come, change and go | `watch.rs`, `watch/` |
+//! | every change of state | `trace.rs`, `trace/` |
+//! | ports that are left | `ports.rs`, `ports/` |
+//! | a process's connections from outside | `pool.rs`, `pool/` |
+//! | when a watch or a trace is over | `stop.rs` |
+//! | what this system, or this user, does not get to see | `access.rs` |
 
-#[cfg(target_os = "linux")]
-mod cgroups;
-mod error;
-mod filter;
-mod holding;
-mod ledger;
-mod narrow;
-mod owners;
-mod passed;
+mod access;
+mod cli;
+mod list;
+#[cfg(test)]
+mod plain;
 mod pool;
 mod ports;
-mod side;
+#[cfg(target_os = "linux")]
+mod stop;
+mod trace;
 mod watch;
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(any(not(target_os = "linux"), test))]
-mod portable;
-#[cfg(target_os = "linux")]
-mod sock_diag;
-#[cfg(target_os = "linux")]
-#[cfg(test)]
-mod two_ways;
+use std::process::ExitCode;
 
-#[cfg(target_os = "linux")]
-use linux as system;
-#[cfg(not(target_os = "linux"))]
-use portable as system;
+use clap::Parser;
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use crate::cli::{Cli, Command};
 
-use evidence::{Inspected, Observed, Owner, Socket, SocketTable, TcpState};
-
-use crate::side::Known;
-use crate::system::Row;
-
-pub use error::Error;
-pub use filter::Filter;
-pub use ledger::{Change, InState, Ledger};
-pub use narrow::{Narrow, NoPeer, Peer};
-pub use pool::PoolWatch;
-pub use ports::{Earlier, destinations, port_settings};
-pub use watch::{Look, Watch, watch};
-
-/// Lists this machine's TCP sockets that `filter` selects, IPv4 and IPv6, without their owners.
-///
-/// One reading of a moving table: a state shorter than the reading may be absent. On Linux no
-/// socket is listed twice, but one that stands still may be missing: where one datagram of the
-/// answer ends, the kernel remembers the hash bucket and how many sockets of it are listed; if one
-/// of these goes away before the next datagram, it leaves out another, and says nothing. With no
-/// more sockets than buckets, as is usual, `tests/crowd.rs` has not seen that in a million rows.
-///
-/// Which end of a connection a socket is ([`Socket::side`]) is worked out from ports, by the first
-/// of these signs that tells one port from the other. The server's port is the one
-///
-/// 1. that the filter declares a server's ([`Filter::servers`]),
-/// 2. on which somebody listens on this machine,
-/// 3. that lies outside the range from which the system picks ports for clients,
-/// 4. that the filter asks for ([`Filter::ports`]).
-///
-/// A socket for which they do not decide has no side, nor has one that listens: it is no end of a
-/// connection.
-///
-/// # Errors
-/// If the system refuses its table, and on Linux [`Error::Unsteady`] if a part of the answer is
-/// lost, or the kernel says that the table has changed, each time that it is read. What is known
-/// to be short is never given for a list.
-pub fn snapshot(filter: &Filter) -> Result<SocketTable, Error> {
-    let sockets = rows(filter, false)?.into_iter().map(|row| row.socket).collect();
-    Ok(SocketTable { sockets })
-}
-
-/// Lists what [`snapshot`] lists, and the processes that hold each socket.
-///
-/// The names are those the system keeps: on Linux, the first 15 bytes of the program's name. Only
-/// root sees the descriptors of other users' processes; the owners of their sockets are
-/// [`Observed::NotObservable`] to anybody else. A process in another PID namespace is not seen at
-/// all: its sockets seem to have no owner.
-///
-/// # Errors
-/// Those of [`snapshot`], and [`Error::ProcessesUnreadable`] if processes cannot be listed.
-pub fn snapshot_with_owners(filter: &Filter) -> Result<SocketTable, Error> {
-    let rows = rows(filter, false)?;
-    let owners = owners::named(system::holders(&rows)?)?;
-    let with_owners = |(row, owners): (Row, _)| Socket { owners, ..row.socket };
-    Ok(SocketTable { sockets: rows.into_iter().zip(owners).map(with_owners).collect() })
-}
-
-/// Lists what [`snapshot_with_owners`] lists, with what TCP remembers of each connection and with
-/// its control group.
-///
-/// The kernel's answer is some three times as long as a snapshot's. Systems other than Linux tell
-/// none of it.
-///
-/// ```
-/// use std::io::Write;
-/// use std::net::{TcpListener, TcpStream};
-///
-/// use evidence::{Observed, Side};
-/// use socket_inspector::Filter;
-///
-/// let server = TcpListener::bind("127.0.0.1:0")?;
-/// let mut client = TcpStream::connect(server.local_addr()?)?;
-/// client.write_all(b"eleven byte")?;
-///
-/// let port = server.local_addr()?.port();
-/// let sockets = socket_inspector::inspect(&Filter::default().port(port))?;
-/// let client = sockets.iter().find(|row| row.socket.side == Some(Side::Client)).unwrap();
-/// # #[cfg(target_os = "linux")]
-/// assert_eq!(client.info.bytes_sent, Observed::Known(11));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// Those of [`snapshot_with_owners`].
-pub fn inspect(filter: &Filter) -> Result<Vec<Inspected>, Error> {
-    let rows = rows(filter, true)?;
-    let owners = owners::named(system::holders(&rows)?)?;
-    let in_depth: Vec<_> = rows.into_iter().map(Row::in_depth).collect();
-    let cgroups = system::cgroups(in_depth.iter().filter_map(|(_, _, cgroup)| *cgroup).collect());
-    let inspected = in_depth.into_iter().zip(owners).map(|((socket, info, cgroup), owners)| {
-        let cgroup = cgroup.map_or(Observed::NotObservable, |id| {
-            Observed::Known(cgroups.get(&id).cloned().unwrap_or_else(|| format!("id {id}")))
-        });
-        Inspected { socket: Socket { owners, ..socket }, info, cgroup }
-    });
-    Ok(inspected.collect())
-}
-
-/// Lists what [`inspect`] lists, without the processes that hold the sockets and without
-/// their control groups: both are [`Observed::NotObservable`].
-///
-/// It asks the kernel, and nobody else, as [`snapshot`] does; the answer is some three times
-/// as long.
-///
-/// # Errors
-/// Those of [`snapshot`].
-pub fn inspect_without_owners(filter: &Filter) -> Result<Vec<Inspected>, Error> {
-    let in_depth = rows(filter, true)?.into_iter().map(Row::in_depth);
-    let inspected = in_depth.map(|(socket, info, _)| Inspected {
-        socket,
-        info,
-        cgroup: Observed::NotObservable,
-    });
-    Ok(inspected.collect())
-}
-
-/// Finds one end of one connection: the socket between the address `local` of this machine and
-/// `peer`, as the socket itself tells them (an IPv4 peer of a dual-stack socket is a mapped
-/// address). `None` if there is none, or no more. It has no side, and no owners.
-///
-/// On Linux the kernel is asked for this socket alone, which costs some ten microseconds whatever
-/// the size of its table; elsewhere the table is listed.
-///
-/// # Errors
-/// Those of [`snapshot`].
-pub fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<Socket>, Error> {
-    Ok(system::find(local, peer)?.map(|row| row.socket))
-}
-
-/// Finds who listens on `port` (host byte order): `None` if nobody does on this machine.
-///
-/// Where several processes listen on it, at different addresses or side by side, one whose name
-/// can be told comes first.
-///
-/// # Errors
-/// Those of [`snapshot_with_owners`].
-pub fn listener(port: u16) -> Result<Option<Socket>, Error> {
-    let filter = Filter::default().port(port).state(TcpState::Listen);
-    let mut sockets = snapshot_with_owners(&filter)?.sockets;
-    sockets.sort_by_key(|socket| first_owner(socket).is_none());
-    Ok(sockets.into_iter().next())
-}
-
-/// The first process that holds `socket`, if any is known.
-fn first_owner(socket: &Socket) -> Option<&Owner> {
-    match &socket.owners {
-        Observed::Known(owners) => owners.first(),
-        Observed::NotObservable => None,
-    }
-}
-
-/// The rows that `filter` selects, with their sides.
-fn rows(filter: &Filter, in_depth: bool) -> Result<Vec<Row>, Error> {
-    let states: Vec<TcpState> = filter.states.iter().copied().collect();
-    let mut rows = system::read_to(in_depth, &filter.ports, &states)?;
-    if !filter.selects_everything() {
-        rows.retain(|row| filter.selects(&row.socket));
-    }
-
-    let mut known = Known {
-        servers: filter.servers.iter().copied().collect(),
-        listening: BTreeSet::new(),
-        ephemeral: system::ephemeral_ports(),
-        asked_for: filter.ports.iter().copied().collect(),
+/// Reads the command line, does what it says, and returns the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        None => list::run(&cli.list),
+        Some(Command::List(args)) => list::run(args),
+        Some(Command::Pool(args)) => pool::run(args),
+        Some(Command::Ports(args)) => ports::run(args),
+        Some(Command::Trace(args)) => trace::run(args, &mut anstream::stdout()),
+        Some(Command::Watch(args)) => watch::run(args),
+        Some(Command::TraceWatchdog { instance }) => trace::watchdog(instance),
     };
-    known.listening = if filter.selects_every_listener() {
-        listening(&rows)
-    } else if rows.iter().all(|row| told(&known, &row.socket)) {
-        BTreeSet::new() // nobody needs to know
-    } else {
-        listening(&system::read(&[], &[TcpState::Listen])?)
-    };
-    for Row { socket, .. } in &mut rows {
-        if socket.state != TcpState::Listen {
-            socket.side = known.side(socket.local.port(), socket.peer.port());
-        }
-    }
-    Ok(rows)
-}
-
-/// Whether the side of `socket` is a matter of what the caller said.
-fn told(known: &Known, socket: &Socket) -> bool {
-    socket.state == TcpState::Listen
-        || known.told(socket.local.port(), socket.peer.port()).is_some()
-}
-
-/// The ports on which somebody listens.
-fn listening(rows: &[Row]) -> BTreeSet<u16> {
-    let listeners = rows.iter().filter(|row| row.socket.state == TcpState::Listen);
-    listeners.map(|row| row.socket.local.port()).collect()
+    program::exit::code("socket-inspector", result)
 }

@@ -9,16 +9,15 @@
 //! own (`setsid`, a service of systemd): that may have no parent to wait for.
 
 use std::fs;
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use program::{Signals, StopSignal, exit};
 use rustix::process::{Pid, getppid};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// As long at most a signal is not noticed.
 const NOTICE: Duration = Duration::from_millis(20);
@@ -55,9 +54,9 @@ impl Stop {
         let orphan = follows && is_orphan();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let guard = runtime.enter();
-        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()];
-        kinds.extend((!stays).then(SignalKind::hangup));
-        let mut signals = kinds.into_iter().map(signal).collect::<io::Result<Vec<Signal>>>()?;
+        let mut kinds = vec![StopSignal::Interrupt, StopSignal::Terminate, StopSignal::Quit];
+        kinds.extend((!stays).then_some(StopSignal::HangUp));
+        let mut signals = Signals::listen(&kinds)?;
         drop(guard);
         let signalled = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&signalled);
@@ -71,15 +70,15 @@ impl Stop {
                     }
                 };
                 tokio::select! {
-                    () = any(&mut signals) => {}
+                    () = signals.next() => {}
                     () = time_is_over => {}
                 }
                 tell.store(true, Ordering::Relaxed);
-                let _ = tokio::time::timeout(GRACE, any(&mut signals)).await;
+                let _ = tokio::time::timeout(GRACE, signals.next()).await;
             });
             // What the terminal shows may not be given back where nobody reads it; its modes are.
             let _ = ratatui::crossterm::terminal::disable_raw_mode();
-            std::process::exit(2);
+            std::process::exit(exit::COULD_NOT_RUN.into());
         })?;
         Ok(Self { deadline, signalled, parent, orphan })
     }
@@ -108,15 +107,6 @@ impl Stop {
         let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
         std::thread::sleep(left.map_or(pause, |left| left.min(pause)));
     }
-}
-
-/// The next of these signals.
-async fn any(signals: &mut [Signal]) {
-    poll_fn(|context| {
-        let came = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
-        if came { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 /// SIGHUP: the terminal is gone.

@@ -1,7 +1,5 @@
 //! What TCP remembers of real connections, and which of them are kept.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
-#![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
 mod common;
 
@@ -13,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::unhaunted_listener_at;
 use evidence::{Inspected, Observed, Side, TcpInfo, TcpState};
-use socket_inspector::{Filter, Narrow, inspect, snapshot};
+use socket_table::{Filter, Narrow, inspect, snapshot};
 
 /// A listener on a port without a past, and both ends of a connection to it.
 fn connection(at: &str) -> Option<(u16, TcpListener, TcpStream, TcpStream)> {

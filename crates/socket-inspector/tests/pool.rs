@@ -1,7 +1,6 @@
 //! Pools of real processes, looked at from outside. Each client is this test program, started
 //! once more with a role to play.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

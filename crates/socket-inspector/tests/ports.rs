@@ -1,7 +1,5 @@
 //! The budget of ports, with real connections.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
-#![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! The program as it is used: in a pipe, asked for the wrong thing, read by other programs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! `socket-inspector watch` as it is used: in a terminal, which it has to give back, and in a pipe.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 #[path = "common/terminal.rs"]

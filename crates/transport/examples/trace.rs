@@ -5,7 +5,6 @@
 //! ```
 //!
 //! Without a URL it starts hello itself.
-#![allow(clippy::print_stdout, reason = "it has no main.rs to print for it")]
 
 use std::error::Error;
 use std::sync::Arc;

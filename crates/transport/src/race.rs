@@ -176,7 +176,6 @@ fn cause(error: &Error) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::print_stderr, reason = "a test says aloud what it skips")]
 mod tests {
     use std::net::Ipv6Addr;
     use std::sync::Mutex;
@@ -280,7 +279,6 @@ mod tests {
     }
 
     /// A listener at `::1`, if this machine has that address.
-    #[allow(clippy::print_stderr, reason = "a test that is skipped says so aloud")]
     async fn listens_v6() -> Option<(TcpListener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await;
         let Ok(listener) = listener else {

@@ -1,5 +1,4 @@
 //! A close between messages, a close inside a message, a reset and the rest: told apart.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

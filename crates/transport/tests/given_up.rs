@@ -1,5 +1,4 @@
 //! Requests that are given up while their connection is still being made: how their dials end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 #[path = "common/tls.rs"]

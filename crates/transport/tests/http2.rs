@@ -3,7 +3,6 @@
 //!
 //! That this is compiled in does not hang on whoever runs the tests: the crate asks itself for its
 //! feature, as a dev-dependency.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

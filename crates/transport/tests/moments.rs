@@ -1,5 +1,4 @@
 //! The moments of an exchange come in Go's order, with Go's facts.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

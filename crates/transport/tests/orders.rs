@@ -2,7 +2,6 @@
 //!
 //! A line is a moment and the facts that matter to its order; under `exchange` those of an exchange,
 //! under `connection` a connection's own. `+` stands before what a Go program would not be told.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! What becomes of connections, by the rules of each preset.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 
@@ -306,8 +305,8 @@ fn client_end(bench: &Bench) -> Option<evidence::TcpState> {
         _ => None,
     })?;
     let server = bench.server.address();
-    let filter = socket_inspector::Filter::default().server(server.port());
-    let sockets = socket_inspector::snapshot(&filter).unwrap().sockets;
+    let filter = socket_table::Filter::default().server(server.port());
+    let sockets = socket_table::snapshot(&filter).unwrap().sockets;
     let end = sockets
         .iter()
         .find(|end| (end.local, end.peer) == (client.socket_addr(), server.socket_addr()));

@@ -1,5 +1,4 @@
 //! TLS that one end refuses: in which words it is told, and as whose doing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 #[path = "common/tls.rs"]

@@ -1,5 +1,4 @@
 //! HTTP/2 after Go's rules, and what ALPN agrees on, for every preset.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 #[path = "common/tls.rs"]

@@ -1,11 +1,4 @@
 //! https: what the handshake tells, who is trusted, and who closes first with TLS on the wire.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test may panic, and says aloud what it skips"
-)]
 
 mod common;
 #[path = "common/tls.rs"]
@@ -268,7 +261,6 @@ fn what_is_trusted_must_be_certificates() {
 }
 
 #[test]
-#[allow(clippy::print_stderr, reason = "a test that is skipped says so aloud")]
 fn the_systems_trust_is_read_or_refused_with_the_reason() {
     match Tls::new(Trust::System) {
         Ok(_) => {}

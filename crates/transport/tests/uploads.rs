@@ -1,5 +1,4 @@
 //! Bodies of requests: when they count as written, and what becomes of those that are not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

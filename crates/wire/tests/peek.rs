@@ -1,5 +1,4 @@
 //! Looking at what has come without taking it, against real sockets.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,4 @@
 //! The wire's testimony on who closed first, against real sockets.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

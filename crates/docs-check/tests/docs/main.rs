@@ -15,13 +15,6 @@
 //! | what is the same in every run | `normal.rs` |
 //! | a block against an output, and a block made new | `compare.rs` |
 //! | a command line, carried out | `program.rs` |
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test may panic, and says aloud what it skips"
-)]
 
 mod compare;
 mod normal;

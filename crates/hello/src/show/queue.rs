@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use evidence::{Observed, ServerAddr, TcpState};
 use serde_json::json;
-use socket_inspector::Filter;
+use socket_table::Filter;
 
 use crate::cli::Format;
 
@@ -32,7 +32,7 @@ pub(crate) fn read(address: ServerAddr) -> Option<Queue> {
         return None;
     }
     let filter = Filter::default().port(address.port()).state(TcpState::Listen);
-    let table = socket_inspector::snapshot(&filter).ok()?;
+    let table = socket_table::snapshot(&filter).ok()?;
     let is_it = |socket: &&evidence::Socket| ServerAddr::new(socket.local) == address;
     let socket = table.sockets.iter().find(is_it)?;
     match (&socket.recv_queue, &socket.send_queue) {

@@ -3,8 +3,6 @@
 //! A process enters for good and must have one thread. So each test starts this very program again
 //! as a child that plays a role (`inside.rs`) and reports what it saw; the test judges the report.
 //! That takes a `main` of its own (`runner.rs`): the usual harness has several threads.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program")]
 
 #[cfg(target_os = "linux")]
 mod child;

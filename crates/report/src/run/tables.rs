@@ -10,7 +10,7 @@ use evidence::{
 
 use super::heading;
 use crate::columns::{Cell, Table};
-use crate::sockets;
+use crate::ends;
 use crate::words::{self, FAINT, NONE, STRIKING};
 
 /// More rows than this are told by examples.
@@ -153,7 +153,7 @@ fn line(id: Option<ConnectionId>, pair: &Pair) -> [Cell; COLUMNS] {
     let conn = id.map_or(NONE.into(), |id| id.to_string());
     let address = pair.ends.client.to_string();
     let [state, unread, _, timer] = match &pair.client {
-        Some(end) => sockets::end_row(end),
+        Some(end) => ends::row(end),
         None => [Cell::new(NONE), Cell::empty(), Cell::empty(), Cell::empty()],
     };
     let server = match &pair.server {

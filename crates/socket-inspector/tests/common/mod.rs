@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 
-use socket_inspector::{Filter, snapshot};
+use socket_table::{Filter, snapshot};
 
 /// A listener on a port that no connection of the past still has.
 ///

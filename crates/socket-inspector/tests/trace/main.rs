@@ -2,8 +2,6 @@
 //! the system, and such that no connection of the past still has them. The tests of the tracepoint
 //! are skipped aloud where tracefs cannot be reached; no time is judged.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
-#![allow(clippy::print_stderr, reason = "what is skipped is skipped aloud")]
 
 mod bytes;
 #[path = "../common/mod.rs"]

@@ -1,0 +1,104 @@
+//! `socket-inspector list`: one reading of the table.
+
+use std::io::{BufWriter, Write};
+
+use evidence::{Observed, Socket};
+use socket_table::Narrow;
+
+use super::args::{ListArgs, ListFormat};
+use super::rows::{self, Column};
+use super::{csv, json, pairs};
+use crate::access::may_look_into;
+
+/// Lists the sockets that are asked for.
+pub(crate) fn run(asked: &ListArgs) -> anyhow::Result<u8> {
+    warn(untold(asked, cfg!(target_os = "linux")).as_deref());
+    let (filter, narrow) = (asked.filter(), asked.narrow());
+    narrow.pids.iter().try_for_each(|pid| may_look_into(*pid))?;
+    let asked_for = format!("{filter}{narrow}");
+    let mut out = BufWriter::new(anstream::stdout());
+    match (asked.format, asked.columns()) {
+        (ListFormat::Text, None) => {
+            let mut table = socket_table::snapshot_with_owners(&filter)?;
+            let before = hidden(&table.sockets);
+            narrow.retain(&mut table.sockets, |socket| socket);
+            let unseen = unseen(&narrow, before.saturating_sub(hidden(&table.sockets)));
+            pairs::text(&table, &asked_for, &mut out)?;
+            out.flush()?;
+            warn(unseen.as_deref());
+        }
+        (format, columns) => {
+            let mut rows = socket_table::inspect(&filter)?;
+            let before = hidden(rows.iter().map(|row| &row.socket));
+            narrow.retain(&mut rows, |row| &row.socket);
+            let after = hidden(rows.iter().map(|row| &row.socket));
+            let unseen = unseen(&narrow, before.saturating_sub(after));
+            rows::sort(&mut rows, asked.order());
+            match format {
+                ListFormat::Text => {
+                    let columns = columns.unwrap_or_default();
+                    rows::text(&rows, &columns, &asked_for, &mut out)?;
+                }
+                ListFormat::Json => json::inspected(&rows, &mut out)?,
+                ListFormat::Csv => csv::sockets(&rows, &mut out)?,
+            }
+            out.flush()?;
+            let in_csv = rows::owners_unseen(&rows);
+            warn(unseen.or(in_csv.filter(|_| format == ListFormat::Csv)).as_deref());
+        }
+    }
+    Ok(0)
+}
+
+/// What is asked for and Linux alone tells, where the system is not Linux: it is left out, or empty
+/// in JSON and CSV.
+fn untold(asked: &ListArgs, is_linux: bool) -> Option<String> {
+    let of_linux = |column: &Column| column.is_told_by_linux_alone();
+    let columns = asked.columns().unwrap_or_default();
+    let columns: Vec<&str> = columns.iter().filter(|c| of_linux(c)).map(|c| c.name()).collect();
+    (!is_linux && !columns.is_empty())
+        .then(|| format!("left out, as Linux alone tells it: {}", columns.join(", ")))
+}
+
+/// The number of sockets of which this user does not see who holds them.
+fn hidden<'a>(sockets: impl IntoIterator<Item = &'a Socket>) -> usize {
+    let hidden = |socket: &&Socket| socket.owners == Observed::NotObservable;
+    sockets.into_iter().filter(hidden).count()
+}
+
+/// What a search by process may have missed: so many sockets were left out without a look.
+fn unseen(narrow: &Narrow, left_out: usize) -> Option<String> {
+    (narrow.asks_for_owners() && left_out > 0).then(|| {
+        let sockets = report::words::count(left_out, "socket");
+        format!("{sockets} of other users left out: root alone sees who holds them")
+    })
+}
+
+/// Tells once, beside the results, what is missing from them.
+fn warn(missing: Option<&str>) {
+    if let Some(missing) = missing {
+        // If stderr is closed, the results are still whole.
+        let _ = writeln!(anstream::stderr(), "socket-inspector: {missing}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn elsewhere_than_on_linux_a_listing_says_what_it_leaves_out() {
+        let said = |arguments: &[&str], is_linux| {
+            let typed = std::iter::once(&"socket-inspector").chain(arguments);
+            untold(&Cli::try_parse_from(typed).unwrap().list, is_linux)
+        };
+        assert_eq!(said(&[], false), None);
+        assert_eq!(said(&["--columns", "local,state,owner"], false), None);
+        assert_eq!(said(&["--columns", "local,rtt"], true), None);
+        let left_out = "left out, as Linux alone tells it: rtt, cgroup".to_owned();
+        assert_eq!(said(&["--columns", "rtt,local,cgroup"], false), Some(left_out));
+    }
+}

@@ -1,0 +1,90 @@
+//! `socket-inspector ports`: the ports that clients use up, looked at once or for a while.
+
+use std::io::{BufWriter, Write};
+use std::time::{Duration, Instant};
+
+use crate::ports::budget::Unseen;
+use evidence::{SocketTable, TcpState};
+use socket_table::{Filter, Ledger, Narrow, Peer, snapshot_with_owners};
+
+use super::args::{PortsArgs, ReportFormat};
+use super::count::{Earlier, destinations, port_settings};
+use super::{json, text};
+use crate::access::needs_linux;
+
+/// How often the table is read between two reports, to see who holds connections that are soon
+/// closed; less often where a reading is dear.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Reports once for a single look, and after each interval for several.
+pub(crate) fn run(asked: &PortsArgs) -> anyhow::Result<u8> {
+    needs_linux("ports", "their settings for ports, nor how much of TIME_WAIT is left")?;
+    let settings = port_settings();
+    let narrow = Narrow { peers: asked.peers.clone(), ..Narrow::default() };
+    let wanted = towards(&asked.peers);
+    let mut ledger = Ledger::default();
+    let look = || -> anyhow::Result<(SocketTable, Instant)> {
+        let mut table = snapshot_with_owners(&wanted)?;
+        let at = Instant::now();
+        table.sockets.retain(|socket| narrow.keeps(socket));
+        Ok((table, at))
+    };
+    let report = |table: &SocketTable, ledger: &Ledger, earlier: Option<Earlier<'_>>| {
+        let destinations = destinations(table, &settings, ledger, earlier);
+        let mut out = BufWriter::new(anstream::stdout());
+        let unseen = Unseen::of(table);
+        match asked.format {
+            ReportFormat::Text => text::text(&settings, &destinations, unseen, &mut out)?,
+            ReportFormat::Json => json::ports(&settings, &destinations, unseen, &mut out)?,
+        }
+        out.flush()
+    };
+
+    if asked.format == ReportFormat::Text {
+        let mut out = BufWriter::new(anstream::stdout());
+        text::settings(&settings, &mut out)?;
+        out.flush()?;
+    }
+    let (interval, looks) = asked.looks();
+    let (mut before, mut at) = look()?;
+    ledger.record(&before.sockets, at);
+    if looks == 0 {
+        report(&before, &ledger, None)?;
+    }
+    for _ in 0..looks {
+        let due = at + interval;
+        loop {
+            let started = Instant::now();
+            let left = due.saturating_duration_since(started);
+            if left.is_zero() {
+                break;
+            }
+            ledger.glance(&glance(&asked.peers)?.sockets, started);
+            // Where a glance is dear, it takes at most a third of the time.
+            std::thread::sleep(left.min(GLANCE.max(started.elapsed() * 2)));
+        }
+        let (table, now) = look()?;
+        ledger.record(&table.sockets, now);
+        let earlier = Earlier { table: &before, ago: now - at };
+        report(&table, &ledger, Some(earlier))?;
+        (before, at) = (table, now);
+    }
+    Ok(0)
+}
+
+/// The connections that processes hold, of those that are asked for.
+fn glance(peers: &[Peer]) -> Result<SocketTable, socket_table::Error> {
+    let mut filter = towards(peers);
+    for state in [TcpState::SynSent, TcpState::Established, TcpState::CloseWait] {
+        filter = filter.state(state);
+    }
+    snapshot_with_owners(&filter)
+}
+
+/// The sockets with a port of one of `peers`, all if one of them names no port. A port that is
+/// named is a server's.
+fn towards(peers: &[Peer]) -> Filter {
+    let ports: Option<Vec<u16>> = peers.iter().map(Peer::port).collect();
+    let servers = peers.iter().filter_map(Peer::port).collect();
+    Filter { ports: ports.unwrap_or_default(), servers, ..Filter::default() }
+}

@@ -1,0 +1,420 @@
+//! The budget of ports, as text: destinations, who burns their ports, and what the settings mean.
+
+use std::io::{self, Write};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::ports::budget::{Destination, Forecast, PortSettings, TIME_WAIT, Unseen};
+
+use report::columns::{Cell, Table};
+use report::words::{self, FAINT, HEADING, STRIKING};
+
+/// What no line exceeds.
+const WIDTH: usize = 80;
+/// How certain a rate is, and what follows from it.
+const LOWER_BOUND: &str = "OPENED/S is what was seen, the least there was: what comes and goes \
+    between two looks is missing. So `steady` is not certain, and ports may run out earlier than forecast.";
+/// Burners that are named for one destination.
+const NAMED: usize = 3;
+
+/// Writes the destinations, and what this reading could not tell of them.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn text(
+    settings: &PortSettings,
+    destinations: &[Destination],
+    unseen: Unseen,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let usable = settings.usable();
+    writeln!(out, "{HEADING}{usable} ports for connections to each destination{HEADING:#}")?;
+    if destinations.is_empty() {
+        writeln!(out, "  none in use")?;
+    } else {
+        budgets(settings, destinations, out)?;
+    }
+    burners(destinations, out)?;
+    if destinations.iter().any(|destination| destination.rate.is_some()) {
+        writeln!(out)?;
+        for line in words::wrap(LOWER_BOUND, WIDTH) {
+            writeln!(out, "{FAINT}{line}{FAINT:#}")?;
+        }
+    }
+    if destinations.iter().any(|destination| destination.rate.is_none()) {
+        let single = "A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.";
+        writeln!(out, "\n{FAINT}{single}{FAINT:#}")?;
+    }
+    let gaps = [
+        (unseen.sides, "not counted: nothing tells whether they are a client's"),
+        (unseen.owners, "of other users: root alone sees who makes their TIME_WAIT"),
+    ];
+    for (n, (sockets, what)) in gaps.iter().filter(|(sockets, _)| *sockets > 0).enumerate() {
+        let gap = if n == 0 { "\n" } else { "" };
+        writeln!(out, "{gap}{FAINT}{} {what}{FAINT:#}", words::count(*sockets, "socket"))?;
+    }
+    writeln!(out)
+}
+
+/// Writes the settings that matter, with what they mean on this machine.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn settings(settings: &PortSettings, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{HEADING}Settings{HEADING:#}")?;
+    meanings(settings).write_rows(out)?;
+    writeln!(out)
+}
+
+/// A row a destination. Long addresses leave no room for what follows from the rest; longer ones
+/// stand above their row, so that every number keeps its column.
+fn budgets(
+    settings: &PortSettings,
+    destinations: &[Destination],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let fits = |table: &Table<9>| table.width() <= WIDTH;
+    let beside = |whole| table(settings, destinations, whole, true);
+    if let Some(table) = [true, false].into_iter().map(beside).find(fits) {
+        return table.write(out);
+    }
+    let below = |whole| table(settings, destinations, whole, false);
+    let whole = below(true);
+    let table = if fits(&whole) { whole } else { below(false) };
+    let indented = |lines: Vec<String>| lines.iter().map(|line| format!("  {line}")).collect();
+    let above: Vec<Vec<String>> =
+        destinations.iter().map(|d| indented(addresses(d, destinations))).collect();
+    table.write_below(&above, out)
+}
+
+/// Where connections go; and where they come from, if `all` of them come from several addresses.
+fn addresses(destination: &Destination, all: &[Destination]) -> Vec<String> {
+    let from = is_one_of_several(destination, all).then(|| format!("from {}", destination.from));
+    [Some(destination.address.to_string()), from].into_iter().flatten().collect()
+}
+
+/// Whether connections to its address come from several addresses of this machine.
+fn is_one_of_several(destination: &Destination, all: &[Destination]) -> bool {
+    all.iter().filter(|other| other.address == destination.address).count() > 1
+}
+
+/// The numbers, the `whole` of them or what matters most, with their addresses or without.
+fn table(
+    settings: &PortSettings,
+    destinations: &[Destination],
+    whole: bool,
+    addressed: bool,
+) -> Table<9> {
+    let row = |destination: &Destination| {
+        let left = |time: Option<&Duration>| {
+            time.map_or(Cell::empty(), |time| Cell::new(words::short(*time)).right())
+        };
+        let several = is_one_of_several(destination, destinations);
+        let address = |shown: bool, text: &dyn ToString| {
+            if shown { Cell::new(text.to_string()) } else { Cell::empty() }
+        };
+        let time_wait = &destination.time_wait;
+        let free = settings.usable().saturating_sub(destination.in_use());
+        let number = |number: usize| Cell::number(number.try_into().unwrap_or(u64::MAX));
+        let opened = destination.rate.map(|rate| format!("{:.1}", rate.opened));
+        [
+            address(addressed, &destination.address),
+            address(addressed && several, &destination.from),
+            number(destination.in_use()),
+            if whole { number(free) } else { Cell::empty() },
+            number(time_wait.len()),
+            if whole { left(time_wait.first()) } else { Cell::empty() },
+            left(time_wait.last()),
+            Cell::new(opened.unwrap_or_default()).right(),
+            outlook(destination.forecast(settings)),
+        ]
+    };
+    let left = |title| Cell::new(title).styled(FAINT);
+    let right = |title| left(title).right();
+    let header = [
+        left("DESTINATION"),
+        left("FROM"),
+        right("IN USE"),
+        right("FREE"),
+        right("TIME_WAIT"),
+        right("FIRST ENDS"),
+        right("LAST ENDS"),
+        right("OPENED/S"),
+        left("FORECAST"),
+    ];
+    Table::new(2, header, destinations.iter().map(row).collect())
+}
+
+/// `steady`, `exhausted in 38 s`.
+fn outlook(forecast: Option<Forecast>) -> Cell {
+    match forecast {
+        None => Cell::empty(),
+        Some(Forecast::Steady) => Cell::new("steady"),
+        Some(Forecast::Exhausted) => Cell::new("exhausted").styled(STRIKING),
+        Some(Forecast::In(time)) => {
+            let time = match time.as_secs() {
+                seconds @ 0..120 => format!("{seconds} s"),
+                seconds @ 120..7200 => format!("{} min", seconds / 60),
+                seconds => format!("{} h", seconds / 3600),
+            };
+            Cell::new(format!("exhausted in {time}")).styled(STRIKING)
+        }
+    }
+}
+
+/// Who has burnt the ports in `TIME_WAIT`, as far as earlier readings saw them held.
+fn burners(destinations: &[Destination], out: &mut impl Write) -> io::Result<()> {
+    let seen = |destination: &&Destination| {
+        destination.rate.is_some() && !destination.time_wait.is_empty()
+    };
+    let mut rows = Vec::new();
+    for destination in destinations.iter().filter(seen) {
+        let named = destination.burners.iter().take(NAMED).map(|burner| {
+            let process = burner.process.as_deref().map(words::printable);
+            let process = process.unwrap_or_else(|| "not seen".to_owned());
+            format!("{process} {}", burner.ports)
+        });
+        let mut named: Vec<String> = named.collect();
+        let more = destination.burners.len().saturating_sub(NAMED);
+        if more > 0 {
+            named.push(format!("{more} more"));
+        }
+        rows.push((addresses(destination, destinations), named.join(" · ")));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{HEADING}TIME_WAIT was made by{HEADING:#}")?;
+    let beside = |(addresses, makers): &(Vec<String>, String)| {
+        [Cell::new(addresses.join(" ")), Cell::new(makers)]
+    };
+    let beside = rows.iter().map(beside).collect();
+    let beside = Table::new(2, [Cell::empty(), Cell::empty()], beside);
+    if beside.width() <= WIDTH {
+        beside.write_rows(out)?;
+    } else {
+        for (addresses, makers) in &rows {
+            addresses.iter().try_for_each(|address| writeln!(out, "  {address}"))?;
+            for line in words::fold(makers, WIDTH - 4) {
+                writeln!(out, "    {}", line.trim_end())?;
+            }
+        }
+    }
+    let anybody = |d: &Destination| d.burners.iter().any(|burner| burner.process.is_none());
+    if destinations.iter().any(anybody) {
+        let why = "not seen: opened and closed between two looks, or before the first one";
+        writeln!(out, "  {FAINT}{why}{FAINT:#}")?;
+    }
+    Ok(())
+}
+
+/// A line a setting.
+fn meanings(settings: &PortSettings) -> Table<3> {
+    let delay = words::span(settings.tw_reuse_delay);
+    let hold = TIME_WAIT.as_secs();
+    let pace = settings.usable() as u64 / hold;
+    let reuse = match settings.tw_reuse {
+        Some(0) => format!("TIME_WAIT keeps a port for {hold} s"),
+        Some(1) => "TIME_WAIT gives up a port early".to_owned(),
+        Some(2) => "TIME_WAIT gives it up early on loopback".to_owned(),
+        Some(_) | None => "not known to this program".to_owned(),
+    };
+    let show = |value: Option<String>| value.unwrap_or_else(|| words::UNSEEN.to_owned());
+    let rows = [
+        (
+            "ip_local_port_range",
+            range(&settings.range),
+            format!("{pace} closed a second, they last for ever"),
+        ),
+        ("ip_local_reserved_ports", reserved(settings), "left out of the range".to_owned()),
+        ("tcp_tw_reuse", show(settings.tw_reuse.map(|value| value.to_string())), reuse),
+        ("tcp_tw_reuse_delay", delay, "how early, at best".to_owned()),
+        (
+            "tcp_max_tw_buckets",
+            show(settings.max_tw_buckets.map(|value| value.to_string())),
+            "beyond, a close leaves no TIME_WAIT".to_owned(),
+        ),
+    ];
+    let cells = rows.map(|(name, value, meaning)| {
+        [Cell::new(name), Cell::new(value), Cell::new(meaning).styled(FAINT)]
+    });
+    Table::new(2, std::array::from_fn(|_| Cell::empty()), cells.into())
+}
+
+fn range(ports: &RangeInclusive<u16>) -> String {
+    if ports.start() == ports.end() {
+        return ports.start().to_string();
+    }
+    format!("{}-{}", ports.start(), ports.end())
+}
+
+/// `none`, `8080, 9000-9100`, or how many where that would be long.
+fn reserved(settings: &PortSettings) -> String {
+    let list: Vec<String> = settings.reserved.iter().map(range).collect();
+    let list = list.join(", ");
+    match list.len() {
+        0 => "none".to_owned(),
+        length if length <= WIDTH / 5 => list,
+        _ => words::count(settings.reserved.len(), "range"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::budget::{Burner, Rate};
+
+    fn example() -> PortSettings {
+        PortSettings {
+            range: 32768..=60999,
+            reserved: vec![],
+            tw_reuse: Some(2),
+            tw_reuse_delay: Duration::from_secs(1),
+            max_tw_buckets: Some(131_072),
+        }
+    }
+
+    fn destination(address: &str, rate: Option<Rate>) -> Destination {
+        Destination {
+            address: address.parse().unwrap(),
+            from: "10.0.0.1".parse().unwrap(),
+            live: 12,
+            time_wait: vec![Duration::from_millis(300), Duration::from_millis(59_100)],
+            burners: vec![
+                Burner { process: Some("sequential (4712)".to_owned()), ports: 1 },
+                Burner { process: None, ports: 1 },
+            ],
+            rate,
+        }
+    }
+
+    fn shown(destinations: &[Destination]) -> String {
+        let set = example();
+        crate::plain::plain(WIDTH, |out| {
+            text(&set, destinations, Unseen { sides: 3, owners: 2 }, out)?;
+            settings(&set, out)
+        })
+    }
+
+    #[test]
+    fn a_rate_becomes_a_forecast_and_time_wait_gets_its_makers() {
+        let fast = Rate { opened: 743.2, burnt: 743.2, growth: 0.0 };
+        let slow = Rate { opened: 1.0, burnt: 1.0, growth: 0.0 };
+        insta::assert_snapshot!(shown(&[
+            destination("10.0.0.7:443", Some(fast)),
+            destination("127.0.0.1:8080", Some(slow)),
+        ]), @r"
+        28232 ports for connections to each destination
+          DESTINATION     IN USE  TIME_WAIT  LAST ENDS  OPENED/S  FORECAST
+          10.0.0.7:443        14          2    59.10 s     743.2  exhausted in 37 s
+          127.0.0.1:8080      14          2    59.10 s       1.0  steady
+
+        TIME_WAIT was made by
+          10.0.0.7:443    sequential (4712) 1 · not seen 1
+          127.0.0.1:8080  sequential (4712) 1 · not seen 1
+          not seen: opened and closed between two looks, or before the first one
+
+        OPENED/S is what was seen, the least there was: what comes and goes between two
+        looks is missing. So `steady` is not certain, and ports may run out earlier than
+        forecast.
+
+        3 sockets not counted: nothing tells whether they are a client's
+        2 sockets of other users: root alone sees who makes their TIME_WAIT
+
+        Settings
+          ip_local_port_range      32768-60999  470 closed a second, they last for ever
+          ip_local_reserved_ports  none         left out of the range
+          tcp_tw_reuse             2            TIME_WAIT gives it up early on loopback
+          tcp_tw_reuse_delay       1s           how early, at best
+          tcp_max_tw_buckets       131072       beyond, a close leaves no TIME_WAIT
+        ");
+    }
+
+    #[test]
+    fn long_addresses_stand_above_their_numbers() {
+        let (there, here) = (
+            "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443",
+            "2001:db8:1234:5678:9abc:def0:1234:5678",
+        );
+        let rate = Some(Rate { opened: 743.2, burnt: 4.0, growth: 0.0 });
+        let mut second = destination(there, rate);
+        second.from = here.parse().unwrap();
+        second.burners[0].process = Some("a-name-of-15-by (4194303)".to_owned());
+        insta::assert_snapshot!(shown(&[
+            destination(there, rate),
+            second,
+            destination("127.0.0.1:8080", None),
+        ]), @r"
+        28232 ports for connections to each destination
+          IN USE   FREE  TIME_WAIT  FIRST ENDS  LAST ENDS  OPENED/S  FORECAST
+          [2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443
+          from 10.0.0.1
+              14  28218          2      300 ms    59.10 s     743.2  steady
+          [2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443
+          from 2001:db8:1234:5678:9abc:def0:1234:5678
+              14  28218          2      300 ms    59.10 s     743.2  steady
+          127.0.0.1:8080
+              14  28218          2      300 ms    59.10 s
+
+        TIME_WAIT was made by
+          [2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443
+          from 10.0.0.1
+            sequential (4712) 1 · not seen 1
+          [2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443
+          from 2001:db8:1234:5678:9abc:def0:1234:5678
+            a-name-of-15-by (4194303) 1 · not seen 1
+          not seen: opened and closed between two looks, or before the first one
+
+        OPENED/S is what was seen, the least there was: what comes and goes between two
+        looks is missing. So `steady` is not certain, and ports may run out earlier than
+        forecast.
+
+        A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.
+
+        3 sockets not counted: nothing tells whether they are a client's
+        2 sockets of other users: root alone sees who makes their TIME_WAIT
+
+        Settings
+          ip_local_port_range      32768-60999  470 closed a second, they last for ever
+          ip_local_reserved_ports  none         left out of the range
+          tcp_tw_reuse             2            TIME_WAIT gives it up early on loopback
+          tcp_tw_reuse_delay       1s           how early, at best
+          tcp_max_tw_buckets       131072       beyond, a close leaves no TIME_WAIT
+        ");
+    }
+
+    #[test]
+    fn every_setting_of_the_kernel_fits_a_terminal() {
+        for tw_reuse in [None, Some(0), Some(1), Some(2), Some(7)] {
+            let settings = PortSettings {
+                reserved: vec![49152..=49160, 50000..=50000],
+                tw_reuse,
+                tw_reuse_delay: Duration::from_millis(59_999),
+                max_tw_buckets: Some(i32::MAX.unsigned_abs().into()),
+                ..example()
+            };
+            crate::plain::plain(WIDTH, |out| super::settings(&settings, out));
+        }
+    }
+
+    #[test]
+    fn a_single_look_says_what_it_cannot_tell() {
+        insta::assert_snapshot!(shown(&[destination("10.0.0.7:443", None)]), @r"
+        28232 ports for connections to each destination
+          DESTINATION   IN USE   FREE  TIME_WAIT  FIRST ENDS  LAST ENDS
+          10.0.0.7:443      14  28218          2      300 ms    59.10 s
+
+        A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.
+
+        3 sockets not counted: nothing tells whether they are a client's
+        2 sockets of other users: root alone sees who makes their TIME_WAIT
+
+        Settings
+          ip_local_port_range      32768-60999  470 closed a second, they last for ever
+          ip_local_reserved_ports  none         left out of the range
+          tcp_tw_reuse             2            TIME_WAIT gives it up early on loopback
+          tcp_tw_reuse_delay       1s           how early, at best
+          tcp_max_tw_buckets       131072       beyond, a close leaves no TIME_WAIT
+        ");
+    }
+}

@@ -1,0 +1,66 @@
+//! Linux: two witnesses of changes, and what is told of them.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `change.rs` | the nouns: a moment, a span, a change |
+//! | `story.rs` | from changes to connections: the state machine |
+//! | `bytes.rs` | a number of bytes, exact or the least |
+//! | `tracepoint.rs` | the witness that sees every change; needs root |
+//! | `traffic.rs`, `transfer.rs` | the witness that sees every send and receive, and its records |
+//! | `tally.rs` | from sends and receives to the sums of each socket |
+//! | `tracefs.rs` | private instances in the kernel's tracing directory |
+//! | `watchdog.rs` | no instance outlives the tracer, however that ends |
+//! | `page.rs`, `record.rs` | what the kernel's bytes mean |
+//! | `remains.rs` | `FIN_WAIT_2` and `TIME_WAIT` after the tracepoint's last word |
+//! | `sampler.rs`, `sampling.rs` | the witness for everybody: what two readings of the table differ in |
+//! | `witness.rs` | who saw the changes, and how many in all |
+//! | `teller.rs`, `text.rs`, `jsonl.rs` | what is told, and how |
+
+mod bytes;
+mod change;
+mod clock;
+mod jsonl;
+mod page;
+mod record;
+mod remains;
+mod sampler;
+mod sampling;
+mod story;
+mod tally;
+mod teller;
+mod text;
+mod tracefs;
+mod tracepoint;
+mod traffic;
+mod transfer;
+mod watchdog;
+mod witness;
+
+use std::io::Write;
+
+use anyhow::Context;
+
+use self::teller::Teller;
+use crate::stop::{Parent, Stop};
+use crate::trace::args::{TraceArgs, WitnessArg};
+
+pub(crate) use watchdog::watch as watchdog;
+
+/// Traces until the time is over or somebody ends it.
+pub(crate) fn run(asked: &TraceArgs, out: &mut impl Write) -> anyhow::Result<u8> {
+    let stop = Stop::new(asked.time, Parent::Matters).context("cannot listen for Ctrl-C")?;
+    let mut instead = None;
+    if asked.witness != WitnessArg::Sampling {
+        match tracepoint::Tracepoint::open(&asked.ports) {
+            Ok(witness) => {
+                return witness.follow(&stop, Teller::new(asked, clock::now(), out));
+            }
+            Err(error) if asked.witness == WitnessArg::Tracepoint => {
+                return Err(error.context("cannot use the tracepoint"));
+            }
+            Err(error) => instead = Some(format!("{error:#}")),
+        }
+    }
+    let teller = Teller::new(asked, clock::now(), out);
+    sampler::follow(&asked.ports, instead, &stop, teller)
+}

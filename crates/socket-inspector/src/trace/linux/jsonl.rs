@@ -1,0 +1,131 @@
+//! A trace for programs: one JSON object a line. Every key of a number ends in its unit; times are
+//! those since the trace began.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use evidence::{Side, TcpState};
+use report::words::address;
+use serde_json::{Value, json};
+
+use super::bytes::{Amount, Bytes};
+use super::change::{Span, When};
+use super::story::{Ending, Line, Summary, Told};
+use super::witness::{TraceTotal, Witness};
+
+/// The version of the layout.
+const SCHEMA: u32 = 1;
+
+pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) -> io::Result<()> {
+    let (name, instead, no_bytes) = match witness {
+        Witness::Tracepoint { no_bytes } => ("tracepoint", None, no_bytes.as_ref()),
+        Witness::Sampling { instead } => ("sampling", instead.as_ref(), None),
+    };
+    let line = json!({
+        "kind": "witness", "schema": SCHEMA, "witness": name, "ports": ports,
+        "no_tracepoint_because": instead, "no_bytes_because": no_bytes,
+    });
+    write(&line, out)
+}
+
+pub(crate) fn told(told: &Told, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+    match told {
+        Told::Change(line) => write(&change(line, begun), out),
+        Told::Ended(summary) => write(&ended(summary, begun), out),
+    }
+}
+
+fn change(line: &Line, begun: Duration) -> Value {
+    let unseen: Vec<&str> = line.unseen.iter().map(|state| state.name()).collect();
+    json!({
+        "kind": "change",
+        "at_ns": moment(line.when, begun),
+        "connection": line.connection,
+        "side": line.side.map(Side::name),
+        "local": address(line.local),
+        "peer": address(line.peer),
+        "from": line.old.name(),
+        "to": line.new.name(),
+        "lasted_ns": line.lasted.map(span),
+        "unseen": unseen,
+        "gap": line.gap,
+        "time_wait_left_ms": line.left.filter(|_| line.new == TcpState::TimeWait).map(millis),
+    })
+}
+
+fn ended(summary: &Summary, begun: Duration) -> Value {
+    let (ending, by) = match summary.ending {
+        Ending::ClosedFirst(side) => ("closed_first", side),
+        Ending::Both => ("both_closed", None),
+        Ending::Aborted(side) => ("aborted", side),
+        Ending::AbortedBySomebody => ("aborted", None),
+        Ending::NeverOpen => ("never_open", None),
+        Ending::Unknown => ("unknown", None),
+    };
+    let [one, other] =
+        if summary.sides_known { ["client", "server"] } else { ["address", "other_address"] };
+    let mut line = json!({
+        "kind": "ended",
+        "at_ns": moment(summary.when, begun),
+        "connection": summary.connection,
+        one: address(summary.client),
+        other: address(summary.server),
+        "ending": ending,
+        "by": by.map(Side::name),
+        "age_ns": summary.age.map(span),
+        "time_wait_not_found": summary.time_wait_not_found,
+        "time_wait": summary.time_wait.iter().map(|s| s.map(Side::name)).collect::<Vec<_>>(),
+    });
+    let [one, other] = if summary.sides_known { ["client_", "server_"] } else { ["", "other_"] };
+    for (end, bytes) in [(one, summary.client_bytes), (other, summary.server_bytes)] {
+        let Bytes { wrote, read } = bytes.unwrap_or(Bytes::at_least(0, 0));
+        line[format!("{end}wrote_bytes")] = amount(wrote);
+        line[format!("{end}read_bytes")] = amount(read);
+    }
+    line
+}
+
+/// The bounds of a number of bytes, the upper one `null` if there may be any number more; `null`
+/// for a number of which nothing is known.
+fn amount(amount: Amount) -> Value {
+    if !amount.tells() {
+        return Value::Null;
+    }
+    json!({ "min": amount.least, "max": amount.most() })
+}
+
+pub(crate) fn lost(changes: u64, out: &mut impl Write) -> io::Result<()> {
+    write(&json!({ "kind": "lost", "changes": changes }), out)
+}
+
+pub(crate) fn end(total: &TraceTotal, out: &mut impl Write) -> io::Result<()> {
+    let TraceTotal { changes, connections, ended, lost, lost_transfers } = total;
+    let line = json!({
+        "kind": "end", "changes": changes, "connections": connections, "ended": ended,
+        "lost_changes": lost, "lost_sends_and_receives": lost_transfers,
+    });
+    write(&line, out)
+}
+
+fn write(line: &Value, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    writeln!(out)
+}
+
+/// The bounds of a moment; both are the same where it is known.
+fn moment(when: When, begun: Duration) -> Value {
+    let since = |moment: Duration| nanos(moment.saturating_sub(begun));
+    json!({ "min": since(when.earliest), "max": since(when.latest) })
+}
+
+fn span(span: Span) -> Value {
+    json!({ "min": nanos(span.shortest), "max": nanos(span.longest) })
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,248 @@
+//! What remains of a socket that the tracepoint calls closed.
+//!
+//! When the kernel needs no more than the addresses of a connection it replaces the socket by a
+//! small one. The tracepoint tells `FIN_WAIT_2` → `CLOSED` then, and nothing more; the small socket
+//! is in `FIN_WAIT_2` until the peer's FIN comes, and in `TIME_WAIT` from then on. It is in
+//! sock_diag's table only.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evidence::{Socket, TcpState, canonical};
+use socket_table::{Filter, find, snapshot};
+
+use super::change::{Change, When};
+
+/// With more sockets than this to look for, the table is listed instead.
+const FEW: usize = 8;
+/// How often the table is listed.
+const LISTING: Duration = Duration::from_millis(50);
+
+/// The addresses of a socket, its own first.
+type Ends = (SocketAddr, SocketAddr);
+
+/// The small sockets that are left.
+#[derive(Debug, Default)]
+pub(crate) struct Remains {
+    ports: Vec<u16>,
+    sockets: HashMap<Ends, Small>,
+    /// When to look at which of them again.
+    due: BTreeSet<(Duration, Ends)>,
+    listed: Duration,
+}
+
+/// A small socket.
+#[derive(Clone, Copy, Debug)]
+struct Small {
+    state: TcpState,
+    /// When the tracepoint told of it.
+    since: Duration,
+    /// When it was looked at last: the state was `state` then.
+    seen: Option<Duration>,
+    due: Duration,
+}
+
+impl Remains {
+    pub(crate) fn new(ports: &[u16]) -> Self {
+        Self { ports: ports.to_vec(), listed: Duration::ZERO, ..Self::default() }
+    }
+
+    /// Whether `change` may leave a small socket behind; if so it is looked for from now on, and
+    /// the change is not to be told.
+    pub(crate) fn keeps(&mut self, change: &Change) -> bool {
+        let leaves = matches!(change.old, TcpState::FinWait2 | TcpState::Closing);
+        if leaves && change.new == TcpState::Closed {
+            let since = change.when.latest;
+            let small = Small { state: change.old, since, seen: None, due: since };
+            self.insert((change.local, change.peer), small);
+            return true;
+        }
+        false
+    }
+
+    /// Takes note of a socket in `TIME_WAIT` that was there before.
+    pub(crate) fn seed(&mut self, socket: &Socket, now: Duration) {
+        if socket.state == TcpState::TimeWait {
+            let due = now.saturating_add(socket.time_wait_left().unwrap_or_default());
+            let small = Small { state: TcpState::TimeWait, since: now, seen: Some(now), due };
+            self.insert(plain(socket), small);
+        }
+    }
+
+    /// The end of the small socket with the addresses of `change`, if there is one: the tracepoint
+    /// tells of another socket that has them now.
+    pub(crate) fn replaced_by(&mut self, change: &Change) -> Option<Change> {
+        let ends = (change.local, change.peer);
+        let small = self.sockets.remove(&ends)?;
+        self.due.remove(&(small.due, ends));
+        let when = When::between(small.seen.unwrap_or(small.since), change.when.latest);
+        Some(Change {
+            when,
+            kernel_address: None,
+            old: small.state,
+            new: TcpState::Closed,
+            unseen: Vec::new(),
+            left: None,
+            ..change.clone()
+        })
+    }
+
+    /// Looks at those that are due, or at all that nobody has seen yet if it is the `last` time,
+    /// and says what has changed.
+    pub(crate) fn look(
+        &mut self,
+        now: impl Fn() -> Duration,
+        last: bool,
+    ) -> Result<Vec<Change>, socket_table::Error> {
+        let begun = now();
+        let due = self.due.iter().take_while(|(due, _)| *due <= begun);
+        let due: Vec<Ends> = due.map(|(_, ends)| *ends).collect();
+        let mut table = HashMap::new();
+        if due.len() <= FEW {
+            for &(local, peer) in &due {
+                if let Some(socket) = find(local, peer)? {
+                    table.insert((local, peer), socket);
+                }
+            }
+        } else {
+            if begun.saturating_sub(self.listed) < LISTING && !last {
+                return Ok(Vec::new());
+            }
+            self.listed = begun;
+            let filter = Filter { ports: self.ports.clone(), ..Filter::default() }
+                .state(TcpState::TimeWait)
+                .state(TcpState::FinWait2);
+            match snapshot(&filter) {
+                // Too much going on: the next look will do.
+                Err(socket_table::Error::Unsteady { .. }) if !last => return Ok(Vec::new()),
+                sockets => table.extend(sockets?.sockets.into_iter().map(|s| (plain(&s), s))),
+            }
+        }
+        let ended = now();
+        let changes =
+            due.iter().filter_map(|ends| self.judge(*ends, table.get(ends), begun, ended));
+        Ok(changes.collect())
+    }
+
+    fn insert(&mut self, ends: Ends, small: Small) {
+        self.due.insert((small.due, ends));
+        if let Some(old) = self.sockets.insert(ends, small)
+            && old.due != small.due
+        {
+            self.due.remove(&(old.due, ends));
+        }
+    }
+
+    /// What a look at one of them, which found `socket`, means.
+    fn judge(
+        &mut self,
+        ends: Ends,
+        socket: Option<&Socket>,
+        begun: Duration,
+        ended: Duration,
+    ) -> Option<Change> {
+        let mut small = *self.sockets.get(&ends)?;
+        // A state other than these two is that of a new connection between the same addresses.
+        let now = socket.map(|socket| socket.state).filter(|&state| {
+            state == TcpState::TimeWait
+                || (state == TcpState::FinWait2 && small.state == TcpState::FinWait2)
+        });
+        let old = small.state;
+        let (new, left) = match now {
+            Some(state) => (state, socket.and_then(Socket::time_wait_left)),
+            None => (TcpState::Closed, None),
+        };
+        let when = match (small.seen, new) {
+            // Never seen: the tracepoint has told the truth.
+            (None, TcpState::Closed) => When::at(small.since),
+            // The kernel goes from CLOSING to TIME_WAIT at once.
+            (None, _) if old == TcpState::Closing => When::at(small.since),
+            (seen, _) => When::between(seen.unwrap_or(small.since).max(small.since), ended),
+        };
+        small.seen = Some(begun);
+        small.state = new;
+        let due = match new {
+            TcpState::TimeWait => ended.saturating_add(left.unwrap_or_default()),
+            _ => ended,
+        };
+        self.due.remove(&(small.due, ends));
+        self.sockets.remove(&ends);
+        if new != TcpState::Closed {
+            self.insert(ends, Small { due, ..small });
+        }
+        (new != old).then_some(Change {
+            when,
+            kernel_address: None,
+            local: ends.0,
+            peer: ends.1,
+            old,
+            new,
+            side: None,
+            unseen: Vec::new(),
+            left,
+        })
+    }
+}
+
+/// The addresses of a socket, with IPv4 as plain IPv4.
+fn plain(socket: &Socket) -> Ends {
+    (canonical(socket.local), canonical(socket.peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(moment: u64, old: TcpState, new: TcpState) -> Change {
+        Change {
+            when: When::at(Duration::from_millis(moment)),
+            kernel_address: Some(7),
+            local: "127.0.0.1:40001".parse().unwrap(),
+            peer: "127.0.0.1:8080".parse().unwrap(),
+            old,
+            new,
+            side: None,
+            unseen: Vec::new(),
+            left: None,
+        }
+    }
+
+    #[test]
+    fn only_an_end_that_closed_first_leaves_something_behind() {
+        let mut remains = Remains::default();
+        for old in TcpState::ALL {
+            let leaves = matches!(old, TcpState::FinWait2 | TcpState::Closing);
+            assert_eq!(remains.keeps(&change(1, old, TcpState::Closed)), leaves, "{old}");
+        }
+        assert!(!remains.keeps(&change(1, TcpState::FinWait1, TcpState::FinWait2)));
+    }
+
+    #[test]
+    fn what_is_left_of_a_connection_ends_where_another_has_its_addresses() {
+        let mut remains = Remains::default();
+        assert!(remains.keeps(&change(3, TcpState::FinWait2, TcpState::Closed)));
+        let next = change(9, TcpState::Closed, TcpState::SynSent);
+        let over = remains.replaced_by(&next).unwrap();
+        assert_eq!((over.old, over.new), (TcpState::FinWait2, TcpState::Closed));
+        let ms = Duration::from_millis;
+        assert_eq!(over.when, When::between(ms(3), ms(9)));
+        assert_eq!(remains.replaced_by(&next), None);
+        assert_eq!(remains.look(|| ms(20), true).unwrap(), []);
+    }
+
+    #[test]
+    fn what_nobody_finds_is_closed_since_the_tracepoint_said_so() {
+        let mut remains = Remains::default();
+        // No machine has a connection between these two: they are for documentation (RFC 5737).
+        let nowhere = Change {
+            local: "192.0.2.1:1".parse().unwrap(),
+            peer: "198.51.100.1:1".parse().unwrap(),
+            ..change(3, TcpState::FinWait2, TcpState::Closed)
+        };
+        assert!(remains.keeps(&nowhere));
+        let changes = remains.look(|| Duration::from_millis(20), false).unwrap();
+        assert_eq!(changes, [Change { kernel_address: None, ..nowhere }]);
+        assert_eq!(remains.look(|| Duration::from_millis(30), false).unwrap(), []);
+    }
+}

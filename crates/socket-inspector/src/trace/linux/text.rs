@@ -1,0 +1,200 @@
+//! A trace for people: one line a change, one line a connection that is over.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use evidence::{Side, TcpState};
+use report::words::{self, FAINT, HEADING, STRIKING};
+
+use super::change::{Span, When};
+use super::story::{Ending, Line, Summary, Told};
+use super::witness::{TraceTotal, Witness};
+
+mod bytes;
+
+/// The width of an IPv4 address with its port.
+const ADDRESS: usize = 21;
+const WIDTH: usize = 100;
+
+pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) -> io::Result<()> {
+    let about = match ports {
+        [] => "every port".to_owned(),
+        ports => {
+            let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+            format!("port {}", ports.join(", "))
+        }
+    };
+    let (name, explained) = match witness {
+        Witness::Tracepoint { no_bytes } => {
+            let bytes = match no_bytes {
+                None => "Bytes are what processes wrote to a socket and read from it.".to_owned(),
+                Some(why) => format!("No bytes: {why}."),
+            };
+            let changes = "It tells every change, those of containers too; how TIME_WAIT begins \
+                           and ends is told by sock_diag.";
+            ("tracepoint sock:inet_sock_set_state", format!("{changes}\n{bytes}"))
+        }
+        Witness::Sampling { instead } => (
+            "sampling of sock_diag",
+            format!(
+                "{}What is shorter than the time between two readings is not seen: times are \
+                 ranges, bytes are the least that there were, and what is in brackets is inferred.",
+                instead.as_ref().map_or(String::new(), |why| format!("No tracepoint: {why}. "))
+            ),
+        ),
+    };
+    writeln!(out, "{HEADING}Witness: {name}, {about}{HEADING:#}")?;
+    for line in explained.lines().flat_map(|line| words::wrap(&words::printable(line), WIDTH)) {
+        writeln!(out, "{FAINT}{line}{FAINT:#}")?;
+    }
+    let [time, number, end, address, change, after] =
+        ["TIME", "#", "END", "ADDRESS", "CHANGE", "AFTER"];
+    writeln!(
+        out,
+        "\n{FAINT}{time:>11}  {number:<6} {end:<6} {address:<ADDRESS$}  {change:<24}  \
+         {after}{FAINT:#}"
+    )
+}
+
+pub(crate) fn told(told: &Told, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+    match told {
+        Told::Change(line) => change(line, begun, out),
+        Told::Ended(summary) => ended(summary, out),
+    }
+}
+
+fn change(line: &Line, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+    let Line { side, local, old, new, .. } = line;
+    let time = moment(line.when, begun);
+    let number = line.connection.map_or(String::new(), |number| format!("#{number}"));
+    let end = side.map_or("", Side::name);
+    let address = words::shortened(&words::address(*local), ADDRESS);
+    let style = words::state_style(*new);
+    let gap = " ".repeat(21_usize.saturating_sub(old.name().len() + new.name().len()));
+    let after = match (line.lasted, line.gap) {
+        (_, true) => "? a change is missing".to_owned(),
+        (Some(lasted), false) => span(lasted),
+        (None, false) => String::new(),
+    };
+    let shown = format!(
+        "{time:>11}  {number:<6} {end:<6} {address:<ADDRESS$}  {old} → {style}{new}{style:#}{gap}  \
+         {after}"
+    );
+    writeln!(out, "{}", shown.trim_end())?;
+    if !line.unseen.is_empty() {
+        let states: Vec<&str> = line.unseen.iter().map(|state| state.name()).collect();
+        let shorter = words::short(line.when.latest.saturating_sub(line.when.earliest));
+        let by = states.join(", ");
+        writeln!(out, "{FAINT}{:>50}(by {by}: < {shorter}){FAINT:#}", "")?;
+    }
+    Ok(())
+}
+
+fn ended(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    let Summary { connection, client, server, age, .. } = summary;
+    let how = ending(summary.ending);
+    let age = match (age, summary.ending) {
+        (Some(age), _) => format!(" after {}", span(*age)),
+        (None, Ending::NeverOpen) => String::new(),
+        (None, _) => ", age unknown".to_owned(),
+    };
+    let left = summary.left.map_or(String::new(), |left| format!(" {}", words::short(left)));
+    let first = match summary.ending {
+        Ending::ClosedFirst(side) => Some(side),
+        _ => None,
+    };
+    let time_wait = match summary.time_wait.as_slice() {
+        [] if summary.time_wait_not_found => ", TIME_WAIT not found".to_owned(),
+        [] => String::new(),
+        [side] if Some(*side) == first => format!(", {}{left}", TcpState::TimeWait),
+        sides => {
+            let ends: Vec<&str> = sides.iter().map(|side| end(*side)).collect();
+            format!(", {} at {}{left}", TcpState::TimeWait, ends.join(" and "))
+        }
+    };
+    let arrow = if summary.sides_known { "→" } else { "↔" };
+    let ends = format!("{} {arrow} {}", words::address(*client), words::address(*server));
+    let begin = format!("{:<4} {ends}", format!("#{connection}"));
+    let said = format!("{how}{age}{time_wait}");
+    let fits = begin.chars().count() + 2 + said.chars().count() <= WIDTH;
+    let between = if fits { "  " } else { "\n     " };
+    writeln!(out, "{STRIKING}{begin}{STRIKING:#}{between}{STRIKING}{said}{STRIKING:#}")?;
+    for line in bytes::lines(summary) {
+        writeln!(out, "     {line}")?;
+    }
+    Ok(())
+}
+
+fn end(side: Option<Side>) -> &'static str {
+    side.map_or("one end", Side::name)
+}
+
+fn ending(ending: Ending) -> String {
+    match ending {
+        Ending::ClosedFirst(side) => format!("{} closed first", end(side)),
+        Ending::Both => "both closed at once".to_owned(),
+        Ending::Aborted(side) => format!("aborted by {}", end(side)),
+        Ending::AbortedBySomebody => "aborted".to_owned(),
+        Ending::NeverOpen => "never open".to_owned(),
+        Ending::Unknown => "end not seen".to_owned(),
+    }
+}
+
+pub(crate) fn lost(changes: u64, out: &mut impl Write) -> io::Result<()> {
+    let lost = count(changes, "change");
+    writeln!(out, "{STRIKING}{lost} lost before this line: the buffer was full{STRIKING:#}")
+}
+
+/// `1 change`, `12 changes`.
+fn count(number: u64, noun: &str) -> String {
+    words::count(usize::try_from(number).unwrap_or(usize::MAX), noun)
+}
+
+pub(crate) fn end_of_all(total: &TraceTotal, out: &mut impl Write) -> io::Result<()> {
+    let changes = count(total.changes, "change");
+    let connections = count(total.connections, "connection");
+    let lost = match total.lost {
+        Some(0) => "; no change was lost".to_owned(),
+        Some(lost) => format!("; {} lost", count(lost, "change")),
+        None => ", as far as samples show".to_owned(),
+    };
+    writeln!(out, "\n{changes} of {connections}, {} of them ended{lost}", total.ended)?;
+    match total.lost_transfers {
+        None | Some(0) => Ok(()),
+        Some(lost) => {
+            let lost = count(lost, "record");
+            writeln!(out, "{lost} of bytes lost: numbers with ≥ are the least that there were")
+        }
+    }
+}
+
+/// Seconds since the trace began, to the microsecond where that is known.
+fn moment(when: When, begun: Duration) -> String {
+    let seconds = when.latest.saturating_sub(begun).as_secs_f64();
+    if when.earliest == when.latest { format!("{seconds:.6}") } else { format!("≤ {seconds:.3}") }
+}
+
+/// `0.018 ms`, `50.2 ms`, `1.2 to 3.4 ms`, `< 2.0 ms`.
+fn span(span: Span) -> String {
+    let Span { shortest, longest } = span;
+    if shortest == longest {
+        return exact(longest);
+    }
+    if shortest.is_zero() {
+        return format!("< {}", exact(longest));
+    }
+    let (low, high) = (exact(shortest), exact(longest));
+    match (low.split_once(' '), high.split_once(' ')) {
+        _ if low == high => low,
+        (Some((number, unit)), Some((_, other))) if unit == other => format!("{number} to {high}"),
+        _ => format!("{low} to {high}"),
+    }
+}
+
+fn exact(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1e3;
+    if ms < 0.9995 { format!("{ms:.3} ms") } else { words::short(time) }
+}
+
+#[cfg(test)]
+mod tests;

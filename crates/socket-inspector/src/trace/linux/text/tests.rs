@@ -1,0 +1,133 @@
+use super::*;
+use crate::trace::linux::change::Change;
+use crate::trace::linux::story::Story;
+
+/// What a story comes to on paper, without colours.
+fn written(changes: &[Change]) -> String {
+    let mut story = Story::new(&[8080]);
+    for change in changes {
+        story.change(change.clone());
+    }
+    let mut bytes = Vec::new();
+    for told in story.take() {
+        super::told(&told, Duration::ZERO, &mut bytes).unwrap();
+    }
+    plain(&bytes)
+}
+
+fn plain(bytes: &[u8]) -> String {
+    anstream::adapter::strip_str(std::str::from_utf8(bytes).unwrap()).to_string()
+}
+
+fn ms(moment: u64) -> Duration {
+    Duration::from_micros(moment * 100)
+}
+
+fn client(when: When, old: TcpState, new: TcpState) -> Change {
+    let (local, peer) = ("192.168.100.100:40001", "192.168.100.200:8080");
+    let [local, peer] = [local, peer].map(|address| address.parse().unwrap());
+    let (kernel_address, side, unseen, left) = (None, None, Vec::new(), None);
+    Change { when, kernel_address, local, peer, old, new, side, unseen, left }
+}
+
+#[test]
+fn a_connection_is_a_line_for_each_change_and_one_for_its_end() {
+    use TcpState::{Closed, Established, FinWait1, FinWait2, SynSent, TimeWait};
+    let at = |moment| When::at(ms(moment));
+    let written = written(&[
+        client(at(10), Closed, SynSent),
+        client(at(11), SynSent, Established),
+        client(at(60), Established, FinWait1),
+        client(at(61), FinWait1, FinWait2),
+        Change {
+            left: Some(Duration::from_secs(60)),
+            ..client(When::between(ms(80), ms(90)), FinWait2, TimeWait)
+        },
+    ]);
+    insta::assert_snapshot!(written, @r"
+       0.001000  #1     client 192.168.100.100:40001  CLOSED → SYN_SENT
+       0.001100  #1     client 192.168.100.100:40001  SYN_SENT → ESTABLISHED    0.100 ms
+       0.006000  #1     client 192.168.100.100:40001  ESTABLISHED → FIN_WAIT_1  4.90 ms
+       0.006100  #1     client 192.168.100.100:40001  FIN_WAIT_1 → FIN_WAIT_2   0.100 ms
+        ≤ 0.009  #1     client 192.168.100.100:40001  FIN_WAIT_2 → TIME_WAIT    1.90 to 2.90 ms
+    #1   192.168.100.100:40001 → 192.168.100.200:8080
+         client closed first after 6.90 to 7.90 ms, TIME_WAIT 60.00 s
+    ");
+}
+
+#[test]
+fn samples_are_told_as_ranges_with_what_they_must_have_missed() {
+    use TcpState::{Closed, Established, FinWait1, SynSent, TimeWait};
+    let written = written(&[
+        Change {
+            unseen: vec![SynSent],
+            ..client(When::between(ms(10), ms(30)), Closed, Established)
+        },
+        Change {
+            unseen: vec![FinWait1],
+            ..client(When::between(ms(90), ms(110)), Established, TimeWait)
+        },
+    ]);
+    insta::assert_snapshot!(written, @r"
+        ≤ 0.003  #1     client 192.168.100.100:40001  CLOSED → ESTABLISHED
+                                                      (by SYN_SENT: < 2.00 ms)
+        ≤ 0.011  #1     client 192.168.100.100:40001  ESTABLISHED → TIME_WAIT   6.00 to 10.0 ms
+                                                      (by FIN_WAIT_1: < 2.00 ms)
+    #1   192.168.100.100:40001 → 192.168.100.200:8080
+         client closed first after 6.00 to 10.0 ms, TIME_WAIT
+    ");
+}
+
+#[test]
+fn the_witness_is_named_with_what_it_cannot_see() {
+    let mut bytes = Vec::new();
+    let why = "sock:sock_send_length cannot be enabled (it takes Linux 6.3): No such file";
+    for no_bytes in [None, Some(why.to_owned())] {
+        witness(&Witness::Tracepoint { no_bytes }, &[8080], &mut bytes).unwrap();
+    }
+    let instead = Some("tracefs cannot be reached (it takes root): Permission denied".to_owned());
+    witness(&Witness::Sampling { instead }, &[], &mut bytes).unwrap();
+    lost(17, &mut bytes).unwrap();
+    for lost in [Some(17), None] {
+        let total =
+            TraceTotal { changes: 12, connections: 2, ended: 1, lost, lost_transfers: lost };
+        end_of_all(&total, &mut bytes).unwrap();
+    }
+    insta::assert_snapshot!(plain(&bytes), @r"
+    Witness: tracepoint sock:inet_sock_set_state, port 8080
+    It tells every change, those of containers too; how TIME_WAIT begins and ends is told by sock_diag.
+    Bytes are what processes wrote to a socket and read from it.
+
+           TIME  #      END    ADDRESS                CHANGE                    AFTER
+    Witness: tracepoint sock:inet_sock_set_state, port 8080
+    It tells every change, those of containers too; how TIME_WAIT begins and ends is told by sock_diag.
+    No bytes: sock:sock_send_length cannot be enabled (it takes Linux 6.3): No such file.
+
+           TIME  #      END    ADDRESS                CHANGE                    AFTER
+    Witness: sampling of sock_diag, every port
+    No tracepoint: tracefs cannot be reached (it takes root): Permission denied. What is shorter than
+    the time between two readings is not seen: times are ranges, bytes are the least that there were,
+    and what is in brackets is inferred.
+
+           TIME  #      END    ADDRESS                CHANGE                    AFTER
+    17 changes lost before this line: the buffer was full
+
+    12 changes of 2 connections, 1 of them ended; 17 changes lost
+    17 records of bytes lost: numbers with ≥ are the least that there were
+
+    12 changes of 2 connections, 1 of them ended, as far as samples show
+    ");
+}
+
+#[test]
+fn no_line_about_a_long_address_is_wider_than_the_terminal() {
+    use TcpState::{Closed, SynSent};
+    let long = "[2001:db8:1234:5678:9abc:def0:1234:5678]:40001".parse().unwrap();
+    let peer = "[2001:db8:1234:5678:9abc:def0:1234:5679]:8080".parse().unwrap();
+    let first = client(When::at(ms(1)), Closed, SynSent);
+    let last = client(When::at(ms(2)), SynSent, Closed);
+    let changes = [first, last].map(|change| Change { local: long, peer, ..change });
+    let written = written(&changes);
+    assert!(written.contains("…]:40001"), "{written}");
+    assert!(written.lines().all(|line| line.chars().count() <= WIDTH), "{written}");
+}

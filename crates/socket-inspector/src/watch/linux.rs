@@ -1,0 +1,27 @@
+//! Linux: what the library's `Watch` sees, shown.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `run.rs` | from what was typed to what is shown |
+//! | `connections.rs` | from changes to connections: both ends, their past, and what is over |
+//! | `tallies.rs` | how many were in which state, over time |
+//! | `wanted.rs` | which connections are shown: what is typed behind `/` |
+//! | `app.rs` | what is on the screen, and what a key does to it; no terminal |
+//! | `screen.rs` | the picture of that |
+//! | `terminal.rs` | the terminal itself: taken, drawn on, given back |
+//! | `pace.rs` | when to look next |
+//! | `jsonl.rs` | the same changes for programs |
+
+mod app;
+mod connections;
+mod jsonl;
+mod pace;
+mod run;
+#[cfg(test)]
+mod samples;
+mod screen;
+mod tallies;
+mod terminal;
+mod wanted;
+
+pub(crate) use run::run;

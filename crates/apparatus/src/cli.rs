@@ -7,8 +7,8 @@ use clap::builder::PossibleValue;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum, value_parser};
 use evidence::{BodyPolicy, ByteCount, Preset, ServerSetup, Setup};
-use hello::Answer;
 use program::args::{self, Limit};
+use server::Answer;
 use transport::{Config, Limits};
 
 use crate::{Plan, ServerPlan, Starts};
@@ -136,7 +136,13 @@ impl ClientArgs {
                 };
                 let starts = Starts::AtOnce;
                 (
-                    vec![ServerPlan { address, answer, limits: hello::Limits::default(), starts }],
+                    vec![ServerPlan {
+                        address,
+                        answer,
+                        responder: ServerPlan::hello_world,
+                        limits: server::ServerLimits::default(),
+                        starts,
+                    }],
                     setup,
                 )
             }

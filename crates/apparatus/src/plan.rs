@@ -1,9 +1,10 @@
 //! What a run is made of, and whether it can come to an end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use evidence::{BodyPolicy, Setup};
-use hello::Answer;
+use server::{Answer, HelloWorld, Responder};
 use transport::Config;
 
 use crate::{descriptors, predict};
@@ -28,10 +29,20 @@ pub struct ServerPlan {
     pub address: SocketAddr,
     /// How it answers, unless a request asks for something else.
     pub answer: Answer,
+    /// Who answers as it says.
+    pub responder: fn(Answer) -> Arc<dyn Responder>,
     /// How long it waits for what.
-    pub limits: hello::Limits,
+    pub limits: server::ServerLimits,
     /// When it starts.
     pub starts: Starts,
+}
+
+impl ServerPlan {
+    /// The responder that the server brings: `Hello world` on every path.
+    #[must_use]
+    pub fn hello_world(answer: Answer) -> Arc<dyn Responder> {
+        Arc::new(HelloWorld::new(answer))
+    }
 }
 
 /// When a server starts.
@@ -48,7 +59,7 @@ pub enum Starts {
 pub enum Error {
     /// The server could not be started.
     #[error("cannot start the server{}", hint(.0))]
-    Server(#[from] hello::Error),
+    Server(#[from] server::Error),
     /// The client lacks a limit that was asked for.
     #[error("cannot set up the client")]
     Client(#[from] transport::Unsupported),
@@ -100,9 +111,9 @@ pub(crate) fn feasible(setup: &Setup) -> Result<(), Error> {
     }
 }
 
-fn hint(error: &hello::Error) -> &'static str {
+fn hint(error: &server::Error) -> &'static str {
     match error {
-        hello::Error::PortInUse { .. } => " (--port 0 takes any free port)",
-        hello::Error::CannotListen { .. } => "",
+        server::Error::PortInUse { .. } => " (--port 0 takes any free port)",
+        server::Error::CannotListen { .. } => "",
     }
 }

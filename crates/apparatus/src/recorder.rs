@@ -9,7 +9,7 @@ use evidence::{
     ClientAddr, CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, InFlight, Moment, NotPooled,
     Observed, ServerAddr, TraceEvent,
 };
-use hello::{ServerEvent, ServerMoment};
+use server::{ServerEvent, ServerMoment};
 use tokio::sync::Notify;
 
 use crate::lock;
@@ -244,7 +244,7 @@ struct ServerNotes {
     /// Accepted connections, and how the server saw each end.
     accepted: Vec<AcceptedNotes>,
     /// Where in `accepted` a server's connection is.
-    places: HashMap<(ServerAddr, hello::Accepted), usize>,
+    places: HashMap<(ServerAddr, server::AcceptedId), usize>,
     load: Load,
 }
 
@@ -254,7 +254,7 @@ pub(crate) struct AcceptedNotes {
     pub(crate) at: Instant,
     pub(crate) ends: Ends,
     pub(crate) closed_by: Option<ClosedBy>,
-    pub(crate) why: Option<hello::CloseReason>,
+    pub(crate) why: Option<server::ServerCloseReason>,
 }
 
 /// How often the servers named which reason.
@@ -291,7 +291,7 @@ pub(crate) struct ServerEar {
     pub(crate) server: ServerAddr,
 }
 
-impl hello::Observer for ServerEar {
+impl server::Observer for ServerEar {
     fn event(&self, event: ServerEvent) {
         let notes = &mut *lock(&self.witness.0);
         let key = (self.server, event.connection);

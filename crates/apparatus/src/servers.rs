@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evidence::{InFlight, ServerAddr};
-use hello::{Running, Server};
+use server::{RunningServer, Server};
 
 use crate::lock;
 use crate::plan::{Error, ServerPlan, Starts};
@@ -31,7 +31,7 @@ enum Stage {
     Absent,
     /// Whoever connects waits to be accepted.
     Listening(Box<Server>),
-    Accepting(Running),
+    Accepting(RunningServer),
 }
 
 impl Servers {
@@ -109,7 +109,9 @@ impl Servers {
 }
 
 fn bound(plan: &ServerPlan, witness: &Arc<ServerWitness>) -> Result<Server, Error> {
-    let server = Server::bind(plan.address, plan.answer.clone())?.limits(plan.limits);
+    let server = Server::bind(plan.address, plan.answer.clone())?
+        .answered_by((plan.responder)(plan.answer.clone()))
+        .limits(plan.limits);
     let ear = ServerEar { witness: Arc::clone(witness), server: server.address() };
     Ok(server.observed_by(Arc::new(ear)))
 }
@@ -118,6 +120,6 @@ fn bound(plan: &ServerPlan, witness: &Arc<ServerWitness>) -> Result<Server, Erro
 /// now if any will do.
 fn free_address(asked: SocketAddr) -> Result<ServerAddr, Error> {
     let free = TcpListener::bind(asked).and_then(|listener| listener.local_addr());
-    let source = |source| hello::Error::CannotListen { address: asked, source };
+    let source = |source| server::Error::CannotListen { address: asked, source };
     Ok(ServerAddr::new(free.map_err(source)?))
 }

@@ -274,7 +274,7 @@ async fn bare_hyper(told: mpsc::Sender<SocketAddr>) {
 
 async fn hello(told: mpsc::Sender<SocketAddr>, observer: Option<Arc<AtomicU64>>) {
     let any_port = "127.0.0.1:0".parse().unwrap();
-    let mut server = hello::Server::bind(any_port, hello::Answer::default()).unwrap();
+    let mut server = server::Server::bind(any_port, server::Answer::default()).unwrap();
     if let Some(events) = observer {
         server = server.observed_by(Arc::new(move |_| {
             events.fetch_add(1, Ordering::Relaxed);

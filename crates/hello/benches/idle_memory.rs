@@ -23,13 +23,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hello::{Answer, Limits, Server};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use server::{Answer, Server, ServerLimits};
 use tokio::net::TcpListener;
 
 /// How much of everything.
@@ -148,7 +148,7 @@ fn serve(name: &str) {
         let mut server = Server::bind("127.0.0.1:0".parse().unwrap(), Answer::default()).unwrap();
         if name == "hello, with limits" {
             let limit = Some(Duration::from_secs(3600));
-            server = server.limits(Limits {
+            server = server.limits(ServerLimits {
                 read_header: limit,
                 read: limit,
                 write: limit,

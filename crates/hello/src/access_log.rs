@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use evidence::ClientAddr;
-use hello::{Exchange, target};
 use http::HeaderValue;
 use serde_json::json;
+use server::{ServedExchange, target};
 
 use crate::escape::{json_line, quoted};
 
@@ -17,8 +17,9 @@ use crate::escape::{json_line, quoted};
 /// request whose client was gone before there was a response.
 ///
 /// <https://httpd.apache.org/docs/2.4/logs.html#combined>
-pub(crate) fn combined(peer: ClientAddr, began: SystemTime, exchange: &Exchange) -> String {
-    let Exchange { method, uri, version, status, body_bytes, referer, user_agent, .. } = exchange;
+pub(crate) fn combined(peer: ClientAddr, began: SystemTime, exchange: &ServedExchange) -> String {
+    let ServedExchange { method, uri, version, status, body_bytes, referer, user_agent, .. } =
+        exchange;
     let request = format!("{method} {} {version:?}", target(uri, *version));
     let status = status.map_or_else(|| "-".to_owned(), |status| status.as_str().to_owned());
     let bytes = if *body_bytes == 0 { "-".to_owned() } else { body_bytes.to_string() };
@@ -37,9 +38,9 @@ pub(crate) fn json(
     connection: u64,
     peer: ClientAddr,
     began: SystemTime,
-    exchange: &Exchange,
+    exchange: &ServedExchange,
 ) -> String {
-    let Exchange { method, uri, version, status, .. } = exchange;
+    let ServedExchange { method, uri, version, status, .. } = exchange;
     json_line(&json!({
         "began": humantime::format_rfc3339_micros(began).to_string(),
         "client": peer.to_string(),
@@ -73,8 +74,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn exchange() -> Exchange {
-        Exchange {
+    fn exchange() -> ServedExchange {
+        ServedExchange {
             number: 3,
             method: http::Method::GET,
             uri: "/a\"b?c".parse().unwrap(),
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn a_combined_line_is_apaches() {
         insta::assert_snapshot!(combined(peer(), began(), &exchange()), @r#"127.0.0.1 - - [10/Oct/2000:13:55:36 +0000] "GET /a\"b?c HTTP/1.1" 200 11 "-" "an \"agent\" \\ \xfftoo""#);
-        let gone = Exchange { status: None, body_bytes: 0, ..exchange() };
+        let gone = ServedExchange { status: None, body_bytes: 0, ..exchange() };
         assert!(combined(peer(), began(), &gone).contains("HTTP/1.1\" - - \"-\""));
     }
 

@@ -1,13 +1,13 @@
 //! What can be typed after `hello`.
 
 use std::net::SocketAddr;
-#[cfg(feature = "routes")]
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use evidence::ByteCount;
-use hello::{Answer, Limits};
+use program::args::{Limit, time, time_limit};
+use server::{Answer, ServerLimits};
 
 /// Answers `Hello world`, and on a few paths something else: the server of Keep-Alive Lab.
 #[derive(Debug, Parser)]
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     pub(crate) listen: SocketAddr,
 
     /// Ask the kernel to let so many connections wait to be accepted; it may grant fewer
-    #[arg(long, value_name = "COUNT", default_value_t = hello::BACKLOG,
+    #[arg(long, value_name = "COUNT", default_value_t = server::BACKLOG,
         value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)))]
     pub(crate) backlog: u32,
 
@@ -31,11 +31,11 @@ pub(crate) struct Args {
     bytes: ByteCount,
 
     /// Wait before the head of each response
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = time)]
     delay: Duration,
 
     /// Wait between head and body of each response, the head being sent already
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = time)]
     pause_before_body: Duration,
 
     /// Answer `Connection: close`, so close every connection after one exchange
@@ -49,24 +49,24 @@ pub(crate) struct Args {
     /// Close a connection whose next head has not come so long after its first byte (the first
     /// head: after accept); `none` for --read-timeout
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
-    read_header_timeout: TimeLimit,
+    read_header_timeout: Limit<Duration>,
 
     /// Let the head and body of a request take so long; `none` for ever
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
-    read_timeout: TimeLimit,
+    read_timeout: Limit<Duration>,
 
     /// Drop a connection whose response is not sent so long after the head of its request;
     /// `none` for never
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
-    write_timeout: TimeLimit,
+    write_timeout: Limit<Duration>,
 
     /// Close a connection that has been idle so long after a response; `none` for --read-timeout
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
-    idle_timeout: TimeLimit,
+    idle_timeout: Limit<Duration>,
 
     /// Answer 503 if an answer is not begun after so long; `none` for never
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = time_limit)]
-    handler_timeout: TimeLimit,
+    handler_timeout: Limit<Duration>,
 
     /// Show what happens, as it happens
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
@@ -74,7 +74,7 @@ pub(crate) struct Args {
 
     /// Write what is shown as text, or an object a line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
+    pub(crate) format: ShowFormat,
 
     /// Write a line for each exchange
     #[arg(long, value_name = "FORMAT")]
@@ -85,12 +85,10 @@ pub(crate) struct Args {
     pub(crate) metrics: bool,
 
     /// Keep what is sent to /upload as files in this directory; without, it is counted only
-    #[cfg(feature = "routes")]
     #[arg(long, value_name = "DIR", value_parser = directory)]
     upload_dir: Option<PathBuf>,
 
     /// Refuse bodies sent to /upload that are longer
-    #[cfg(feature = "routes")]
     #[arg(long, value_name = "SIZE", default_value = "10MiB")]
     upload_limit: ByteCount,
 }
@@ -108,7 +106,7 @@ pub(crate) enum Shown {
 
 /// How it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum ShowFormat {
     /// For people
     Text,
     /// For programs
@@ -125,26 +123,12 @@ pub(crate) enum LogFormat {
 }
 
 /// A directory that is there: better told now than at the first upload.
-#[cfg(feature = "routes")]
 fn directory(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     match std::fs::metadata(&path) {
         Ok(found) if found.is_dir() => Ok(path),
         Ok(_) => Err("not a directory".into()),
         Err(cause) => Err(cause.to_string()),
-    }
-}
-
-/// A time, or none.
-#[derive(Clone, Copy, Debug)]
-struct TimeLimit(Option<Duration>);
-
-fn time_limit(text: &str) -> Result<TimeLimit, String> {
-    match text {
-        "none" => Ok(TimeLimit(None)),
-        _ => humantime::parse_duration(text)
-            .map(|time| TimeLimit(Some(time)))
-            .map_err(|cause| format!("neither `none` nor a time: {cause}, as in 500ms or 90s")),
     }
 }
 
@@ -163,19 +147,13 @@ Examples:
   hello --log combined --metrics       # as a web server would
   curl 'http://127.0.0.1:8080/?bytes=64KiB&close'";
 
-#[cfg(feature = "routes")]
 fn after_help() -> String {
     format!("Every path answers Hello world, but for these:\n{}\n{EXAMPLES}", hello::index())
 }
 
-#[cfg(not(feature = "routes"))]
-fn after_help() -> &'static str {
-    EXAMPLES
-}
-
 impl Args {
-    pub(crate) fn limits(&self) -> Limits {
-        Limits {
+    pub(crate) fn limits(&self) -> ServerLimits {
+        ServerLimits {
             read_header: self.read_header_timeout.0,
             read: self.read_timeout.0,
             write: self.write_timeout.0,
@@ -184,7 +162,6 @@ impl Args {
         }
     }
 
-    #[cfg(feature = "routes")]
     pub(crate) fn uploads(&self) -> hello::Uploads {
         let uploads = hello::Uploads::default().limited_to(self.upload_limit.0);
         match &self.upload_dir {

@@ -1,4 +1,12 @@
 //! `hello`: listens, answers, and ends gracefully on Ctrl-C or SIGTERM.
+//!
+//! | idea | file |
+//! |---|---|
+//! | what may be typed | `cli.rs` |
+//! | what is shown of the start, of connections and of bytes | `show.rs`, `show/` |
+//! | a line an exchange, as web servers write it | `access_log.rs` |
+//! | what a client sent, harmless on a terminal | `escape.rs` |
+//! | what it answers | the library: `routes.rs`, `metrics.rs` |
 
 mod access_log;
 mod cli;
@@ -13,21 +21,19 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Parser;
+use evidence::ServerAddr;
+use hello::{Metrics, Routes};
+use program::{Signals, StopSignal, exit};
+use server::{GRACE, RunningServer, Server};
 
-use crate::cli::{Args, Format, Shown};
+use crate::cli::{Args, ShowFormat, Shown};
 use crate::show::queue;
 use crate::show::startup::{self, Birth, Startup};
-use crate::show::{Plan, Show};
+use crate::show::{Show, ShowPlan};
 
 fn main() -> ExitCode {
     let birth = Birth::now();
-    match run(&Args::parse(), &birth) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "hello: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    exit::code("hello", run(&Args::parse(), &birth).map(|()| exit::DONE))
 }
 
 /// Builds the runtime by hand, to know when it is there.
@@ -42,70 +48,93 @@ fn run(args: &Args, birth: &Birth) -> anyhow::Result<()> {
 }
 
 async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Result<()> {
-    let stop = stop_signal().context("cannot listen for Ctrl-C")?;
-    let server = hello::Server::bind_with_backlog(args.listen, args.answer(), args.backlog)
-        .map_err(with_hint)?;
+    // Before the server is ready, so that no signal can come too early.
+    let stop = Signals::listen(&StopSignal::USUAL).context("cannot listen for Ctrl-C")?;
+    let server =
+        Server::bind_with_backlog(args.listen, args.answer(), args.backlog).map_err(with_hint)?;
     startup.bound(server.steps());
     let address = server.address();
-    let mut server = server.limits(args.limits()).trouble_told_to(|trouble| {
-        let _ = writeln!(io::stderr(), "hello: {trouble}");
-    });
-    if args.metrics {
-        server = server.counted_by(Arc::new(hello::Metrics::new()));
-    }
-    let is_shown = args.show.contains(&Shown::Startup);
     announce(args, address);
-    if is_shown {
+    if args.show.contains(&Shown::Startup) {
         startup.ready(address, !args.no_accept);
         let _ = startup.write(args.format, &mut io::stdout());
     }
     if args.no_accept {
-        tokio::select! {
-            () = stop => {}
-            () = queue::follow(address, args.format, birth.at) => {}
-        }
-        let left = queue::read(address).map_or(0, |queue| queue.waiting);
-        // The kernel resets them when the listening socket is closed.
-        let _ = writeln!(io::stderr(), "hello: stopped; never accepted: {left} connection(s)");
-        drop(server);
+        leave_waiting(args, birth, server, stop).await;
         return Ok(());
     }
-    let (shown, started) = (args.show.clone(), birth.at);
-    let plan = Plan { shown, format: args.format, log: args.log, started, server: address };
-    let show = Show::start(plan).context("cannot start to show")?;
-    if let Some(show) = &show {
-        server = server.observed_by(show.observer());
+    serve(args, birth, server, stop).await
+}
+
+/// Never accepts, and tells how many wait, until it is stopped. The kernel resets them when the
+/// listening socket is closed.
+async fn leave_waiting(args: &Args, birth: &Birth, server: Server, mut stop: Signals) {
+    let address = server.address();
+    tokio::select! {
+        () = stop.next() => {}
+        () = queue::follow(address, args.format, birth.at) => {}
     }
-    #[cfg(feature = "routes")]
-    {
-        let told = show.as_ref().filter(|_| args.show.contains(&Shown::Connections));
-        let uploads = args.uploads();
-        server = server.uploads(match told {
-            Some(show) => uploads.progress_told_to(show.of_uploads()),
-            None => uploads,
-        });
-    }
+    let left = queue::read(address).map_or(0, |queue| queue.waiting);
+    let _ = writeln!(io::stderr(), "hello: stopped; never accepted: {left} connection(s)");
+}
+
+/// Accepts and answers, and shows what is asked for, until it is stopped.
+async fn serve(
+    args: &Args,
+    birth: &Birth,
+    server: Server,
+    mut stop: Signals,
+) -> anyhow::Result<()> {
+    let show = Show::start(ShowPlan::of(args, birth.at, server.address()))
+        .context("cannot start to show")?;
+    let mut server = set_up(args, server, show.as_ref());
     let disturbed = Arc::new(AtomicBool::new(false));
-    if is_shown {
+    let is_startup_shown = args.show.contains(&Shown::Startup);
+    if is_startup_shown {
         let disturbed = Arc::clone(&disturbed);
         server = server.observed_by(Arc::new(move |_| disturbed.store(true, Ordering::Relaxed)));
     }
-    let at_rest = is_shown.then(|| rest(args.format, birth, &disturbed, show.as_ref()));
     let running = server.start();
     tokio::select! {
-        () = stop => {}
+        () = stop.next() => {}
         () = async {
-            if let Some(at_rest) = at_rest {
-                at_rest.await;
+            if is_startup_shown {
+                rest(args.format, birth, &disturbed, show.as_ref()).await;
             }
             std::future::pending::<()>().await;
         } => {}
     }
-    // Whoever asks again does not want to wait for exchanges in flight.
-    let again = stop_signal().context("cannot listen for Ctrl-C")?;
+    end(running, show, stop).await
+}
+
+/// Gives the server its limits, its routes, and those who hear of what it does.
+fn set_up(args: &Args, server: Server, show: Option<&Show>) -> Server {
+    let mut server = server.limits(args.limits()).trouble_told_to(|trouble| {
+        let _ = writeln!(io::stderr(), "hello: {trouble}");
+    });
+    let told = show.filter(|_| args.show.contains(&Shown::Connections));
+    let uploads = match told {
+        Some(show) => args.uploads().progress_told_to(show.of_uploads()),
+        None => args.uploads(),
+    };
+    let mut routes = Routes::new(args.answer()).uploads(uploads);
+    if args.metrics {
+        let metrics = Arc::new(Metrics::new());
+        routes = routes.metrics(Arc::clone(&metrics));
+        server = server.observed_by(metrics);
+    }
+    if let Some(show) = show {
+        server = server.observed_by(show.observer());
+    }
+    server.answered_by(Arc::new(routes))
+}
+
+/// Lets exchanges in flight finish, and tells what could not. Whoever asks again does not want to
+/// wait for that.
+async fn end(running: RunningServer, show: Option<Show>, mut stop: Signals) -> anyhow::Result<()> {
     let cut_off = tokio::select! {
-        cut_off = running.stop(hello::GRACE) => cut_off,
-        () = again => anyhow::bail!("stopped at once: exchanges in flight were cut off"),
+        cut_off = running.stop(GRACE) => cut_off,
+        () = stop.next() => anyhow::bail!("stopped at once: exchanges in flight were cut off"),
     };
     let lost = show.map_or(0, Show::end);
     if lost > 0 {
@@ -114,7 +143,7 @@ async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Re
     let _ = match cut_off {
         0 => writeln!(io::stderr(), "hello: stopped, every exchange in flight was finished"),
         n => {
-            let grace = humantime::format_duration(hello::GRACE);
+            let grace = humantime::format_duration(GRACE);
             writeln!(io::stderr(), "hello: stopped; cut off after {grace}: {n} connection(s)")
         }
     };
@@ -122,14 +151,14 @@ async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Re
 }
 
 /// Tells where it listens: on stdout, unless what comes there is for programs.
-fn announce(args: &Args, address: evidence::ServerAddr) {
+fn announce(args: &Args, address: ServerAddr) {
     let backlog = match queue::read(address) {
         Some(queue) => format!("backlog {}", queue.backlog),
         None => format!("backlog {} asked for", args.backlog),
     };
     let manner = if args.no_accept { "never accepts" } else { "TCP_NODELAY on" };
     let line = format!("hello listens on http://{address} ({backlog}, {manner}); Ctrl-C ends it");
-    let _ = if args.log.is_some() || args.format == Format::Jsonl {
+    let _ = if args.log.is_some() || args.format == ShowFormat::Jsonl {
         writeln!(io::stderr(), "{line}")
     } else {
         writeln!(io::stdout(), "{line}")
@@ -138,7 +167,7 @@ fn announce(args: &Args, address: evidence::ServerAddr) {
 
 /// Measures what the server costs while nobody asks anything of it. If somebody did, this is not
 /// rest, and nothing is told.
-async fn rest(format: Format, birth: &Birth, disturbed: &AtomicBool, show: Option<&Show>) {
+async fn rest(format: ShowFormat, birth: &Birth, disturbed: &AtomicBool, show: Option<&Show>) {
     let (cpu, since) = (startup::cpu_time(), Instant::now());
     tokio::time::sleep(startup::REST).await;
     let Some((after, before)) = startup::cpu_time().zip(cpu) else { return };
@@ -153,33 +182,10 @@ async fn rest(format: Format, birth: &Birth, disturbed: &AtomicBool, show: Optio
     }
 }
 
-fn with_hint(error: hello::Error) -> anyhow::Error {
+fn with_hint(error: server::Error) -> anyhow::Error {
     match error {
-        hello::Error::PortInUse { .. } => anyhow::Error::new(error)
+        server::Error::PortInUse { .. } => anyhow::Error::new(error)
             .context("cannot start (--listen 127.0.0.1:0 takes any free port)"),
-        hello::Error::CannotListen { .. } => error.into(),
-    }
-}
-
-/// Ctrl-C everywhere; also SIGTERM where there is one. Registered before the server is ready, so
-/// that no signal can come too early.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        Ok(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    {
-        Ok(async {
-            let _ = tokio::signal::ctrl_c().await;
-        })
+        server::Error::CannotListen { .. } => error.into(),
     }
 }

@@ -14,8 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::conn_state::ConnState;
-use crate::observer::{Observer, ServerEvent, ServerMoment, Wants};
+use server::{ConnState, Observer, ObserverWants, ServerCloseReason, ServerEvent, ServerMoment};
 
 /// `OpenMetrics` 1.0, which Prometheus reads as well as its own older format.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -25,8 +24,8 @@ pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0
 const BUCKETS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// Counts what a server does. An [`Observer`]; [`Server::counted_by`](crate::Server::counted_by)
-/// also lets the server tell what it counts.
+/// Counts what a server does. An [`Observer`]; [`Routes::metrics`](crate::Routes::metrics) lets the
+/// server tell what it counts.
 pub struct Metrics {
     registry: Registry,
     duration: Family<ExchangeLabels, Histogram>,
@@ -201,15 +200,15 @@ impl Observer for Metrics {
                     ClosedBy::Server => "server",
                     ClosedBy::Reset => "reset",
                 };
-                let reason = why.map_or("unknown", crate::CloseReason::name);
+                let reason = why.map_or("unknown", ServerCloseReason::name);
                 self.closed.get_or_create(&CloseLabels { by, reason }).inc();
             }
             _ => {}
         }
     }
 
-    fn wants(&self) -> Wants {
-        Wants { states: true, exchanges: true, traffic: true, ..Wants::default() }
+    fn wants(&self) -> ObserverWants {
+        ObserverWants { states: true, exchanges: true, traffic: true, ..ObserverWants::default() }
     }
 }
 

@@ -23,12 +23,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use evidence::{ClientAddr, ClosedBy, ServerAddr, TcpState};
-use hello::{Observer, ServerEvent, ServerMoment, Wants};
 use serde_json::json;
+use server::{Observer, ObserverWants, ServerEvent, ServerMoment};
 use socket_table::Filter;
 
 use crate::access_log;
-use crate::cli::{Format, LogFormat, Shown};
+use crate::cli::{Args, LogFormat, ShowFormat, Shown};
 use crate::escape::json_line;
 
 /// Events that may wait to be written. What is beyond is counted, not kept: a server under load
@@ -43,23 +43,28 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const FRESH: Duration = Duration::from_millis(5);
 
 /// What is to be shown.
-pub(crate) struct Plan {
+pub(crate) struct ShowPlan {
     pub(crate) shown: Vec<Shown>,
-    pub(crate) format: Format,
+    pub(crate) format: ShowFormat,
     pub(crate) log: Option<LogFormat>,
     /// The zero of all times.
     pub(crate) started: Instant,
     pub(crate) server: ServerAddr,
 }
 
-impl Plan {
+impl ShowPlan {
+    /// What `args` ask for, of a server at this address, counted from `started`.
+    pub(crate) fn of(args: &Args, started: Instant, server: ServerAddr) -> Self {
+        Self { shown: args.show.clone(), format: args.format, log: args.log, started, server }
+    }
+
     fn shows(&self, what: Shown) -> bool {
         self.shown.contains(&what)
     }
 
-    fn wants(&self) -> Wants {
+    fn wants(&self) -> ObserverWants {
         let steps = self.shows(Shown::Connections) || self.shows(Shown::Bytes);
-        Wants {
+        ObserverWants {
             states: self.shows(Shown::Connections),
             tcp: self.shows(Shown::Connections),
             steps,
@@ -72,57 +77,56 @@ impl Plan {
 
 /// The thread that writes.
 pub(crate) struct Show {
-    ear: Arc<Ear>,
+    ear: Arc<ShowEar>,
     thread: JoinHandle<()>,
 }
 
 /// An observer that passes on what it hears.
-struct Ear {
-    sender: SyncSender<Message>,
-    wants: Wants,
+struct ShowEar {
+    sender: SyncSender<ShowMessage>,
+    wants: ObserverWants,
     lost: AtomicU64,
 }
 
-enum Message {
+enum ShowMessage {
     Event(ServerEvent),
-    #[cfg(feature = "routes")]
     Upload(Instant, hello::UploadProgress),
     /// A line that is ready.
     Line(String),
     End,
 }
 
-impl Ear {
-    fn pass_on(&self, message: Message) {
+impl ShowEar {
+    fn pass_on(&self, message: ShowMessage) {
         if let Err(TrySendError::Full(_)) = self.sender.try_send(message) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl Observer for Ear {
+impl Observer for ShowEar {
     fn event(&self, event: ServerEvent) {
-        self.pass_on(Message::Event(event));
+        self.pass_on(ShowMessage::Event(event));
     }
 
-    fn wants(&self) -> Wants {
+    fn wants(&self) -> ObserverWants {
         self.wants
     }
 }
 
 impl Show {
     /// Begins to write what `plan` asks for; `None` if that is nothing of a connection.
-    pub(crate) fn start(plan: Plan) -> io::Result<Option<Self>> {
+    pub(crate) fn start(plan: ShowPlan) -> io::Result<Option<Self>> {
         let wants = plan.wants();
-        if wants == Wants::default() {
+        if wants == ObserverWants::default() {
             return Ok(None);
         }
         let (sender, receiver) = sync_channel(MOST_WAITING);
         let thread = std::thread::Builder::new().name("show".into()).spawn(move || {
             // Nobody reads on: there is nothing left to do, and the server is none the worse.
-            let _ = Page::new(plan).write_all(&receiver, &mut io::stdout().lock());
+            let _ = ShowPage::new(plan).write_all(&receiver, &mut io::stdout().lock());
         })?;
-        Ok(Some(Self { ear: Arc::new(Ear { sender, wants, lost: AtomicU64::new(0) }), thread }))
+        Ok(Some(Self { ear: Arc::new(ShowEar { sender, wants, lost: AtomicU64::new(0) }), thread }))
     }
 
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {
@@ -130,15 +134,14 @@ impl Show {
     }
 
     /// Whom to tell how far uploads have come.
-    #[cfg(feature = "routes")]
     pub(crate) fn of_uploads(&self) -> impl Fn(hello::UploadProgress) + Send + Sync + 'static {
         let ear = Arc::clone(&self.ear);
-        move |progress| ear.pass_on(Message::Upload(Instant::now(), progress))
+        move |progress| ear.pass_on(ShowMessage::Upload(Instant::now(), progress))
     }
 
     /// Writes a line in its turn.
     pub(crate) fn line(&self, line: String) {
-        let _ = self.ear.sender.try_send(Message::Line(line));
+        let _ = self.ear.sender.try_send(ShowMessage::Line(line));
     }
 
     /// Writes what is still to be written, but not for longer than [`PATIENCE`]: whoever reads may
@@ -147,7 +150,7 @@ impl Show {
         let deadline = Instant::now() + PATIENCE;
         let is_late = || Instant::now() >= deadline;
         let pause = || std::thread::sleep(Duration::from_millis(5));
-        while self.ear.sender.try_send(Message::End).is_err() && !self.thread.is_finished() {
+        while self.ear.sender.try_send(ShowMessage::End).is_err() && !self.thread.is_finished() {
             if is_late() {
                 return self.ear.lost.load(Ordering::Relaxed) + MOST_WAITING as u64;
             }
@@ -161,31 +164,34 @@ impl Show {
 }
 
 /// What is written, and how.
-struct Page {
-    plan: Plan,
+struct ShowPage {
+    plan: ShowPlan,
     steps: connections::Steps,
 }
 
-impl Page {
-    fn new(plan: Plan) -> Self {
+impl ShowPage {
+    fn new(plan: ShowPlan) -> Self {
         let steps =
             connections::Steps::new(plan.shows(Shown::Connections), plan.shows(Shown::Bytes));
         Self { plan, steps }
     }
 
-    fn write_all(&mut self, receiver: &Receiver<Message>, out: &mut impl Write) -> io::Result<()> {
-        if self.plan.format == Format::Text && self.plan.wants().steps {
+    fn write_all(
+        &mut self,
+        receiver: &Receiver<ShowMessage>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        if self.plan.format == ShowFormat::Text && self.plan.wants().steps {
             writeln!(out, "{}", connections::HEADING)?;
             out.flush()?;
         }
         while let Ok(message) = receiver.recv() {
             let mut lines = Vec::new();
             match message {
-                Message::Event(event) => self.event(&event, &mut lines)?,
-                #[cfg(feature = "routes")]
-                Message::Upload(at, progress) => self.upload(at, progress, &mut lines)?,
-                Message::Line(line) => writeln!(lines, "{line}")?,
-                Message::End => break,
+                ShowMessage::Event(event) => self.event(&event, &mut lines)?,
+                ShowMessage::Upload(at, progress) => self.upload(at, progress, &mut lines)?,
+                ShowMessage::Line(line) => writeln!(lines, "{line}")?,
+                ShowMessage::End => break,
             }
             out.write_all(&lines)?;
             out.flush()?;
@@ -208,7 +214,7 @@ impl Page {
         }
         let at = event.at.saturating_duration_since(self.plan.started);
         let tcp = self.tcp(event);
-        if self.plan.format == Format::Text {
+        if self.plan.format == ShowFormat::Text {
             let tcp = tcp.map(connections::tcp_words);
             return self.steps.write(at, event, tcp.as_deref(), out);
         }
@@ -235,7 +241,6 @@ impl Page {
         writeln!(out, "{}", json_line(&object))
     }
 
-    #[cfg(feature = "routes")]
     fn upload(
         &self,
         at: Instant,
@@ -244,8 +249,8 @@ impl Page {
     ) -> io::Result<()> {
         let at = at.saturating_duration_since(self.plan.started);
         match self.plan.format {
-            Format::Text => connections::upload(at, progress, out),
-            Format::Jsonl => writeln!(out, "{}", json_line(&jsonl::upload(us(at), progress))),
+            ShowFormat::Text => connections::upload(at, progress, out),
+            ShowFormat::Jsonl => writeln!(out, "{}", json_line(&jsonl::upload(us(at), progress))),
         }
     }
 

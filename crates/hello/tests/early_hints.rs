@@ -1,9 +1,7 @@
 //! 103 Early Hints, byte by byte.
-#![cfg(feature = "routes")]
-
 mod common;
 
-use common::{Site, answer};
+use common::answer;
 
 /// The hint, exactly as it is on the wire.
 const HINT: &str = "HTTP/1.1 103 Early Hints\r\n\
@@ -22,7 +20,7 @@ fn dateless(text: &[u8]) -> String {
 
 #[test]
 fn the_hint_is_on_the_wire_long_before_the_response() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = site.connect();
     client.send(&get("/early-hints?for=1h", "1.1"));
     let mut hint = vec![0; HINT.len()];
@@ -32,7 +30,7 @@ fn the_hint_is_on_the_wire_long_before_the_response() {
 
 #[test]
 fn hint_response_and_the_next_exchange_follow_each_other_on_one_connection() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = site.connect();
     let mut expected = String::new();
     for _ in 0..3 {
@@ -55,7 +53,7 @@ fn hint_response_and_the_next_exchange_follow_each_other_on_one_connection() {
 #[test]
 fn a_hint_is_never_inside_the_response_before() {
     const LONG: usize = 8 << 20;
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = site.connect();
     let pipeline: String =
         ["/bytes/8MiB", "/early-hints?for=0s", "/bytes/8MiB", "/early-hints?for=0s"]
@@ -80,7 +78,7 @@ fn a_hint_is_never_inside_the_response_before() {
 /// the response was begun.
 #[test]
 fn a_hint_follows_an_echo_that_is_sent_late() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = site.connect();
     let body = "x".repeat(1 << 20);
     let mut writer = client.stream().try_clone().unwrap();
@@ -101,7 +99,7 @@ fn a_hint_follows_an_echo_that_is_sent_late() {
 
 #[test]
 fn http_1_0_gets_no_hint_but_the_reason() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = site.connect();
     client.send("GET /early-hints?for=1ms HTTP/1.0\r\n\r\n");
     let response = client.response();
@@ -111,7 +109,7 @@ fn http_1_0_gets_no_hint_but_the_reason() {
 
 #[test]
 fn a_client_that_leaves_after_the_hint_ends_it() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = site.connect();
     client.send(&get("/early-hints?for=1h", "1.1"));
     assert_eq!(client.head().status, 103);

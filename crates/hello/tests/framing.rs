@@ -1,22 +1,20 @@
 //! Requests whose framing is unusual, and what the server makes of them: where one ends and the next
 //! begins decides what is answered, when a connection is idle, and why it ends.
-#![cfg(feature = "routes")]
-
 mod common;
 
 use std::time::Duration;
 
 use common::{Site, answer, bind};
-use hello::{CloseReason, Limits, ServerMoment};
+use server::{ServerCloseReason, ServerLimits, ServerMoment};
 
 const LIMIT: Duration = Duration::from_millis(150);
 
 fn idle_limited() -> Site {
-    let limits = Limits { idle: Some(LIMIT), ..Limits::default() };
+    let limits = ServerLimits { idle: Some(LIMIT), ..ServerLimits::default() };
     Site::of(bind(answer()).1.map(|server| server.limits(limits)))
 }
 
-fn why(site: &Site) -> Option<CloseReason> {
+fn why(site: &Site) -> Option<ServerCloseReason> {
     match site.story().last() {
         Some(ServerMoment::Closed { why, .. }) => *why,
         other => panic!("not closed but {other:?}"),
@@ -31,7 +29,7 @@ fn a_second_length_is_refused_even_if_it_cannot_be_read() {
         let length = format!("Content-Length: {length}\r\n");
         let coding = "Transfer-Encoding: chunked\r\n";
         for headers in [format!("{coding}{length}"), format!("{length}{coding}")] {
-            let site = Site::new(answer());
+            let site = common::site(answer());
             let mut client = site.connect();
             client.send(&format!(
                 "POST /echo HTTP/1.1\r\nHost: hello\r\n{headers}\r\n5\r\nhello\r\n0\r\n\r\n"
@@ -39,7 +37,7 @@ fn a_second_length_is_refused_even_if_it_cannot_be_read() {
             let reply = String::from_utf8(client.rest()).unwrap();
             drop(client); // nobody lingers
             assert!(reply.starts_with("HTTP/1.1 400 "), "{headers:?} {reply}");
-            assert_eq!(why(&site), Some(CloseReason::BadRequest), "{headers:?}");
+            assert_eq!(why(&site), Some(ServerCloseReason::BadRequest), "{headers:?}");
         }
     }
 }
@@ -58,7 +56,7 @@ fn a_body_with_trailers_is_over_with_them() {
         matches!(moment, ServerMoment::ResponseDone { number: 1, complete: true })
     };
     assert!(story.iter().any(done), "{story:?}");
-    assert_eq!(why(&site), Some(CloseReason::IdleTimeout));
+    assert_eq!(why(&site), Some(ServerCloseReason::IdleTimeout));
 }
 
 #[test]
@@ -73,7 +71,7 @@ fn the_body_of_the_next_request_is_not_the_rest_of_this_one_s() {
     assert_eq!(client.response().status, 405);
     client.send("1234}");
     assert_eq!(client.response().status, 201);
-    assert_eq!(why(&site), Some(CloseReason::IdleTimeout));
+    assert_eq!(why(&site), Some(ServerCloseReason::IdleTimeout));
 }
 
 #[test]
@@ -82,12 +80,12 @@ fn an_empty_line_between_requests_does_not_make_a_connection_busy() {
     let mut client = site.connect();
     client.get("/");
     client.send("\r\n");
-    assert_eq!(why(&site), Some(CloseReason::IdleTimeout));
+    assert_eq!(why(&site), Some(ServerCloseReason::IdleTimeout));
 }
 
 #[test]
 fn an_echo_that_is_asked_to_wait_says_continue() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = site.connect();
     client.send(
         "POST /echo HTTP/1.1\r\nHost: hello\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
@@ -99,10 +97,13 @@ fn an_echo_that_is_asked_to_wait_says_continue() {
 
 #[test]
 fn chunks_that_never_come_break_nothing_off() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = site.connect();
     client.ask("GET", "/chunks?count=2&size=1&every=500000000000y");
     client.head();
     drop(client);
-    assert!(matches!(why(&site), Some(CloseReason::ClientClosed | CloseReason::ClientReset)));
+    assert!(matches!(
+        why(&site),
+        Some(ServerCloseReason::ClientClosed | ServerCloseReason::ClientReset)
+    ));
 }

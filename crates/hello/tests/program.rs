@@ -64,7 +64,7 @@ fn the_address_it_prints_is_the_one_it_has() {
         format!(
             "hello listens on http://{} (backlog {}, TCP_NODELAY on); Ctrl-C ends it\n",
             hello.address,
-            granted(hello::BACKLOG)
+            granted(server::BACKLOG)
         )
     );
     assert_eq!(hello.connect().get("/").text(), "Hello world");
@@ -230,14 +230,13 @@ fn out_of_descriptors(flags: &str) {
         "hello: cannot accept connections: Too many open files (os error 24); \
          clients wait, trying again every 50 ms"
     );
-    std::thread::sleep(hello::ACCEPT_BACKOFF * 3);
+    std::thread::sleep(server::ACCEPT_BACKOFF * 3);
     drop(clients);
     let over = complaint(&mut hello);
     assert!(over.starts_with("hello: accepts connections again, after "), "{over}");
     assert_eq!(hello.connect().get("/").text(), "Hello world");
 }
 
-#[cfg(feature = "routes")]
 #[test]
 fn help_lists_the_routes() {
     let output = run(&["--help"]);
@@ -248,7 +247,6 @@ fn help_lists_the_routes() {
     }
 }
 
-#[cfg(feature = "routes")]
 #[test]
 fn uploads_are_kept_where_and_as_far_as_flags_say() {
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))

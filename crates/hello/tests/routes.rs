@@ -1,6 +1,4 @@
 //! What the paths answer that mean something, over real sockets.
-#![cfg(feature = "routes")]
-
 mod common;
 
 use std::io::Read;
@@ -8,11 +6,11 @@ use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use common::{Client, Response, Site, answer};
-use hello::{Answer, ServerMoment};
 use serde_json::{Value, json};
+use server::{Answer, ServerCloseReason, ServerMoment};
 
 fn site() -> Site {
-    Site::new(answer())
+    common::site(answer())
 }
 
 /// Every route, in a form that answers at once.
@@ -352,6 +350,18 @@ fn the_ways_of_answering_hold_for_routes_too() {
     assert_eq!(response.text(), "Hello");
     client.sees_the_close().unwrap();
     assert_eq!(site.get("/echo?delay=tomorrow").status, 400);
-    let closing = Site::new(Answer { close: true, ..answer() });
+    let closing = common::site(Answer { close: true, ..answer() });
     assert_eq!(closing.get("/routes").header("connection"), Some("close"));
+}
+
+#[test]
+fn a_response_that_breaks_off_in_the_middle_ends_its_connection_and_says_so() {
+    let site = site();
+    let mut client = site.connect();
+    client.ask("GET", "/chunks?count=3&size=5&every=1ms&break_after=2");
+    let rest = String::from_utf8(client.rest()).unwrap();
+    assert!(rest.ends_with("5\r\nHello\r\n5\r\nHello\r\n"), "no last chunk: {rest}");
+    let story = site.story();
+    let Some(ServerMoment::Closed { why, .. }) = story.last() else { panic!("{story:?}") };
+    assert_eq!(*why, Some(ServerCloseReason::Error));
 }

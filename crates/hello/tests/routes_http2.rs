@@ -1,10 +1,9 @@
 //! The same routes in HTTP/2, as far as it is different there.
-#![cfg(all(feature = "routes", feature = "http2"))]
 
 mod common;
 
 use bytes::Bytes;
-use common::{DEADLINE, Site, answer, bind};
+use common::{DEADLINE, Site, answer, bind_with_uploads};
 use hello::{UploadState, Uploads};
 use http::{HeaderMap, Request, Version};
 use http_body_util::{BodyExt, Full};
@@ -61,7 +60,7 @@ impl Http2 {
 
 #[test]
 fn routes_answer_in_http_2_too() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = Http2::connect(&site);
     let created = client.send("POST", "/json", "application/json", "[2, 3]");
     let told: Value = serde_json::from_slice(&created.body).unwrap();
@@ -76,7 +75,7 @@ fn routes_answer_in_http_2_too() {
 
 #[test]
 fn what_closes_in_http_1_closes_nothing_here() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = Http2::connect(&site);
     let closing = client.get("/status/200?close");
     assert!(!closing.headers.contains_key("connection"));
@@ -88,7 +87,7 @@ fn what_closes_in_http_1_closes_nothing_here() {
 
 #[test]
 fn a_head_has_the_length_and_not_the_body() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let mut client = Http2::connect(&site);
     let head = client.send("HEAD", "/bytes/64KiB", "text/plain", "");
     assert_eq!(head.status, 200);
@@ -98,7 +97,7 @@ fn a_head_has_the_length_and_not_the_body() {
 
 #[test]
 fn early_hints_cannot_be_had_and_the_answer_says_so() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     let reply = Http2::connect(&site).get("/early-hints?for=1ms");
     assert_eq!((reply.status, reply.headers.get_all("link").iter().count()), (200, 2));
     assert_eq!(reply.body, "no 103 Early Hints: hyper's HTTP/2 server cannot send them\n");
@@ -109,7 +108,7 @@ fn an_upload_over_its_limit_is_refused_and_the_connection_lives() {
     let uploads = Uploads::default().limited_to(100_000);
     let (told, listener) = std::sync::mpsc::channel();
     let uploads = uploads.progress_told_to(move |progress| told.send(progress.state).unwrap());
-    let site = Site::of(bind(answer()).1.map(|server| server.uploads(uploads)));
+    let site = Site::of(bind_with_uploads(uploads));
     let mut client = Http2::connect(&site);
     assert_eq!(client.send("POST", "/upload", "text/x", &"x".repeat(100_001)).status, 413);
     let taken = client.send("PUT", "/upload", "text/x", &"x".repeat(100_000));

@@ -102,7 +102,6 @@ fn a_client_cannot_paint_the_terminal() {
 }
 
 #[cfg(target_os = "linux")]
-#[cfg(feature = "routes")]
 #[test]
 fn an_upload_is_told_while_it_comes() {
     let mut hello = Hello::start(&["--show", "connections", "--format", "jsonl"]);

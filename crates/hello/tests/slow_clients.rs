@@ -1,7 +1,5 @@
 //! Clients that take up connections by being slow: slow heads, slow bodies, slow reading. Once with
 //! plain sockets, once with slowhttptest, which is skipped aloud where it is not installed.
-#![cfg(feature = "routes")]
-
 mod common;
 
 use std::io::Write;
@@ -11,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{Client, Site, answer, bind, until};
-use hello::{CloseReason, Limits, ServerMoment};
+use server::{ServerCloseReason, ServerLimits, ServerMoment};
 use socket2::{Domain, Socket, Type};
 
 const ATTACKERS: usize = 97;
@@ -30,11 +28,11 @@ use Slow::{Body, Head, Reading};
 
 impl Slow {
     /// Why a server with limits closes such a connection.
-    fn reason(self) -> CloseReason {
+    fn reason(self) -> ServerCloseReason {
         match self {
-            Head => CloseReason::ReadHeaderTimeout,
-            Body => CloseReason::ReadTimeout,
-            Reading => CloseReason::WriteTimeout,
+            Head => ServerCloseReason::ReadHeaderTimeout,
+            Body => ServerCloseReason::ReadTimeout,
+            Reading => ServerCloseReason::WriteTimeout,
         }
     }
 
@@ -53,7 +51,8 @@ impl Slow {
 fn site(limit: Option<Duration>) -> Site {
     allow_descriptors();
     // The reason why a body ends is told apart from that of a head.
-    let limits = Limits { read_header: limit, read: limit, write: limit, ..Limits::default() };
+    let limits =
+        ServerLimits { read_header: limit, read: limit, write: limit, ..ServerLimits::default() };
     Site::of(bind(answer()).1.map(|server| server.limits(limits)))
 }
 
@@ -92,7 +91,7 @@ fn good_client_is_served(site: &Site) {
 }
 
 /// How many connections were closed for this reason.
-fn closed_for(site: &Site, reason: CloseReason) -> usize {
+fn closed_for(site: &Site, reason: ServerCloseReason) -> usize {
     let reason = Some(reason);
     site.count(|moment| matches!(moment, ServerMoment::Closed { why, .. } if *why == reason))
 }

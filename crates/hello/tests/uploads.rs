@@ -1,6 +1,4 @@
 //! Uploads: kept, counted, refused, abandoned.
-#![cfg(feature = "routes")]
-
 mod common;
 
 use std::fs;
@@ -8,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::{Client, Response, Site, answer, bind, until};
+use common::{Client, Response, Site, answer, bind_with_uploads, until};
 use hello::{UploadProgress, UploadState, Uploads};
 use serde_json::{Value, json};
 
@@ -42,8 +40,7 @@ fn site(uploads: Uploads) -> (Site, Told) {
     let told = Told::default();
     let ear = Arc::clone(&told);
     let uploads = uploads.progress_told_to(move |progress| ear.lock().unwrap().push(progress));
-    let bound = bind(answer()).1.map(|server| server.uploads(uploads));
-    (Site::of(bound), told)
+    (Site::of(bind_with_uploads(uploads)), told)
 }
 
 fn keeping(directory: &Directory) -> Uploads {
@@ -306,7 +303,7 @@ fn deaf(address: std::net::SocketAddr, chunked: bool) -> Response {
 
 #[test]
 fn a_refusal_reaches_a_client_that_sends_20_mib_before_it_reads() {
-    let site = Site::new(answer());
+    let site = common::site(answer());
     for chunked in [false, true] {
         for _ in 0..20 {
             let response = deaf(site.address, chunked);

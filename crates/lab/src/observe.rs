@@ -113,7 +113,7 @@ pub fn vocabulary<'a>(snapshots: impl IntoIterator<Item = &'a str>) -> Names {
         names.set(status_name(status), 1.0);
         names.set(format!("raw.{}", status_name(status)), 1.0);
     }
-    for reason in hello::CloseReason::ALL {
+    for reason in server::ServerCloseReason::ALL {
         names.set(reason_name(reason), 1.0);
     }
     for table in TABLES.into_iter().chain(snapshots) {
@@ -159,7 +159,7 @@ fn status_name(status: u16) -> String {
 }
 
 /// The name under which the reasons of the servers are counted: `why.idle_timeout`.
-fn reason_name(reason: hello::CloseReason) -> String {
+fn reason_name(reason: server::ServerCloseReason) -> String {
     format!("why.{}", reason.name())
 }
 
@@ -231,7 +231,7 @@ fn counts(outcome: &Outcome, names: &mut Names) {
         let with = exchanges.iter().filter(|exchange| exchange.status == Some(status)).count();
         names.set(status_name(status), count(with));
     }
-    for reason in hello::CloseReason::ALL {
+    for reason in server::ServerCloseReason::ALL {
         let times = outcome.server_reasons.get(reason.name()).copied();
         names.set(reason_name(reason), count(times.unwrap_or_default()));
     }
@@ -348,7 +348,7 @@ pub fn meaning(name: &str) -> Option<(&str, String)> {
         _ if !name.contains('.') => None,
         "counter" => Some((name, "by how much this counter of the kernel grew".to_owned())),
         "why" => {
-            let reason = hello::CloseReason::ALL.into_iter().find(|it| it.name() == last);
+            let reason = server::ServerCloseReason::ALL.into_iter().find(|it| it.name() == last);
             let reason = reason.map_or(String::new(), |reason| reason.to_string());
             Some((name, format!("connections, of any client, that a server let go of: {reason}")))
         }

@@ -1,12 +1,14 @@
 //! From settings to a run: defaults, checks, and the plan that the apparatus is given.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apparatus::{Plan, ServerPlan};
 use evidence::{BodyPolicy, Preset, ServerSetup, Setup};
-use hello::Answer;
+use hello::Routes;
 use http::HeaderValue;
+use server::Answer;
 use transport::{Config, HttpVersion, Limits};
 
 use crate::formula::Names;
@@ -278,15 +280,16 @@ impl Settings {
             .map(|port| ServerPlan {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
                 answer: self.answer(),
+                responder: |answer| Arc::new(Routes::new(answer)),
                 limits: self.server_limits(),
                 starts,
             })
             .collect())
     }
 
-    fn server_limits(&self) -> hello::Limits {
+    fn server_limits(&self) -> server::ServerLimits {
         let server = &self.server;
-        hello::Limits {
+        server::ServerLimits {
             read_header: server.read_header_timeout.and_then(limit),
             read: server.read_timeout.and_then(limit),
             write: server.write_timeout.and_then(limit),

@@ -42,7 +42,7 @@ fn hello() -> SocketAddr {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let any = SocketAddr::from(([127, 0, 0, 1], 0));
-            let server = hello::Server::bind(any, hello::Answer::default()).unwrap().start();
+            let server = server::Server::bind(any, server::Answer::default()).unwrap().start();
             sender.send(server.address().socket_addr()).unwrap();
             std::future::pending::<()>().await;
         });

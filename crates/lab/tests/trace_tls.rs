@@ -129,7 +129,7 @@ async fn a_certificate_that_does_not_do_is_named_with_the_reason() {
 #[tokio::test]
 async fn https_to_a_server_without_tls_fails_in_the_handshake() {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = hello::Server::bind(any, hello::Answer::default()).unwrap().start();
+    let server = server::Server::bind(any, server::Answer::default()).unwrap().start();
     let url = format!("https://{}/ --requests 1 --insecure", server.address());
     let (session, code) = json(&url, None).await;
     let error = session["exchanges"][0]["error"].as_str().unwrap();

@@ -42,7 +42,9 @@ pub fn look_time(text: &str) -> Result<Duration, String> {
 pub fn time_limit(text: &str) -> Result<Limit<Duration>, String> {
     match text {
         "none" => Ok(Limit(None)),
-        _ => time(text).map(|time| Limit(Some(time))),
+        _ => time(text)
+            .map(|time| Limit(Some(time)))
+            .map_err(|cause| format!("neither `none` nor a time: {cause}")),
     }
 }
 

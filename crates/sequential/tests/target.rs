@@ -3,13 +3,13 @@
 #[path = "../../apparatus/tests/program/mod.rs"]
 mod program;
 
-use hello::{Answer, Server};
 use serde_json::{Value, json};
+use server::{Answer, Server};
 
 /// `hello`, as in another terminal: the tests' threads are not the program's.
 struct Hello {
     url: String,
-    _running: hello::Running,
+    _running: server::RunningServer,
     _runtime: tokio::runtime::Runtime,
 }
 

@@ -24,7 +24,7 @@ const NAMES: [&str; 3] = ["no listener", "no listener, again", "a listener that 
 async fn main() {
     let asked_for = std::env::args().any(|argument| argument == "--bench");
     let (rounds, requests) = if asked_for { (61_u64, 2_000_u32) } else { (1, 7) };
-    let server = hello::Server::bind("127.0.0.1:0".parse().unwrap(), hello::Answer::default());
+    let server = server::Server::bind("127.0.0.1:0".parse().unwrap(), server::Answer::default());
     let server = server.unwrap().start();
     let url = format!("http://{}/", server.address());
     let told = Arc::new(AtomicU64::new(0));

@@ -18,7 +18,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (url, _server) = if let Some(url) = std::env::args().nth(1) {
         (url, None)
     } else {
-        let hello = hello::Server::bind("127.0.0.1:0".parse()?, hello::Answer::default())?.start();
+        let hello =
+            server::Server::bind("127.0.0.1:0".parse()?, server::Answer::default())?.start();
         (format!("http://{}/", hello.address()), Some(hello))
     };
     let start = Instant::now();

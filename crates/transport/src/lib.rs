@@ -37,7 +37,7 @@
 //! use http_body_util::BodyExt;
 //! use transport::{Config, Preset, Transport};
 //!
-//! let server = hello::Server::bind("127.0.0.1:0".parse()?, hello::Answer::default())?.start();
+//! let server = server::Server::bind("127.0.0.1:0".parse()?, server::Answer::default())?.start();
 //! let client = Transport::new(Config::of(Preset::Go), None)?;
 //! let response = client.get(&format!("http://{}/", server.address())).await?;
 //! assert_eq!(response.into_body().collect().await?.to_bytes(), "Hello world");

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use common::{Bench, Closed, answer, until};
 use evidence::{CloseReason, ClosedBy, ConnectionId, FailureKind, Moment, Observed, Preset};
-use hello::Answer;
 use http_body_util::BodyExt;
+use server::Answer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use transport::{Config, Error, HttpVersion, Phase, Transport};
@@ -152,7 +152,7 @@ async fn a_server_that_stops_closes_the_connection_between_two_exchanges() {
 #[tokio::test]
 async fn a_server_that_closes_idle_connections_is_met_with_another_one() {
     let limit = Duration::from_millis(20);
-    let server = hello::Server::bind("127.0.0.1:0".parse().unwrap(), answer())
+    let server = server::Server::bind("127.0.0.1:0".parse().unwrap(), answer())
         .unwrap()
         .idle_timeout(Some(limit))
         .start();

@@ -112,7 +112,7 @@ async fn what_hyper_utils_client_cannot_tell_is_not_guessed() {
 
 #[tokio::test]
 async fn nobody_listening_changes_nothing() {
-    let server = hello::Server::bind("127.0.0.1:0".parse().unwrap(), answer()).unwrap().start();
+    let server = server::Server::bind("127.0.0.1:0".parse().unwrap(), answer()).unwrap().start();
     for preset in Preset::ALL {
         let client = transport::Transport::new(Config::of(preset), None).unwrap();
         for _ in 0..3 {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{Bench, Closed, answer, until};
 use evidence::{CloseReason, ClosedBy, ConnectionId, Moment, NotPooled, Observed, Preset};
-use hello::Answer;
 use http_body_util::BodyExt;
+use server::Answer;
 use transport::{Config, Limits};
 
 const PRIME: usize = 23;
@@ -222,7 +222,7 @@ async fn the_most_recently_used_idle_connection_is_taken_first() {
 async fn with_a_total_cap_the_connection_that_was_idle_longest_goes() {
     let config = limits(Limits { max_idle: Some(3), ..Limits::GO });
     let bench = Bench::new(config, slow());
-    let second = hello::Server::bind("127.0.0.1:0".parse().unwrap(), slow()).unwrap().start();
+    let second = server::Server::bind("127.0.0.1:0".parse().unwrap(), slow()).unwrap().start();
     at_once(&bench, 2).await;
     let first_idle = bench
         .moments()

@@ -10,8 +10,8 @@ use std::time::Duration;
 use common::{Bench, Closed, answer, count, until};
 use evidence::{CloseReason, ClosedBy, ConnectionId, Moment, NotPooled, Observed};
 use evidence::{FailureKind, Preset, TraceEvent};
-use hello::Answer;
 use http_body_util::BodyExt;
+use server::Answer;
 use tls::{Authority, Server, client};
 use transport::{Config, Error, HttpVersion, Limits, Transport};
 
@@ -195,7 +195,7 @@ async fn a_body_that_is_dropped_or_held_costs_no_connection() {
 #[tokio::test]
 async fn a_server_that_closes_idle_connections_is_met_with_another_one() {
     let limit = Duration::from_millis(20);
-    let server = hello::Server::bind("127.0.0.1:0".parse().unwrap(), answer())
+    let server = server::Server::bind("127.0.0.1:0".parse().unwrap(), answer())
         .unwrap()
         .idle_timeout(Some(limit))
         .start();

@@ -207,7 +207,7 @@ async fn anybody_is_trusted_if_that_is_asked_for() {
 
 #[tokio::test]
 async fn a_server_without_tls_is_told_to_be_one() {
-    let server = hello::Server::bind("127.0.0.1:0".parse().unwrap(), common::answer()).unwrap();
+    let server = server::Server::bind("127.0.0.1:0".parse().unwrap(), common::answer()).unwrap();
     let server = server.start();
     for preset in Preset::ALL {
         let (client, events) = client(Config::of(preset), Trust::Anybody);

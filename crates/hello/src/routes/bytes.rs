@@ -4,17 +4,16 @@ use evidence::{ByteCount, NoByteCount};
 use http::{Response, StatusCode};
 use http_body_util::Either;
 
-use super::call::{Answered, Call, Refusal};
-use crate::answer::Answer;
-use crate::body::HelloBody;
+use super::call::{RouteCall, RouteRefusal, RouteResult};
+use server::{Answer, HelloBody};
 
-pub(super) async fn respond(call: Call<'_>) -> Answered {
+pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
     let size: Result<ByteCount, NoByteCount> = call.parameter().parse();
     match size {
         Ok(ByteCount(bytes)) => {
             let plain = Answer { bytes, ..Answer::default() };
             Ok(Response::new(Either::Left(HelloBody::new(&plain))))
         }
-        Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, error)),
+        Err(error) => Err(RouteRefusal::new(StatusCode::BAD_REQUEST, error)),
     }
 }

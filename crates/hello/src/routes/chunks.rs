@@ -11,14 +11,14 @@ use http::Response;
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
-use super::call::{Answered, Call, streamed};
-use crate::body::LINES;
-use crate::request_body::RequestBodyError;
+use super::call::{RouteCall, RouteResult, streamed};
+use server::LINES;
+use server::RequestBodyError;
 
 /// A chunk lies in memory as a whole.
 const LARGEST: u64 = 1 << 20;
 
-pub(super) async fn respond(call: Call<'_>) -> Answered {
+pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
     let count = call.query("count", 10, |count| {
         count.parse::<u64>().map_err(|_| "no number of chunks, as in 10".into())
     })?;

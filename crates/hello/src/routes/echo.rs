@@ -9,25 +9,24 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-use super::call::{Answered, Call, Refusal, streamed};
-use super::text;
-use crate::request_body::{RequestBody, RequestBodyError};
+use super::call::{RouteCall, RouteRefusal, RouteResult, streamed};
+use server::{RequestBody, RequestBodyError, words};
 
 /// The body goes back while it comes: a client that does not read soon cannot send either.
-pub(super) async fn respond(call: Call<'_>) -> Answered {
+pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
     let is_read = matches!(*call.request.method(), Method::GET | Method::HEAD);
     if is_read && call.request.body().is_end_stream() {
-        return Ok(text(StatusCode::OK, head(&call)));
+        return Ok(words(StatusCode::OK, head(&call)));
     }
     let content_type = call.content_type().cloned();
     let mut body = call.request.into_body();
     // hyper says `100 Continue` when a body is asked for, but not once the final head is out: who
     // waits for that word is asked before.
     let first = match body.frame().await {
-        Some(first) => Some(first.map_err(|error| Refusal::from(&error))?),
+        Some(first) => Some(first.map_err(|error| RouteRefusal::from(&error))?),
         None => None,
     };
-    let mut response = Response::new(streamed(Begun { first, rest: body }));
+    let mut response = Response::new(streamed(BegunBody { first, rest: body }));
     let octets = HeaderValue::from_static("application/octet-stream");
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type.unwrap_or(octets));
@@ -37,12 +36,12 @@ pub(super) async fn respond(call: Call<'_>) -> Answered {
 }
 
 /// A body whose first frame was read already.
-struct Begun {
+struct BegunBody {
     first: Option<Frame<Bytes>>,
     rest: RequestBody,
 }
 
-impl Body for Begun {
+impl Body for BegunBody {
     type Data = Bytes;
     type Error = RequestBodyError;
 
@@ -73,7 +72,7 @@ impl Body for Begun {
 }
 
 /// The request's head as hyper hands it on: field names in lower case, as HTTP/2 sends them.
-fn head(call: &Call<'_>) -> Vec<u8> {
+fn head(call: &RouteCall<'_>) -> Vec<u8> {
     let request = &call.request;
     let line = format!("{} {} {:?}\n", request.method(), request.uri(), request.version());
     let mut head = line.into_bytes();

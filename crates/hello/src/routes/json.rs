@@ -7,8 +7,8 @@ use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::call::{Answered, Call, Refusal, body_refused, too_long};
-use super::whole;
+use super::call::{RouteCall, RouteRefusal, RouteResult, body_refused, too_long};
+use server::whole;
 
 /// The longest body, in bytes. It lies in memory as a whole.
 const LONGEST: usize = 1 << 20;
@@ -25,14 +25,14 @@ struct Created {
     understood: Value,
 }
 
-pub(super) async fn respond(call: Call<'_>) -> Answered {
+pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
     if !call.content_type().is_some_and(is_json) {
         let words = "the request's Content-Type is not application/json";
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, words)
+        return Err(RouteRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, words)
             .with(ACCEPT, "application/json")
             .with(ACCEPT_POST, "application/json"));
     }
-    let Call { request, desk, .. } = call;
+    let RouteCall { request, desk, .. } = call;
     if request.body().size_hint().lower() > LONGEST as u64 {
         return Err(too_long(LONGEST as u64));
     }
@@ -40,7 +40,7 @@ pub(super) async fn respond(call: Call<'_>) -> Answered {
     let body = body.map_err(|error| body_refused(&*error, LONGEST as u64))?.to_bytes();
     let understood = serde_json::from_slice(&body).map_err(|error| {
         // serde_json's words end in the line and the column.
-        Refusal::new(StatusCode::BAD_REQUEST, format_args!("the body is no JSON: {error}"))
+        RouteRefusal::new(StatusCode::BAD_REQUEST, format_args!("the body is no JSON: {error}"))
     })?;
     let created = Created { id: desk.next_id(), body_bytes: body.len(), understood };
     json(StatusCode::CREATED, &created)
@@ -55,9 +55,9 @@ fn is_json(content_type: &HeaderValue) -> bool {
 }
 
 /// A response in JSON, with a line's end for people who read it in a terminal.
-pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answered {
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> RouteResult {
     let mut text = serde_json::to_vec(value)
-        .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+        .map_err(|error| RouteRefusal::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
     text.push(b'\n');
     let mut response = Response::new(whole(text));
     *response.status_mut() = status;

@@ -3,14 +3,17 @@
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
-use super::{ResponseBody, text};
 use crate::metrics::{MEDIA_TYPE, Metrics};
+use server::{ResponseBody, words};
+
+/// Where they are fetched.
+pub(super) const PATH: &str = "/metrics";
 
 pub(super) fn respond<B>(request: &Request<B>, metrics: &Metrics) -> Response<ResponseBody> {
     if request.method() != Method::GET {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "metrics are answered to GET\n");
+        return words(StatusCode::METHOD_NOT_ALLOWED, "metrics are answered to GET\n");
     }
-    let mut response = text(StatusCode::OK, metrics.text());
+    let mut response = words(StatusCode::OK, metrics.text());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     response
 }

@@ -14,16 +14,16 @@ const TRIES: usize = 100;
 /// A new file. Dropped before it is [kept](Self::keep), it is removed.
 pub(super) struct PartialFile {
     file: tokio::fs::File,
-    place: Place,
+    place: FilePlace,
 }
 
 /// Where the file lies, and that it shall go.
-struct Place {
+struct FilePlace {
     path: PathBuf,
     is_kept: bool,
 }
 
-impl Drop for Place {
+impl Drop for FilePlace {
     fn drop(&mut self) {
         if !self.is_kept {
             // There is nobody to tell that it could not be removed.
@@ -41,7 +41,7 @@ impl PartialFile {
         let directory = directory.to_owned();
         let made = tokio::task::spawn_blocking(move || {
             let (file, path) = new_file(&directory)?;
-            let place = Place { path, is_kept: false };
+            let place = FilePlace { path, is_kept: false };
             Ok(Self { file: tokio::fs::File::from_std(file), place })
         });
         made.await.map_err(io::Error::other)?

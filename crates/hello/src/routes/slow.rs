@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::call::{Answered, Call};
-use super::text;
+use super::call::{RouteCall, RouteResult};
+use server::words;
 
-pub(super) async fn respond(call: Call<'_>) -> Answered {
+pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
     let time = call.time("for", Duration::from_secs(1))?;
     tokio::time::sleep(time).await;
     let took = humantime::format_duration(time);
-    Ok(text(StatusCode::OK, format!("answered after {took}\n")))
+    Ok(words(StatusCode::OK, format!("answered after {took}\n")))
 }

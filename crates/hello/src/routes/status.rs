@@ -3,10 +3,10 @@
 use http::header::{ALLOW, LOCATION, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::call::{Answered, Call, Refusal};
-use super::{text, whole};
+use super::call::{RouteCall, RouteRefusal, RouteResult};
+use server::{whole, words};
 
-pub(super) async fn respond(call: Call<'_>) -> Answered {
+pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
     // Rust would take a sign, and any number of zeros.
     let digits = Some(call.parameter()).filter(|it| it.len() == 3 && !it.starts_with('+'));
     let status = match digits.unwrap_or_default().parse() {
@@ -16,20 +16,20 @@ pub(super) async fn respond(call: Call<'_>) -> Answered {
                 "{number} is informational: a final response must follow it (RFC 9110 section \
                  15.2). /early-hints sends a 103"
             );
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, words));
+            return Err(RouteRefusal::new(StatusCode::BAD_REQUEST, words));
         }
         _ => None,
     };
     let Some(status) = status else {
         let words = format_args!("`{}` is no status, as in 200 or 404", call.parameter());
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, words));
+        return Err(RouteRefusal::new(StatusCode::BAD_REQUEST, words));
     };
     let mut response = match status {
         // They end with their head (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5).
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => {
             Response::new(whole(""))
         }
-        _ => text(status, format!("{status}\n")),
+        _ => words(status, format!("{status}\n")),
     };
     *response.status_mut() = status;
     // What a status must be accompanied by, or means nothing without.

@@ -1,23 +1,13 @@
 //! The one list of routes: it finds a request's route, and it is what people are shown.
 
 use std::fmt::Write;
-use std::pin::Pin;
 
 use http::{Response, StatusCode};
 
-use super::call::{Answered, Call};
-use super::{ResponseBody, bytes, chunks, early_hints, echo, json, slow, status, text, upload};
+use server::{ResponseBody, words};
 
-/// A path that means something.
-pub(super) struct Route {
-    /// The path; an `N` at its end stands for anything without a slash.
-    pub(super) path: &'static str,
-    /// The methods, as the field `Allow` lists them.
-    pub(super) allow: &'static str,
-    /// What it does, for people.
-    about: &'static str,
-    pub(super) respond: for<'a> fn(Call<'a>) -> Pin<Box<dyn Future<Output = Answered> + Send + 'a>>,
-}
+use super::route::Route;
+use super::{bytes, chunks, early_hints, echo, json, slow, status, upload};
 
 const READ: &str = "GET, HEAD, OPTIONS";
 
@@ -28,7 +18,7 @@ static ROUTES: [Route; 9] = [
         allow: READ,
         about: "this list",
         respond: |_| {
-            Box::pin(async { Ok::<Response<ResponseBody>, _>(text(StatusCode::OK, index())) })
+            Box::pin(async { Ok::<Response<ResponseBody>, _>(words(StatusCode::OK, index())) })
         },
     },
     Route {
@@ -84,15 +74,6 @@ static ROUTES: [Route; 9] = [
 /// The route of a path, unless it means nothing.
 pub(super) fn find(path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.has(path))
-}
-
-impl Route {
-    fn has(&self, path: &str) -> bool {
-        match self.path.strip_suffix('N') {
-            None => path == self.path,
-            Some(start) => path.strip_prefix(start).is_some_and(|rest| !rest.contains('/')),
-        }
-    }
 }
 
 /// The routes, one a line: path, methods, what it does. As `GET /routes` answers and `hello

@@ -3,9 +3,6 @@
 //! Whatever ends an upload early, a limit, a broken form or a client that leaves, drops what is
 //! being done here, and with it every file that was begun.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
@@ -13,10 +10,11 @@ use http_body_util::{BodyDataStream, BodyExt, Limited};
 use multer::Multipart;
 use serde::Serialize;
 
-use super::call::{Answered, Call, Refusal, body_refused, too_long};
+use super::call::{RouteCall, RouteRefusal, RouteResult, body_refused, too_long};
 use super::json::json;
 use super::partial_file::PartialFile;
-use super::upload_progress::{Listener, Progress, UploadProgress};
+use super::upload_progress::Progress;
+use super::uploads::Uploads;
 
 /// How many parts a form may have: each costs a file.
 const MOST_PARTS: usize = 100;
@@ -26,58 +24,15 @@ const LONGEST_NAME: usize = 100;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What becomes of uploads.
-#[derive(Clone)]
-pub struct Uploads {
-    directory: Option<PathBuf>,
-    limit: u64,
-    listener: Option<Listener>,
-}
-
-impl Default for Uploads {
-    /// Counted and let go of, up to 10 MiB each.
-    fn default() -> Self {
-        Self { directory: None, limit: 10 << 20, listener: None }
-    }
-}
-
-impl Uploads {
-    /// Keeps what comes as files in `directory`, which must be there. The files' names are the
-    /// server's own, and only its user may read them.
-    #[must_use]
-    pub fn kept_in(mut self, directory: PathBuf) -> Self {
-        self.directory = Some(directory);
-        self
-    }
-
-    /// Refuses bodies of more than `limit` bytes, counted with what a form adds around its parts.
-    #[must_use]
-    pub fn limited_to(mut self, limit: u64) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    /// Calls `tell` as an upload proceeds: after each 64 KiB, sooner if 100 ms have passed, and
-    /// once at its end. It is called where bodies are read, so it should not take long.
-    #[must_use]
-    pub fn progress_told_to(
-        mut self,
-        tell: impl Fn(UploadProgress) + Send + Sync + 'static,
-    ) -> Self {
-        self.listener = Some(Arc::new(tell));
-        self
-    }
-}
-
 #[derive(Serialize)]
-struct Report {
+struct UploadReport {
     body_bytes: u64,
-    parts: Vec<Part>,
+    parts: Vec<UploadPart>,
 }
 
 /// A part of a form, or the one and only part of another body.
 #[derive(Default, Serialize)]
-struct Part {
+struct UploadPart {
     /// The name of the form's field.
     field: Option<String>,
     part_bytes: u64,
@@ -87,7 +42,7 @@ struct Part {
     stored_as: Option<String>,
 }
 
-pub(super) async fn respond(call: Call<'_>) -> Answered {
+pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
     let uploads = &call.desk.uploads;
     let hint = call.request.body().size_hint();
     if hint.lower() > uploads.limit {
@@ -110,34 +65,34 @@ pub(super) async fn respond(call: Call<'_>) -> Answered {
         frame.map_err(|error| body_refused(&*error, uploads.limit))?;
     }
     progress.complete();
-    let report = Report { body_bytes: progress.received_bytes(), parts: inbox.parts };
+    let report = UploadReport { body_bytes: progress.received_bytes(), parts: inbox.parts };
     let status = if inbox.files.is_empty() { StatusCode::OK } else { StatusCode::CREATED };
     inbox.files.into_iter().for_each(PartialFile::keep);
     json(status, &report)
 }
 
 /// What parts a form's parts, if the body is a form.
-fn boundary(call: &Call<'_>) -> Result<Option<String>, Refusal> {
+fn boundary(call: &RouteCall<'_>) -> Result<Option<String>, RouteRefusal> {
     let content_type = call.content_type().and_then(|value| value.to_str().ok());
     let is_form = |text: &&str| text.to_ascii_lowercase().starts_with("multipart/form-data");
     let boundary = content_type.filter(is_form).map(multer::parse_boundary).transpose();
-    boundary.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error).closing())
+    boundary.map_err(|error| RouteRefusal::new(StatusCode::BAD_REQUEST, error).closing())
 }
 
 /// What came of one request so far.
 struct Inbox<'a> {
     uploads: &'a Uploads,
     files: Vec<PartialFile>,
-    parts: Vec<Part>,
+    parts: Vec<UploadPart>,
 }
 
 impl Inbox<'_> {
-    async fn take_whole<B>(&mut self, body: &mut B) -> Result<(), Refusal>
+    async fn take_whole<B>(&mut self, body: &mut B) -> Result<(), RouteRefusal>
     where
         B: Body<Data = Bytes, Error = BoxError> + Unpin,
     {
         let mut file = self.new_file().await?;
-        let mut part = Part::default();
+        let mut part = UploadPart::default();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| body_refused(&*error, self.uploads.limit))?;
             if let Some(bytes) = frame.data_ref() {
@@ -147,7 +102,7 @@ impl Inbox<'_> {
         self.finish(part, file).await
     }
 
-    async fn take_form<B>(&mut self, body: &mut B, boundary: String) -> Result<(), Refusal>
+    async fn take_form<B>(&mut self, body: &mut B, boundary: String) -> Result<(), RouteRefusal>
     where
         B: Body<Data = Bytes, Error = BoxError> + Send + Unpin,
     {
@@ -157,12 +112,12 @@ impl Inbox<'_> {
         while let Some(mut field) = form.next_field().await.map_err(broken)? {
             if self.parts.len() == MOST_PARTS {
                 let words = format_args!("the form has more than {MOST_PARTS} parts");
-                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, words).closing());
+                return Err(RouteRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, words).closing());
             }
-            let mut part = Part {
+            let mut part = UploadPart {
                 field: field.name().map(str::to_owned),
                 client_file_name: field.file_name().and_then(for_display),
-                ..Part::default()
+                ..UploadPart::default()
             };
             // A field without a file's name is a word or two, not a file.
             let mut file = match field.file_name() {
@@ -177,12 +132,16 @@ impl Inbox<'_> {
         Ok(())
     }
 
-    async fn new_file(&self) -> Result<Option<PartialFile>, Refusal> {
+    async fn new_file(&self) -> Result<Option<PartialFile>, RouteRefusal> {
         let Some(directory) = &self.uploads.directory else { return Ok(None) };
         Ok(Some(PartialFile::create(directory).await.map_err(|error| not_kept(&error))?))
     }
 
-    async fn finish(&mut self, mut part: Part, file: Option<PartialFile>) -> Result<(), Refusal> {
+    async fn finish(
+        &mut self,
+        mut part: UploadPart,
+        file: Option<PartialFile>,
+    ) -> Result<(), RouteRefusal> {
         if let Some(mut file) = file {
             file.flush().await.map_err(|error| not_kept(&error))?;
             part.stored_as = Some(file.name());
@@ -193,8 +152,12 @@ impl Inbox<'_> {
     }
 }
 
-impl Part {
-    async fn take(&mut self, bytes: &Bytes, file: &mut Option<PartialFile>) -> Result<(), Refusal> {
+impl UploadPart {
+    async fn take(
+        &mut self,
+        bytes: &Bytes,
+        file: &mut Option<PartialFile>,
+    ) -> Result<(), RouteRefusal> {
         self.part_bytes += bytes.len() as u64;
         if let Some(file) = file {
             file.write(bytes).await.map_err(|error| not_kept(&error))?;
@@ -211,20 +174,20 @@ fn for_display(client_file_name: &str) -> Option<String> {
     (!matches!(shown.as_str(), "" | "." | "..")).then_some(shown)
 }
 
-fn form_refused(error: multer::Error, limit: u64) -> Refusal {
+fn form_refused(error: multer::Error, limit: u64) -> RouteRefusal {
     match error {
         multer::Error::StreamReadFailed(error) => body_refused(&*error, limit),
         error => {
             let words = format_args!("the form is broken: {error}");
-            Refusal::new(StatusCode::BAD_REQUEST, words).closing()
+            RouteRefusal::new(StatusCode::BAD_REQUEST, words).closing()
         }
     }
 }
 
 /// The disk, not the client, is to blame.
-fn not_kept(error: &std::io::Error) -> Refusal {
+fn not_kept(error: &std::io::Error) -> RouteRefusal {
     let words = format_args!("the upload cannot be kept: {error}");
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, words).closing()
+    RouteRefusal::new(StatusCode::INTERNAL_SERVER_ERROR, words).closing()
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! How far an upload has come, told while it comes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use crate::lock;
 
 /// Told again after so many bytes, however fast they come ...
 const BYTES: u64 = 64 * 1024;
@@ -34,29 +32,38 @@ pub enum UploadState {
     GivenUp,
 }
 
-pub(super) type Listener = Arc<dyn Fn(UploadProgress) + Send + Sync>;
+pub(super) type ProgressListener = Arc<dyn Fn(UploadProgress) + Send + Sync>;
 
 /// The bookkeeping of one upload. Dropped before it is complete, it was given up.
 pub(super) struct Progress {
-    listener: Option<Listener>,
-    count: Mutex<Count>,
+    listener: Option<ProgressListener>,
+    count: Mutex<ProgressCount>,
 }
 
-struct Count {
+struct ProgressCount {
     now: UploadProgress,
     told_bytes: u64,
     told: Instant,
 }
 
+/// A panic elsewhere leaves nothing half done behind this lock, so it does not become ours.
+fn lock(count: &Mutex<ProgressCount>) -> MutexGuard<'_, ProgressCount> {
+    count.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Progress {
-    pub(super) fn new(listener: Option<Listener>, upload: u64, announced: Option<u64>) -> Self {
+    pub(super) fn new(
+        listener: Option<ProgressListener>,
+        upload: u64,
+        announced: Option<u64>,
+    ) -> Self {
         let now = UploadProgress {
             upload,
             received_bytes: 0,
             announced_bytes: announced,
             state: UploadState::Receiving,
         };
-        let count = Mutex::new(Count { now, told_bytes: 0, told: Instant::now() });
+        let count = Mutex::new(ProgressCount { now, told_bytes: 0, told: Instant::now() });
         Self { listener, count }
     }
 

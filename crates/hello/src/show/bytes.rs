@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use hello::WireBody;
+use server::WireBody;
 
 use crate::escape::{dotted, escaped, shortened};
 

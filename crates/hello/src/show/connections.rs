@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use evidence::ClosedBy;
-use hello::{ConnState, KeepAlive, ServerEvent, ServerMoment, SocketFacts, target};
 use report::words::short;
+use server::{ConnState, KeepAlive, ServerEvent, ServerMoment, SocketFacts, target};
 
 use super::{TcpReading, bytes};
 use crate::escape::{escaped, shortened};
@@ -217,7 +217,6 @@ fn line(
 }
 
 /// How far an upload has come. Which connection brings it is not told.
-#[cfg(feature = "routes")]
 pub(crate) fn upload(
     at: Duration,
     progress: hello::UploadProgress,

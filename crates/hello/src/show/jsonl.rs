@@ -1,7 +1,7 @@
 //! The same steps for programs: an object a line.
 
-use hello::{ConnState, KeepAlive, ServerEvent, ServerMoment, SocketFacts, WireBody, target};
 use serde_json::{Value, json};
+use server::{ConnState, KeepAlive, ServerEvent, ServerMoment, SocketFacts, WireBody, target};
 
 use super::bytes::parts;
 use crate::escape::escaped;
@@ -60,7 +60,7 @@ pub(crate) fn object(event: &ServerEvent, with_bytes: bool) -> Option<Value> {
         ServerMoment::Closed { by, why, requests, age, unread, received, sent } => json!({
             "event": "closed",
             "by": super::closed_by(*by),
-            "why": why.map(hello::CloseReason::name),
+            "why": why.map(server::ServerCloseReason::name),
             "requests": requests,
             "age_us": super::us(*age),
             "unread_bytes": unread,
@@ -73,7 +73,6 @@ pub(crate) fn object(event: &ServerEvent, with_bytes: bool) -> Option<Value> {
 }
 
 /// How far an upload has come.
-#[cfg(feature = "routes")]
 pub(crate) fn upload(at_us: u64, progress: hello::UploadProgress) -> Value {
     let state = match progress.state {
         hello::UploadState::Receiving => "receiving",

@@ -10,7 +10,7 @@ use evidence::{Observed, ServerAddr, TcpState};
 use serde_json::json;
 use socket_table::Filter;
 
-use crate::cli::Format;
+use crate::cli::ShowFormat;
 
 /// How often the queue is looked at. What comes and goes in between is not seen.
 const LOOK: Duration = Duration::from_millis(100);
@@ -44,7 +44,7 @@ pub(crate) fn read(address: ServerAddr) -> Option<Queue> {
 }
 
 /// Writes a line each time another number of connections waits, for ever. At first nobody does.
-pub(crate) async fn follow(address: ServerAddr, format: Format, started: Instant) {
+pub(crate) async fn follow(address: ServerAddr, format: ShowFormat, started: Instant) {
     let mut before = 0;
     loop {
         if let Some(queue) = read(address).filter(|queue| queue.waiting != before) {
@@ -56,17 +56,17 @@ pub(crate) async fn follow(address: ServerAddr, format: Format, started: Instant
     }
 }
 
-fn write(queue: Queue, format: Format, at: Duration, out: &mut impl Write) -> io::Result<()> {
+fn write(queue: Queue, format: ShowFormat, at: Duration, out: &mut impl Write) -> io::Result<()> {
     let Queue { waiting, backlog } = queue;
     match format {
-        Format::Text => {
+        ShowFormat::Text => {
             let (ms, s) = (at.as_secs_f64() * 1e3, if waiting == 1 { "" } else { "s" });
             writeln!(
                 out,
                 "{ms:>10.3}  queue     {waiting} connection{s} waiting, backlog {backlog}"
             )?;
         }
-        Format::Jsonl => {
+        ShowFormat::Jsonl => {
             let at_us = super::us(at);
             let object = json!({
                 "event": "queue", "at_us": at_us,
@@ -82,7 +82,7 @@ fn write(queue: Queue, format: Format, at: Duration, out: &mut impl Write) -> io
 mod tests {
     use super::*;
 
-    fn line(waiting: u32, format: Format) -> String {
+    fn line(waiting: u32, format: ShowFormat) -> String {
         let mut out = Vec::new();
         let queue = Queue { waiting, backlog: 3 };
         write(queue, format, Duration::from_micros(1234), &mut out).unwrap();
@@ -92,14 +92,14 @@ mod tests {
     #[test]
     fn a_line_says_how_many_wait() {
         assert_eq!(
-            line(1, Format::Text),
+            line(1, ShowFormat::Text),
             "     1.234  queue     1 connection waiting, backlog 3\n"
         );
         assert_eq!(
-            line(4, Format::Text),
+            line(4, ShowFormat::Text),
             "     1.234  queue     4 connections waiting, backlog 3\n"
         );
         let expected = r#"{"at_us":1234,"backlog":3,"event":"queue","waiting_connections":4}"#;
-        assert_eq!(line(4, Format::Jsonl).trim_end(), expected);
+        assert_eq!(line(4, ShowFormat::Jsonl).trim_end(), expected);
     }
 }

@@ -4,19 +4,19 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use evidence::ServerAddr;
-use hello::{BindStep, Step};
 use serde_json::{Value, json};
+use server::{BindAction, BindStep};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::connections::on_off;
 use super::queue;
-use crate::cli::Format;
+use crate::cli::ShowFormat;
 
 /// How long the processor's work is measured at rest.
 pub(crate) const REST: Duration = Duration::from_secs(1);
 
 /// A phase that is over.
-struct Phase {
+struct StartupPhase {
     name: &'static str,
     /// When; `None` if that is not known.
     at: Option<Instant>,
@@ -70,7 +70,7 @@ fn before() -> Option<Before> {
 /// Collects the phases.
 pub(crate) struct Startup {
     zero: Instant,
-    phases: Vec<Phase>,
+    phases: Vec<StartupPhase>,
 }
 
 impl Startup {
@@ -101,7 +101,7 @@ impl Startup {
     }
 
     fn add(&mut self, name: &'static str, at: Option<Instant>, what: String, facts: Value) {
-        self.phases.push(Phase { name, at, what, facts });
+        self.phases.push(StartupPhase { name, at, what, facts });
     }
 
     pub(crate) fn runtime_built(&mut self, at: Instant) {
@@ -133,13 +133,13 @@ impl Startup {
     }
 
     /// Writes the phases so far.
-    pub(crate) fn write(&self, format: Format, out: &mut impl Write) -> io::Result<()> {
-        if format == Format::Text {
+    pub(crate) fn write(&self, format: ShowFormat, out: &mut impl Write) -> io::Result<()> {
+        if format == ShowFormat::Text {
             writeln!(out, "        ms  startup")?;
         }
-        for Phase { name, at, what, facts } in &self.phases {
+        for StartupPhase { name, at, what, facts } in &self.phases {
             let at = at.map(|at| at.saturating_duration_since(self.zero));
-            if format == Format::Text {
+            if format == ShowFormat::Text {
                 let at = at.map(|at| format!("{:.3}", ms(at))).unwrap_or_default();
                 writeln!(out, "{at:>10}  {name:<8}  {what}")?;
                 continue;
@@ -153,14 +153,14 @@ impl Startup {
     }
 }
 
-fn words(step: &Step) -> (&'static str, String, Value) {
+fn words(step: &BindAction) -> (&'static str, String, Value) {
     match step {
-        Step::Socket { fd, is_ipv6 } => {
+        BindAction::Socket { fd, is_ipv6 } => {
             let family = if *is_ipv6 { "IPv6" } else { "IPv4" };
             let number = fd.map(|fd| format!(", fd {fd}")).unwrap_or_default();
             ("socket", format!("TCP, {family}{number}"), json!({ "fd": fd, "family": family }))
         }
-        Step::Options { reuse_address, receive_buffer, send_buffer } => {
+        BindAction::Options { reuse_address, receive_buffer, send_buffer } => {
             let mut told = Vec::new();
             told.extend(reuse_address.map(|on| format!("SO_REUSEADDR {}", on_off(on))));
             told.extend(receive_buffer.map(|bytes| format!("SO_RCVBUF {bytes}")));
@@ -172,10 +172,10 @@ fn words(step: &Step) -> (&'static str, String, Value) {
             });
             ("options", told.join(", "), facts)
         }
-        Step::Bind { address } => {
+        BindAction::Bind { address } => {
             ("bind", address.to_string(), json!({ "address": address.to_string() }))
         }
-        Step::Listen { asked_backlog } => {
+        BindAction::Listen { asked_backlog } => {
             let most = somaxconn();
             let cap = most.map(|most| format!(", net.core.somaxconn {most}")).unwrap_or_default();
             let facts = json!({ "asked_backlog": asked_backlog, "somaxconn": most });
@@ -223,8 +223,8 @@ pub(crate) fn cpu_time() -> Option<Duration> {
 }
 
 /// What the server costs while nothing happens: `cpu` in `time`.
-pub(crate) fn at_rest(at: Duration, cpu: Duration, time: Duration, format: Format) -> String {
-    if format == Format::Jsonl {
+pub(crate) fn at_rest(at: Duration, cpu: Duration, time: Duration, format: ShowFormat) -> String {
+    if format == ShowFormat::Jsonl {
         let (cpu_us, time_us) = (super::us(cpu), super::us(time));
         return json!({
             "event": "startup", "phase": "at_rest", "at_us": super::us(at),

@@ -72,9 +72,9 @@ pub async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
 }
 
 /// A server for those who have no URL at hand.
-fn own_server() -> Result<hello::Running, hello::Error> {
+fn own_server() -> Result<server::RunningServer, server::Error> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Ok(hello::Server::bind(any, hello::Answer::default())?.start())
+    Ok(server::Server::bind(any, server::Answer::default())?.start())
 }
 
 struct Tracer<'a> {

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evidence::{CloseReason, ClosedBy, ConnectionId, Moment, NotPooled, Observed, TraceEvent};
-use hello::{Answer, ServerEvent, ServerMoment};
 use http_body_util::BodyExt;
+use server::{Answer, ServerEvent, ServerMoment};
 use transport::{Config, Error, Transport};
 
 pub struct Bench {
     pub client: Transport,
     pub url: String,
-    pub server: hello::Running,
+    pub server: server::RunningServer,
     events: Arc<Mutex<Vec<TraceEvent>>>,
     server_events: Arc<Mutex<Vec<ServerEvent>>>,
 }
@@ -34,7 +34,7 @@ impl Bench {
     pub fn new(config: Config, answer: Answer) -> Self {
         let server_events: Arc<Mutex<Vec<ServerEvent>>> = Arc::default();
         let heard = Arc::clone(&server_events);
-        let server = hello::Server::bind("127.0.0.1:0".parse().unwrap(), answer)
+        let server = server::Server::bind("127.0.0.1:0".parse().unwrap(), answer)
             .unwrap()
             .observed_by(Arc::new(move |event| heard.lock().unwrap().push(event)))
             .start();

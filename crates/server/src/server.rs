@@ -1,0 +1,276 @@
+//! Listening, accepting, stopping.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evidence::{ClientAddr, Owner, ServerAddr};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::answers::answer::Answer;
+use crate::answers::hello_world::HelloWorld;
+use crate::answers::responder::Responder;
+use crate::connection;
+use crate::life::limits::ServerLimits;
+use crate::listening::listen::{BindStep, listen};
+use crate::listening::trouble::{self, ACCEPT_BACKOFF, AcceptFailures, AcceptTrouble};
+use crate::to_its_end::until_stopped;
+use crate::watching::fan_out::FanOut;
+use crate::watching::log::ConnectionLog;
+use crate::watching::observer::{AcceptedId, Observer};
+use crate::watching::watch::ConnectionWatch;
+
+/// How many connections may wait to be accepted, as in Go. The kernel may cap it lower
+/// (`net.core.somaxconn`); tokio's own `bind` asks for 1024 only, the standard library for 128.
+pub const BACKLOG: u32 = 4096;
+
+/// How long a stopping server waits for exchanges in flight before it cuts them off.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// After so much silence the kernel probes whether the client still lives, as in Go. That is TCP
+/// keepalive, not HTTP keep-alive: it closes no connection whose other end answers.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Why the server could not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else listens at the address.
+    #[error("cannot listen on {address}: port {} is in use{}", address.port(), by(owners))]
+    PortInUse {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Who listens there, as far as the system tells.
+        owners: Vec<Owner>,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Anything else went wrong.
+    #[error("cannot listen on {address}")]
+    CannotListen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+fn by(owners: &[Owner]) -> String {
+    let owners: Vec<String> =
+        owners.iter().map(|owner| format!("{} (pid {})", owner.process, owner.pid)).collect();
+    if owners.is_empty() { String::new() } else { format!(" by {}", owners.join(", ")) }
+}
+
+/// Who listens on `port`, for a message: if that cannot be found out, the message does without.
+fn owners_of(port: u16) -> Vec<Owner> {
+    let listener = socket_table::listener(port).ok().flatten();
+    listener.and_then(|listener| listener.owners.known()).unwrap_or_default().to_vec()
+}
+
+/// A server that listens already, but does not accept yet. Connections wait in its backlog.
+pub struct Server {
+    listener: TcpListener,
+    steps: Vec<BindStep>,
+    address: ServerAddr,
+    responder: Arc<dyn Responder>,
+    observer: Option<Arc<dyn Observer>>,
+    limits: ServerLimits,
+    trouble: AcceptFailures,
+}
+
+impl Server {
+    /// Listens on `address` (port 0: any free one). Whoever connects from now on is not refused.
+    ///
+    /// # Errors
+    /// [`Error::PortInUse`] with the port's owner, or [`Error::CannotListen`].
+    pub fn bind(address: SocketAddr, answer: Answer) -> Result<Self, Error> {
+        Self::bind_with_backlog(address, answer, BACKLOG)
+    }
+
+    /// Listens, but asks the kernel for room for so many connections that wait to be accepted,
+    /// instead of [`BACKLOG`]. It grants no more than `net.core.somaxconn`, and Linux lets one more
+    /// wait than it has granted.
+    ///
+    /// # Errors
+    /// Those of [`Server::bind`].
+    pub fn bind_with_backlog(
+        address: SocketAddr,
+        answer: Answer,
+        backlog: u32,
+    ) -> Result<Self, Error> {
+        let (listener, steps) =
+            listen(address, backlog).map_err(|source: io::Error| match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    Error::PortInUse { address, owners: owners_of(address.port()), source }
+                }
+                _ => Error::CannotListen { address, source },
+            })?;
+        let told = |source| Error::CannotListen { address, source };
+        let address = ServerAddr::new(listener.local_addr().map_err(told)?);
+        let (observer, limits, trouble) = Default::default();
+        Ok(Self {
+            listener,
+            steps,
+            address,
+            responder: Arc::new(HelloWorld::new(answer)),
+            observer,
+            limits,
+            trouble,
+        })
+    }
+
+    /// Tells `observer` what the server sees, beside those that are told already.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(FanOut::add(self.observer.take(), observer));
+        self
+    }
+
+    /// Lets `responder` answer, instead of `Hello world`.
+    #[must_use]
+    pub fn answered_by(mut self, responder: Arc<dyn Responder>) -> Self {
+        self.responder = responder;
+        self
+    }
+
+    /// How long the server waits for what; without this call, for ever.
+    #[must_use]
+    pub fn limits(mut self, limits: ServerLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Closes connections that have been idle for `limit`; `None`, as before any call: never. The
+    /// most asked for of the [`ServerLimits`], as Go's `Server.IdleTimeout`, but that 0 is no way to
+    /// switch it off.
+    ///
+    /// It counts from the end of a response, when its last byte is handed to the socket, to the
+    /// first byte of the next request. Before its first request a connection is not idle. An
+    /// HTTP/2 connection is idle while no request is being answered; the server then says
+    /// `GOAWAY`, to which many clients react by closing first.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.limits.idle = limit;
+        self
+    }
+
+    /// Calls `tell` when the server cannot accept connections, and when it can again. Not a matter
+    /// for an [`Observer`], who is told of connections: here there is none.
+    #[must_use]
+    pub fn trouble_told_to(mut self, tell: impl Fn(AcceptTrouble) + Send + 'static) -> Self {
+        self.trouble.tell = Some(Box::new(tell));
+        self
+    }
+
+    /// The address it really has.
+    #[must_use]
+    pub fn address(&self) -> ServerAddr {
+        self.address
+    }
+
+    /// How it came to listen, step by step.
+    #[must_use]
+    pub fn steps(&self) -> &[BindStep] {
+        &self.steps
+    }
+
+    /// Accepts connections in the background, from now on until [`RunningServer::stop`].
+    ///
+    /// # Panics
+    /// If there is no tokio runtime to run on.
+    #[must_use]
+    pub fn start(self) -> RunningServer {
+        let address = self.address;
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(self.accept_until(stopped));
+        RunningServer { address, stop, task }
+    }
+
+    async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
+        let Self { listener, responder, observer, limits, mut trouble, .. } = self;
+        let mut connections = JoinSet::new();
+        let mut number = 0;
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = accept(&listener, &mut trouble) => accepted,
+                () = until_stopped(&mut stop) => return connections,
+            };
+            // Forget the connections that are over.
+            while connections.try_join_next().is_some() {}
+            number += 1;
+            set_options(&stream);
+            let log = observer.as_ref().map(|observer| {
+                let peer = ClientAddr::new(peer);
+                ConnectionLog::open(Arc::clone(observer), AcceptedId(number), peer, &stream)
+            });
+            let watch = ConnectionWatch::new(log, limits);
+            let responder = Arc::clone(&responder);
+            connections.spawn(connection::serve(stream, responder, watch, stop.clone()));
+        }
+    }
+}
+
+/// Waits for the next connection, however often that takes another try.
+async fn accept(listener: &TcpListener, trouble: &mut AcceptFailures) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => {
+                trouble.succeeded();
+                return accepted;
+            }
+            Err(error) if trouble::is_of_one_connection(&error) => {}
+            Err(error) => {
+                trouble.failed(error);
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+/// An option that cannot be set leaves a connection that works; there is nobody to tell.
+fn set_options(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+/// A server that accepts connections. Dropping it stops it without grace.
+#[derive(Debug)]
+pub struct RunningServer {
+    address: ServerAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<JoinSet<()>>,
+}
+
+impl RunningServer {
+    /// The address it really has.
+    #[must_use]
+    pub fn address(&self) -> ServerAddr {
+        self.address
+    }
+
+    /// Stops accepting, lets exchanges in flight finish for at most `grace`, closes the rest. A
+    /// request of which only a part of the head has come has not begun: it is closed at once (Go
+    /// waits five seconds for it). A request whose head was read is answered whole, or cut off
+    /// after `grace`.
+    ///
+    /// Returns how many connections had to be cut off.
+    pub async fn stop(mut self, grace: Duration) -> usize {
+        self.stop.send_replace(true);
+        let Ok(mut connections) = (&mut self.task).await else { return 0 };
+        let all_done = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(grace, all_done).await;
+        let cut_off = connections.len();
+        connections.shutdown().await;
+        cut_off
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

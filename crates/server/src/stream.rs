@@ -1,0 +1,9 @@
+//! What stands between hyper and the wire.
+//!
+//! | idea | file |
+//! |---|---|
+//! | informational responses, slipped in below hyper | `interim.rs` |
+//! | closing so that the last response survives | `linger.rs` |
+
+pub(crate) mod interim;
+pub(crate) mod linger;

@@ -1,0 +1,316 @@
+//! Whoever wants to know what happens on a connection, under one name.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response, Version};
+use tokio::time::Instant;
+use wire::{Ending, FirstClose, Tap};
+
+use crate::life::clock::{AfterResponse, ConnectionClock};
+use crate::life::close_reason::ServerCloseReason;
+use crate::life::conn_state::ConnState;
+use crate::life::limits::ServerLimits;
+use crate::watching::heads::Heads;
+use crate::watching::log::{ConnectionLog, OpenRequest};
+
+/// What is known of one connection. All clones are one: the wire, the service and the bodies of
+/// requests each hold one.
+#[derive(Clone)]
+pub(crate) struct ConnectionWatch(Arc<WatchShared>);
+
+struct WatchShared {
+    log: Option<ConnectionLog>,
+    /// Boxed, because a server without limits and observer has none.
+    clock: Option<Box<ConnectionClock>>,
+    handler: Option<Duration>,
+    /// How many requests hyper has read.
+    requests: AtomicU64,
+    /// The number of the request that gave its body two lengths; 0 for none.
+    two_lengths: AtomicU64,
+    /// How many heads have begun to come.
+    heads: AtomicU64,
+    /// Whether the client's last byte was one of a body that goes on.
+    in_body: AtomicBool,
+    is_http2: AtomicBool,
+}
+
+impl ConnectionWatch {
+    pub(crate) fn new(log: Option<ConnectionLog>, limits: ServerLimits) -> Self {
+        let clock = (log.is_some() || limits.need_a_clock())
+            .then(|| Box::new(ConnectionClock::new(limits)));
+        Self(Arc::new(WatchShared {
+            log,
+            clock,
+            handler: limits.handler,
+            requests: AtomicU64::new(0),
+            heads: AtomicU64::new(0),
+            two_lengths: AtomicU64::new(0),
+            in_body: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
+        }))
+    }
+
+    /// The one who listens to the wire.
+    pub(crate) fn ear(&self) -> WireEar {
+        WireEar { watch: self.clone(), heads: Box::default() }
+    }
+
+    /// How long the work on a response may take.
+    pub(crate) fn handler_limit(&self) -> Option<Duration> {
+        self.0.handler
+    }
+
+    /// The connection speaks this version. Said once, before its first request.
+    pub(crate) fn speaks(&self, version: Version) {
+        if version != Version::HTTP_2 {
+            return;
+        }
+        self.0.is_http2.store(true, Ordering::Relaxed);
+        if let Some(clock) = &self.0.clock {
+            clock.is_http2();
+        }
+        if let Some(log) = &self.0.log {
+            log.is_http2();
+        }
+    }
+
+    /// The head of a request was read.
+    pub(crate) fn request<B>(&self, request: &Request<B>) -> RequestStart {
+        // No more than one task reads a connection, so nobody adds at the same time.
+        let count = self.0.requests.load(Ordering::Relaxed) + 1;
+        self.0.requests.store(count, Ordering::Relaxed);
+        let two_lengths = self.0.two_lengths.load(Ordering::Relaxed) == count;
+        let Some(clock) = &self.0.clock else {
+            let in_flight = ResponseInFlight { watch: None, open: None };
+            return RequestStart { in_flight, read_until: None, two_lengths };
+        };
+        let (state, read_until) = clock.request();
+        self.state(state);
+        let open = self.0.log.as_ref().map(|log| log.request(request));
+        let in_flight = ResponseInFlight { watch: Some(self.clone()), open };
+        RequestStart { in_flight, read_until, two_lengths }
+    }
+
+    fn state(&self, state: Option<ConnState>) {
+        if let (Some(log), Some(state)) = (&self.0.log, state) {
+            log.state(state);
+        }
+    }
+
+    /// Why the connection ends, unless that is known already.
+    pub(crate) fn because(&self, reason: ServerCloseReason) {
+        if let Some(clock) = &self.0.clock {
+            clock.because(reason);
+        }
+    }
+
+    /// Why a request's body broke off. In HTTP/2 that is the end of its stream, and of no more.
+    pub(crate) fn body_broke(&self, reason: ServerCloseReason) {
+        if !self.speaks_http2() {
+            self.because(reason);
+        }
+    }
+
+    /// Whether it speaks HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.0.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// A request's body was let go of before its end.
+    pub(crate) fn body_unread(&self) {
+        if let Some(clock) = &self.0.clock {
+            clock.body_unread();
+        }
+    }
+
+    /// Whether more of a request's body is on its way, though nobody reads it.
+    pub(crate) fn body_is_coming(&self) -> bool {
+        self.0.in_body.load(Ordering::Relaxed)
+    }
+
+    /// Whether a head has begun to come of which hyper has not made a request.
+    pub(crate) fn head_is_ahead(&self) -> bool {
+        self.0.heads.load(Ordering::Relaxed) > self.0.requests.load(Ordering::Relaxed)
+    }
+
+    /// hyper has answered what is no request, and closes.
+    pub(crate) fn refused(&self) {
+        if let Some(clock) = &self.0.clock {
+            clock.refused();
+        }
+    }
+
+    /// The server stops. Returns whether the connection may be dropped on the spot: it has sent
+    /// half a first head at most.
+    pub(crate) fn stops(&self) -> bool {
+        if let Some(clock) = &self.0.clock {
+            clock.stops();
+        }
+        self.0.requests.load(Ordering::Relaxed) == 0 && !self.0.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a limit has passed: for ever, if there is none.
+    pub(crate) async fn ran_out(&self) -> ServerCloseReason {
+        match &self.0.clock {
+            Some(clock) => clock.ran_out().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A limit has passed. Returns whether the connection may be told to end in order, because
+    /// nothing is under way.
+    pub(crate) fn ends(&self, reason: ServerCloseReason) -> bool {
+        self.because(reason);
+        self.0.clock.as_ref().is_some_and(|clock| clock.is_idle())
+    }
+
+    /// Gives an idle connection its time once more.
+    pub(crate) fn restart(&self) {
+        if let Some(clock) = &self.0.clock {
+            clock.restart();
+        }
+    }
+}
+
+/// Hears what passes on the wire.
+pub(crate) struct WireEar {
+    watch: ConnectionWatch,
+    /// Boxed, because the task of a connection keeps room for its wire more than once.
+    heads: Box<Heads>,
+}
+
+impl WireEar {
+    fn known(&self) -> &WatchShared {
+        &self.watch.0
+    }
+}
+
+impl Tap for WireEar {
+    fn received(&mut self, bytes: &[u8]) {
+        let mut begins = false;
+        if !self.known().is_http2.load(Ordering::Relaxed) {
+            let begun = self.heads.begun();
+            self.heads.read(bytes);
+            begins = self.heads.begun() > begun;
+            self.known().in_body.store(self.heads.within_a_body(), Ordering::Relaxed);
+            self.known().heads.store(self.heads.begun(), Ordering::Relaxed);
+            if let Some(number) = self.heads.two_lengths() {
+                self.known().two_lengths.store(number, Ordering::Relaxed);
+            }
+        }
+        // An empty line, or the rest of a body that nobody wants, begins nothing.
+        let clock = self.known().clock.as_ref().filter(|_| begins);
+        let change = clock.and_then(|clock| clock.received());
+        if let Some(log) = &self.known().log {
+            log.received(bytes, change);
+        }
+    }
+
+    fn sent(&mut self, bytes: &[u8]) {
+        if let Some(log) = &self.known().log {
+            log.sent(bytes);
+        }
+    }
+
+    fn flushed(&mut self) {
+        if let Some(clock) = &self.known().clock {
+            let next = if self.watch.head_is_ahead() {
+                AfterResponse::Head
+            } else if self.watch.body_is_coming() {
+                AfterResponse::RestOfABody
+            } else {
+                AfterResponse::Open
+            };
+            self.watch.state(clock.flushed(next));
+        }
+    }
+
+    fn peer_left(&mut self, how: FirstClose) {
+        if let Some(clock) = &self.known().clock {
+            clock.peer_left(how);
+        }
+    }
+
+    fn closed(&mut self, ending: Ending) {
+        let Some(log) = &self.known().log else { return };
+        let why = self.known().clock.as_ref().and_then(|clock| clock.why(ending.first));
+        log.closed(ending, why);
+    }
+}
+
+/// What there is to know of a request that has begun.
+pub(crate) struct RequestStart {
+    /// Its response is over when this is done with.
+    pub(crate) in_flight: ResponseInFlight,
+    /// Until when its body may take.
+    pub(crate) read_until: Option<Instant>,
+    /// It gave its body two lengths.
+    pub(crate) two_lengths: bool,
+}
+
+/// A response that is being made or sent. Dropped before it is complete, it was given up.
+pub(crate) struct ResponseInFlight {
+    /// Nobody, if nobody wants to know.
+    watch: Option<ConnectionWatch>,
+    /// What the log knows of it, if there is one.
+    open: Option<OpenRequest>,
+}
+
+impl ResponseInFlight {
+    fn told(&self) -> Option<(&ConnectionLog, &OpenRequest)> {
+        self.watch.as_ref()?.0.log.as_ref().zip(self.open.as_ref())
+    }
+
+    /// Its answer is begun.
+    pub(crate) fn handler_start(&self) {
+        if let Some((log, open)) = self.told() {
+            log.handler_start(open);
+        }
+    }
+
+    /// The head of its response is decided on.
+    pub(crate) fn handler_end<B>(&self, response: &Response<B>) {
+        if let Some((log, open)) = self.told() {
+            log.handler_end(open, response);
+        }
+    }
+
+    /// Bytes of the response's body are handed over.
+    pub(crate) fn handed_over(&self, bytes: usize) {
+        if let Some(open) = &self.open {
+            open.handed_over(bytes);
+        }
+    }
+
+    /// Why the connection ends after this response; asked for only if anybody wants to know.
+    pub(crate) fn last_because(&self, reason: impl FnOnce() -> Option<ServerCloseReason>) {
+        let clock = self.watch.as_ref().and_then(|watch| watch.0.clock.as_ref());
+        if let Some((clock, reason)) = clock.and_then(|clock| Some((clock, reason()?))) {
+            clock.plan(reason);
+        }
+    }
+
+    pub(crate) fn complete(mut self) {
+        self.over(true);
+    }
+
+    fn over(&mut self, complete: bool) {
+        let Some(watch) = self.watch.take() else { return };
+        if let (Some(log), Some(open)) = (&watch.0.log, &self.open) {
+            log.response_done(open, complete);
+        }
+        if let Some(clock) = &watch.0.clock
+            && (complete || watch.0.is_http2.load(Ordering::Relaxed))
+        {
+            clock.response_over();
+        }
+    }
+}
+
+impl Drop for ResponseInFlight {
+    fn drop(&mut self) {
+        self.over(false);
+    }
+}

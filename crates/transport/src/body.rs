@@ -15,21 +15,21 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
-use crate::error::Error;
-use crate::go::GiveBack;
-use crate::record::{ConnectionInfo, Record};
-use crate::rules::EarlyDrop;
-use crate::shared::Stream;
+use crate::failure::error::Error;
+use crate::give_back::GiveBack;
+use crate::rules::{self, DroppedBody, EarlyDrop};
+use crate::seen::record::{ConnectionInfo, Record};
+use crate::shared::SharedStream;
 
 /// The body of a response.
 pub struct Body {
     record: Arc<Record>,
     received: u64,
     announced: Option<u64>,
-    state: State,
+    state: BodyState,
 }
 
-enum State {
+enum BodyState {
     /// Go's rules: the end of the body decides on the connection.
     Go {
         incoming: Incoming,
@@ -42,7 +42,7 @@ enum State {
     #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is no HTTP/2"))]
     Stream {
         incoming: Incoming,
-        _open: Box<Stream>,
+        _open: Box<SharedStream>,
     },
     /// hyper-util's client: it has its own ways.
     HyperUtil {
@@ -55,22 +55,22 @@ impl Body {
     pub(crate) fn of_go(incoming: Incoming, give_back: GiveBack, early_drop: EarlyDrop) -> Self {
         let record = Arc::clone(give_back.record());
         let announced = incoming.size_hint().exact();
-        let state = State::Go { incoming, give_back: Box::new(give_back), early_drop };
+        let state = BodyState::Go { incoming, give_back: Box::new(give_back), early_drop };
         Self { record, received: 0, announced, state }
     }
 
     pub(crate) fn of_hyper_util(incoming: Incoming, record: Arc<Record>) -> Self {
         let announced = incoming.size_hint().exact();
-        Self { record, received: 0, announced, state: State::HyperUtil { incoming } }
+        Self { record, received: 0, announced, state: BodyState::HyperUtil { incoming } }
     }
 
     #[cfg(feature = "http2")]
-    pub(crate) fn of_stream(incoming: Incoming, stream: Stream) -> Self {
+    pub(crate) fn of_stream(incoming: Incoming, stream: SharedStream) -> Self {
         let record = Arc::clone(stream.record());
         let announced = incoming.size_hint().exact();
         let state = match incoming.is_end_stream() {
-            true => State::Ended,
-            false => State::Stream { incoming, _open: Box::new(stream) },
+            true => BodyState::Ended,
+            false => BodyState::Stream { incoming, _open: Box::new(stream) },
         };
         Self { record, received: 0, announced, state }
     }
@@ -79,7 +79,7 @@ impl Body {
     /// more, it is given back all the same.
     pub(crate) async fn given_back(give_back: GiveBack) -> Self {
         let (record, runtime) = (Arc::clone(give_back.record()), give_back.runtime.clone());
-        let state = State::GivingBack(Box::pin(give_back.at_the_end()), runtime);
+        let state = BodyState::GivingBack(Box::pin(give_back.at_the_end()), runtime);
         let mut body = Self { record, received: 0, announced: Some(0), state };
         std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx).map(drop)).await;
         body
@@ -94,7 +94,7 @@ impl Body {
     /// Whether nothing is left to read, and nothing to decide about the connection.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Ended)
+        matches!(self.state, BodyState::Ended)
     }
 
     /// The bytes that the reader has not read yet, if the server announced a length.
@@ -115,32 +115,32 @@ impl HttpBody for Body {
         let this = &mut *self;
         loop {
             let incoming = match &mut this.state {
-                State::Go { incoming, .. }
-                | State::Stream { incoming, .. }
-                | State::HyperUtil { incoming } => incoming,
-                State::GivingBack(back, _) => {
+                BodyState::Go { incoming, .. }
+                | BodyState::Stream { incoming, .. }
+                | BodyState::HyperUtil { incoming } => incoming,
+                BodyState::GivingBack(back, _) => {
                     ready!(back.as_mut().poll(cx));
-                    this.state = State::Ended;
+                    this.state = BodyState::Ended;
                     return Poll::Ready(None);
                 }
-                State::Ended => return Poll::Ready(None),
+                BodyState::Ended => return Poll::Ready(None),
             };
             let frame = ready!(Pin::new(incoming).poll_frame(cx));
             if let Some(Ok(frame)) = frame {
                 this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
                 return Poll::Ready(Some(Ok(frame)));
             }
-            let before = std::mem::replace(&mut this.state, State::Ended);
+            let before = std::mem::replace(&mut this.state, BodyState::Ended);
             if let Some(Err(source)) = frame {
                 let error = Error::inside_body(&this.record, this.received, this.announced, source);
-                if let State::Go { give_back, .. } = before {
+                if let BodyState::Go { give_back, .. } = before {
                     give_back.fail(&error);
                 }
                 return Poll::Ready(Some(Err(error)));
             }
-            if let State::Go { give_back, .. } = before {
+            if let BodyState::Go { give_back, .. } = before {
                 let runtime = give_back.runtime.clone();
-                this.state = State::GivingBack(Box::pin(give_back.at_the_end()), runtime);
+                this.state = BodyState::GivingBack(Box::pin(give_back.at_the_end()), runtime);
             }
         }
     }
@@ -159,24 +159,23 @@ impl HttpBody for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         let (left, announced) = (self.left(), self.announced);
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::Go { incoming, give_back, early_drop } => {
+        match std::mem::replace(&mut self.state, BodyState::Ended) {
+            BodyState::Go { incoming, give_back, early_drop } => {
                 let runtime = give_back.runtime.clone();
-                match early_drop {
-                    // The reader has every byte, it just did not wait for the end.
-                    _ if incoming.is_end_stream() => {
+                match rules::on_dropped_body(early_drop, incoming.is_end_stream(), announced) {
+                    DroppedBody::WasRead => {
                         runtime.spawn(give_back.at_the_end());
                     }
-                    EarlyDrop::Drain { bytes, time } if announced.is_none_or(|n| n <= bytes) => {
+                    DroppedBody::Drain { bytes, time } => {
                         runtime.spawn(give_back.drain(incoming, bytes, time));
                     }
-                    _ => give_back.refuse(NotPooled::BodyUnread { left }),
+                    DroppedBody::Close => give_back.refuse(NotPooled::BodyUnread { left }),
                 }
             }
-            State::GivingBack(back, runtime) => {
+            BodyState::GivingBack(back, runtime) => {
                 runtime.spawn(back);
             }
-            State::Stream { .. } | State::HyperUtil { .. } | State::Ended => {}
+            BodyState::Stream { .. } | BodyState::HyperUtil { .. } | BodyState::Ended => {}
         }
     }
 }

@@ -20,18 +20,18 @@ use http_body_util::Full;
 use tokio::time::Sleep;
 
 use crate::lock;
-use crate::record::Record;
 use crate::rules;
+use crate::seen::record::Record;
 
 /// The body of a request as hyper gets it.
-pub(crate) struct RequestBody {
+pub(crate) struct OutgoingBody {
     bytes: Full<Bytes>,
-    waiting: Option<Waiting>,
+    waiting: Option<WaitingBody>,
 }
 
 /// A body that waits, and for how long at most. The time starts when hyper first asks for the
 /// body, which is when it has put the head together.
-struct Waiting {
+struct WaitingBody {
     gate: Arc<Gate>,
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
@@ -43,12 +43,12 @@ pub(crate) struct Gate(Mutex<Door>);
 
 #[derive(Default)]
 struct Door {
-    state: State,
+    state: GateState,
     waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
+enum GateState {
     #[default]
     Shut,
     Open,
@@ -78,26 +78,26 @@ pub(crate) fn remove_framing(headers: &mut HeaderMap) {
 pub(crate) fn gated(
     request: Request<Full<Bytes>>,
     limit: Duration,
-) -> (Request<RequestBody>, Option<Arc<Gate>>) {
+) -> (Request<OutgoingBody>, Option<Arc<Gate>>) {
     let (head, bytes) = request.into_parts();
     let mut expectations = head.headers.get_all(EXPECT).iter();
     let waits = !bytes.is_end_stream()
         && expectations.any(|value| rules::is_100_continue(value.as_bytes()));
     let gate = waits.then(Arc::<Gate>::default);
-    let waiting = gate.clone().map(|gate| Waiting { gate, limit, timer: None });
-    (Request::from_parts(head, RequestBody { bytes, waiting }), gate)
+    let waiting = gate.clone().map(|gate| WaitingBody { gate, limit, timer: None });
+    (Request::from_parts(head, OutgoingBody { bytes, waiting }), gate)
 }
 
 /// The same for a client that sends every body at once.
-pub(crate) fn not_gated(request: Request<Full<Bytes>>) -> Request<RequestBody> {
-    request.map(|bytes| RequestBody { bytes, waiting: None })
+pub(crate) fn not_gated(request: Request<Full<Bytes>>) -> Request<OutgoingBody> {
+    request.map(|bytes| OutgoingBody { bytes, waiting: None })
 }
 
 /// Hears the interim responses to `request`: tells of them, and opens the gate.
 ///
 /// `record` finds the connection, if it is known: hyper calls when it has read such a response.
 pub(crate) fn hear_interim(
-    request: &mut Request<RequestBody>,
+    request: &mut Request<OutgoingBody>,
     gate: Option<&Arc<Gate>>,
     record: impl Fn() -> Option<Arc<Record>> + Send + Sync + 'static,
 ) {
@@ -115,7 +115,7 @@ pub(crate) fn hear_interim(
 impl Gate {
     /// Lets the body go.
     pub(crate) fn open(&self) {
-        self.change(State::Shut, State::Open);
+        self.change(GateState::Shut, GateState::Open);
     }
 
     /// A final response has come. If the body still waits, it goes now or never.
@@ -128,14 +128,14 @@ impl Gate {
             self.open();
             return None;
         }
-        self.change(State::Shut, State::Withheld).then(|| {
+        self.change(GateState::Shut, GateState::Withheld).then(|| {
             record.body_is_withheld();
             Withheld(self)
         })
     }
 
     /// Returns whether it was `from`, so has changed.
-    fn change(&self, from: State, to: State) -> bool {
+    fn change(&self, from: GateState, to: GateState) -> bool {
         let mut door = lock(&self.0);
         if door.state != from {
             return false;
@@ -152,22 +152,22 @@ impl Gate {
 
 impl Drop for Withheld {
     fn drop(&mut self) {
-        self.0.change(State::Withheld, State::Abandoned);
+        self.0.change(GateState::Withheld, GateState::Abandoned);
     }
 }
 
-impl Waiting {
+impl WaitingBody {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotSent>> {
         let limit = self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         let mut door = lock(&self.gate.0);
-        if door.state == State::Shut && timer.as_mut().poll(cx).is_ready() {
-            door.state = State::Open;
+        if door.state == GateState::Shut && timer.as_mut().poll(cx).is_ready() {
+            door.state = GateState::Open;
         }
         match door.state {
-            State::Open => Poll::Ready(Ok(())),
-            State::Abandoned => Poll::Ready(Err(NotSent)),
-            State::Shut | State::Withheld => {
+            GateState::Open => Poll::Ready(Ok(())),
+            GateState::Abandoned => Poll::Ready(Err(NotSent)),
+            GateState::Shut | GateState::Withheld => {
                 door.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
@@ -175,7 +175,7 @@ impl Waiting {
     }
 }
 
-impl Body for RequestBody {
+impl Body for OutgoingBody {
     type Data = Bytes;
     type Error = NotSent;
 

@@ -4,26 +4,28 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use evidence::{CloseReason, ConnectionId, ExchangeId, Moment, NotPooled, Observed};
+use evidence::{CloseReason, ConnectionId, ExchangeId, Moment, Observed};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
 use http::{Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::body::Body;
-use crate::dial::Dialer;
-use crate::error::Error;
-use crate::expect::{self, RequestBody, Withheld};
-use crate::meaning;
-use crate::pool::{Asked, Checkout, Grant, Lease, Pool, Want};
-use crate::record::Record;
-use crate::rules::{self, Attempt, Config, EarlyDrop};
-use crate::shared::{Shared, Stream, Unanswered};
-use crate::target::Target;
-use crate::trace::Tracer;
+use crate::config::Config;
+use crate::dial::dialer::Dialer;
+use crate::dial::target::Target;
+use crate::expect::{self, OutgoingBody};
+use crate::failure::error::Error;
+use crate::failure::meaning;
+use crate::give_back::GiveBack;
+use crate::pool::{Checkout, Grant, Lease, Pool, PoolAnswer, WaitingRequest};
+use crate::rules::{self, EarlyDrop, ExchangeAttempt, RequestSays};
+use crate::seen::record::Record;
+use crate::seen::trace::Tracer;
+use crate::shared::{SharedConnection, SharedStream, UnansweredRequest};
 
 /// A transport with Go's rules.
 pub(crate) struct Go {
@@ -45,7 +47,7 @@ impl Go {
             dialer,
             keep_alives: config.limits.keep_alives,
             idle_timeout: config.limits.idle_timeout,
-            early_drop: config.early_drop(),
+            early_drop: rules::early_drop(config.preset),
             expect_continue_timeout: config.expect_continue_timeout,
             closing: watch::Sender::default(),
         })
@@ -80,8 +82,12 @@ impl Go {
                 Err(error) => {
                     let nothing_written = record.requests_written() == written;
                     let response_started = !nothing_written && record.response_started();
-                    let attempt =
-                        Attempt { from_pool, nothing_written, response_started, replayable };
+                    let attempt = ExchangeAttempt {
+                        from_pool,
+                        nothing_written,
+                        response_started,
+                        replayable,
+                    };
                     if !rules::retries(attempt) {
                         return Err(error);
                     }
@@ -126,18 +132,18 @@ impl Go {
     ) -> Result<Grant, Error> {
         self.tracer
             .tell(Some(exchange), None, || Moment::GetConn { host_port: target.host_port() });
-        let (want, delivered) = Want::new(target.clone(), exchange);
+        let (want, delivered) = WaitingRequest::new(target.clone(), exchange);
         let asked = Instant::now();
         let grant = match self.pool.ask(&want) {
-            Asked::Granted(grant) => grant,
-            Asked::Wait => {
+            PoolAnswer::Granted(grant) => grant,
+            PoolAnswer::Wait => {
                 let grant = delivery(&self.pool, delivered).await?;
                 self.tracer.tell(Some(exchange), Some(grant.record().info.id), || {
                     Moment::WaitedForSlot { waited: want.waited(asked) }
                 });
                 grant
             }
-            Asked::WaitAndDial => {
+            PoolAnswer::WaitAndDial => {
                 self.start_dial(want);
                 delivery(&self.pool, delivered).await?
             }
@@ -157,22 +163,23 @@ impl Go {
     }
 
     /// Dials in the background: the request may be served by another connection meanwhile.
-    fn start_dial(self: &Arc<Self>, want: Arc<Want>) {
+    fn start_dial(self: &Arc<Self>, want: Arc<WaitingRequest>) {
         let go = Arc::clone(self);
         // Taken before the task runs: a runtime that ends first drops it all the same.
-        let slot = Slot { go: Arc::downgrade(self), target: want.target.clone(), id: None };
+        let slot =
+            ConnectionSlot { go: Arc::downgrade(self), target: want.target.clone(), id: None };
         tokio::spawn(async move {
             let dialled = tokio::select! {
                 dialled = go.dial(&want, slot) => dialled,
                 () = go.is_in_vain(&want) => return,
             };
             match dialled {
-                Ok(Dialled::Http2(shared)) => go.pool.share(&shared, &want),
-                Ok(Dialled::Http1(lease)) => {
+                Ok(DialOutcome::Http2(shared)) => go.pool.share(&shared, &want),
+                Ok(DialOutcome::Http1(lease)) => {
                     let fresh = Checkout { lease, idle_since: None, from_pool: false };
                     let delivered = want.deliver(Ok(Grant::Http1(fresh)));
                     if let Err(Ok(Grant::Http1(unwanted))) = delivered {
-                        // Dialled in vain; if it is refused, its record says why.
+                        // DialOutcome in vain; if it is refused, its record says why.
                         let _ = go.pool.put(unwanted.lease);
                     }
                 }
@@ -185,18 +192,24 @@ impl Go {
 
     /// Waits until nobody has any use for the connection that is dialled for `want`: until the
     /// transport is closed, and the request is over.
-    async fn is_in_vain(&self, want: &Want) {
+    async fn is_in_vain(&self, want: &WaitingRequest) {
         let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
         want.is_over().await;
     }
 
     /// Makes a connection, which holds `slot` as long as it lives.
-    async fn dial(self: &Arc<Self>, want: &Want, mut slot: Slot) -> Result<Dialled, Error> {
+    async fn dial(
+        self: &Arc<Self>,
+        want: &WaitingRequest,
+        mut slot: ConnectionSlot,
+    ) -> Result<DialOutcome, Error> {
         let io = self.dialer.dial(&want.target, want.exchange).await?;
         let record = Arc::clone(&io.record);
         slot.id = Some(record.info.id);
         if !record.is_http1() {
-            return Shared::start(io, slot, self.idle_timeout).await.map(Dialled::Http2);
+            return SharedConnection::start(io, slot, self.idle_timeout)
+                .await
+                .map(DialOutcome::Http2);
         }
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io))
             .await
@@ -212,7 +225,7 @@ impl Go {
             drive(connection, &record, &kill).await;
             drop(slot);
         });
-        Ok(Dialled::Http1(lease))
+        Ok(DialOutcome::Http1(lease))
     }
 
     /// Sends the request and waits for the head of the response.
@@ -225,7 +238,7 @@ impl Go {
         let Checkout { mut lease, .. } = checkout;
         let record = Arc::clone(&lease.record);
         let head_only = request.method() == http::Method::HEAD;
-        let asked = rules::Asked::by(&request);
+        let asked = RequestSays::by(&request);
         let (mut request, gate) = expect::gated(request, self.expect_continue_timeout);
         if gate.is_some() || self.tracer.is_heard() {
             let record = Arc::clone(&record);
@@ -271,22 +284,22 @@ impl Go {
 }
 
 /// What a dial leads to.
-enum Dialled {
+enum DialOutcome {
     Http1(Lease),
-    Http2(Arc<Shared>),
+    Http2(Arc<SharedConnection>),
 }
 
 /// Sends the request on a stream of its own; `None` if it is to be sent again on another
 /// connection, because this one has never taken it.
 async fn exchange_in_http2(
-    stream: Stream,
+    stream: SharedStream,
     request: Request<Full<Bytes>>,
 ) -> Option<Result<Response<Body>, Error>> {
     let (record, from_pool) = (Arc::clone(stream.record()), stream.from_pool);
     match stream.send(request).await {
         Ok(response) => Some(Ok(response)),
-        Err(Unanswered { error, unprocessed: nothing_written }) => {
-            let attempt = Attempt {
+        Err(UnansweredRequest { error, unprocessed: nothing_written }) => {
+            let attempt = ExchangeAttempt {
                 from_pool,
                 nothing_written,
                 response_started: false,
@@ -301,13 +314,13 @@ async fn exchange_in_http2(
 
 /// A place among the connections that a host may have, from the dial to the close. However it
 /// comes to an end, the next request in line may dial.
-struct Slot {
+struct ConnectionSlot {
     go: Weak<Go>,
     target: Target,
     id: Option<ConnectionId>,
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let Some(go) = self.go.upgrade() else { return };
         let next = go.pool.gone(&self.target, self.id);
@@ -320,7 +333,7 @@ impl Drop for Slot {
 /// Runs a connection to its end, or until it is killed. The wire is dropped here, after the reason
 /// is known.
 async fn drive<T>(
-    connection: hyper::client::conn::http1::Connection<T, RequestBody>,
+    connection: hyper::client::conn::http1::Connection<T, OutgoingBody>,
     record: &Record,
     kill: &Notify,
 ) where
@@ -344,107 +357,22 @@ async fn drive<T>(
     }
 }
 
-/// What a body does with its connection.
-pub(crate) struct GiveBack {
-    lease: Lease,
-    /// Whether the response allows another exchange.
-    fate: Result<(), NotPooled>,
-    exchange: ExchangeId,
-    pool: Arc<Pool>,
-    tracer: Tracer,
-    /// Where what cannot be done in a destructor is done.
-    pub(crate) runtime: Handle,
-    /// Keeps the connection of a request whose body is not sent until the response is read.
-    _withheld: Option<Withheld>,
-}
-
-impl GiveBack {
-    pub(crate) fn record(&self) -> &Arc<Record> {
-        &self.lease.record
-    }
-
-    /// The body was read to its end: the connection goes to the pool, once hyper has done with
-    /// the request, or is refused.
-    pub(crate) async fn at_the_end(mut self) {
-        if let Err(refused) = self.fate {
-            return self.refuse(refused);
-        }
-        match tokio::time::timeout(rules::BUSY_GRACE, self.lease.sender.ready()).await {
-            Ok(Ok(())) => {
-                let Self { lease, exchange, pool, tracer, .. } = self;
-                lease.record.exchange_is_over();
-                let (at, id) = (Instant::now(), lease.record.info.id);
-                let refused = pool.put(lease).err();
-                tracer.tell_at(at, Some(exchange), Some(id), || Moment::PutIdleConn { refused });
-            }
-            Ok(Err(_)) => self.refuse(NotPooled::ConnectionBroken),
-            Err(_) => {
-                // Still busy with the request: letting go of the lease would not stop hyper.
-                let lease = self.tell_refusal(NotPooled::ConnectionBroken);
-                lease.kill(CloseReason::NotPooled(NotPooled::ConnectionBroken));
-            }
-        }
-    }
-
-    /// The connection is not pooled, for this reason or for the one that was known before.
-    pub(crate) fn refuse(self, refused: NotPooled) {
-        let refused = self.fate.err().unwrap_or(refused);
-        self.tell_refusal(refused).close(CloseReason::NotPooled(refused));
-    }
-
-    fn tell_refusal(self, refused: NotPooled) -> Lease {
-        let Self { lease, exchange, tracer, .. } = self;
-        tracer.tell(Some(exchange), Some(lease.record.info.id), || Moment::PutIdleConn {
-            refused: Some(refused),
-        });
-        lease
-    }
-
-    /// The body failed: there is nothing to give back.
-    pub(crate) fn fail(self, error: &Error) {
-        self.lease.close(error.reason());
-    }
-
-    /// What is left of the body is read in the background, within limits.
-    pub(crate) async fn drain(self, mut rest: Incoming, limit: u64, time: Duration) {
-        use http_body_util::BodyExt;
-        let mut read = 0;
-        let to_the_end = async {
-            while let Some(frame) = rest.frame().await {
-                let Ok(frame) = frame else { return false };
-                read += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if read > limit {
-                    return false;
-                }
-            }
-            true
-        };
-        match tokio::time::timeout(time, to_the_end).await {
-            Ok(true) => self.at_the_end().await,
-            Ok(false) | Err(_) => {
-                let left = rest.size_hint().exact();
-                self.refuse(NotPooled::BodyUnread { left });
-            }
-        }
-    }
-}
-
 /// Waits for a delivery. If the request is given up while it waits, a connection that was
 /// delivered all the same goes back to the pool.
 async fn delivery(
     pool: &Arc<Pool>,
     delivered: oneshot::Receiver<Result<Grant, Error>>,
 ) -> Result<Grant, Error> {
-    let mut waiting = Waiting { pool: Arc::clone(pool), delivered };
+    let mut waiting = PendingDelivery { pool: Arc::clone(pool), delivered };
     (&mut waiting.delivered).await.unwrap_or(Err(Error::TransportClosed))
 }
 
-struct Waiting {
+struct PendingDelivery {
     pool: Arc<Pool>,
     delivered: oneshot::Receiver<Result<Grant, Error>>,
 }
 
-impl Drop for Waiting {
+impl Drop for PendingDelivery {
     fn drop(&mut self) {
         self.delivered.close();
         if let Ok(Ok(Grant::Http1(checkout))) = self.delivered.try_recv() {

@@ -20,22 +20,22 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::body::Body;
-use crate::dial::Dialer;
-use crate::error::Error;
-use crate::expect::{self, RequestBody};
-use crate::lock;
-use crate::record::Record;
-use crate::rules::Config;
+use crate::config::Config;
 #[cfg(feature = "http2")]
-use crate::rules::HttpVersion;
-use crate::target::Target;
-use crate::trace::Tracer;
-use crate::wire::{Carried, ClientWire};
+use crate::config::HttpVersion;
+use crate::dial::dialer::Dialer;
+use crate::dial::target::Target;
+use crate::expect::{self, OutgoingBody};
+use crate::failure::error::Error;
+use crate::lock;
+use crate::seen::record::Record;
+use crate::seen::trace::Tracer;
+use crate::seen::wire::{Carried, ClientWire};
 
 /// hyper-util's client, watched.
 pub(crate) struct HyperUtil {
     /// `None` once it is closed: dropping the client is what closes its idle connections.
-    client: Mutex<Option<Client<Connector, RequestBody>>>,
+    client: Mutex<Option<Client<Connector, OutgoingBody>>>,
     dialer: Arc<Dialer>,
     last_failure: LastFailure,
     tracer: Tracer,
@@ -92,7 +92,7 @@ impl HyperUtil {
             let captured = Arc::clone(&captured);
             expect::hear_interim(&mut request, None, move || chosen(&captured));
         }
-        let call = Call { exchange, dial_error: Arc::default() };
+        let call = DialCall { exchange, dial_error: Arc::default() };
         let dial_error = Arc::clone(&call.dial_error);
         let response = CALL.scope(call, client.request(request));
         let (result, record) = self.watch(exchange, &captured, response).await;
@@ -176,14 +176,14 @@ fn explain(error: LegacyError, record: Option<&Record>, url: String) -> Error {
 /// Which exchange a dial is for, and where the cause goes if it fails: the client wraps a
 /// connector's error so that it cannot be had back.
 #[derive(Clone)]
-struct Call {
+struct DialCall {
     exchange: ExchangeId,
     dial_error: Arc<Mutex<Option<Error>>>,
 }
 
 tokio::task_local! {
     /// The client asks its connector for a connection in the task that made the request.
-    static CALL: Call;
+    static CALL: DialCall;
 }
 
 /// Our dial, as the client asks for it.
@@ -223,7 +223,7 @@ impl tower_service::Service<Uri> for Connector {
     }
 }
 
-/// Stands for the error in [`Call::dial_error`].
+/// Stands for the error in [`DialCall::dial_error`].
 #[derive(Debug, thiserror::Error)]
 #[error("the dial failed")]
 struct DialFailed;

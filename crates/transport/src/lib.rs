@@ -2,35 +2,25 @@
 //!
 //! Go's `http.Transport` and hyper-util's `Client` decide differently what becomes of a TCP
 //! connection after an exchange. This crate re-creates Go's rules on top of hyper's own HTTP/1.1
-//! connection, small enough to read in half an hour, and puts hyper-util's real client beside it
+//! connection, and puts hyper-util's real client beside it
 //! behind the same interface. With the cargo feature `http2` both also speak HTTP/2, and
 //! with `tls` they fetch https URLs. Whoever wants to watch passes a [`Listener`], which hears the
 //! moments of Go's `net/http/httptrace`.
 //!
 //! | idea | file |
 //! |---|---|
-//! | the limits, and every decision as a pure function: **change a rule here** | `rules.rs` |
-//! | what connections are pooled by: scheme, host and port | `target.rs` |
-//! | from a URL to an established connection | `dial.rs` |
-//! | how it may be made otherwise: TLS, and addresses to connect to | `dialling.rs` |
-//! | the TLS handshake | `tls.rs`, or `without_tls.rs` |
-//! | what a failed handshake means, in plain words | `tls_words.rs` |
-//! | TLS on the wire, and how it says goodbye | `tls_wire.rs` |
-//! | what is told of a dial that nobody waits for any more | `given_up.rs` |
-//! | which address of a name, and the race of IPv4 with IPv6 | `race.rs` |
-//! | idle connections, and requests that wait for one | `pool.rs` |
+//! | every decision about a connection as a pure function: **change a rule here** | `rules.rs` |
+//! | the limits, and all else that can be asked for | `config.rs` |
+//! | one exchange after Go's rules, from `GetConn` to the response's head | `go.rs` |
+//! | idle connections, and requests that wait for one | `pool.rs`, `timer.rs` |
+//! | a body that gives its connection back at its end, or loses it | `body.rs`, `give_back.rs` |
 //! | HTTP/2: one connection for many exchanges at once | `shared.rs`, or `without_http2.rs` |
-//! | a body that gives its connection back at its end, or loses it | `body.rs` |
 //! | a request body that waits for the server's word | `expect.rs` |
 //! | the head of a request, read back from the wire | `head.rs` |
-//! | what is seen on the socket itself | `wire.rs` |
-//! | what is known about a connection, and why it was closed | `record.rs` |
-//! | how far request and response are on the wire | `talk.rs` |
-//! | what can go wrong, and in which phase | `error.rs`, `phase.rs` |
-//! | what hyper's errors mean | `meaning.rs` |
-//! | who hears of it | `trace.rs` |
-//! | one exchange after Go's rules, from `GetConn` to the response's head | `go.rs` |
-//! | the same with hyper-util's client | `hyper_util.rs` |
+//! | from a URL to an established connection | `dial/` |
+//! | what is seen of a connection, and who hears of it | `seen/` |
+//! | what can go wrong, when, and what it means | `failure/` |
+//! | the same exchange with hyper-util's client | `hyper_util.rs` |
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,38 +35,23 @@
 //! ```
 
 mod body;
+mod config;
 mod dial;
-mod dialling;
-mod error;
 mod expect;
-mod given_up;
+mod failure;
+mod give_back;
 mod go;
 mod head;
 mod hyper_util;
-mod meaning;
-mod phase;
 mod pool;
-mod race;
-mod record;
 mod rules;
+mod seen;
 #[cfg(feature = "http2")]
 mod shared;
 #[cfg(not(feature = "http2"))]
 #[path = "without_http2.rs"]
 mod shared;
-mod talk;
-mod target;
-#[cfg(feature = "tls")]
-mod tls;
-#[cfg(not(feature = "tls"))]
-#[path = "without_tls.rs"]
-mod tls;
-#[cfg(feature = "tls")]
-mod tls_wire;
-#[cfg(feature = "tls")]
-mod tls_words;
-mod trace;
-mod wire;
+mod timer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,28 +61,31 @@ use http::{Request, Response, Uri};
 use http_body_util::Full;
 
 pub use body::Body;
-pub use dialling::{ConnectTo, Dialling, NoConnectTo};
-pub use error::Error;
+pub use dial::dialling::{ConnectTo, Dialling, NoConnectTo};
+
 pub use evidence::{ConnectionId, ExchangeId, Moment, Preset, TraceEvent};
-pub use phase::Phase;
-pub use record::ConnectionInfo;
-pub use rules::{Config, EarlyDrop, HttpVersion, Limits, Unsupported};
-pub use tls::Tls;
+pub use failure::error::Error;
+pub use failure::phase::Phase;
+
+pub use config::{Config, HttpVersion, Limits, Unsupported};
+pub use dial::tls::Tls;
 #[cfg(feature = "tls")]
-pub use tls::{TlsError, Trust};
-pub use trace::Listener;
+pub use dial::tls::{TlsError, Trust};
+pub use rules::EarlyDrop;
+pub use seen::record::ConnectionInfo;
+pub use seen::trace::Listener;
 
 /// An HTTP client with a pool of persistent connections. Clones share the pool.
 #[derive(Clone)]
 pub struct Transport {
-    client: Client,
+    client: AnyClient,
     preset: Preset,
     speaks_tls: bool,
     next_exchange: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
-enum Client {
+enum AnyClient {
     Go(Arc<go::Go>),
     HyperUtil(Arc<hyper_util::HyperUtil>),
 }
@@ -131,14 +109,14 @@ impl Transport {
         listener: Option<Arc<dyn Listener>>,
     ) -> Result<Self, Unsupported> {
         config.check()?;
-        let tracer = trace::Tracer::new(listener);
+        let tracer = seen::trace::Tracer::new(listener);
         let preset = config.preset;
         let speaks_tls = dialling.tls.is_some();
-        let dialer = dial::Dialer::new(&config, dialling, tracer);
+        let dialer = dial::dialer::Dialer::new(&config, dialling, tracer);
         let client = match preset {
-            Preset::Go | Preset::Go127 => Client::Go(go::Go::new(&config, dialer)),
+            Preset::Go | Preset::Go127 => AnyClient::Go(go::Go::new(&config, dialer)),
             Preset::HyperUtil => {
-                Client::HyperUtil(hyper_util::HyperUtil::new(&config, dialer).into())
+                AnyClient::HyperUtil(hyper_util::HyperUtil::new(&config, dialer).into())
             }
         };
         Ok(Self { client, preset, speaks_tls, next_exchange: Arc::default() })
@@ -165,7 +143,7 @@ impl Transport {
     /// As [`Transport::send`].
     pub async fn get_as(&self, exchange: ExchangeId, url: &str) -> Result<Response<Body>, Error> {
         let mut request = Request::new(Full::default());
-        *request.uri_mut() = dialling::check_url(url, self.speaks_tls)?;
+        *request.uri_mut() = dial::dialling::check_url(url, self.speaks_tls)?;
         self.send(exchange, request).await
     }
 
@@ -182,7 +160,7 @@ impl Transport {
     ) -> Result<Response<Body>, Error> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = dialling::check_url(url, self.speaks_tls)?;
+        *request.uri_mut() = dial::dialling::check_url(url, self.speaks_tls)?;
         request.headers_mut().insert(http::header::CONTENT_TYPE, content_type.clone());
         self.send(exchange, request).await
     }
@@ -208,8 +186,8 @@ impl Transport {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Body>, Error> {
         match &self.client {
-            Client::Go(go) => go.send(exchange, request).await,
-            Client::HyperUtil(client) => client.send(exchange, request).await,
+            AnyClient::Go(go) => go.send(exchange, request).await,
+            AnyClient::HyperUtil(client) => client.send(exchange, request).await,
         }
     }
 
@@ -218,8 +196,8 @@ impl Transport {
     /// background as in Go, are given up too; one that a request waits for goes on.
     pub fn close(&self) {
         match &self.client {
-            Client::Go(go) => go.close(),
-            Client::HyperUtil(client) => client.close(),
+            AnyClient::Go(go) => go.close(),
+            AnyClient::HyperUtil(client) => client.close(),
         }
     }
 }

@@ -1,9 +1,6 @@
-//! Idle connections, and requests that wait for one.
+//! IdleConnection connections, and requests that wait for one.
 //!
-//! Go's rules: the most recently used idle connection is taken first; a request that finds none
-//! dials, but takes whatever comes first, its own dial or a connection that another exchange has
-//! done with ("late binding"); a dial that comes too late for its request goes to the pool.
-//! A connection of HTTP/2 serves everybody who waits, and stays in the pool meanwhile. It does not
+//! What is decided about them is in `rules.rs`; here it is carried out. A connection of HTTP/2 serves everybody who waits, and stays in the pool meanwhile. It does not
 //! count as idle towards the limits on idle connections: Go counts it, but never closes it for
 //! them.
 
@@ -16,19 +13,20 @@ use evidence::{CloseReason, ConnectionId, ExchangeId, NotPooled};
 use hyper::client::conn::http1::SendRequest;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::AbortHandle;
 
-use crate::error::Error;
-use crate::expect::RequestBody;
+use crate::config::Limits;
+use crate::dial::target::Target;
+use crate::expect::OutgoingBody;
+use crate::failure::error::Error;
 use crate::lock;
-use crate::record::Record;
-use crate::rules::Limits;
-use crate::shared::{Shared, Stream};
-use crate::target::Target;
+use crate::rules;
+use crate::seen::record::Record;
+use crate::shared::{SharedConnection, SharedStream};
+use crate::timer::IdleTimer;
 
 /// The right to send the next request on a connection. Dropping it closes the connection.
 pub(crate) struct Lease {
-    pub(crate) sender: SendRequest<RequestBody>,
+    pub(crate) sender: SendRequest<OutgoingBody>,
     pub(crate) record: Arc<Record>,
     pub(crate) target: Target,
     /// Ends the connection at once, whatever hyper is still busy with.
@@ -74,7 +72,7 @@ pub(crate) enum Grant {
     /// For itself.
     Http1(Checkout),
     /// Beside others.
-    Http2(Stream),
+    Http2(SharedStream),
 }
 
 impl Grant {
@@ -97,7 +95,7 @@ impl Grant {
 type Delivery = Result<Grant, Error>;
 
 /// A request that waits for a connection, from wherever it comes first.
-pub(crate) struct Want {
+pub(crate) struct WaitingRequest {
     pub(crate) target: Target,
     pub(crate) exchange: ExchangeId,
     slot: Mutex<Option<oneshot::Sender<Delivery>>>,
@@ -105,7 +103,7 @@ pub(crate) struct Want {
     may_dial_since: OnceLock<Instant>,
 }
 
-impl Want {
+impl WaitingRequest {
     pub(crate) fn new(
         target: Target,
         exchange: ExchangeId,
@@ -148,53 +146,61 @@ impl Want {
 /// The pool of one transport.
 pub(crate) struct Pool {
     limits: Limits,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct State {
-    hosts: HashMap<Target, Host>,
+struct PoolState {
+    hosts: HashMap<Target, HostPool>,
     closed: bool,
 }
 
 #[derive(Default)]
-struct Host {
+struct HostPool {
     /// Longest idle first, so that the last is the most recently used.
-    idle: Vec<Idle>,
+    idle: Vec<IdleConnection>,
     /// Connections of HTTP/2, idle or not. Further ones only if the first is full.
-    shared: Vec<Arc<Shared>>,
+    shared: Vec<Arc<SharedConnection>>,
     /// Requests that take the next connection that comes back.
-    waiting: VecDeque<Arc<Want>>,
+    waiting: VecDeque<Arc<WaitingRequest>>,
     /// Connections and dials under way.
     connections: usize,
     /// Requests that may not dial before another connection is gone.
-    may_not_dial: VecDeque<Arc<Want>>,
+    may_not_dial: VecDeque<Arc<WaitingRequest>>,
 }
 
-impl Host {
-    /// A stream on a connection of HTTP/2 that takes another one; see [`Shared::open`].
-    fn open_stream(&self, however_many: bool) -> Option<Stream> {
-        self.shared.iter().find_map(|shared| shared.open(however_many))
+impl HostPool {
+    /// How long each idle connection has been idle, the one that came back first at the front.
+    fn ages(&self, now: Instant) -> impl Iterator<Item = Duration> {
+        self.idle.iter().map(move |idle| now.saturating_duration_since(idle.since))
+    }
+
+    /// Takes the idle connection that the next request gets.
+    fn take_idle(&mut self) -> Option<IdleConnection> {
+        let ages: Vec<Duration> = self.ages(Instant::now()).collect();
+        let place = rules::which_idle(&ages).filter(|place| *place < self.idle.len())?;
+        Some(self.idle.remove(place))
+    }
+
+    /// Takes the request that the next connection goes to.
+    fn take_waiting(&mut self) -> Option<Arc<WaitingRequest>> {
+        self.waiting.remove(rules::which_waiting(self.waiting.len())?)
+    }
+
+    /// A stream on a connection of HTTP/2 that takes another one; see [`SharedConnection::open`].
+    fn open_stream(&self, must: bool) -> Option<SharedStream> {
+        self.shared.iter().find_map(|shared| shared.open(must))
     }
 }
 
-struct Idle {
+struct IdleConnection {
     lease: Lease,
     since: Instant,
-    _timer: Option<Timer>,
-}
-
-/// A task that closes an idle connection at its time; gone when the connection is taken.
-pub(crate) struct Timer(pub(crate) AbortHandle);
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    _timer: Option<IdleTimer>,
 }
 
 /// What a request that asks for a connection gets at once.
-pub(crate) enum Asked {
+pub(crate) enum PoolAnswer {
     /// An idle connection, or one that is shared.
     Granted(Grant),
     /// Nothing: it waits, and dials for itself.
@@ -209,13 +215,13 @@ impl Pool {
     }
 
     /// Takes a connection of HTTP/2, or the most recently used idle one, or puts the request in line.
-    pub(crate) fn ask(&self, want: &Arc<Want>) -> Asked {
+    pub(crate) fn ask(&self, want: &Arc<WaitingRequest>) -> PoolAnswer {
         let mut state = lock(&self.state);
         let host = state.hosts.entry(want.target.clone()).or_default();
         if let Some(stream) = host.open_stream(false) {
-            return Asked::Granted(Grant::Http2(stream));
+            return PoolAnswer::Granted(Grant::Http2(stream));
         }
-        while let Some(Idle { lease, since, .. }) = host.idle.pop() {
+        while let Some(IdleConnection { lease, since, .. }) = host.take_idle() {
             if lease.sender.is_closed() {
                 // The server was first; the wire tells so.
                 lease.close(CloseReason::ServerClosed);
@@ -223,45 +229,37 @@ impl Pool {
             }
             // Only after a suspend of the machine: else the timer has closed it in time.
             if let Some(limit) = self.limits.idle_timeout
-                && since.elapsed() > limit
+                && rules::is_too_old(since.elapsed(), &self.limits)
             {
                 lease.close(CloseReason::IdleTimeout(limit));
                 continue;
             }
             let checkout = Checkout { lease, idle_since: Some(since), from_pool: true };
-            return Asked::Granted(Grant::Http1(checkout));
+            return PoolAnswer::Granted(Grant::Http1(checkout));
         }
-        let may_dial = self.limits.max_conns_per_host.is_none_or(|max| host.connections < max);
+        let may_dial = rules::may_dial(host.connections, &self.limits);
         if !may_dial && let Some(stream) = host.open_stream(true) {
-            return Asked::Granted(Grant::Http2(stream));
+            return PoolAnswer::Granted(Grant::Http2(stream));
         }
         push(&mut host.waiting, want);
         if !may_dial {
             push(&mut host.may_not_dial, want);
-            return Asked::Wait;
+            return PoolAnswer::Wait;
         }
         host.connections += 1;
-        Asked::WaitAndDial
+        PoolAnswer::WaitAndDial
     }
 
     /// Takes back a connection whose exchange is done, or that was dialled in vain: hands it to
     /// the request that has waited longest, or keeps it idle, or says why not.
     pub(crate) fn put(self: &Arc<Self>, lease: Lease) -> Result<(), NotPooled> {
-        // Both come before a request that waits: such a connection is for one exchange only.
-        if !self.limits.keep_alives {
-            return refuse(lease, NotPooled::KeepAlivesDisabled);
-        }
-        let per_host = self.limits.max_idle_per_host;
-        if per_host == 0 {
-            return refuse(lease, NotPooled::IdleCapReached { per_host });
-        }
         let mut state = lock(&self.state);
-        if state.closed {
-            return refuse(lease, NotPooled::TransportClosed);
+        if let Err(refused) = rules::returns(state.closed, &self.limits) {
+            return refuse(lease, refused);
         }
         let host = state.hosts.entry(lease.target.clone()).or_default();
         let mut lease = lease;
-        while let Some(want) = host.waiting.pop_front() {
+        while let Some(want) = host.take_waiting() {
             let handed_over = Checkout { lease, idle_since: None, from_pool: true };
             match want.deliver(Ok(Grant::Http1(handed_over))) {
                 Ok(()) => return Ok(()),
@@ -270,14 +268,14 @@ impl Pool {
                 Err(_) => return Err(NotPooled::ConnectionBroken),
             }
         }
-        if host.idle.len() >= per_host {
-            return refuse(lease, NotPooled::IdleCapReached { per_host });
+        if let Err(refused) = rules::keeps(host.idle.len(), &self.limits) {
+            return refuse(lease, refused);
         }
         let id = lease.record.info.id;
         let since = Instant::now();
         let timer = self.start_timer(&lease, since);
-        host.idle.push(Idle { lease, since, _timer: timer });
-        let evicted = self.evict_longest_idle(&mut state);
+        host.idle.push(IdleConnection { lease, since, _timer: timer });
+        let evicted = self.evict(&mut state);
         drop(state);
         let Some((max_idle, evicted)) = evicted else { return Ok(()) };
         let itself = evicted.lease.record.info.id == id;
@@ -288,19 +286,22 @@ impl Pool {
 
     /// Takes in a connection of HTTP/2 that was dialled for `want`, which gets a stream on it, and
     /// with it everybody who waits. It is not kept if there is one already that takes streams.
-    pub(crate) fn share(&self, fresh: &Arc<Shared>, want: &Want) {
+    pub(crate) fn share(&self, fresh: &Arc<SharedConnection>, want: &WaitingRequest) {
         let mut state = lock(&self.state);
-        let once = if !self.limits.keep_alives {
-            Some(NotPooled::KeepAlivesDisabled)
-        } else {
-            state.closed.then_some(NotPooled::TransportClosed)
+        let once = match rules::returns(state.closed, &self.limits) {
+            // It is not idle while its stream is open, so the cap on idle ones is no reason.
+            Ok(()) => None,
+            Err(NotPooled::IdleCapReached { .. }) => {
+                state.closed.then_some(NotPooled::TransportClosed)
+            }
+            Err(refused) => Some(refused),
         };
         let host = state.hosts.entry(want.target.clone()).or_default();
         // What cannot be delivered is dropped, which closes the stream.
-        let grant = |stream: Option<Stream>, want: &Want| {
+        let grant = |stream: Option<SharedStream>, want: &WaitingRequest| {
             let _ = stream.map(|stream| want.deliver(Ok(Grant::Http2(stream))));
         };
-        let own = || fresh.open(true).map(Stream::on_new_connection);
+        let own = || fresh.open(true).map(SharedStream::on_new_connection);
         if let Some(refused) = once {
             grant(own(), want);
             return fresh.close(CloseReason::NotPooled(refused));
@@ -311,8 +312,7 @@ impl Pool {
         }
         host.shared.push(Arc::clone(fresh));
         grant(own(), want);
-        if self.limits.max_idle_per_host == 0 {
-            // Go pools nothing then; whoever waits finds the connection after its own dial.
+        if !rules::serves_all_who_wait(&self.limits) {
             return;
         }
         for waiting in std::mem::take(&mut host.waiting) {
@@ -324,21 +324,23 @@ impl Pool {
         }
     }
 
-    /// Removes the connection that has been idle longest if there are too many over all hosts.
-    fn evict_longest_idle(&self, state: &mut State) -> Option<(usize, Idle)> {
+    /// Removes the connection that has to go if there are too many over all hosts.
+    fn evict(&self, state: &mut PoolState) -> Option<(usize, IdleConnection)> {
         let max_idle = self.limits.max_idle?;
-        if state.hosts.values().map(|host| host.idle.len()).sum::<usize>() <= max_idle {
-            return None;
+        let now = Instant::now();
+        let hosts = state.hosts.values();
+        let ages: Vec<Duration> = hosts.flat_map(|host| host.ages(now)).collect();
+        let mut place = rules::which_evicted(&ages, &self.limits)?;
+        for host in state.hosts.values_mut() {
+            match place.checked_sub(host.idle.len()) {
+                Some(further) => place = further,
+                None => return Some((max_idle, host.idle.remove(place))),
+            }
         }
-        let longest_idle = state
-            .hosts
-            .values_mut()
-            .filter(|host| !host.idle.is_empty())
-            .min_by_key(|host| host.idle.first().map(|idle| idle.since))?;
-        Some((max_idle, longest_idle.idle.remove(0)))
+        None
     }
 
-    fn start_timer(self: &Arc<Self>, lease: &Lease, since: Instant) -> Option<Timer> {
+    fn start_timer(self: &Arc<Self>, lease: &Lease, since: Instant) -> Option<IdleTimer> {
         let limit = self.limits.idle_timeout?;
         // A time beyond what the clock can tell never comes.
         let deadline = since.checked_add(limit)?;
@@ -352,10 +354,10 @@ impl Pool {
                 idle.lease.close(CloseReason::IdleTimeout(limit));
             }
         });
-        Some(Timer(task.abort_handle()))
+        Some(IdleTimer(task.abort_handle()))
     }
 
-    fn remove(&self, target: &Target, id: ConnectionId) -> Option<Idle> {
+    fn remove(&self, target: &Target, id: ConnectionId) -> Option<IdleConnection> {
         let mut state = lock(&self.state);
         let idle = &mut state.hosts.get_mut(target)?.idle;
         let place = idle.iter().position(|idle| idle.lease.record.info.id == id)?;
@@ -363,7 +365,11 @@ impl Pool {
     }
 
     /// A connection is gone, or a dial failed. Returns the request that may dial in its stead.
-    pub(crate) fn gone(&self, target: &Target, id: Option<ConnectionId>) -> Option<Arc<Want>> {
+    pub(crate) fn gone(
+        &self,
+        target: &Target,
+        id: Option<ConnectionId>,
+    ) -> Option<Arc<WaitingRequest>> {
         if let Some(idle) = id.and_then(|id| self.remove(target, id)) {
             idle.lease.close(CloseReason::ServerClosed);
         }
@@ -396,14 +402,14 @@ impl Pool {
         for shared in shared {
             shared.close(CloseReason::TransportClosed);
         }
-        for Idle { lease, .. } in idle {
+        for IdleConnection { lease, .. } in idle {
             lease.close(CloseReason::TransportClosed);
         }
     }
 }
 
 /// Puts a request at the end of a line, whose head is somebody who still waits.
-fn push(line: &mut VecDeque<Arc<Want>>, want: &Arc<Want>) {
+fn push(line: &mut VecDeque<Arc<WaitingRequest>>, want: &Arc<WaitingRequest>) {
     while line.front().is_some_and(|first| !first.is_waiting()) {
         line.pop_front();
     }

@@ -1,55 +1,32 @@
-//! The limits, and every decision about a connection as a pure function.
+//! Every decision about a connection, as a pure function: this is the file to change in order to see
+//! what another rule would do. The rest of the crate carries out what is decided here.
 //!
-//! This is the file to change in order to see what another rule would do. The numbers are those
-//! of Go's `net/http`; where a field means something else by 0 than in Go, it says so.
+//! | question | function |
+//! |---|---|
+//! | which idle connection does a request get? | [`which_idle`] |
+//! | is it too old to be used? | [`is_too_old`] |
+//! | may a request that finds none dial? | [`may_dial`] |
+//! | may the connection carry another exchange after this response? | [`persistence`] |
+//! | what becomes of it if the reader lets go of the body? | [`early_drop`], [`on_dropped_body`] |
+//! | may it go back at all? | [`returns`] |
+//! | who gets it, if somebody waits? | [`which_waiting`] |
+//! | is it kept idle? | [`keeps`] |
+//! | which one goes if there are too many in all? | [`which_evicted`] |
+//! | is a failed request sent again? | [`retries`], [`is_replayable`] |
+//! | does HTTP/2 take another stream on a connection? | [`takes_stream`], [`serves_all_who_wait`] |
+//! | is a body sent that waited for `100 Continue`? | [`sends_body_after_final_response`] |
+//!
+//! The rules are Go's; hyper-util's client has its own, which nobody can change from outside.
 
-use std::fmt;
 use std::time::Duration;
 
 use evidence::{NotPooled, Preset};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 
-/// How many connections may stay, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Max idle connections over all hosts; the one that has been idle longest goes. `None`: no
-    /// limit (in Go: 0). Go's `DefaultTransport`: 100.
-    pub max_idle: Option<usize>,
-    /// Max idle connections per host; a connection that comes back too many is closed. 0 pools
-    /// nothing (in Go: any negative number). Go's default: 2.
-    pub max_idle_per_host: usize,
-    /// Max connections per host, busy ones included; further requests wait. `None`: no limit
-    /// (in Go: 0), which is Go's default.
-    pub max_conns_per_host: Option<usize>,
-    /// How long a connection may be idle before it is closed. `None`: for ever (in Go: 0). Go's
-    /// `DefaultTransport`: 90 s.
-    pub idle_timeout: Option<Duration>,
-    /// Whether connections are used again at all. If not, requests carry `Connection: close`.
-    pub keep_alives: bool,
-}
+use crate::config::Limits;
 
-impl Limits {
-    /// The limits of Go's `http.DefaultTransport`.
-    pub const GO: Self = Self {
-        max_idle: Some(100),
-        max_idle_per_host: 2,
-        max_conns_per_host: None,
-        idle_timeout: Some(Duration::from_secs(90)),
-        keep_alives: true,
-    };
-
-    /// The limits of hyper-util's `Client` as its builder makes it.
-    pub const HYPER_UTIL: Self = Self {
-        max_idle: None,
-        max_idle_per_host: usize::MAX,
-        max_conns_per_host: None,
-        idle_timeout: Some(Duration::from_secs(90)),
-        keep_alives: true,
-    };
-}
-
-/// What happens to a connection whose body is let go of before its end.
+/// The rule for a connection whose body is let go of before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlyDrop {
     /// It is closed: Go up to 1.26.
@@ -70,154 +47,139 @@ impl EarlyDrop {
     pub const GO_1_27: Self = Self::Drain { bytes: 256 * 1024, time: Duration::from_millis(50) };
 }
 
-/// How long a connection whose response has ended may still be busy with its request before it
-/// counts as broken (Go's `maxWriteWaitBeforeConnReuse`).
+/// The time for which a connection whose response has ended may still be busy with its request
+/// before it counts as broken (Go's `maxWriteWaitBeforeConnReuse`).
 pub(crate) const BUSY_GRACE: Duration = Duration::from_millis(50);
 
-/// What is spoken on a connection.
+/// Tells what happens to a connection whose body is let go of early, where the rule is ours.
+pub(crate) fn early_drop(preset: Preset) -> EarlyDrop {
+    match preset {
+        Preset::Go127 => EarlyDrop::GO_1_27,
+        Preset::Go | Preset::HyperUtil => EarlyDrop::Close,
+    }
+}
+
+/// The fate of a connection whose reader has let go of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpVersion {
-    /// HTTP/1.1: one exchange at a time. In TLS nothing else is offered.
-    Http1,
-    /// HTTP/2: any number of exchanges at once. In TLS nothing else is offered; without TLS it is
-    /// spoken with prior knowledge (RFC 9113 section 3.3). Only with the cargo feature `http2`.
-    Http2,
-    /// In TLS what ALPN agrees on (RFC 7301): HTTP/2 if the server speaks it, else HTTP/1.1.
-    /// Without TLS HTTP/1.1. Go's `DefaultTransport` does the same. Only with the cargo feature
-    /// `http2`.
-    Negotiated,
+pub(crate) enum DroppedBody {
+    /// Every byte was read; the connection goes back as if the end had been waited for.
+    WasRead,
+    /// The rest is read in the background, so much of it and for so long.
+    Drain { bytes: u64, time: Duration },
+    /// The connection is closed.
+    Close,
 }
 
-impl fmt::Display for HttpVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http1 => "HTTP/1.1",
-            Self::Http2 => "HTTP/2",
-            Self::Negotiated => "HTTP/1.1 or HTTP/2",
-        })
+/// Decides on a connection whose reader lets go of a body that announces `announced` bytes, if it
+/// announces any. `is_read`: its last byte was read, but nobody has waited for the end.
+pub(crate) fn on_dropped_body(
+    rule: EarlyDrop,
+    is_read: bool,
+    announced: Option<u64>,
+) -> DroppedBody {
+    match rule {
+        _ if is_read => DroppedBody::WasRead,
+        EarlyDrop::Drain { bytes, time } if announced.is_none_or(|length| length <= bytes) => {
+            DroppedBody::Drain { bytes, time }
+        }
+        EarlyDrop::Drain { .. } | EarlyDrop::Close => DroppedBody::Close,
     }
 }
 
-/// Everything that can be asked of a [`Transport`](crate::Transport).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Whose client it is.
-    pub preset: Preset,
-    /// What it speaks.
-    pub version: HttpVersion,
-    /// Its limits.
-    pub limits: Limits,
-    /// Whether a timer closes connections that have been idle for too long. Without one, which is
-    /// how hyper-util's builder leaves it, nobody looks at them before the next request to their
-    /// host comes, so that they may stay open for ever. Go's rules always have their timers.
-    pub pool_timer: bool,
-    /// After how much silence TCP keepalive probes start; `None`: never. Not HTTP keep-alive.
-    pub tcp_keepalive: Option<Duration>,
-    /// How long one dial may take, over all addresses of a name.
-    pub dial_timeout: Duration,
-    /// How long the body of a request with `Expect: 100-continue` waits for the server's word; then
-    /// it is sent all the same. Go's `ExpectContinueTimeout`, which its `DefaultTransport` sets to
-    /// 1 s. Zero: it is sent at once. hyper-util's client never waits, whatever is set here.
-    pub expect_continue_timeout: Duration,
+// The pool: which connection a request gets, and which one stays.
+
+/// Chooses the idle connection that a request gets. `idle_for` holds for each idle connection to the
+/// request's host how long it has been idle, the one that came back first at the front. `None` is
+/// none of them.
+///
+/// The most recently used one: it is the least likely to have been closed by the server meanwhile,
+/// and those that are not needed grow old enough to be closed.
+pub(crate) fn which_idle(idle_for: &[Duration]) -> Option<usize> {
+    idle_for.len().checked_sub(1)
 }
 
-/// Something that the preset's client does not have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} has no {limit}: {because}", preset.name())]
-pub struct Unsupported {
-    /// The preset.
-    pub preset: Preset,
-    /// What it does not have.
-    pub limit: &'static str,
-    /// Why not.
-    pub because: &'static str,
+/// Decides whether a connection that was idle for so long is closed instead of being used.
+pub(crate) fn is_too_old(idle_for: Duration, limits: &Limits) -> bool {
+    limits.idle_timeout.is_some_and(|limit| idle_for > limit)
 }
 
-impl Config {
-    /// What `preset` does when nothing else is asked for. Dial time-out, TCP keepalive (30 s each)
-    /// and the time-out of `Expect: 100-continue` (1 s) are those of Go's `DefaultTransport` for
-    /// every preset, so that the only difference between two presets is their pool.
-    #[must_use]
-    pub fn of(preset: Preset) -> Self {
-        let limits = match preset {
-            Preset::Go | Preset::Go127 => Limits::GO,
-            Preset::HyperUtil => Limits::HYPER_UTIL,
-        };
-        let thirty = Duration::from_secs(30);
-        Self {
-            preset,
-            version: HttpVersion::Http1,
-            limits,
-            pool_timer: true,
-            tcp_keepalive: Some(thirty),
-            dial_timeout: thirty,
-            expect_continue_timeout: Duration::from_secs(1),
-        }
-    }
+/// Decides whether a request that finds no connection may dial, if its host has so many, busy ones
+/// and dials under way included. Otherwise it waits.
+pub(crate) fn may_dial(connections: usize, limits: &Limits) -> bool {
+    limits.max_conns_per_host.is_none_or(|most| connections < most)
+}
 
-    /// Whether the preset's client has everything that is asked for.
-    ///
-    /// # Errors
-    /// [`Unsupported`] names the first thing that it lacks, and why.
-    pub fn check(&self) -> Result<(), Unsupported> {
-        self.check_version(cfg!(feature = "http2"))?;
-        match self.preset {
-            Preset::Go | Preset::Go127 => self.check_go(),
-            Preset::HyperUtil => self.check_hyper_util(),
-        }
-    }
-
-    fn check_version(&self, is_built_with_http2: bool) -> Result<(), Unsupported> {
-        if self.version == HttpVersion::Http1 || is_built_with_http2 {
-            return Ok(());
-        }
-        let because = "this build is without the cargo feature `http2` of transport";
-        Err(Unsupported { preset: self.preset, limit: "HTTP/2", because })
-    }
-
-    fn check_go(&self) -> Result<(), Unsupported> {
-        let refuse = |limit, because| Err(Unsupported { preset: self.preset, limit, because });
-        if !self.pool_timer {
-            return refuse("switch for its pool's timers", "its timers are part of the rules");
-        }
+/// Decides whether a connection whose exchange is done may be used again at all. It comes before
+/// the requests that wait: a connection that may not is for one exchange only.
+///
+/// # Errors
+/// The reason for which it is closed.
+pub(crate) fn returns(is_closed: bool, limits: &Limits) -> Result<(), NotPooled> {
+    let per_host = limits.max_idle_per_host;
+    if !limits.keep_alives {
+        Err(NotPooled::KeepAlivesDisabled)
+    } else if per_host == 0 {
+        Err(NotPooled::IdleCapReached { per_host })
+    } else if is_closed {
+        Err(NotPooled::TransportClosed)
+    } else {
         Ok(())
     }
-
-    fn check_hyper_util(&self) -> Result<(), Unsupported> {
-        let refuse = |limit, because| Err(Unsupported { preset: self.preset, limit, because });
-        if self.limits.max_idle.is_some() {
-            return refuse(
-                "limit on idle connections in all",
-                "its pool counts per host only (hyperium/hyper#2236)",
-            );
-        }
-        if self.limits.max_conns_per_host.is_some() {
-            return refuse(
-                "limit on connections per host",
-                "a request that finds none idle always dials a new one",
-            );
-        }
-        if !self.limits.keep_alives {
-            return refuse(
-                "switch for keep-alives",
-                "the nearest is 0 idle per host, which pools nothing but still asks the server to keep the connection",
-            );
-        }
-        Ok(())
-    }
-
-    /// What happens to a connection whose body is let go of early, where the rule is ours.
-    pub(crate) fn early_drop(&self) -> EarlyDrop {
-        match self.preset {
-            Preset::Go127 => EarlyDrop::GO_1_27,
-            Preset::Go | Preset::HyperUtil => EarlyDrop::Close,
-        }
-    }
 }
 
-/// What a request says that decides on its connection, kept while it is sent.
+/// Chooses who gets a connection that comes back, or that was dialled in vain, out of so many
+/// requests to its host that wait for one, in the order in which they came. `None`: nobody, so it
+/// becomes idle.
+///
+/// "Late binding": such a request dials for itself as well, and takes whatever comes first. A dial
+/// that comes too late for its request is treated like a connection that comes back.
+pub(crate) fn which_waiting(waiting: usize) -> Option<usize> {
+    (waiting > 0).then_some(0)
+}
+
+/// Decides whether a connection that comes back, and for which nobody waits, is kept, if so many
+/// to its host are idle already.
+///
+/// # Errors
+/// The reason for which it is closed.
+pub(crate) fn keeps(idle: usize, limits: &Limits) -> Result<(), NotPooled> {
+    let per_host = limits.max_idle_per_host;
+    if idle < per_host { Ok(()) } else { Err(NotPooled::IdleCapReached { per_host }) }
+}
+
+/// Chooses the idle connection that is closed because there are too many over all hosts. `idle_for`
+/// holds for each of them how long it has been idle, in any order. `None`: there are not.
+///
+/// The one that has been idle longest, even if that is the one that has just come back.
+pub(crate) fn which_evicted(idle_for: &[Duration], limits: &Limits) -> Option<usize> {
+    let most = limits.max_idle?;
+    if idle_for.len() <= most {
+        return None;
+    }
+    // The first of those that are equally old.
+    let longest = idle_for.iter().max()?;
+    idle_for.iter().position(|age| age == longest)
+}
+
+/// Decides whether a connection of HTTP/2 takes another stream, if so many are open and its server
+/// takes `most` at once. `must`: no other connection may be dialled, so the stream waits its turn.
+#[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is no HTTP/2"))]
+pub(crate) fn takes_stream(open: usize, most: usize, must: bool) -> bool {
+    must || open < most
+}
+
+/// Decides whether everybody who waits gets a stream on a new connection of HTTP/2. Go pools
+/// nothing if no idle connection is kept; then whoever waits finds the connection after its own
+/// dial.
+pub(crate) fn serves_all_who_wait(limits: &Limits) -> bool {
+    limits.max_idle_per_host > 0
+}
+
+// The exchange: what request and response decide, and what a failure does.
+
+/// The words of a request that decide on its connection, kept while it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct RequestSays {
     /// It carries `Connection: close`.
     close: bool,
     /// It asks for nothing but a head.
@@ -226,7 +188,7 @@ pub(crate) struct Asked {
     tunnel: bool,
 }
 
-impl Asked {
+impl RequestSays {
     pub(crate) fn by<B>(request: &Request<B>) -> Self {
         Self {
             close: has_connection_option(request.headers(), "close"),
@@ -236,10 +198,10 @@ impl Asked {
     }
 }
 
-/// Whether the connection may carry another exchange once this response has been read
+/// Decides whether the connection may carry another exchange once this response has been read
 /// (RFC 9112 section 9.3). Of several reasons why not, the one that was there first.
 pub(crate) fn persistence<B>(
-    asked: Asked,
+    asked: RequestSays,
     response: &Response<B>,
     keep_alives: bool,
 ) -> Result<(), NotPooled> {
@@ -262,7 +224,7 @@ pub(crate) fn persistence<B>(
     }
 }
 
-/// Whether nothing but the end of the connection is the end of this response's body (RFC 9112
+/// Returns true if nothing but the end of the connection is the end of this response's body (RFC 9112
 /// section 6.3).
 fn ends_with_its_connection<B>(response: &Response<B>) -> bool {
     let headers = response.headers();
@@ -285,14 +247,14 @@ fn has_connection_option(headers: &HeaderMap, option: &str) -> bool {
         .any(|word| word.trim().eq_ignore_ascii_case(option))
 }
 
-/// Whether the value of an `Expect` field asks for `100 Continue`.
+/// Returns true if the value of an `Expect` field asks for `100 Continue`.
 pub(crate) fn is_100_continue(value: &[u8]) -> bool {
     value
         .split(|byte| *byte == b',')
         .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Whether a body that waits for `100 Continue` is sent although the final response has come, given
+/// Decides whether a body that waits for `100 Continue` is sent although the final response has come, given
 /// whether that response lets the connection persist.
 ///
 /// It is: the server counts the bytes that `Content-Length` announces as the body, whether it wants
@@ -302,14 +264,14 @@ pub(crate) fn sends_body_after_final_response(persistence: Result<(), NotPooled>
     persistence.is_ok()
 }
 
-/// Whether a request without a body says `Content-Length: 0` (Go's `shouldSendContentLength`).
+/// Decides whether a request without a body says `Content-Length: 0` (Go's `shouldSendContentLength`).
 pub(crate) fn says_that_there_is_no_body(method: &Method) -> bool {
     [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
-/// How an attempt at an exchange failed, as far as the decision to try again goes.
+/// An attempt at an exchange that failed, as far as the decision to try again goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Attempt {
+pub(crate) struct ExchangeAttempt {
     /// The connection came out of the pool, so the server may have closed it in the meantime.
     pub(crate) from_pool: bool,
     /// Not a byte of the request was written.
@@ -320,14 +282,14 @@ pub(crate) struct Attempt {
     pub(crate) replayable: bool,
 }
 
-/// Whether a request is silently sent again on another connection (Go's `shouldRetryRequest`).
-pub(crate) fn retries(attempt: Attempt) -> bool {
+/// Decides whether a request is silently sent again on another connection (Go's `shouldRetryRequest`).
+pub(crate) fn retries(attempt: ExchangeAttempt) -> bool {
     attempt.from_pool
         && !attempt.response_started
         && (attempt.nothing_written || attempt.replayable)
 }
 
-/// Whether Go would replay the request: a safe method, or one that says it is idempotent.
+/// Decides whether Go would replay the request: a safe method, or one that says it is idempotent.
 pub(crate) fn is_replayable<B>(request: &Request<B>) -> bool {
     let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
     safe.contains(request.method())
@@ -338,6 +300,8 @@ pub(crate) fn is_replayable<B>(request: &Request<B>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn response(version: Version, connection: Option<&str>) -> Response<()> {
@@ -353,7 +317,7 @@ mod tests {
     #[test]
     fn http_1_1_persists_unless_told_otherwise_and_http_1_0_the_other_way_round() {
         let close = Err(NotPooled::ServerSaidClose);
-        let asked = Asked::by(&Request::new(()));
+        let asked = RequestSays::by(&Request::new(()));
         for (version, connection, fate) in [
             (Version::HTTP_11, None, Ok(())),
             (Version::HTTP_11, Some("close"), close),
@@ -371,8 +335,8 @@ mod tests {
 
     #[test]
     fn a_body_without_a_length_ends_with_its_connection() {
-        let asked = Asked::by(&Request::new(()));
-        let head = Asked { head_only: true, ..asked };
+        let asked = RequestSays::by(&Request::new(()));
+        let head = RequestSays { head_only: true, ..asked };
         let ends = Err(NotPooled::BodyEndsWithConnection);
         for (asked, status, field, fate) in [
             (asked, 200, None, ends),
@@ -383,9 +347,9 @@ mod tests {
             (asked, 304, None, Ok(())),
             (head, 200, None, Ok(())),
             (asked, 101, None, Err(NotPooled::ProtocolSwitched)),
-            (Asked { close: true, ..asked }, 200, None, Err(NotPooled::ClientSaidClose)),
-            (Asked { tunnel: true, ..asked }, 200, None, Err(NotPooled::ProtocolSwitched)),
-            (Asked { tunnel: true, ..asked }, 404, None, ends),
+            (RequestSays { close: true, ..asked }, 200, None, Err(NotPooled::ClientSaidClose)),
+            (RequestSays { tunnel: true, ..asked }, 200, None, Err(NotPooled::ProtocolSwitched)),
+            (RequestSays { tunnel: true, ..asked }, 404, None, ends),
         ] {
             let mut response = Response::builder().status(status).body(()).unwrap();
             if let Some((name, value)) = field {
@@ -397,18 +361,21 @@ mod tests {
 
     #[test]
     fn a_request_is_replayed_only_on_a_pooled_connection_that_never_answered() {
-        let stale = Attempt {
+        let stale = ExchangeAttempt {
             from_pool: true,
             nothing_written: false,
             response_started: false,
             replayable: true,
         };
         assert!(retries(stale), "a GET on a stale connection");
-        assert!(!retries(Attempt { from_pool: false, ..stale }), "a fresh connection");
-        assert!(!retries(Attempt { response_started: true, ..stale }), "half a response");
-        assert!(!retries(Attempt { replayable: false, ..stale }), "a POST that was written");
+        assert!(!retries(ExchangeAttempt { from_pool: false, ..stale }), "a fresh connection");
+        assert!(!retries(ExchangeAttempt { response_started: true, ..stale }), "half a response");
         assert!(
-            retries(Attempt { replayable: false, nothing_written: true, ..stale }),
+            !retries(ExchangeAttempt { replayable: false, ..stale }),
+            "a POST that was written"
+        );
+        assert!(
+            retries(ExchangeAttempt { replayable: false, nothing_written: true, ..stale }),
             "a POST of which not a byte was written"
         );
     }
@@ -432,39 +399,123 @@ mod tests {
         assert!(is_replayable(&Request::new(())));
     }
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
-    fn http_2_is_spoken_if_it_is_built_in() {
-        for preset in Preset::ALL {
-            for version in [HttpVersion::Http2, HttpVersion::Negotiated] {
-                let config = Config { version, ..Config::of(preset) };
-                assert_eq!(config.check().is_ok(), cfg!(feature = "http2"));
-                assert_eq!(config.check_version(true), Ok(()));
-                let told = config.check_version(false).unwrap_err().to_string();
-                assert!(told.ends_with("without the cargo feature `http2` of transport"), "{told}");
-            }
-            assert_eq!(Config::of(preset).check_version(false), Ok(()));
-        }
+    fn the_most_recently_used_connection_is_taken_first() {
+        assert_eq!(which_idle(&[]), None);
+        assert_eq!(which_idle(&[3 * SECOND, 2 * SECOND, SECOND]), Some(2));
     }
 
     #[test]
-    fn the_timers_of_gos_pool_cannot_be_switched_off() {
-        for preset in Preset::ALL {
-            let config = Config { pool_timer: false, ..Config::of(preset) };
-            assert_eq!(config.check().is_ok(), preset == Preset::HyperUtil, "{}", preset.name());
-        }
+    fn a_connection_is_too_old_beyond_its_time_and_not_at_it() {
+        assert!(!is_too_old(90 * SECOND, &Limits::GO));
+        assert!(is_too_old(90 * SECOND + Duration::from_nanos(1), &Limits::GO));
+        assert!(!is_too_old(Duration::MAX, &Limits { idle_timeout: None, ..Limits::GO }));
     }
 
     #[test]
-    fn hyper_utils_client_is_not_asked_for_limits_it_does_not_have() {
-        let config = Config::of(Preset::HyperUtil);
-        assert_eq!(config.check(), Ok(()));
-        for limits in [
-            Limits { max_idle: Some(100), ..config.limits },
-            Limits { max_conns_per_host: Some(4), ..config.limits },
-            Limits { keep_alives: false, ..config.limits },
+    fn who_has_waited_longest_is_served_first() {
+        assert_eq!(which_waiting(0), None);
+        assert_eq!(which_waiting(7), Some(0));
+    }
+
+    #[test]
+    fn a_body_let_go_of_is_drained_only_if_all_of_it_is_short_enough() {
+        let EarlyDrop::Drain { bytes, time } = EarlyDrop::GO_1_27 else { panic!("no drain") };
+        let drain = DroppedBody::Drain { bytes, time };
+        for (rule, is_read, announced, fate) in [
+            (EarlyDrop::Close, false, Some(11), DroppedBody::Close),
+            (EarlyDrop::Close, true, Some(11), DroppedBody::WasRead),
+            (EarlyDrop::GO_1_27, false, Some(bytes), drain),
+            (EarlyDrop::GO_1_27, false, Some(bytes + 1), DroppedBody::Close),
+            (EarlyDrop::GO_1_27, false, None, drain),
         ] {
-            assert!(Config { limits, ..config }.check().is_err(), "{limits:?}");
-            assert!(Config { preset: Preset::Go, limits, ..config }.check().is_ok());
+            assert_eq!(on_dropped_body(rule, is_read, announced), fate, "{rule:?} {announced:?}");
+        }
+    }
+
+    #[test]
+    fn no_idle_connection_means_none_shared_either() {
+        assert!(serves_all_who_wait(&Limits::GO));
+        assert!(!serves_all_who_wait(&Limits { max_idle_per_host: 0, ..Limits::GO }));
+        assert!(takes_stream(99, 100, false) && !takes_stream(100, 100, false));
+        assert!(takes_stream(100, 100, true), "it waits its turn");
+    }
+
+    /// A pool of ages alone, driven by the rules: what happens to connections that come back.
+    #[derive(Default)]
+    struct AgesOnly {
+        /// By host, since when each is idle; the one that came back first at the front.
+        hosts: std::collections::BTreeMap<u8, Vec<u32>>,
+        clock: u32,
+    }
+
+    impl AgesOnly {
+        fn ages(&self, host: u8) -> Vec<Duration> {
+            let since = self.hosts.get(&host).into_iter().flatten();
+            since.map(|since| SECOND * (self.clock - since)).collect()
+        }
+
+        fn come_back(&mut self, host: u8, limits: &Limits) {
+            self.clock += 1;
+            let idle = self.hosts.entry(host).or_default();
+            if returns(false, limits).is_err() || keeps(idle.len(), limits).is_err() {
+                return;
+            }
+            idle.push(self.clock);
+            let all: Vec<(u8, usize)> = self
+                .hosts
+                .iter()
+                .flat_map(|(host, idle)| (0..idle.len()).map(|place| (*host, place)))
+                .collect();
+            let ages: Vec<Duration> =
+                all.iter().map(|(host, place)| self.ages(*host)[*place]).collect();
+            if let Some(evicted) = which_evicted(&ages, limits) {
+                assert_eq!(ages[evicted], *ages.iter().max().unwrap(), "the longest idle goes");
+                let (host, place) = all[evicted];
+                self.hosts.get_mut(&host).unwrap().remove(place);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pool_never_keeps_more_than_its_limits_and_hands_out_the_youngest(
+            steps in prop::collection::vec((0_u8..4, any::<bool>()), 0..200),
+            max_idle in prop::option::of(0_usize..6),
+            max_idle_per_host in 0_usize..4,
+        ) {
+            let limits = Limits { max_idle, max_idle_per_host, ..Limits::GO };
+            let mut pool = AgesOnly::default();
+            for (host, takes) in steps {
+                if takes {
+                    let ages = pool.ages(host);
+                    let taken = which_idle(&ages);
+                    prop_assert_eq!(taken.is_some(), !ages.is_empty());
+                    if let Some(place) = taken {
+                        prop_assert_eq!(ages.get(place), ages.iter().min());
+                        pool.hosts.get_mut(&host).unwrap().remove(place);
+                    }
+                } else {
+                    pool.come_back(host, &limits);
+                }
+                let idle: Vec<usize> = pool.hosts.values().map(Vec::len).collect();
+                prop_assert!(idle.iter().all(|idle| *idle <= max_idle_per_host));
+                prop_assert!(max_idle.is_none_or(|most| idle.iter().sum::<usize>() <= most));
+            }
+        }
+
+        #[test]
+        fn a_host_has_never_more_connections_than_it_may(
+            most in prop::option::of(1_usize..9), asks in 0_usize..40,
+        ) {
+            let limits = Limits { max_conns_per_host: most, ..Limits::GO };
+            let mut connections = 0;
+            for _ in 0..asks {
+                connections += usize::from(may_dial(connections, &limits));
+            }
+            prop_assert_eq!(connections, most.map_or(asks, |most| asks.min(most)));
         }
     }
 }

@@ -17,35 +17,36 @@ use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
 
 use crate::body::Body;
-use crate::error::Error;
+use crate::failure::error::Error;
+use crate::failure::{http2_words, meaning};
 use crate::lock;
-use crate::meaning;
-use crate::pool::Timer;
-use crate::record::Record;
-use crate::wire::ClientWire;
+use crate::rules;
+use crate::seen::record::Record;
+use crate::seen::wire::ClientWire;
+use crate::timer::IdleTimer;
 
 /// A connection of HTTP/2.
-pub(crate) struct Shared {
+pub(crate) struct SharedConnection {
     pub(crate) record: Arc<Record>,
     idle_timeout: Option<Duration>,
     /// How many streams the server takes at once, as far as that is known.
     max_streams: Arc<AtomicUsize>,
     runtime: Handle,
-    state: Mutex<State>,
+    state: Mutex<SharedState>,
 }
 
-struct State {
+struct SharedState {
     /// Dropping it closes the connection once its last stream is over; `None` from then on.
     sender: Option<SendRequest<Full<Bytes>>>,
     /// Streams that are open.
     streams: usize,
     idle_since: Option<Instant>,
-    timer: Option<Timer>,
+    timer: Option<IdleTimer>,
     /// No further stream may be opened, for this reason.
     closing: Option<CloseReason>,
 }
 
-impl Shared {
+impl SharedConnection {
     /// Begins to speak HTTP/2 on a connection, which keeps `slot` as long as it lives.
     pub(crate) async fn start<S: Send + Sync + 'static>(
         wire: ClientWire,
@@ -53,13 +54,13 @@ impl Shared {
         idle_timeout: Option<Duration>,
     ) -> Result<Arc<Self>, Error> {
         let record = Arc::clone(&wire.record);
-        let (sender, connection) = Builder::new(Holding(Arc::new(slot)))
+        let (sender, connection) = Builder::new(SlotHolder(Arc::new(slot)))
             .handshake(TokioIo::new(wire))
             .await
             .map_err(|error| Error::before_head(&record, error))?;
         let max_streams = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
         tokio::spawn(drive(connection, Arc::clone(&record), Arc::clone(&max_streams)));
-        let state = State {
+        let state = SharedState {
             sender: Some(sender),
             streams: 0,
             idle_since: None,
@@ -70,12 +71,12 @@ impl Shared {
         Ok(Arc::new(Self { record, idle_timeout, max_streams, runtime, state: Mutex::new(state) }))
     }
 
-    /// Opens a stream, unless the connection takes no other. `however_many`: also one that the
+    /// Opens a stream, unless the connection takes no other. `must`: also one that the
     /// server will not take before another has ended.
-    pub(crate) fn open(self: &Arc<Self>, however_many: bool) -> Option<Stream> {
+    pub(crate) fn open(self: &Arc<Self>, must: bool) -> Option<SharedStream> {
         let mut state = lock(&self.state);
-        let is_full = state.streams >= self.max_streams.load(Ordering::Relaxed);
-        if state.closing.is_some() || (is_full && !however_many) {
+        let most = self.max_streams.load(Ordering::Relaxed);
+        if state.closing.is_some() || !rules::takes_stream(state.streams, most, must) {
             return None;
         }
         let sender = state.sender.clone().filter(|sender| !sender.is_closed())?;
@@ -83,7 +84,7 @@ impl Shared {
         state.timer = None;
         let idle_since = state.idle_since.take();
         drop(state);
-        Some(Stream { shared: Arc::clone(self), sender, idle_since, from_pool: true })
+        Some(SharedStream { shared: Arc::clone(self), sender, idle_since, from_pool: true })
     }
 
     /// Closes the connection for this reason: now, or when its last stream is over.
@@ -95,7 +96,7 @@ impl Shared {
         }
     }
 
-    fn close_now(&self, state: &mut State, why: CloseReason) {
+    fn close_now(&self, state: &mut SharedState, why: CloseReason) {
         self.record.close_because(why);
         state.sender = None;
         state.timer = None;
@@ -115,7 +116,7 @@ impl Shared {
         state.timer = self.start_timer(since);
     }
 
-    fn start_timer(self: &Arc<Self>, since: Instant) -> Option<Timer> {
+    fn start_timer(self: &Arc<Self>, since: Instant) -> Option<IdleTimer> {
         let limit = self.idle_timeout?;
         // A time beyond what the clock can tell never comes.
         let deadline = since.checked_add(limit)?;
@@ -130,20 +131,20 @@ impl Shared {
                 shared.close_now(&mut state, why);
             }
         });
-        Some(Timer(task.abort_handle()))
+        Some(IdleTimer(task.abort_handle()))
     }
 }
 
 /// Where hyper runs what belongs to one connection, its wire among it.
-struct Holding<S>(Arc<S>);
+struct SlotHolder<S>(Arc<S>);
 
-impl<S> Clone for Holding<S> {
+impl<S> Clone for SlotHolder<S> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<S: Send + Sync + 'static, F> hyper::rt::Executor<F> for Holding<S>
+impl<S: Send + Sync + 'static, F> hyper::rt::Executor<F> for SlotHolder<S>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -158,7 +159,7 @@ where
 
 /// Hands requests to the connection until nobody sends any more, and looks how many it takes.
 async fn drive<S: Send + Sync + 'static>(
-    connection: Connection<TokioIo<ClientWire>, Full<Bytes>, Holding<S>>,
+    connection: Connection<TokioIo<ClientWire>, Full<Bytes>, SlotHolder<S>>,
     record: Arc<Record>,
     max_streams: Arc<AtomicUsize>,
 ) {
@@ -177,8 +178,8 @@ async fn drive<S: Send + Sync + 'static>(
 }
 
 /// The right to one exchange on a connection of HTTP/2, until the end of its body.
-pub(crate) struct Stream {
-    shared: Arc<Shared>,
+pub(crate) struct SharedStream {
+    shared: Arc<SharedConnection>,
     sender: SendRequest<Full<Bytes>>,
     /// Since when the connection was idle; `None` if it was not, or is new.
     pub(crate) idle_since: Option<Instant>,
@@ -187,13 +188,13 @@ pub(crate) struct Stream {
 }
 
 /// A request that failed before its response's head came.
-pub(crate) struct Unanswered {
+pub(crate) struct UnansweredRequest {
     pub(crate) error: hyper::Error,
     /// The server has certainly not done anything about it.
     pub(crate) unprocessed: bool,
 }
 
-impl Stream {
+impl SharedStream {
     /// The transport did not have the connection before.
     pub(crate) fn on_new_connection(mut self) -> Self {
         self.from_pool = false;
@@ -208,7 +209,7 @@ impl Stream {
     pub(crate) async fn send(
         mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Body>, Unanswered> {
+    ) -> Result<Response<Body>, UnansweredRequest> {
         match self.sender.try_send_request(request).await {
             Ok(response) => {
                 let info = self.record().info;
@@ -219,14 +220,14 @@ impl Stream {
             Err(mut failed) => {
                 let never_sent = failed.take_message().is_some();
                 let error = failed.into_error();
-                let unprocessed = never_sent || meaning::is_unprocessed(&error);
-                Err(Unanswered { error, unprocessed })
+                let unprocessed = never_sent || http2_words::is_unprocessed(&error);
+                Err(UnansweredRequest { error, unprocessed })
             }
         }
     }
 }
 
-impl Drop for Stream {
+impl Drop for SharedStream {
     fn drop(&mut self) {
         self.shared.stream_is_over();
     }

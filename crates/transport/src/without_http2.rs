@@ -11,16 +11,16 @@ use http::{Request, Response};
 use http_body_util::Full;
 
 use crate::body::Body;
-use crate::error::Error;
-use crate::record::Record;
-use crate::wire::ClientWire;
+use crate::failure::error::Error;
+use crate::seen::record::Record;
+use crate::seen::wire::ClientWire;
 
-pub(crate) struct Shared {
+pub(crate) struct SharedConnection {
     pub(crate) record: Arc<Record>,
     never: Infallible,
 }
 
-impl Shared {
+impl SharedConnection {
     #[expect(clippy::unused_async, reason = "it stands for one that waits")]
     pub(crate) async fn start<S>(
         _: ClientWire,
@@ -30,7 +30,7 @@ impl Shared {
         Err(Error::TransportClosed)
     }
 
-    pub(crate) fn open(self: &Arc<Self>, _: bool) -> Option<Stream> {
+    pub(crate) fn open(self: &Arc<Self>, _: bool) -> Option<SharedStream> {
         match self.never {}
     }
 
@@ -39,18 +39,18 @@ impl Shared {
     }
 }
 
-pub(crate) struct Stream {
+pub(crate) struct SharedStream {
     pub(crate) idle_since: Option<Instant>,
     pub(crate) from_pool: bool,
     never: Infallible,
 }
 
-pub(crate) struct Unanswered {
+pub(crate) struct UnansweredRequest {
     pub(crate) error: hyper::Error,
     pub(crate) unprocessed: bool,
 }
 
-impl Stream {
+impl SharedStream {
     pub(crate) fn on_new_connection(self) -> Self {
         match self.never {}
     }
@@ -60,7 +60,10 @@ impl Stream {
     }
 
     #[expect(clippy::unused_async, reason = "it stands for one that waits")]
-    pub(crate) async fn send(self, _: Request<Full<Bytes>>) -> Result<Response<Body>, Unanswered> {
+    pub(crate) async fn send(
+        self,
+        _: Request<Full<Bytes>>,
+    ) -> Result<Response<Body>, UnansweredRequest> {
         match self.never {}
     }
 }

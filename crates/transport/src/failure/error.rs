@@ -7,8 +7,8 @@ use std::time::Duration;
 use evidence::{ByteCount, CloseReason, ConnectionId, FailureKind, ServerAddr};
 use http::uri::InvalidUri;
 
-use crate::phase::Phase;
-use crate::rules::HttpVersion;
+use crate::config::HttpVersion;
+use crate::failure::phase::Phase;
 
 /// Another library's error, kept as it came.
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;

@@ -7,8 +7,6 @@ use rustls::{AlertDescription, CertificateError, Error as TlsLibrary, PeerIncomp
 use wire::FirstClose;
 use x509_parser::prelude::ASN1Time;
 
-use crate::tls::day;
-
 /// Why a handshake failed.
 pub(crate) fn of_handshake(error: &io::Error) -> String {
     match (within(error), error.kind()) {
@@ -165,4 +163,9 @@ fn day_of(time: UnixTime) -> String {
 /// `a.example` of `DnsName("a.example")`, which is how rustls writes it.
 fn bare_name(presented: &str) -> &str {
     presented.split('"').nth(1).unwrap_or(presented)
+}
+
+/// Returns the day of a time, such as `2027-01-31`.
+pub(crate) fn day(time: ASN1Time) -> String {
+    time.to_datetime().date().to_string()
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use evidence::TlsFacts;
 use tokio::net::TcpStream;
 
-use crate::error::Cause;
-use crate::record::Record;
-use crate::rules::HttpVersion;
-use crate::wire::Io;
+use crate::config::HttpVersion;
+use crate::failure::error::Cause;
+use crate::seen::record::Record;
+use crate::seen::wire::Io;
 
 /// What TLS connections are made with. This build is without the cargo feature `tls` of
 /// `transport`, so there is none.
@@ -17,22 +17,22 @@ use crate::wire::Io;
 pub struct Tls(Infallible);
 
 /// A handshake that failed.
-pub(crate) struct Failed {
+pub(crate) struct TlsFailure {
     pub(crate) because: String,
     pub(crate) cause: Cause,
     pub(crate) wire: Option<Box<dyn Io>>,
 }
 
-impl Failed {
+impl TlsFailure {
     pub(crate) fn not_http2(wire: Box<dyn Io>) -> Self {
         Self { because: String::new(), cause: String::new().into(), wire: Some(wire) }
     }
 }
 
 /// One transport's own part of TLS.
-pub(crate) struct Client(Infallible);
+pub(crate) struct TlsClient(Infallible);
 
-impl Client {
+impl TlsClient {
     pub(crate) fn new(tls: &Tls, _: HttpVersion) -> Self {
         match tls.0 {}
     }
@@ -44,7 +44,7 @@ impl Client {
         _: TcpStream,
         _: &Arc<Record>,
         _: impl FnOnce(),
-    ) -> Result<(TlsFacts, Box<dyn Io>), Failed> {
+    ) -> Result<(TlsFacts, Box<dyn Io>), TlsFailure> {
         match self.0 {}
     }
 }

@@ -21,9 +21,9 @@ use tokio::time::Sleep;
 use tokio_rustls::client::TlsStream;
 use wire::{Ending, FirstClose, Tap, Wire};
 
-use crate::record::Record;
-use crate::tls_words;
-use crate::wire::ClientTap;
+use crate::dial::tls::words;
+use crate::seen::record::Record;
+use crate::seen::wire::ClientTap;
 
 /// How long the peer's FIN is waited for.
 const GRACE: Duration = Duration::from_millis(100);
@@ -90,8 +90,8 @@ impl TlsWire {
 
     /// Remembers why TLS has ended, if it did not end with a goodbye.
     fn note_error(&mut self, error: &io::Error) {
-        if let Some(because) = tls_words::after_handshake(error) {
-            if let Some(first) = tls_words::who_gives_up(error) {
+        if let Some(because) = words::after_handshake(error) {
+            if let Some(first) = words::who_gives_up(error) {
                 self.wire().close_was_announced_by(first);
             }
             self.tap.0.tls_has_ended(because);

@@ -5,14 +5,15 @@ use std::io;
 
 use wire::FirstClose;
 
-use crate::error::{Cause, Error};
-use crate::phase::Phase;
-use crate::record::{ConnectionInfo, Record};
-use crate::rules::HttpVersion;
+use crate::config::HttpVersion;
+use crate::failure::error::{Cause, Error};
+use crate::failure::http2_words;
+use crate::failure::phase::Phase;
+use crate::seen::record::{ConnectionInfo, Record};
 
 /// What the other end of HTTP/2, or this one, has ended: a stream, or the connection.
 #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is no HTTP/2"))]
-enum Http2 {
+pub(crate) enum Http2Failure {
     /// The server has reset the stream, with the error code of this name.
     StreamReset(String),
     /// The server has ended the connection, with the error code of this name.
@@ -38,9 +39,10 @@ impl Error {
         let words = says_what.then(|| Cause::from(error.to_string()));
         let not_http = error.is_parse() || record.server_speaks_something_else();
         let cut_short = error.is_incomplete_message() && during == Phase::Head;
-        let closed = error.is_canceled() || is_early_end(record, error) || is_goodbye(error);
+        let closed =
+            error.is_canceled() || is_early_end(record, error) || http2_words::is_goodbye(error);
         let tls_ended = record.tls_ended().map(str::to_owned);
-        let http2 = in_http2(error);
+        let http2 = http2_words::failure(error);
         move |cause| match (tls_ended, http2) {
             (Some(because), _) => {
                 // Nothing was answered, so the server refuses the handshake.
@@ -72,7 +74,7 @@ impl Error {
         let (connection, server) = (info.id, info.ends.server);
         let (version, during) = (record.version(), Phase::Body);
         let (reset, early_end) = (is_reset(record, &error), is_early_end(record, &error));
-        let (http2, broken_rule) = (in_http2(&error), broken_rule(&error));
+        let (http2, broken_rule) = (http2_words::failure(&error), broken_rule(&error));
         let cause = error.into();
         if let Some(because) = record.tls_ended().map(str::to_owned) {
             Self::TlsEnded { connection, server, during, because, cause }
@@ -90,7 +92,7 @@ impl Error {
     }
 }
 
-impl Http2 {
+impl Http2Failure {
     fn error(self, info: ConnectionInfo, during: Phase, cause: Cause) -> Error {
         let (connection, server) = (info.id, info.ends.server);
         let version = HttpVersion::Http2;
@@ -104,78 +106,6 @@ impl Http2 {
             }
         }
     }
-}
-
-/// What HTTP/2's library says, if it is about the protocol: not about bytes that do not come.
-#[cfg(feature = "http2")]
-fn in_http2(error: &hyper::Error) -> Option<Http2> {
-    let within = within_http2(error)?;
-    let reason = within.reason().filter(|reason| *reason != h2::Reason::NO_ERROR)?;
-    let code = code_name(reason);
-    match () {
-        () if within.is_remote() && within.is_reset() => Some(Http2::StreamReset(code)),
-        () if within.is_remote() && within.is_go_away() => Some(Http2::GoAway(code)),
-        () if within.is_library() => Some(Http2::Malformed(code)),
-        () => None,
-    }
-}
-
-#[cfg(not(feature = "http2"))]
-fn in_http2(_: &hyper::Error) -> Option<Http2> {
-    None
-}
-
-#[cfg(feature = "http2")]
-fn within_http2(error: &hyper::Error) -> Option<&h2::Error> {
-    error.source().and_then(|within| within.downcast_ref())
-}
-
-/// An error code under its name in RFC 9113 section 7.
-#[cfg(feature = "http2")]
-fn code_name(reason: h2::Reason) -> String {
-    const NAMES: [&str; 14] = [
-        "NO_ERROR",
-        "PROTOCOL_ERROR",
-        "INTERNAL_ERROR",
-        "FLOW_CONTROL_ERROR",
-        "SETTINGS_TIMEOUT",
-        "STREAM_CLOSED",
-        "FRAME_SIZE_ERROR",
-        "REFUSED_STREAM",
-        "CANCEL",
-        "COMPRESSION_ERROR",
-        "CONNECT_ERROR",
-        "ENHANCE_YOUR_CALM",
-        "INADEQUATE_SECURITY",
-        "HTTP_1_1_REQUIRED",
-    ];
-    let code = u32::from(reason);
-    let name = usize::try_from(code).ok().and_then(|place| NAMES.get(place));
-    name.map_or_else(|| format!("error code {code:#x}"), ToString::to_string)
-}
-
-/// Whether the server of HTTP/2 has announced to close, and not taken this request.
-#[cfg(feature = "http2")]
-fn is_goodbye(error: &hyper::Error) -> bool {
-    within_http2(error).is_some_and(|within| {
-        within.is_go_away() && within.is_remote() && within.reason() == Some(h2::Reason::NO_ERROR)
-    })
-}
-
-#[cfg(not(feature = "http2"))]
-fn is_goodbye(_: &hyper::Error) -> bool {
-    false
-}
-
-/// Whether the server of HTTP/2 says that it has done nothing about a request.
-#[cfg(feature = "http2")]
-pub(crate) fn is_unprocessed(error: &hyper::Error) -> bool {
-    is_goodbye(error)
-        || within_http2(error).is_some_and(|within| {
-            within.is_reset()
-                && within.is_remote()
-                && within.reason() == Some(h2::Reason::REFUSED_STREAM)
-        })
 }
 
 /// Whether hyper gave up a connection for what the peer sent, rather than for its going away.

@@ -14,22 +14,22 @@ use evidence::{ClientAddr, Moment, ServerAddr};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::error::Error;
-use crate::given_up::GIVEN_UP;
+use crate::dial::given_up::GIVEN_UP;
+use crate::failure::error::Error;
 
 /// How long the first family is tried alone (Go's `FallbackDelay`).
 const HEAD_START: Duration = Duration::from_millis(300);
 
 /// In which order addresses are tried.
 #[derive(Debug, PartialEq, Eq)]
-struct Plan {
+struct RacePlan {
     /// The first address, and all of its family.
     first: VecDeque<SocketAddr>,
     /// Those of the other family.
     other: VecDeque<SocketAddr>,
 }
 
-impl Plan {
+impl RacePlan {
     fn of(addresses: &[SocketAddr]) -> Self {
         let is_first = |address: &SocketAddr| {
             addresses.first().is_none_or(|first| first.is_ipv4() == address.is_ipv4())
@@ -55,7 +55,7 @@ pub(crate) struct Winner {
 }
 
 /// The dial of one address.
-pub(crate) type Attempt<'a> =
+pub(crate) type AddressDial<'a> =
     Pin<Box<dyn Future<Output = Result<(TcpStream, ClientAddr), Error>> + Send + 'a>>;
 
 /// Connects to one of `addresses` before `deadline`: `connect` dials one of them within a limit,
@@ -67,13 +67,13 @@ pub(crate) type Attempt<'a> =
 pub(crate) async fn run<'a>(
     addresses: &[SocketAddr],
     deadline: Instant,
-    connect: impl Fn(SocketAddr, Duration) -> Attempt<'a>,
+    connect: impl Fn(SocketAddr, Duration) -> AddressDial<'a>,
     tell: impl Fn(Moment),
 ) -> Option<Result<Winner, Error>> {
-    let Plan { first, other } = Plan::of(addresses);
-    let first = Lane { left: first, current: None, failure: None };
-    let other = Lane { left: other, current: None, failure: None };
-    let mut lanes = Lanes { first, other, tell };
+    let RacePlan { first, other } = RacePlan::of(addresses);
+    let first = FamilyLane { left: first, current: None, failure: None };
+    let other = FamilyLane { left: other, current: None, failure: None };
+    let mut lanes = FamilyLanes { first, other, tell };
     let mut head_start = std::pin::pin!(tokio::time::sleep(HEAD_START));
     let mut alone = true;
     let won = std::future::poll_fn(|cx| {
@@ -81,7 +81,7 @@ pub(crate) async fn run<'a>(
             let left = deadline.saturating_duration_since(Instant::now());
             connect(address, share(left, lane_length))
         };
-        let Lanes { first, other, tell } = &mut lanes;
+        let FamilyLanes { first, other, tell } = &mut lanes;
         let first_over = match first.poll(cx, &next, tell) {
             Poll::Ready(Some(winner)) => return Poll::Ready(Some(winner)),
             Poll::Ready(None) => true,
@@ -105,13 +105,13 @@ pub(crate) async fn run<'a>(
 }
 
 /// Both families. Dropped before the race is over, they are given up.
-struct Lanes<'a, T: Fn(Moment)> {
-    first: Lane<'a>,
-    other: Lane<'a>,
+struct FamilyLanes<'a, T: Fn(Moment)> {
+    first: FamilyLane<'a>,
+    other: FamilyLane<'a>,
     tell: T,
 }
 
-impl<T: Fn(Moment)> Lanes<'_, T> {
+impl<T: Fn(Moment)> FamilyLanes<'_, T> {
     fn give_up(&mut self, because: &str) {
         for lane in [&mut self.first, &mut self.other] {
             if let Some((server, _given_up)) = lane.current.take() {
@@ -121,26 +121,26 @@ impl<T: Fn(Moment)> Lanes<'_, T> {
     }
 }
 
-impl<T: Fn(Moment)> Drop for Lanes<'_, T> {
+impl<T: Fn(Moment)> Drop for FamilyLanes<'_, T> {
     fn drop(&mut self) {
         self.give_up(GIVEN_UP);
     }
 }
 
 /// The addresses of one family, of which one at a time is dialled.
-struct Lane<'a> {
+struct FamilyLane<'a> {
     left: VecDeque<SocketAddr>,
-    current: Option<(ServerAddr, Attempt<'a>)>,
+    current: Option<(ServerAddr, AddressDial<'a>)>,
     /// Why the first address failed.
     failure: Option<Error>,
 }
 
-impl<'a> Lane<'a> {
+impl<'a> FamilyLane<'a> {
     /// Ready with the connection, or with nothing once every address has failed.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        next: &impl Fn(SocketAddr, usize) -> Attempt<'a>,
+        next: &impl Fn(SocketAddr, usize) -> AddressDial<'a>,
         tell: &impl Fn(Moment),
     ) -> Poll<Option<Winner>> {
         loop {
@@ -192,7 +192,7 @@ mod tests {
     fn the_first_address_decides_which_family_is_tried_first() {
         let six = addresses(&["[::1]:1", "127.0.0.1:2", "[::2]:3", "127.0.0.2:4"]);
         let four = addresses(&["127.0.0.1:2", "[::1]:1", "127.0.0.2:4", "[::2]:3"]);
-        let (of_six, of_four) = (Plan::of(&six), Plan::of(&four));
+        let (of_six, of_four) = (RacePlan::of(&six), RacePlan::of(&four));
         assert_eq!(of_six.first, addresses(&["[::1]:1", "[::2]:3"]));
         assert_eq!(of_six.other, addresses(&["127.0.0.1:2", "127.0.0.2:4"]));
         assert_eq!((of_six.first, of_six.other), (of_four.other, of_four.first));
@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn addresses_of_one_family_are_not_raced() {
-        let plan = Plan::of(&addresses(&["127.0.0.1:2", "127.0.0.2:4"]));
+        let plan = RacePlan::of(&addresses(&["127.0.0.1:2", "127.0.0.2:4"]));
         assert_eq!((plan.first.len(), plan.other.len()), (2, 0));
-        let plan = Plan::of(&[]);
+        let plan = RacePlan::of(&[]);
         assert_eq!((plan.first.len(), plan.other.len()), (0, 0));
     }
 
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(share(seconds(30), 0), seconds(30));
     }
 
-    fn attempt<'a>(address: SocketAddr, limit: Duration) -> Attempt<'a> {
+    fn attempt<'a>(address: SocketAddr, limit: Duration) -> AddressDial<'a> {
         Box::pin(async move {
             let server = ServerAddr::new(address);
             let failed = |source| Error::Connect { server, source };

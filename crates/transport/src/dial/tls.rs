@@ -1,5 +1,8 @@
 //! TLS on a connection: what is trusted, and the handshake.
 
+mod stream;
+pub(crate) mod words;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +17,14 @@ use rustls::{RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use wire::Wire;
-use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::error::Cause;
-use crate::given_up::IfGivenUp;
-use crate::record::Record;
-use crate::rules::HttpVersion;
-use crate::tls_wire::{EndTap, TlsWire};
-use crate::tls_words;
-use crate::wire::Io;
+use self::stream::{EndTap, TlsWire};
+use crate::config::HttpVersion;
+use crate::dial::given_up::IfGivenUp;
+use crate::failure::error::Cause;
+use crate::seen::record::Record;
+use crate::seen::wire::Io;
 
 /// How long a handshake may take (Go's `DefaultTransport`).
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -129,12 +131,12 @@ fn roots_of(pem: &[u8]) -> Result<RootCertStore, TlsError> {
 }
 
 /// One transport's own part of TLS: what it offers, and the sessions it remembers.
-pub(crate) struct Client {
+pub(crate) struct TlsClient {
     connector: TlsConnector,
 }
 
 /// A handshake that failed.
-pub(crate) struct Failed {
+pub(crate) struct TlsFailure {
     /// Why, in plain words.
     pub(crate) because: String,
     /// The library's words.
@@ -143,7 +145,7 @@ pub(crate) struct Failed {
     pub(crate) wire: Option<Box<dyn Io>>,
 }
 
-impl Failed {
+impl TlsFailure {
     /// The handshake was done, but its result is not what was asked for.
     pub(crate) fn not_http2(wire: Box<dyn Io>) -> Self {
         let because = "the server did not agree to speak HTTP/2".to_owned();
@@ -151,7 +153,7 @@ impl Failed {
     }
 }
 
-impl Client {
+impl TlsClient {
     pub(crate) fn new(tls: &Tls, version: HttpVersion) -> Self {
         let mut config = ClientConfig::clone(&tls.config);
         config.alpn_protocols = offered(version).iter().map(|name| name.to_vec()).collect();
@@ -168,13 +170,17 @@ impl Client {
         stream: TcpStream,
         record: &Arc<Record>,
         given_up: impl FnOnce(),
-    ) -> Result<(TlsFacts, Box<dyn Io>), Failed> {
+    ) -> Result<(TlsFacts, Box<dyn Io>), TlsFailure> {
         let wire = Wire::new(stream, EndTap::new(record));
         let name = match ServerName::try_from(host.to_owned()) {
             Ok(name) => name,
             Err(error) => {
                 let because = "the host is no name that TLS can ask for".to_owned();
-                return Err(Failed { because, cause: error.into(), wire: Some(Box::new(wire)) });
+                return Err(TlsFailure {
+                    because,
+                    cause: error.into(),
+                    wire: Some(Box::new(wire)),
+                });
             }
         };
         let mut handshake = std::pin::pin!(self.connector.connect(name, wire).into_fallible());
@@ -191,18 +197,18 @@ impl Client {
                 Ok((facts, Box::new(TlsWire::new(stream, record))))
             }
             Ok(Err((error, mut wire))) => {
-                if let Some(first) = tls_words::who_gives_up(&error) {
+                if let Some(first) = words::who_gives_up(&error) {
                     // Its alert is on the way, and whatever FIN comes now is the answer to that.
                     wire.close_was_announced_by(first);
                 }
-                let because = tls_words::of_handshake(&error);
-                Err(Failed { because, cause: error.into(), wire: Some(Box::new(wire)) })
+                let because = words::of_handshake(&error);
+                Err(TlsFailure { because, cause: error.into(), wire: Some(Box::new(wire)) })
             }
             Err(elapsed) => {
                 let because = format!("no answer within {HANDSHAKE_TIMEOUT:?}");
                 // The connection ends with the handshake, so before the caller can give a reason.
                 record.close_because(CloseReason::Tls(because.clone()));
-                Err(Failed { because, cause: elapsed.into(), wire: None })
+                Err(TlsFailure { because, cause: elapsed.into(), wire: None })
             }
         }
     }
@@ -237,7 +243,7 @@ fn certificate_facts(certificate: &CertificateDer<'_>) -> CertificateFacts {
         Ok((_, certificate)) => CertificateFacts {
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
-            not_after: day(certificate.validity().not_after),
+            not_after: words::day(certificate.validity().not_after),
         },
         Err(_) => {
             let unreadable = || "unreadable".to_owned();
@@ -248,11 +254,6 @@ fn certificate_facts(certificate: &CertificateDer<'_>) -> CertificateFacts {
             }
         }
     }
-}
-
-/// Such as `2027-01-31`.
-pub(crate) fn day(time: ASN1Time) -> String {
-    time.to_datetime().date().to_string()
 }
 
 /// Accepts every certificate. That whoever shows it holds its key is still checked.

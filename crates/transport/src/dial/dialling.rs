@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use http::Uri;
 
-use crate::error::Error;
-use crate::target::{Target, without_brackets};
-use crate::tls::Tls;
+use crate::dial::target::{Target, without_brackets};
+use crate::dial::tls::Tls;
+use crate::failure::error::Error;
 
 /// How connections are made, beyond the limits.
 #[derive(Clone, Debug, Default)]

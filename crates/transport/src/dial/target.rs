@@ -2,7 +2,7 @@
 
 use http::Uri;
 
-use crate::error::Error;
+use crate::failure::error::Error;
 
 /// The scheme, host and port of a URL: what connections are pooled by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

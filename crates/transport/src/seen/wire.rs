@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use wire::{Ending, FirstClose, Tap, Wire};
 
-use crate::record::Record;
-use crate::rules::HttpVersion;
+use crate::config::HttpVersion;
+use crate::seen::record::Record;
 
 /// The ear on a client's socket.
 pub(crate) struct ClientTap(pub(crate) Arc<Record>);

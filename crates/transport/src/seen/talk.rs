@@ -10,7 +10,7 @@ use crate::head::RequestHead;
 /// answer has started belong to the next exchange.
 #[derive(Default)]
 pub(crate) struct Talk {
-    pub(crate) told: Told,
+    pub(crate) told: Telling,
     /// The exchange that will write next, if that is known already.
     pub(crate) next: Option<ExchangeId>,
     pub(crate) requests: u64,
@@ -39,7 +39,7 @@ impl Talk {
 
 /// Whose moments are told.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct Telling {
     pub(crate) exchange: Option<ExchangeId>,
     /// Moments of an exchange whose number is not known yet.
     pub(crate) unclaimed: Vec<(Instant, Moment)>,

@@ -8,11 +8,11 @@ use evidence::{CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, Moment, Ob
 use http::{HeaderMap, StatusCode};
 use wire::{Ending, FirstClose};
 
+use crate::config::HttpVersion;
+use crate::failure::phase::Phase;
 use crate::lock;
-use crate::phase::Phase;
-use crate::rules::HttpVersion;
-use crate::talk::{Beginning, Talk, Told, Writing};
-use crate::trace::Tracer;
+use crate::seen::talk::{Beginning, Talk, Telling, Writing};
+use crate::seen::trace::Tracer;
 
 /// Which connection carried a response. In the response's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) struct Record {
     /// Exchanges that were given this connection.
     exchanges: AtomicU64,
     why: Mutex<Option<CloseReason>>,
-    exchange: Mutex<Exchange>,
+    exchange: Mutex<ExchangeStage>,
     /// Of HTTP/1.1 only.
     talk: Mutex<Talk>,
     /// Of HTTP/2 only.
@@ -51,7 +51,7 @@ pub(crate) struct Record {
 /// a response is a reason, and so is a body that is malformed; but hyper may close before whoever
 /// reads has come to it.
 #[derive(Default)]
-enum Exchange {
+enum ExchangeStage {
     /// Nobody is.
     #[default]
     None,
@@ -252,15 +252,15 @@ impl Record {
 
     /// A close is not told before [`Self::head_is_read`]: the head may hold its reason.
     pub(crate) fn head_is_awaited(&self) {
-        *lock(&self.exchange) = Exchange::AwaitsHead;
+        *lock(&self.exchange) = ExchangeStage::AwaitsHead;
     }
 
     /// The head has been read, and a reason it gives is noted. From now on only a close for which
     /// there is no reason yet is not told before [`Self::exchange_is_over`].
     pub(crate) fn head_is_read(&self) {
         let mut exchange = lock(&self.exchange);
-        let before = std::mem::replace(&mut *exchange, Exchange::InBody);
-        if let Exchange::AwaitsHeadAndClosed(closed) = before {
+        let before = std::mem::replace(&mut *exchange, ExchangeStage::InBody);
+        if let ExchangeStage::AwaitsHeadAndClosed(closed) = before {
             self.tell_close_or_wait(exchange, closed);
         }
     }
@@ -268,7 +268,9 @@ impl Record {
     /// Whoever had the connection has no more to say about its end.
     pub(crate) fn exchange_is_over(&self) {
         let before = std::mem::take(&mut *lock(&self.exchange));
-        if let Exchange::AwaitsHeadAndClosed(closed) | Exchange::InBodyAndClosed(closed) = before {
+        if let ExchangeStage::AwaitsHeadAndClosed(closed) | ExchangeStage::InBodyAndClosed(closed) =
+            before
+        {
             self.tell_close(&closed);
         }
     }
@@ -338,11 +340,17 @@ impl Record {
         self.tell_close_or_wait(lock(&self.exchange), closed);
     }
 
-    fn tell_close_or_wait(&self, mut exchange: MutexGuard<'_, Exchange>, closed: ClosedNotTold) {
+    fn tell_close_or_wait(
+        &self,
+        mut exchange: MutexGuard<'_, ExchangeStage>,
+        closed: ClosedNotTold,
+    ) {
         let has_no_reason = closed.ending.first == FirstClose::Here && lock(&self.why).is_none();
         match *exchange {
-            Exchange::AwaitsHead => *exchange = Exchange::AwaitsHeadAndClosed(closed),
-            Exchange::InBody if has_no_reason => *exchange = Exchange::InBodyAndClosed(closed),
+            ExchangeStage::AwaitsHead => *exchange = ExchangeStage::AwaitsHeadAndClosed(closed),
+            ExchangeStage::InBody if has_no_reason => {
+                *exchange = ExchangeStage::InBodyAndClosed(closed)
+            }
             _ => {
                 drop(exchange);
                 self.tell_close(&closed);
@@ -380,7 +388,7 @@ impl Record {
         });
     }
 
-    fn tell(&self, told: &mut Told, moment: impl FnOnce() -> Moment) {
+    fn tell(&self, told: &mut Telling, moment: impl FnOnce() -> Moment) {
         if !self.tracer.is_heard() {
             return;
         }

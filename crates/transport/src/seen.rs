@@ -1,0 +1,13 @@
+//! What is seen of a connection, and who hears of it.
+//!
+//! | idea | file |
+//! |---|---|
+//! | what is seen on the socket itself | `wire.rs` |
+//! | what is known about a connection, and why it was closed | `record.rs` |
+//! | how far request and response are on the wire | `talk.rs` |
+//! | who hears of it | `trace.rs` |
+
+pub(crate) mod record;
+pub(crate) mod talk;
+pub(crate) mod trace;
+pub(crate) mod wire;

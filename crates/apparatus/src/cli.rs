@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum, value_parser};
-use evidence::{BodyPolicy, ByteCount, Preset, ServerSetup, Setup};
+use evidence::{BodyPolicy, ByteCount, Preset, Program, ServerSetup, Setup};
 use program::args::{self, Limit};
 use server::Answer;
 use transport::{Config, Limits};
@@ -103,7 +103,7 @@ impl ClientArgs {
     /// What was typed, as a plan for `workers` workers of `program`. `matches` tells which flags
     /// were really typed.
     #[must_use]
-    pub fn plan(&self, program: &'static str, workers: u64, matches: &ArgMatches) -> Plan {
+    pub fn plan(&self, program: Program, workers: u64, matches: &ArgMatches) -> Plan {
         let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let preset = self.transport.0;
         let max_idle = match preset {

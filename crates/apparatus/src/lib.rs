@@ -33,10 +33,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use evidence::{
     Afterwards, BodyPolicy, BodySeen, ClientAddr, Exchange, ExchangeId, Failure, Outcome, Preset,
-    Reading, ServerAddr, Setup, Tables, TraceEvent,
+    Reading, RunEvent, ServerAddr, Setup, Tables,
 };
 use http::HeaderValue;
 use http_body_util::BodyExt;
+use program::exit;
 use tokio::task::AbortHandle;
 use transport::{Body, HttpVersion, Transport};
 
@@ -146,12 +147,6 @@ impl Apparatus {
     #[must_use]
     pub fn setup(&self) -> &Setup {
         &self.setup
-    }
-
-    /// When the run started: what the moments of its exchanges are counted from.
-    #[must_use]
-    pub fn started(&self) -> Instant {
-        self.started
     }
 
     /// Lets the servers that start when they are told to listen: whoever connects from now on is
@@ -340,14 +335,14 @@ impl Apparatus {
 
     /// The events of the client's trace since the last call, if the plan asked for them.
     #[must_use]
-    pub fn take_events(&self) -> Vec<TraceEvent> {
-        self.client_witness.take_events()
+    pub fn take_events(&self) -> Vec<RunEvent> {
+        self.client_witness.take_events(self.started)
     }
 
     /// Reads the kernel's table once it has settled, lets go of held bodies, closes the client's
     /// idle connections, reads the table again, stops the server, and hears all witnesses.
     /// Returns the outcome, and the events of the trace since [`Self::take_events`].
-    pub async fn take_down(self, interrupted: bool) -> (Outcome, Vec<TraceEvent>) {
+    pub async fn take_down(self, interrupted: bool) -> (Outcome, Vec<RunEvent>) {
         self.sampler.0.abort();
         let while_running = self.look().await;
         let busiest = self.busiest.or(&while_running);
@@ -399,7 +394,7 @@ impl Apparatus {
             let_go,
             interrupted,
         };
-        (outcome, self.client_witness.take_events())
+        (outcome, self.client_witness.take_events(self.started))
     }
 }
 
@@ -412,7 +407,22 @@ fn fail(error: &transport::Error) -> Failure {
     Failure { kind: error.kind(), message: with_causes(error) }
 }
 
-/// What was attempted, on what, and every cause below it.
+/// Returns the exit code of a program that ran this: done, failed if some request did, untrusted
+/// if the witnesses disagree, or interrupted.
+#[must_use]
+pub fn exit_code(outcome: &Outcome) -> u8 {
+    if !outcome.disagreements.is_empty() {
+        exit::COULD_NOT_RUN
+    } else if outcome.interrupted {
+        exit::INTERRUPTED
+    } else if outcome.failed() > 0 {
+        exit::FAILED
+    } else {
+        exit::DONE
+    }
+}
+
+/// Returns what was attempted, on what, and every cause below it.
 #[must_use]
 pub fn with_causes(error: &dyn StdError) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());

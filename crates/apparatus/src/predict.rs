@@ -199,7 +199,7 @@ mod tests {
 
     fn setup(preset: Preset, body: BodyPolicy, bytes: u64) -> Setup {
         Setup {
-            program: "sequential",
+            program: evidence::Program::Sequential,
             preset,
             body,
             workers: 1,

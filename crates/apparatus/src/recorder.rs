@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use evidence::{
     ClientAddr, CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, InFlight, Moment, NotPooled,
-    Observed, ServerAddr, TraceEvent,
+    Observed, RunEvent, ServerAddr, ServerCloseReason, TraceEvent,
 };
 use server::{ServerEvent, ServerMoment};
 use tokio::sync::Notify;
@@ -77,10 +77,10 @@ impl ClientWitness {
     }
 
     /// The events since the last call, in the order of their moments.
-    pub(crate) fn take_events(&self) -> Vec<TraceEvent> {
+    pub(crate) fn take_events(&self, started: Instant) -> Vec<RunEvent> {
         let mut events = self.lock().events.as_mut().map(std::mem::take).unwrap_or_default();
         events.sort_by_key(|event| event.at);
-        events
+        events.into_iter().map(|event| event.on_clock(started)).collect()
     }
 
     /// What is known about an exchange that is over. Forgets it, but if `will_decide`, waits to
@@ -254,14 +254,14 @@ pub(crate) struct AcceptedNotes {
     pub(crate) at: Instant,
     pub(crate) ends: Ends,
     pub(crate) closed_by: Option<ClosedBy>,
-    pub(crate) why: Option<server::ServerCloseReason>,
+    pub(crate) why: Option<ServerCloseReason>,
 }
 
 /// How often the servers named which reason.
-pub(crate) fn reasons(accepted: &[AcceptedNotes]) -> BTreeMap<&'static str, usize> {
+pub(crate) fn reasons(accepted: &[AcceptedNotes]) -> BTreeMap<ServerCloseReason, usize> {
     let mut reasons = BTreeMap::new();
     for reason in accepted.iter().filter_map(|accepted| accepted.why) {
-        *reasons.entry(reason.name()).or_default() += 1;
+        *reasons.entry(reason).or_default() += 1;
     }
     reasons
 }

@@ -3,6 +3,7 @@
 use apparatus::Plan;
 use apparatus::cli::{ClientArgs, TRANSPORTS};
 use clap::{CommandFactory, FromArgMatches, Parser, value_parser};
+use evidence::Program;
 
 /// Lets many workers send requests side by side and shows how many connections that takes.
 #[derive(Debug, Parser)]
@@ -45,7 +46,7 @@ impl Args {
             .mut_arg("requests", |requests| requests.help("Let each worker send so many requests"));
         let matches = command.get_matches();
         let args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        let plan = args.client.plan("concurrent", args.workers, &matches);
+        let plan = args.client.plan(Program::Concurrent, args.workers, &matches);
         (args, plan)
     }
 }

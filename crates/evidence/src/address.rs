@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// The address as both ends of a connection tell it: an IPv4 address that a dual-stack socket shows
 /// as `::ffff:127.0.0.1` becomes plain IPv4.
 #[must_use]
@@ -11,18 +13,18 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// The address of the end that dialled. Its port is ephemeral: the kernel picked it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClientAddr(SocketAddr);
 
 /// The address of the end that listened, the one a client dials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServerAddr(SocketAddr);
 
 /// The two addresses that identify one TCP connection while it lives (RFC 9293 section 3.3.1).
 ///
 /// Once a connection is over the same two addresses may name another one: a client port is free
 /// for the same server again when its `TIME_WAIT` ends, or earlier with `tcp_tw_reuse`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ends {
     /// The end that dialled.
     pub client: ClientAddr,

@@ -8,8 +8,10 @@
 mod address;
 mod byte_count;
 mod inspected;
+mod micros;
 mod observed;
 mod outcome;
+mod server_close_reason;
 mod setup;
 mod socket;
 mod tcp_state;
@@ -23,10 +25,11 @@ pub use outcome::{
     Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind,
     InFlight, Outcome, Reading, Tables, Unreadable,
 };
-pub use setup::{BodyPolicy, Prediction, Preset, ServerSetup, Setup};
+pub use server_close_reason::ServerCloseReason;
+pub use setup::{BodyPolicy, Prediction, Preset, Program, ServerSetup, Setup};
 pub use socket::{Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally};
 pub use tcp_state::{TcpState, UnknownTcpState};
 pub use trace::{
-    CertificateFacts, CloseReason, ClosedBy, ConnectionId, ExchangeId, Moment, NotPooled, TlsFacts,
-    TraceEvent,
+    CertificateFacts, CloseReason, ClosedBy, ConnectionId, ExchangeId, Moment, NotPooled, RunEvent,
+    TlsFacts, TraceEvent,
 };

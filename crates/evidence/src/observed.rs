@@ -1,10 +1,13 @@
 //! A fact, or the honest admission that nobody could see it.
 
+use serde::{Deserialize, Serialize};
+
 /// What a witness says about something it may not be able to see.
 ///
 /// hyper-util's client, for one, does not tell whether a connection it hands out had been idle.
 /// Such a fact is [`Observed::NotObservable`]; the lab never fills the gap with a guess.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Observed<T> {
     /// The witness saw it.
     Known(T),

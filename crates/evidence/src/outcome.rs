@@ -4,19 +4,24 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::micros;
 use crate::{
     ClientAddr, CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, NotPooled, Observed,
-    Prediction, Setup, SocketTable,
+    Prediction, ServerCloseReason, Setup, SocketTable,
 };
 
 /// One request and what became of it, put together from the client's trace.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Exchange {
     /// Its number, from 1 in the order in which exchanges were started.
     pub number: ExchangeId,
     /// When it started, since the start of the run.
+    #[serde(rename = "started_us", with = "micros")]
     pub started: Duration,
     /// How long it took, until the reader had done with its body or it had failed.
+    #[serde(rename = "took_us", with = "micros")]
     pub took: Duration,
     /// The connection that carried it, if it got one.
     pub connection: Option<ConnectionId>,
@@ -25,8 +30,10 @@ pub struct Exchange {
     /// Whether the connection had carried an exchange before.
     pub reused: bool,
     /// How long the connection had been idle; `Known(None)` if it had not been.
+    #[serde(rename = "idle_before_us", with = "micros")]
     pub idle_before: Observed<Option<Duration>>,
     /// From the start of the exchange to the first byte of the response.
+    #[serde(rename = "first_byte_us", with = "micros")]
     pub first_byte: Option<Duration>,
     /// The status code of the response, if its head came.
     pub status: Option<u16>,
@@ -37,7 +44,8 @@ pub struct Exchange {
 }
 
 /// What the reader saw of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BodySeen {
     /// It was read to its end.
     Drained {
@@ -47,17 +55,20 @@ pub enum BodySeen {
     /// It was let go of unread.
     Dropped {
         /// Its size in bytes, if the server announced it.
+        #[serde(rename = "left_bytes")]
         left: Option<u64>,
     },
     /// It is kept unread.
     Held {
         /// Its size in bytes, if the server announced it.
+        #[serde(rename = "left_bytes")]
         left: Option<u64>,
     },
 }
 
 /// What became of a connection after an exchange, as far as the trace can tell at that moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Afterwards {
     /// It went back to the pool, or straight to a request that waited for it.
     Pooled,
@@ -74,7 +85,8 @@ pub enum Afterwards {
 }
 
 /// The kinds of failure that mean different things to a learner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The name of the host has no address.
     NameNotFound,
@@ -150,7 +162,7 @@ impl FailureKind {
 }
 
 /// How an exchange failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The kind.
     pub kind: FailureKind,
@@ -159,7 +171,7 @@ pub struct Failure {
 }
 
 /// One connection of the client under study, with what all witnesses say about it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Connection {
     /// Its number, in the order of dialling.
     pub id: ConnectionId,
@@ -172,20 +184,22 @@ pub struct Connection {
 }
 
 /// How a connection ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Close {
     /// Who closed first, agreed on by all witnesses that could see it.
     pub by: ClosedBy,
     /// What the client closed it for.
     pub why: Observed<CloseReason>,
     /// When the client's end was closed, since the start of the run.
+    #[serde(rename = "at_us", with = "micros")]
     pub at: Duration,
     /// Bytes that lay unread at the client's end then.
+    #[serde(rename = "unread_bytes")]
     pub unread: u64,
 }
 
 /// One reading of the kernel's table, reduced to this run's sockets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// This run's sockets, or why the system refused its table.
     pub table: Result<SocketTable, Unreadable>,
@@ -194,7 +208,7 @@ pub struct Reading {
 }
 
 /// Why the kernel's table could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreadable(pub String);
 
 impl Default for Reading {
@@ -204,7 +218,7 @@ impl Default for Reading {
 }
 
 /// The kernel's table at the moments that matter.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tables {
     /// The reading with the most open connections, taken while exchanges were under way; `None`
     /// if no reading was taken then.
@@ -216,7 +230,7 @@ pub struct Tables {
 }
 
 /// A number on which two witnesses do not agree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disagreement {
     /// What is counted, and what each witness says, in one sentence.
     pub sentence: String,
@@ -230,7 +244,7 @@ impl fmt::Display for Disagreement {
 
 /// How many requests the server was answering at a time: from the head of a request until the
 /// response was handed over.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InFlight {
     /// The most at one moment.
     pub most: usize,
@@ -239,7 +253,7 @@ pub struct InFlight {
 }
 
 /// What happened in a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// What was asked for.
     pub setup: Setup,
@@ -253,20 +267,23 @@ pub struct Outcome {
     pub accepted: Option<usize>,
     /// How many requests it was answering at a time; `None` if it is not ours to ask.
     pub in_flight: Option<InFlight>,
-    /// Why the servers let go of connections before they were stopped, in their own words, and how
+    /// The reasons for which the servers let go of connections before they were stopped, and how
     /// often; connections that are not the client's are among them.
-    pub server_reasons: BTreeMap<&'static str, usize>,
+    pub server_reasons: BTreeMap<ServerCloseReason, usize>,
     /// The time from the first connection that the servers accepted to the last; `None` if nobody
     /// could be asked.
+    #[serde(rename = "accepting_us", with = "micros")]
     pub accepting: Option<Duration>,
     /// What the kernel listed.
     pub tables: Tables,
     /// Where the witnesses disagree.
     pub disagreements: Vec<Disagreement>,
     /// From the first request to the end of the last exchange.
+    #[serde(rename = "elapsed_us", with = "micros")]
     pub elapsed: Duration,
     /// When the run let go of what was left: held bodies, then idle connections. What was closed
     /// before that was closed by the rules under study.
+    #[serde(rename = "let_go_us", with = "micros")]
     pub let_go: Duration,
     /// Whether the learner ended the run early (Ctrl-C).
     pub interrupted: bool,
@@ -295,18 +312,5 @@ impl Outcome {
     #[must_use]
     pub fn closed_by(&self, by: ClosedBy) -> usize {
         self.connections.iter().filter(|c| c.close.as_ref().is_some_and(|c| c.by == by)).count()
-    }
-
-    /// The exit code of a program that ran this: 0 ran, 1 some request failed, 2 the witnesses
-    /// disagree, 130 ended by Ctrl-C.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        if !self.disagreements.is_empty() {
-            2
-        } else if self.interrupted {
-            130
-        } else {
-            u8::from(self.failed() > 0)
-        }
     }
 }

@@ -3,8 +3,37 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Whose pool rules the client follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::{Deserialize, Serialize};
+
+use crate::micros;
+
+/// A program that runs exchanges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Program {
+    /// One exchange after the other.
+    Sequential,
+    /// Several workers side by side.
+    Concurrent,
+    /// Declared experiments.
+    Lab,
+}
+
+impl Program {
+    /// The name by which cargo knows it, such as `sequential`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential",
+            Self::Concurrent => "concurrent",
+            Self::Lab => "lab",
+        }
+    }
+}
+
+/// The client whose pool rules are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// The rules of Go's `http.Transport` up to Go 1.26, re-created.
     Go,
@@ -40,7 +69,8 @@ impl Preset {
 }
 
 /// What the reader does with the body of each response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BodyPolicy {
     /// Reads it to its end.
     Drain,
@@ -66,10 +96,10 @@ impl BodyPolicy {
 }
 
 /// What a run was asked to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
-    /// The program that runs it: `sequential` or `concurrent`.
-    pub program: &'static str,
+    /// The program that runs it.
+    pub program: Program,
     /// The client's rules.
     pub preset: Preset,
     /// What happens to each body.
@@ -79,6 +109,7 @@ pub struct Setup {
     /// How many requests each worker sends, one after the other.
     pub requests: usize,
     /// The pause between a worker's exchanges.
+    #[serde(rename = "interval_us", with = "micros")]
     pub interval: Duration,
     /// Max idle connections per host.
     pub per_host: usize,
@@ -87,6 +118,7 @@ pub struct Setup {
     /// Max connections per host, busy ones included; `None` for no limit.
     pub max_conns_per_host: Option<usize>,
     /// How long a connection may stay idle; `None` for ever.
+    #[serde(rename = "idle_timeout_us", with = "micros")]
     pub idle_timeout: Option<Duration>,
     /// Whether connections are kept for another exchange at all.
     pub keep_alives: bool,
@@ -95,7 +127,7 @@ pub struct Setup {
 }
 
 /// The server's part of a [`Setup`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerSetup {
     /// Whether the server runs in this process, so that it can be asked what it accepted.
     pub in_process: bool,
@@ -104,8 +136,10 @@ pub struct ServerSetup {
     /// The size of each body in bytes; `None` if the server was not told.
     pub bytes: Option<u64>,
     /// The time before the head of each response.
+    #[serde(rename = "delay_us", with = "micros")]
     pub delay: Duration,
     /// The time between head and body of each response.
+    #[serde(rename = "pause_before_body_us", with = "micros")]
     pub pause_before_body: Duration,
 }
 
@@ -118,7 +152,7 @@ impl Setup {
 }
 
 /// How many connections a run is expected to open, told before it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prediction {
     /// The smallest number that agrees with the prediction.
     pub least: usize,

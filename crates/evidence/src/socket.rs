@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::micros;
 use crate::{ClientAddr, Ends, Observed, ServerAddr, TcpState};
 
 /// Which end of a connection a socket is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The end that dialled.
     Client,
@@ -28,7 +32,7 @@ impl Side {
 }
 
 /// A process that holds a socket.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
     /// Its process id.
     pub pid: u32,
@@ -37,7 +41,8 @@ pub struct Owner {
 }
 
 /// What the kernel waits for on a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TimerKind {
     /// Retransmission: unacknowledged data is sent again when it runs out.
     Retransmit,
@@ -63,16 +68,17 @@ impl TimerKind {
 }
 
 /// A running kernel timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timer {
     /// What happens when it runs out.
     pub kind: TimerKind,
     /// The time left until then.
+    #[serde(rename = "left_us", with = "micros")]
     pub left: Duration,
 }
 
 /// One row of the socket table: one end of a connection, or a listening socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Socket {
     /// This end's address.
     pub local: SocketAddr,
@@ -85,8 +91,10 @@ pub struct Socket {
     /// Bytes received that the process has not read yet, as the kernel counts them: with the
     /// peer's FIN ([`Socket::unread`] is without). For a listening socket: connections that wait
     /// to be accepted.
+    #[serde(rename = "recv_queue_bytes")]
     pub recv_queue: Observed<u32>,
     /// Bytes written that the peer has not acknowledged (for a listening socket: its backlog).
+    #[serde(rename = "send_queue_bytes")]
     pub send_queue: Observed<u32>,
     /// The running timer, if any.
     pub timer: Observed<Option<Timer>>,
@@ -154,7 +162,7 @@ pub struct Pair {
 }
 
 /// The sockets of one reading of the kernel's table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SocketTable {
     /// The rows, in the order they were read.
     pub sockets: Vec<Socket>,

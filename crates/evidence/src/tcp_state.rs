@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A state of one end of a TCP connection, printed the way `netstat` prints it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "&str", try_from = "String")]
 pub enum TcpState {
     /// Waits for connections to come in.
     Listen,
@@ -28,6 +31,20 @@ pub enum TcpState {
     TimeWait,
     /// No connection at all.
     Closed,
+}
+
+impl From<TcpState> for &'static str {
+    fn from(state: TcpState) -> Self {
+        state.name()
+    }
+}
+
+impl TryFrom<String> for TcpState {
+    type Error = UnknownTcpState;
+
+    fn try_from(name: String) -> Result<Self, UnknownTcpState> {
+        name.parse()
+    }
 }
 
 impl TcpState {
@@ -158,5 +175,15 @@ mod tests {
         let error = "waiting".parse::<TcpState>().unwrap_err().to_string();
         assert!(error.starts_with("`waiting` is no TCP state"), "{error}");
         assert!(error.contains("time-wait"), "{error}");
+    }
+
+    #[test]
+    fn a_state_travels_under_the_name_that_netstat_prints() {
+        for state in TcpState::ALL {
+            let json = serde_json::to_string(&state).unwrap();
+            assert_eq!(json, format!("\"{}\"", state.name()));
+            assert_eq!(serde_json::from_str::<TcpState>(&json).unwrap(), state);
+        }
+        assert!(serde_json::from_str::<TcpState>("\"WAITING\"").is_err());
     }
 }

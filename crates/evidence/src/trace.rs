@@ -11,10 +11,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
+use crate::micros;
 use crate::{ByteCount, ClientAddr, Observed, ServerAddr};
 
 /// A connection, numbered in the order in which connections are dialled: `#1`, `#2`, …
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnectionId(pub u64);
 
 impl fmt::Display for ConnectionId {
@@ -24,7 +27,7 @@ impl fmt::Display for ConnectionId {
 }
 
 /// An exchange (one request with its response, RFC 9110 section 3.4), numbered by the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ExchangeId(pub u64);
 
 impl fmt::Display for ExchangeId {
@@ -46,8 +49,32 @@ pub struct TraceEvent {
     pub moment: Moment,
 }
 
+impl TraceEvent {
+    /// The same event on the clock of a run that began at `start`.
+    #[must_use]
+    pub fn on_clock(self, start: Instant) -> RunEvent {
+        let Self { at, exchange, connection, moment } = self;
+        RunEvent { at: at.saturating_duration_since(start), exchange, connection, moment }
+    }
+}
+
+/// A [`TraceEvent`] on the clock of its run, so that it can be told to another process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEvent {
+    /// The time since the run began.
+    #[serde(rename = "at_us", with = "micros")]
+    pub at: Duration,
+    /// The exchange that it is about; `None` if it is about none, or about several.
+    pub exchange: Option<ExchangeId>,
+    /// The connection that it is about, if there is one yet.
+    pub connection: Option<ConnectionId>,
+    /// The moment.
+    pub moment: Moment,
+}
+
 /// A moment in the life of a request or of its connection.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Moment {
     /// A connection is asked for: from the pool, or a new one. Again after a silent retry.
     GetConn {
@@ -94,6 +121,7 @@ pub enum Moment {
     WaitedForSlot {
         /// From the question for a connection until one was handed over, or until the request
         /// might dial; the dial itself does not count.
+        #[serde(rename = "waited_us", with = "micros")]
         waited: Duration,
     },
     /// The exchange has its connection.
@@ -106,6 +134,7 @@ pub enum Moment {
         /// exchange before.
         was_idle: Observed<bool>,
         /// How long it had been idle, if it was.
+        #[serde(rename = "idle_time_us", with = "micros")]
         idle_time: Observed<Option<Duration>>,
     },
     /// A header field of the request is written to the socket; one moment for each, in the order of
@@ -164,12 +193,14 @@ pub enum Moment {
         /// What the client closed it for.
         why: Observed<CloseReason>,
         /// The time since the connection was established.
+        #[serde(rename = "age_us", with = "micros")]
         age: Duration,
         /// How many requests were written to it; in HTTP/2, where the wire does not show them, how
         /// many exchanges were given it.
         exchanges: u64,
         /// Bytes that lay unread in the kernel when the client closed. Linux answers such a close
         /// with a reset instead of a FIN (RFC 2525 section 2.17). With TLS, encrypted bytes.
+        #[serde(rename = "unread_bytes")]
         unread: u64,
     },
 }
@@ -202,7 +233,7 @@ impl Moment {
 }
 
 /// What a TLS handshake has agreed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFacts {
     /// The version, such as `TLSv1.3`.
     pub version: String,
@@ -217,7 +248,7 @@ pub struct TlsFacts {
 }
 
 /// What a certificate says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateFacts {
     /// Whose it is.
     pub subject: String,
@@ -228,11 +259,13 @@ pub struct CertificateFacts {
 }
 
 /// Why a connection did not go back to the pool after an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NotPooled {
     /// The reader let go of the body before its end.
     BodyUnread {
         /// How many bytes of it were left; `None` if the server did not announce a length.
+        #[serde(rename = "left_bytes")]
         left: Option<u64>,
     },
     /// As many connections to this host are idle already as may be.
@@ -316,7 +349,8 @@ impl fmt::Display for NotPooled {
 ///
 /// In TLS an end can say so with an alert (RFC 8446 section 6) before it sends its FIN. Then
 /// whoever said so first was first, although the FINs may cross on their way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ClosedBy {
     /// The client: it holds `TIME_WAIT`.
     Client,
@@ -339,11 +373,13 @@ impl ClosedBy {
 }
 
 /// What a connection was closed for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CloseReason {
     /// The client did not pool it after an exchange.
     NotPooled(NotPooled),
     /// The client closed it after it had been idle for the idle timeout.
+    #[serde(rename = "idle_timeout_us", with = "micros")]
     IdleTimeout(Duration),
     /// The client closed it because its transport was closed while the connection was idle.
     TransportClosed,

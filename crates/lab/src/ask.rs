@@ -9,7 +9,7 @@ use crate::experiment::{Experiment, Trial};
 use crate::render::show;
 
 /// Lines that somebody types.
-pub struct Answers(UnboundedReceiver<String>);
+pub(crate) struct Answers(UnboundedReceiver<String>);
 
 /// What the learner says to one question.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +36,7 @@ impl Answers {
     /// Listens to stdin. In a thread of its own, which nobody waits for: a read from a terminal
     /// cannot be given up, and Ctrl-C must end the lab at a question, too.
     #[must_use]
-    pub fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         let (sender, receiver) = unbounded_channel();
         std::thread::spawn(move || {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
@@ -53,7 +53,7 @@ impl Answers {
     ///
     /// # Errors
     /// Those of `out`.
-    pub async fn about(
+    pub(crate) async fn about(
         &mut self,
         experiment: &Experiment,
         out: &mut impl Write,

@@ -46,7 +46,7 @@ const BUILT_IN: [(&str, &str); 28] = built_in![
 
 /// Why there is no such experiment.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// No experiment has this name.
     #[error("there is no experiment `{asked}`; {}", hint(known.as_ref()))]
     Unknown {
@@ -79,7 +79,7 @@ fn hint(known: Option<&&str>) -> String {
 ///
 /// # Errors
 /// If an override fits one of them badly.
-pub fn all(wanted: &Wanted) -> Result<Vec<Experiment>, Error> {
+pub(crate) fn all(wanted: &Wanted) -> Result<Vec<Experiment>, Error> {
     BUILT_IN.iter().map(|(name, text)| built_in(name, text, wanted)).collect()
 }
 
@@ -93,7 +93,7 @@ fn built_in(name: &str, text: &str, wanted: &Wanted) -> Result<Experiment, Error
 ///
 /// # Errors
 /// [`Error`] says what is wrong, and what may have been meant.
-pub fn find(asked: &str, wanted: &Wanted) -> Result<Experiment, Error> {
+pub(crate) fn find(asked: &str, wanted: &Wanted) -> Result<Experiment, Error> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| is_called(name, asked)) {
         return built_in(name, text, wanted);
     }
@@ -115,7 +115,7 @@ pub fn find(asked: &str, wanted: &Wanted) -> Result<Experiment, Error> {
 
 /// `09-max-idle-in-all through go and go1.27`: through which transports experiments run.
 #[must_use]
-pub fn transports_of(experiments: &[Experiment]) -> String {
+pub(crate) fn transports_of(experiments: &[Experiment]) -> String {
     let told: Vec<String> = experiments
         .iter()
         .map(|experiment| {
@@ -187,8 +187,8 @@ mod tests {
     #[test]
     fn the_readme_names_every_quantity_and_every_setting() {
         let page = fs::read_to_string(root().join("experiments/README.md")).unwrap();
-        let of_tables = crate::observe::IN_TABLE.map(|(name, _)| name);
-        let observed = crate::observe::QUANTITIES.map(|(name, _)| name);
+        let of_tables = crate::quantities::IN_TABLE.map(|(name, _)| name);
+        let observed = crate::quantities::QUANTITIES.map(|(name, _)| name);
         let settings = crate::settings::Settings::default().names(evidence::Preset::Go);
         let names = observed.into_iter().chain(of_tables).chain(settings.names());
         for name in names {

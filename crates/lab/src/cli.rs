@@ -9,10 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Experiments on TCP connections of HTTP clients: predicted, run on this machine's kernel, judged
 #[derive(Debug, Parser)]
 #[command(name = "lab", version, after_help = EXAMPLES)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do
     #[command(subcommand)]
-    pub action: Action,
+    pub(crate) action: Action,
 }
 
 const EXAMPLES: &str = "\
@@ -28,7 +28,7 @@ Exit status: 0 every prediction held, 1 some did not, 2 something could not run,
 
 /// A command of the lab.
 #[derive(Debug, Subcommand)]
-pub enum Action {
+pub(crate) enum Action {
     /// Name every experiment and its question
     List,
     /// Show an experiment: its question, setup, prediction, and what to look for
@@ -53,42 +53,43 @@ pub enum Action {
 
 /// `lab run`.
 #[derive(Debug, Args)]
-pub struct Run {
+pub(crate) struct Run {
     /// Their names, numbers or files
     #[arg(value_name = "NAME|FILE")]
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 
     /// Override a setting, as in client.per_host=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub overrides: Vec<String>,
+    pub(crate) overrides: Vec<String>,
 
     /// Ask for your own prediction before each run
     #[arg(long)]
-    pub predict: bool,
+    pub(crate) predict: bool,
 
     /// Run only through this transport; may be repeated
     #[arg(long = "transport", value_name = "RULES")]
-    pub transports: Vec<PresetArg>,
+    pub(crate) transports: Vec<PresetArg>,
 
     /// Whether each run has a private network, made without root
     #[arg(long, value_name = "MODE", default_value = "auto")]
-    pub isolate: Isolate,
+    pub(crate) isolate: Isolate,
 
     /// Write results for people, for programs, or for a CI system
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub(crate) format: Format,
 
-    /// Show the evidence of every run, not only of those that did not go as predicted
+    /// Show the evidence of every run, not only of those that did not go as predicted; with
+    /// --format json all that the witnesses saw: exchanges, connections, moments, tables
     #[arg(long)]
-    pub evidence: bool,
+    pub(crate) evidence: bool,
 
     /// Let so many runs go on side by side
     #[arg(long, value_name = "N", default_value_t = jobs(), value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub jobs: u16,
+    pub(crate) jobs: u16,
 
     /// Give up on a run that takes longer
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
-    pub at_most: Duration,
+    pub(crate) at_most: Duration,
 }
 
 /// Runs wait most of their time, so more of them fit than there are cores; but they must not be
@@ -100,7 +101,7 @@ fn jobs() -> u16 {
 
 /// Whether each run has a private network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Isolate {
+pub(crate) enum Isolate {
     /// If the system makes one; else the machine's own, and what needs more is skipped
     Auto,
     /// Yes, or not at all
@@ -111,7 +112,7 @@ pub enum Isolate {
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people
     Text,
     /// For programs: one JSON object
@@ -123,74 +124,74 @@ pub enum Format {
 /// `lab trace`.
 #[derive(Debug, Args)]
 #[command(after_help = TRACE_EXAMPLES)]
-pub struct Trace {
+pub(crate) struct Trace {
     /// What to fetch, one after the other; without any, from a server that the lab starts for it
     #[arg(value_name = "URL")]
-    pub urls: Vec<String>,
+    pub(crate) urls: Vec<String>,
 
     /// Fetch each URL so many times
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub requests: u32,
+    pub(crate) requests: u32,
 
     /// Wait between a round of requests and the next
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
-    pub interval: Duration,
+    pub(crate) interval: Duration,
 
     /// Use this method; GET by default, POST with --data
     #[arg(long, short = 'X', value_name = "METHOD")]
-    pub method: Option<String>,
+    pub(crate) method: Option<String>,
 
     /// Send this header field, too; may be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
-    pub headers: Vec<String>,
+    pub(crate) headers: Vec<String>,
 
     /// Send this body, or what is in a file after @
     #[arg(long, short = 'd', value_name = "TEXT|@FILE")]
-    pub data: Option<String>,
+    pub(crate) data: Option<String>,
 
     /// Let the body wait for the server's 100 Continue
     #[arg(long)]
-    pub expect_continue: bool,
+    pub(crate) expect_continue: bool,
 
     /// What to do with the body of each response
     #[arg(long, value_name = "POLICY", default_value = "drain")]
-    pub body: BodyArg,
+    pub(crate) body: BodyArg,
 
     /// Speak HTTP/1.1 only
     #[arg(long, conflicts_with = "http2")]
-    pub http1: bool,
+    pub(crate) http1: bool,
 
     /// Speak HTTP/2 only; without TLS, with prior knowledge
     #[arg(long)]
-    pub http2: bool,
+    pub(crate) http2: bool,
 
     /// Dial another address for a host, as curl does; may be repeated
     #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
-    pub connect_to: Vec<String>,
+    pub(crate) connect_to: Vec<String>,
 
     /// Whose rules the client follows
     #[arg(long, value_name = "RULES", default_value = "go")]
-    pub transport: PresetArg,
+    pub(crate) transport: PresetArg,
 
     /// Follow redirects, and trace each hop
     #[arg(long, short = 'L')]
-    pub follow: bool,
+    pub(crate) follow: bool,
 
     /// Trust the certificates in this file (PEM), and no others
     #[arg(long, value_name = "FILE")]
-    pub cacert: Option<PathBuf>,
+    pub(crate) cacert: Option<PathBuf>,
 
     /// Trust whoever answers: no certificate is checked
     #[arg(long, conflicts_with = "cacert")]
-    pub insecure: bool,
+    pub(crate) insecure: bool,
 
     /// Give up on a request that takes longer
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 
     /// Write results for people or for programs
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: TraceFormat,
+    pub(crate) format: TraceFormat,
 }
 
 const TRACE_EXAMPLES: &str = "\
@@ -205,7 +206,7 @@ by Ctrl-C.";
 
 /// How a trace is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TraceFormat {
+pub(crate) enum TraceFormat {
     /// For people: every moment, the phases as numbers and bars
     Text,
     /// One JSON object

@@ -9,80 +9,80 @@ use evidence::Preset;
 use crate::formula::{self, Formula};
 use crate::settings::Settings;
 
-pub use file::{Error, Override, Wanted};
+pub(crate) use file::{Error, Override, Wanted};
 
 /// An experiment whose every formula is known to give a number.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Experiment {
+pub(crate) struct Experiment {
     /// Its name: that of its file, without the extension.
-    pub name: String,
+    pub(crate) name: String,
     /// What is asked, in one sentence.
-    pub question: String,
+    pub(crate) question: String,
     /// What to look for in the result.
-    pub look_for: Option<String>,
+    pub(crate) look_for: Option<String>,
     /// Whether nothing else may run beside it.
-    pub alone: bool,
+    pub(crate) alone: bool,
     /// What the chart below its results shows, if there is one: a quantity, case by case.
-    pub chart: Option<Formula>,
+    pub(crate) chart: Option<Formula>,
     /// Its runs: each case through each transport.
-    pub trials: Vec<Trial>,
+    pub(crate) trials: Vec<Trial>,
 }
 
 /// One run of an experiment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// Which case; empty if there is but one.
-    pub case: String,
+    pub(crate) case: String,
     /// Through which transport.
-    pub preset: Preset,
+    pub(crate) preset: Preset,
     /// Under which settings.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
     /// What is predicted.
-    pub predictions: Vec<Prediction>,
+    pub(crate) predictions: Vec<Prediction>,
     /// What is shown without a prediction.
-    pub measures: Vec<Measure>,
+    pub(crate) measures: Vec<Measure>,
     /// Why it needs a private network, if it does.
-    pub needs_private: Option<String>,
+    pub(crate) needs_private: Option<String>,
 }
 
 /// One quantity and the numbers between which it is predicted to be.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Prediction {
+pub(crate) struct Prediction {
     /// What is observed.
-    pub what: Formula,
+    pub(crate) what: Formula,
     /// The rule, as the file states it.
-    pub expected: Expected,
+    pub(crate) expected: Expected,
     /// The smallest number that agrees.
-    pub least: f64,
+    pub(crate) least: f64,
     /// The largest number that agrees.
-    pub most: f64,
+    pub(crate) most: f64,
     /// Why, in one clause.
-    pub because: String,
+    pub(crate) because: String,
 }
 
 impl Prediction {
     /// Whether it agrees with what was observed. Room for the last bit of a division.
     #[must_use]
-    pub fn holds(&self, observed: f64) -> bool {
+    pub(crate) fn holds(&self, observed: f64) -> bool {
         (self.least - 1e-9..=self.most + 1e-9).contains(&observed)
     }
 }
 
 /// How many measures an experiment may have: a table has room for no more.
-pub const MEASURES: usize = 7;
+pub(crate) const MEASURES: usize = 7;
 
 /// Something that is measured and shown, but not predicted.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Measure {
+pub(crate) struct Measure {
     /// What.
-    pub what: Formula,
+    pub(crate) what: Formula,
     /// In which unit, such as `ms a request`.
-    pub unit: String,
+    pub(crate) unit: String,
 }
 
 /// A number, a range, or formulas for them.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Expected {
+pub(crate) enum Expected {
     /// Just this.
     Exactly(Formula),
     /// At least the first, at most the second; an end that is missing is open.
@@ -114,7 +114,7 @@ impl Expected {
 
     /// The rule, unless it is plain numbers.
     #[must_use]
-    pub fn rule(&self) -> Option<String> {
+    pub(crate) fn rule(&self) -> Option<String> {
         let plain = |end: &Option<Formula>| end.as_ref().is_none_or(Formula::is_number);
         match self {
             Self::Exactly(formula) if formula.is_number() => None,

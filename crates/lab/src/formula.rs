@@ -7,27 +7,27 @@ use rhai::{AST, Dynamic, Engine, EvalAltResult, Map, OptimizationLevel, Scope};
 
 /// Named numbers. A name with a dot, such as `after.client.time_wait`, is a part of a group.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Names(BTreeMap<String, f64>);
+pub(crate) struct Names(BTreeMap<String, f64>);
 
 impl Names {
     /// Gives `name` this value.
-    pub fn set(&mut self, name: impl Into<String>, value: f64) {
+    pub(crate) fn set(&mut self, name: impl Into<String>, value: f64) {
         self.0.insert(name.into(), value);
     }
 
     /// The names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
     /// All names with their values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
         self.0.iter().map(|(name, value)| (name.as_str(), *value))
     }
 
     /// These names and those.
     #[must_use]
-    pub fn and(&self, others: &Self) -> Self {
+    pub(crate) fn and(&self, others: &Self) -> Self {
         let mut both = self.clone();
         both.0.extend(others.0.clone());
         both
@@ -72,7 +72,10 @@ fn insert(group: &mut Map, name: &str, value: f64) {
 }
 
 /// The candidate that `word` is most likely to stand for: whoever types has hit most letters.
-pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let likeness = |candidate: &&str| strsim::jaro_winkler(word, candidate);
     let best = candidates.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (likeness(&best) > 0.75).then_some(best)
@@ -80,7 +83,7 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 /// An expression such as `workers + (requests - 1) * (workers - per_host)`.
 #[derive(Clone, Debug)]
-pub struct Formula {
+pub(crate) struct Formula {
     text: String,
     tree: AST,
 }
@@ -93,7 +96,7 @@ impl PartialEq for Formula {
 
 /// Why a formula gives no number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// It is no expression.
     #[error("`{formula}` is no formula: {cause}")]
     NoFormula {
@@ -131,7 +134,7 @@ impl Formula {
     ///
     /// # Errors
     /// [`Error::NoFormula`] says where it stops being one.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let tree = ENGINE.with(|engine| engine.compile_expression(text)).map_err(|cause| {
             Error::NoFormula { formula: text.to_owned(), cause: cause.to_string() }
         })?;
@@ -140,13 +143,13 @@ impl Formula {
 
     /// As it was written.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// Whether it is a number and nothing else.
     #[must_use]
-    pub fn is_number(&self) -> bool {
+    pub(crate) fn is_number(&self) -> bool {
         self.text.trim().parse::<f64>().is_ok()
     }
 
@@ -154,7 +157,7 @@ impl Formula {
     ///
     /// # Errors
     /// [`Error::UnknownName`], or [`Error::NoNumber`], as after a division by zero.
-    pub fn value(&self, names: &Names) -> Result<f64, Error> {
+    pub(crate) fn value(&self, names: &Names) -> Result<f64, Error> {
         let mut scope = names.scope();
         let result =
             ENGINE.with(|engine| engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.tree));
@@ -169,7 +172,7 @@ impl Formula {
 
     fn why_not_finite(&self, names: &Names) -> String {
         let unlimited = |name: &&str| names.0.get(*name).is_some_and(|value| value.is_infinite());
-        match crate::observe::names_in(&self.text).find(unlimited) {
+        match names_in(&self.text).find(unlimited) {
             Some(name) => format!("{name} has no limit"),
             None => "it divides by zero".to_owned(),
         }
@@ -245,6 +248,13 @@ fn engine() -> Engine {
     engine.register_fn("-", |a: f64| -a);
     engine.register_fn("-", |a: i64| -(a as f64));
     engine
+}
+
+/// The names that a formula uses: `counter.TcpOutSegs` and `requests` of their quotient.
+pub(crate) fn names_in(formula: &str) -> impl Iterator<Item = &str> {
+    formula
+        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
 }
 
 #[cfg(test)]

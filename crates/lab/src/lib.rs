@@ -12,7 +12,8 @@
 //! | the experiments that come with the lab | `catalogue.rs` |
 //! | from settings to the apparatus | `setup.rs` |
 //! | one run, in the child process | `trial.rs` |
-//! | what a run has shown, as numbers with names | `observe.rs` |
+//! | all that the witnesses of a run saw, whole | `record.rs` |
+//! | the same as numbers with names | `quantities.rs` |
 //! | all runs, side by side, from the parent process | `run.rs` |
 //! | predictions against observations | `judge.rs` |
 //! | the learner's own predictions | `ask.rs` |
@@ -20,19 +21,58 @@
 //! | results as text, JSON and JUnit XML | `render/` |
 //! | every moment of fetching a URL | `trace.rs`, `trace/` |
 
-pub mod ask;
-pub mod catalogue;
-pub mod cli;
-pub mod experiment;
-pub mod formula;
-pub mod judge;
-pub mod observe;
-pub mod process;
-pub mod raw;
-pub mod render;
-pub mod run;
-pub mod session;
-pub mod settings;
-pub mod setup;
-pub mod trace;
-pub mod trial;
+mod ask;
+mod catalogue;
+mod cli;
+mod experiment;
+mod formula;
+mod judge;
+mod process;
+mod quantities;
+mod raw;
+mod record;
+mod render;
+mod run;
+mod session;
+mod settings;
+mod setup;
+mod trace;
+mod trial;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Action, Cli};
+use crate::experiment::Wanted;
+
+pub use raw::RawSeen;
+pub use record::{ProcessUse, RunRecord, Snapshot};
+
+/// Reads the command line, does what it says, and returns the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    program::exit::code("lab", execute(Cli::parse().action))
+}
+
+fn execute(action: Action) -> anyhow::Result<u8> {
+    let mut out = anstream::stdout();
+    match action {
+        Action::List => render::show::list(&catalogue::all(&Wanted::default())?, &mut out)?,
+        Action::Show { name, overrides } => {
+            let experiment = catalogue::find(&name, &session::wanted(&overrides, &[])?)?;
+            render::show::show(&experiment, &mut out)?;
+        }
+        // Before there is a runtime: see there.
+        Action::Trial { parent } => trial::main(parent)?,
+        Action::Run(asked) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            return runtime.block_on(session::run(&asked, &mut out));
+        }
+        Action::Trace(asked) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            return runtime.block_on(trace::tracer::run(&asked, &mut out));
+        }
+    }
+    Ok(0)
+}

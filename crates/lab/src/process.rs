@@ -7,7 +7,7 @@ use std::time::Duration;
 /// (`RssAnon`): its heap and its stacks, without its program text. `None` where there is no
 /// `/proc`.
 #[must_use]
-pub fn resident() -> Option<u64> {
+pub(crate) fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
@@ -17,7 +17,7 @@ pub fn resident() -> Option<u64> {
 /// The processor time that the threads of this process have taken so far, those that have ended
 /// not included. `None` where there is no `/proc`, or a kernel that does not count it.
 #[must_use]
-pub fn processor_time() -> Option<Duration> {
+pub(crate) fn processor_time() -> Option<Duration> {
     let mut nanoseconds = 0;
     for task in fs::read_dir("/proc/self/task").ok()? {
         let schedstat = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;

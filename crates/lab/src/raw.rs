@@ -10,6 +10,7 @@ use bytes::Bytes;
 use evidence::{ClientAddr, ServerAddr};
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -18,22 +19,22 @@ use crate::settings::RawWait;
 
 /// What is asked of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawAsk {
+pub(crate) struct RawAsk {
     /// How many of them, side by side.
-    pub times: usize,
+    pub(crate) times: usize,
     /// What each of them sends when it is connected.
-    pub send: Bytes,
+    pub(crate) send: Bytes,
     /// What it then waits for. After that it stays as it is, until the run is over.
-    pub wait: RawWait,
+    pub(crate) wait: RawWait,
     /// How long it waits at most.
-    pub at_most: Duration,
+    pub(crate) at_most: Duration,
 }
 
 /// One of them.
 #[derive(Debug)]
-pub struct RawClient {
+pub(crate) struct RawClient {
     /// Its address.
-    pub address: ClientAddr,
+    pub(crate) address: ClientAddr,
     /// Closed as soon as the server has closed its side: nobody waits for more.
     stream: Option<TcpStream>,
     /// What it has read: as much of it as it takes to know the status.
@@ -48,7 +49,7 @@ enum RawEnd {
 }
 
 /// What they have seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawSeen {
     /// How many there are.
     pub connections: usize,
@@ -64,7 +65,7 @@ impl RawSeen {
     /// Looks at each of them once more: an end that nobody waited for is seen if nothing unread
     /// lies before it.
     #[must_use]
-    pub fn of(clients: &mut [RawClient]) -> Self {
+    pub(crate) fn of(clients: &mut [RawClient]) -> Self {
         let mut seen = Self { connections: clients.len(), ..Self::default() };
         for client in clients {
             client.look();
@@ -83,7 +84,7 @@ impl RawSeen {
 ///
 /// # Errors
 /// If one of them cannot connect.
-pub async fn carry_out(ask: &RawAsk, server: ServerAddr) -> io::Result<Vec<RawClient>> {
+pub(crate) async fn carry_out(ask: &RawAsk, server: ServerAddr) -> io::Result<Vec<RawClient>> {
     try_join_all((0..ask.times).map(|_| RawClient::start(ask, server))).await
 }
 

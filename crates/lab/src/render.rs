@@ -1,53 +1,59 @@
 //! Results, for people, for programs, and for CI systems.
 
-pub mod json;
-pub mod junit;
-pub mod show;
-pub mod text;
+pub(crate) mod json;
+pub(crate) mod junit;
+pub(crate) mod show;
+pub(crate) mod text;
 
+use std::io;
 use std::time::Duration;
 
+use evidence::Reading;
+use program::exit;
+
 use crate::experiment::{Experiment, Prediction, Trial};
-use crate::judge::Verdict;
+use crate::formula;
+use crate::judge::{Judged, Verdict};
+use crate::record::RunRecord;
 
 /// A trial that is over, with everything there is to tell about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// What was to be run.
-    pub trial: &'a Trial,
+    pub(crate) trial: &'a Trial,
     /// What became of it.
-    pub verdict: &'a Verdict,
+    pub(crate) verdict: &'a Verdict,
     /// How long it took.
-    pub took: Duration,
+    pub(crate) took: Duration,
     /// What the learner had predicted for its first prediction.
-    pub guess: Option<f64>,
+    pub(crate) guess: Option<f64>,
 }
 
 /// An experiment, with those of its trials that are over.
 #[derive(Clone, Debug)]
-pub struct Section<'a> {
+pub(crate) struct Section<'a> {
     /// The experiment.
-    pub experiment: &'a Experiment,
+    pub(crate) experiment: &'a Experiment,
     /// Its rows, in its order.
-    pub rows: Vec<Row<'a>>,
+    pub(crate) rows: Vec<Row<'a>>,
 }
 
 /// How many trials went how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Every prediction held.
-    pub held: usize,
+    pub(crate) held: usize,
     /// Some did not, or the witnesses disagree.
-    pub not_held: usize,
+    pub(crate) not_held: usize,
     /// Left out.
-    pub skipped: usize,
+    pub(crate) skipped: usize,
     /// Could not run.
-    pub could_not_run: usize,
+    pub(crate) could_not_run: usize,
 }
 
 impl Tally {
     /// Counts `rows`.
-    pub fn of<'a>(rows: impl IntoIterator<Item = &'a Row<'a>>) -> Self {
+    pub(crate) fn of<'a>(rows: impl IntoIterator<Item = &'a Row<'a>>) -> Self {
         let mut tally = Self::default();
         for row in rows {
             let count = match row.verdict {
@@ -64,18 +70,18 @@ impl Tally {
     /// The exit code: 2 something could not run, 1 some prediction did not hold, 0 all did. What
     /// was skipped was told, and is no failure.
     #[must_use]
-    pub fn exit_code(self) -> u8 {
+    pub(crate) fn exit_code(self) -> u8 {
         match self {
-            Self { could_not_run: 1.., .. } => 2,
-            Self { not_held: 1.., .. } => 1,
-            _ => 0,
+            Self { could_not_run: 1.., .. } => exit::COULD_NOT_RUN,
+            Self { not_held: 1.., .. } => exit::FAILED,
+            _ => exit::DONE,
         }
     }
 }
 
 /// A number as people write it: whole if it is whole, else with at most three significant digits.
 #[must_use]
-pub fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let magnitude = value.abs();
     if (value - value.round()).abs() < 1e-9 && magnitude < 1e15 {
         return format!("{}", value.round() as i64);
@@ -96,7 +102,7 @@ pub fn number(value: f64) -> String {
 
 /// `82`, `10 to 82`, `at least 3`, `at most 5`.
 #[must_use]
-pub fn range(prediction: &Prediction) -> String {
+pub(crate) fn range(prediction: &Prediction) -> String {
     let Prediction { least, most, .. } = prediction;
     match (least.is_finite(), most.is_finite()) {
         (true, true) if least == most => number(*least),
@@ -109,8 +115,30 @@ pub fn range(prediction: &Prediction) -> String {
 
 /// What was observed, or that nobody did.
 #[must_use]
-pub fn observed(value: Option<f64>) -> String {
+pub(crate) fn observed(value: Option<f64>) -> String {
     value.map_or_else(|| report::words::NONE.to_owned(), number)
+}
+
+/// What was observed of a prediction, in words: `observed 21`, `nobody observed first_failed`.
+#[must_use]
+pub(crate) fn seen(judged: &Judged<'_>) -> String {
+    match judged.observed {
+        Ok(value) => format!("observed {}", number(*value)),
+        Err(formula::Error::UnknownName { name, .. }) => format!("nobody observed {name}"),
+        Err(other) => other.to_string(),
+    }
+}
+
+/// Returns the connections of a run and its tables, as text with colours.
+///
+/// # Errors
+/// None that can be expected: it is written to memory.
+pub(crate) fn exhibits(record: &RunRecord) -> io::Result<String> {
+    let named: Vec<(&str, &Reading)> =
+        record.snapshots.iter().map(|it| (it.name.as_str(), &it.reading)).collect();
+    let mut text = Vec::new();
+    report::run::evidence(&record.outcome, &named, &mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 #[cfg(test)]

@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 
 use crate::experiment::{Experiment, Trial};
 use crate::judge::Verdict;
-use crate::trial::{Order, Told};
+use crate::trial::{ChildAnswer, ChildReply, Order, UnreadableReply};
 
 /// The hidden command by which this program becomes the child of itself.
-pub const CHILD: &str = "trial";
+pub(crate) const CHILD: &str = "trial";
 
 /// Whether runs take place in private networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Isolation {
+pub(crate) enum Isolation {
     /// Each in its own.
     Private,
     /// All in the machine's own network, for this reason. What needs private settings is skipped.
@@ -29,37 +29,39 @@ pub enum Isolation {
 
 /// How trials are carried out.
 #[derive(Clone, Debug)]
-pub struct Lanes {
+pub(crate) struct TrialLanes {
     /// How many run side by side.
-    pub jobs: usize,
+    pub(crate) jobs: usize,
     /// How long one may take.
-    pub at_most: Duration,
+    pub(crate) at_most: Duration,
     /// Where.
-    pub isolation: Isolation,
+    pub(crate) isolation: Isolation,
+    /// With every moment of the clients' traces.
+    pub(crate) moments: bool,
 }
 
 /// A trial that is over.
 #[derive(Debug)]
-pub struct Done {
+pub(crate) struct Done {
     /// Which experiment, from 0.
-    pub experiment: usize,
+    pub(crate) experiment: usize,
     /// Which of its trials, from 0.
-    pub trial: usize,
+    pub(crate) trial: usize,
     /// What became of it.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// How long it took, its process included.
-    pub took: Duration,
+    pub(crate) took: Duration,
 }
 
 /// Whether a private network can be had; if not, why not, in one line.
 ///
 /// # Errors
 /// If this program cannot be started as its own child.
-pub async fn probe() -> anyhow::Result<Result<(), String>> {
+pub(crate) async fn probe() -> anyhow::Result<Result<(), String>> {
     match Child::start(&Order::Probe).await?.tell().await? {
-        Told::Ready => Ok(Ok(())),
-        Told::Refused(why) | Told::Failed(why) => Ok(Err(why)),
-        Told::Observed(_) => anyhow::bail!("the probe was misunderstood"),
+        ChildAnswer::Ready => Ok(Ok(())),
+        ChildAnswer::Refused(why) | ChildAnswer::Failed(why) => Ok(Err(why)),
+        ChildAnswer::Over(_) => anyhow::bail!("the probe was misunderstood"),
     }
 }
 
@@ -68,9 +70,9 @@ pub async fn probe() -> anyhow::Result<Result<(), String>> {
 ///
 /// # Errors
 /// Those of `tell`. A trial that cannot run is a verdict.
-pub async fn all<E>(
+pub(crate) async fn all<E>(
     experiments: &[Experiment],
-    lanes: &Lanes,
+    lanes: &TrialLanes,
     interrupt: &Interrupt,
     mut tell: impl FnMut(Done) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -104,7 +106,7 @@ pub async fn all<E>(
 }
 
 /// Runs one trial; `None` if it was interrupted.
-async fn one(trial: &Trial, lanes: &Lanes, interrupt: &Interrupt) -> Option<Verdict> {
+async fn one(trial: &Trial, lanes: &TrialLanes, interrupt: &Interrupt) -> Option<Verdict> {
     if let (Isolation::Shared(_), Some(why)) = (&lanes.isolation, &trial.needs_private) {
         return Some(Verdict::Skipped(format!("needs a private network: {why}")));
     }
@@ -112,6 +114,7 @@ async fn one(trial: &Trial, lanes: &Lanes, interrupt: &Interrupt) -> Option<Verd
         settings: Box::new(trial.settings.clone()),
         transport: trial.preset.name().to_owned(),
         private: lanes.isolation == Isolation::Private,
+        moments: lanes.moments,
     };
     let mut child = match Child::start(&order).await {
         Ok(child) => child,
@@ -127,9 +130,11 @@ async fn one(trial: &Trial, lanes: &Lanes, interrupt: &Interrupt) -> Option<Verd
             Verdict::CouldNotRun(format!("it did not end within {at_most} (--at-most)"))
         }
         Ok(Err(error)) => Verdict::CouldNotRun(format!("{error:#}")),
-        Ok(Ok(Told::Observed(observation))) => Verdict::on(trial, *observation),
-        Ok(Ok(Told::Refused(why) | Told::Failed(why))) => Verdict::CouldNotRun(why),
-        Ok(Ok(Told::Ready)) => Verdict::CouldNotRun("the order was misunderstood".to_owned()),
+        Ok(Ok(ChildAnswer::Over(record))) => Verdict::on(trial, *record),
+        Ok(Ok(ChildAnswer::Refused(why) | ChildAnswer::Failed(why))) => Verdict::CouldNotRun(why),
+        Ok(Ok(ChildAnswer::Ready)) => {
+            Verdict::CouldNotRun("the order was misunderstood".to_owned())
+        }
     })
 }
 
@@ -160,7 +165,7 @@ impl Child {
     }
 
     /// Waits for what the child tells.
-    async fn tell(&mut self) -> anyhow::Result<Told> {
+    async fn tell(&mut self) -> anyhow::Result<ChildAnswer> {
         let (mut answer, mut words) = (Vec::new(), Vec::new());
         let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
         let hear = async |stream: &mut Vec<u8>, from: Option<Pin<Box<dyn AsyncRead>>>| match from {
@@ -172,8 +177,10 @@ impl Child {
         let heard =
             tokio::try_join!(hear(&mut answer, stdout), hear(&mut words, stderr), self.0.wait());
         let ((), (), status) = heard.context("the child cannot be heard")?;
-        serde_json::from_slice(&answer).map_err(|_| match String::from_utf8_lossy(&words).trim() {
-            "" => anyhow::anyhow!("the run ended without a word ({status})"),
+        ChildReply::read(&answer).map_err(|error| match String::from_utf8_lossy(&words).trim() {
+            _ if matches!(error, UnreadableReply::OtherVersion { .. }) => error.into(),
+            "" if answer.is_empty() => anyhow::anyhow!("the run ended without a word ({status})"),
+            "" => anyhow::Error::from(error).context(format!("the run ended early ({status})")),
             words => anyhow::anyhow!("the run ended early ({status}): {words}"),
         })
     }

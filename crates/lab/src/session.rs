@@ -16,13 +16,16 @@ use crate::experiment::{self, Experiment, Override, Wanted};
 use crate::judge::Verdict;
 use crate::render::text::Depth;
 use crate::render::{self, Row, Section, Tally};
-use crate::run::{self, Done, Isolation, Lanes};
+use crate::run::{self, Done, Isolation, TrialLanes};
 
 /// What was typed after each `--set` and `--transport`.
 ///
 /// # Errors
 /// If an override is no setting.
-pub fn wanted(overrides: &[String], transports: &[PresetArg]) -> Result<Wanted, experiment::Error> {
+pub(crate) fn wanted(
+    overrides: &[String],
+    transports: &[PresetArg],
+) -> Result<Wanted, experiment::Error> {
     let overrides = overrides.iter().map(|text| Override::parse(text));
     Ok(Wanted {
         overrides: overrides.collect::<Result<_, _>>()?,
@@ -34,7 +37,7 @@ pub fn wanted(overrides: &[String], transports: &[PresetArg]) -> Result<Wanted, 
 ///
 /// # Errors
 /// If what is asked for makes no sense, or nothing can be run at all.
-pub async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8> {
+pub(crate) async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     anyhow::ensure!(
         !asked.predict || asked.format == Format::Text,
@@ -42,7 +45,9 @@ pub async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8> {
     );
     let experiments = experiments(asked)?;
     let isolation = isolation(asked.isolate).await?;
-    let lanes = Lanes { jobs: asked.jobs.into(), at_most: asked.at_most, isolation };
+    // People see connections and tables; the moments are for programs.
+    let moments = asked.evidence && asked.format == Format::Json;
+    let lanes = TrialLanes { jobs: asked.jobs.into(), at_most: asked.at_most, isolation, moments };
     let mut session = Session::new(asked, &experiments, lanes, &interrupt, out);
     session.begin()?;
     let over = if asked.predict { session.one_by_one().await } else { session.all_at_once().await };
@@ -86,7 +91,7 @@ async fn isolation(mode: Isolate) -> anyhow::Result<Isolation> {
 struct Session<'a, W> {
     asked: &'a Run,
     experiments: &'a [Experiment],
-    lanes: Lanes,
+    lanes: TrialLanes,
     interrupt: &'a Interrupt,
     out: &'a mut W,
     bar: ProgressBar,
@@ -103,7 +108,7 @@ impl<'a, W: Write> Session<'a, W> {
     fn new(
         asked: &'a Run,
         experiments: &'a [Experiment],
-        lanes: Lanes,
+        lanes: TrialLanes,
         interrupt: &'a Interrupt,
         out: &'a mut W,
     ) -> Self {
@@ -212,7 +217,8 @@ impl<'a, W: Write> Session<'a, W> {
             }
             Format::Json => {
                 let isolation = &self.lanes.isolation;
-                render::json::write(&sections, isolation, took, interrupted, &mut text)?;
+                let evidence = self.asked.evidence;
+                render::json::write(&sections, isolation, took, interrupted, evidence, &mut text)?;
             }
             Format::Junit => render::junit::write(&sections, &mut text)?,
         }

@@ -16,19 +16,20 @@ macro_rules! section {
         $(#[$about])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
-        pub struct $name {
+        pub(crate) struct $name {
             $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$type>,)*
         }
 
+        #[allow(dead_code, reason = "a step of a script is not laid over another")]
         impl $name {
             /// These settings, and where `over` says something, that instead.
             #[must_use]
-            pub fn with(&self, over: &Self) -> Self {
+            pub(crate) fn with(&self, over: &Self) -> Self {
                 Self { $($field: over.$field.clone().or_else(|| self.$field.clone()),)* }
             }
 
             /// The keys that are set.
-            pub fn keys(&self) -> impl Iterator<Item = &'static str> {
+            pub(crate) fn keys(&self) -> impl Iterator<Item = &'static str> {
                 [$((self.$field.is_some(), stringify!($field)),)*]
                     .into_iter()
                     .filter_map(|(set, key)| set.then_some(key))
@@ -126,21 +127,21 @@ section! {
 /// All sections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The kernel's.
-    pub network: Network,
+    pub(crate) network: Network,
     /// The servers'.
-    pub server: Server,
+    pub(crate) server: Server,
     /// The client's.
-    pub client: Client,
+    pub(crate) client: Client,
     /// What the client is asked to do.
-    pub workload: Workload,
+    pub(crate) workload: Workload,
 }
 
 impl Settings {
     /// These settings, and where `over` says something, that instead.
     #[must_use]
-    pub fn with(&self, over: &Self) -> Self {
+    pub(crate) fn with(&self, over: &Self) -> Self {
         Self {
             network: self.network.with(&over.network),
             server: self.server.with(&over.server),
@@ -151,7 +152,7 @@ impl Settings {
 
     /// The keys that are set, such as `client.per_host`.
     #[must_use]
-    pub fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         let in_section = |section: &'static str| move |key| format!("{section}.{key}");
         let network = self.network.keys().map(in_section("network"));
         let server = self.server.keys().map(in_section("server"));
@@ -203,7 +204,7 @@ impl<T, F: FnOnce(Said<'_>) -> Result<T, String>> Visitor<'_> for Listener<F> {
 
 /// A number of connections, workers or requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Count(pub usize);
+pub(crate) struct Count(pub usize);
 
 impl Count {
     fn understand(said: Said<'_>) -> Result<Self, String> {
@@ -225,7 +226,7 @@ impl<'de> Deserialize<'de> for Count {
 
 /// A time with its unit, such as `20ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time(pub Duration);
+pub(crate) struct Time(pub Duration);
 
 /// Nobody's experiment takes longer, and clocks overflow.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -253,7 +254,7 @@ impl<'de> Deserialize<'de> for Time {
 
 /// A number of bytes: `11` or `"64KiB"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Size(pub u64);
+pub(crate) struct Size(pub u64);
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -271,7 +272,7 @@ impl<'de> Deserialize<'de> for Size {
 
 /// A limit, or `"none"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit<T>(pub Option<T>);
+pub(crate) struct Limit<T>(pub Option<T>);
 
 /// Reads a limit whose value `understand` knows.
 fn limit<T>(
@@ -309,7 +310,7 @@ impl<'de> Deserialize<'de> for Limit<Time> {
 /// `drain`, `drop` or `hold`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Body {
+pub(crate) enum Body {
     /// Read to its end.
     Drain,
     /// Let go of unread.
@@ -331,7 +332,7 @@ impl From<Body> for BodyPolicy {
 /// When a server starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Starts {
+pub(crate) enum Starts {
     /// Before the first request.
     AtOnce,
     /// When the script says `listen`, and later `accept`.
@@ -341,7 +342,7 @@ pub enum Starts {
 /// Which HTTP is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Version {
+pub(crate) enum Version {
     /// HTTP/1.1.
     Http1,
     /// HTTP/2 in cleartext, with prior knowledge.
@@ -351,7 +352,7 @@ pub enum Version {
 /// How requests follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// One after the other.
     Sequential,
     /// Several workers, each one after the other.
@@ -365,7 +366,7 @@ pub enum Kind {
 /// One step of a script.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Step {
+pub(crate) enum Step {
     /// Carries out one exchange after the other, to their end.
     Request(Request),
     /// Starts exchanges side by side and goes on.
@@ -418,26 +419,26 @@ section! {
 /// What clients that are none send, and what they wait for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Raw {
+pub(crate) struct Raw {
     /// The bytes, as they are.
-    pub send: String,
+    pub(crate) send: String,
     /// How many such clients, side by side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub times: Option<Count>,
+    pub(crate) times: Option<Count>,
     /// Which server, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server: Option<Count>,
+    pub(crate) server: Option<Count>,
     /// What each waits for.
-    pub wait: RawWait,
+    pub(crate) wait: RawWait,
     /// How long at most; 5 s if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_most: Option<Time>,
+    pub(crate) at_most: Option<Time>,
 }
 
 /// What a client that is none waits for, before the script goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RawWait {
+pub(crate) enum RawWait {
     /// Nothing, and it never reads.
     Nothing,
     /// A whole response.
@@ -449,9 +450,9 @@ pub enum RawWait {
 /// How long to wait for closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UntilClosed {
+pub(crate) struct UntilClosed {
     /// How many connections, since the start of the run.
-    pub connections: Count,
+    pub(crate) connections: Count,
     /// How long at most.
-    pub at_most: Time,
+    pub(crate) at_most: Time,
 }

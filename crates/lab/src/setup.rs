@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apparatus::{Plan, ServerPlan};
-use evidence::{BodyPolicy, Preset, ServerSetup, Setup};
+use evidence::{BodyPolicy, Preset, Program, ServerSetup, Setup};
 use hello::Routes;
 use http::HeaderValue;
 use server::Answer;
 use transport::{Config, HttpVersion, Limits};
 
 use crate::formula::Names;
-use crate::observe;
+use crate::quantities;
 use crate::settings::{
     Count, Kind, Limit, Raw, Request, Settings, Size, Starts, Step, Time, Version,
 };
@@ -25,7 +25,7 @@ const MOST: usize = 100_000;
 
 /// Why settings make no run. Completes "`experiment`: …".
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The transport has no such limit.
     #[error(transparent)]
     Unsupported(#[from] transport::Unsupported),
@@ -45,7 +45,7 @@ fn impossible<T>(key: &'static str, because: impl Into<String>) -> Result<T, Err
 
 /// What the client is asked to do.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Workload {
+pub(crate) enum Workload {
     /// Workers side by side, each sending one request after the other.
     Workers,
     /// All workers at the same moment, then a pause, then again.
@@ -56,13 +56,13 @@ pub enum Workload {
 
 /// A run that is ready to be set up.
 #[derive(Clone, Debug)]
-pub struct Ready {
+pub(crate) struct Ready {
     /// What the apparatus is given.
-    pub plan: Plan,
+    pub(crate) plan: Plan,
     /// What it is then asked to do.
-    pub workload: Workload,
+    pub(crate) workload: Workload,
     /// The kernel's settings.
-    pub network: netlab::NetworkSettings,
+    pub(crate) network: netlab::NetworkSettings,
 }
 
 impl Settings {
@@ -71,7 +71,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error`] says which setting is impossible.
-    pub fn ready(&self, preset: Preset, private: bool) -> Result<Ready, Error> {
+    pub(crate) fn ready(&self, preset: Preset, private: bool) -> Result<Ready, Error> {
         let workload = self.workload()?;
         let client = self.client(preset);
         client.check()?;
@@ -156,7 +156,7 @@ impl Settings {
                 Step::Snapshot(name) => {
                     let check = match names.contains(&name.as_str()) {
                         true => Err("there is one of this name already"),
-                        false => observe::check_snapshot_name(name),
+                        false => quantities::check_snapshot_name(name),
                     };
                     check.or_else(|why| impossible(KEY, format!("snapshot `{name}`: {why}")))?;
                     names.push(name);
@@ -302,7 +302,7 @@ impl Settings {
         let answer = self.answer();
         let limits = client.limits;
         Setup {
-            program: "lab",
+            program: Program::Lab,
             preset,
             body: self.client.body.map_or(BodyPolicy::Drain, BodyPolicy::from),
             workers: self.workers(),
@@ -354,7 +354,7 @@ impl Settings {
     /// What a formula may name: the settings that are numbers, times in seconds. A limit that
     /// does not exist is infinite.
     #[must_use]
-    pub fn names(&self, preset: Preset) -> Names {
+    pub(crate) fn names(&self, preset: Preset) -> Names {
         let client = self.client(preset);
         let answer = self.answer();
         let limits = client.limits;

@@ -12,15 +12,15 @@
 //! | one object, or one a moment | `trace/json.rs` |
 //! | HTTP Archive 1.2, which browsers' developer tools read | `trace/har.rs` |
 
-pub mod asked;
-pub mod bars;
-pub mod doing;
-pub mod har;
-pub mod json;
-pub mod phases;
-pub mod reuse;
-pub mod session;
-pub mod text;
+pub(crate) mod asked;
+pub(crate) mod bars;
+pub(crate) mod doing;
+pub(crate) mod har;
+pub(crate) mod json;
+pub(crate) mod phases;
+pub(crate) mod reuse;
+pub(crate) mod text;
+pub(crate) mod tracer;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,77 +32,80 @@ use phases::Phases;
 
 /// One traced request, and what became of it.
 #[derive(Clone, Debug)]
-pub struct Traced {
+pub(crate) struct Traced {
     /// Its number.
-    pub number: ExchangeId,
+    pub(crate) number: ExchangeId,
     /// What was asked for.
-    pub asked: Asked,
+    pub(crate) asked: Asked,
     /// When it was sent, on the clock of the moments.
-    pub asked_at: Instant,
+    pub(crate) asked_at: Instant,
     /// The same on the wall's clock.
-    pub asked_on: SystemTime,
+    pub(crate) asked_on: SystemTime,
     /// The head of the response, if it came, and what was read of its body.
-    pub answered: Option<Answered>,
+    pub(crate) answered: Option<Answered>,
     /// Why it did not end as it should, if it did not. It may have been answered, in part, all the
     /// same.
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
     /// When it was over.
-    pub over_at: Instant,
+    pub(crate) over_at: Instant,
     /// How long each phase took.
-    pub phases: Phases,
+    pub(crate) phases: Phases,
 }
 
 impl Traced {
     /// From the question to the end.
     #[must_use]
-    pub fn took(&self) -> Duration {
+    pub(crate) fn took(&self) -> Duration {
         self.over_at.saturating_duration_since(self.asked_at)
     }
 
     /// The connection that carried it, if one did.
     #[must_use]
-    pub fn connection(&self) -> Option<ConnectionId> {
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
         self.phases.connection
     }
 }
 
 /// A response.
 #[derive(Clone, Debug)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// Its status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// The words behind it: the server's own in HTTP/1.1, none in HTTP/2.
-    pub reason: String,
+    pub(crate) reason: String,
     /// What was spoken.
-    pub version: Version,
+    pub(crate) version: Version,
     /// Its header fields.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The bytes of its body that were read.
-    pub body: u64,
+    pub(crate) body: u64,
     /// What happened to the body.
-    pub body_policy: BodyPolicy,
+    pub(crate) body_policy: BodyPolicy,
     /// When its head was there.
-    pub head_at: Instant,
+    pub(crate) head_at: Instant,
 }
 
 /// A whole session: every request, and every moment.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub(crate) struct Session {
     /// The transport: `go`, `go1.27` or `hyper-util`.
-    pub transport: &'static str,
+    pub(crate) transport: &'static str,
     /// Whether certificates were not checked.
-    pub insecure: bool,
+    pub(crate) insecure: bool,
     /// When it began: what every moment is counted from.
-    pub started: Instant,
+    pub(crate) started: Instant,
     /// Its requests, in order.
-    pub exchanges: Vec<Traced>,
+    pub(crate) exchanges: Vec<Traced>,
     /// Every moment, in the order in which it was heard.
-    pub events: Vec<TraceEvent>,
+    pub(crate) events: Vec<TraceEvent>,
 }
 
 impl Session {
     /// The moments of one exchange; `None` for those that belong to a connection alone.
-    pub fn events_of(&self, exchange: Option<ExchangeId>) -> impl Iterator<Item = &TraceEvent> {
+    pub(crate) fn events_of(
+        &self,
+        exchange: Option<ExchangeId>,
+    ) -> impl Iterator<Item = &TraceEvent> {
         self.events.iter().filter(move |event| event.exchange == exchange)
     }
 }

@@ -1,7 +1,7 @@
 //! One run in a process of its own: the child's half.
 //!
 //! The parent writes an [`Order`] to the child's stdin; the child leaves the machine's network if
-//! it is told to, carries out the run, and writes a [`Told`] to its stdout.
+//! it is told to, carries out the run, and writes a [`ChildReply`] to its stdout.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use apparatus::{Apparatus, Ask, Post};
 use bytes::Bytes;
-use evidence::{BodyPolicy, Exchange, Preset, Reading};
+use evidence::{BodyPolicy, Exchange, Preset};
 use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
-use crate::observe::{self, Snapshot};
 use crate::process;
 use crate::raw::{self, RawAsk, RawClient, RawSeen};
+use crate::record::{ProcessUse, RunRecord, Snapshot};
 use crate::settings::{Count, Raw, Request, Settings, Size, Step, Time, UntilClosed};
 use crate::setup::{Ready, Workload};
 
 /// What the child is to do.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Order {
+pub(crate) enum Order {
     /// To find out whether it can have a private network, and nothing else.
     Probe,
     /// To carry out a run.
@@ -32,77 +32,118 @@ pub enum Order {
         settings: Box<Settings>,
         /// Through this transport: `go`, `go1.27` or `hyper-util`.
         transport: String,
-        /// Whether in a private network.
+        /// In a private network, or in the machine's own.
         private: bool,
+        /// With every moment of the client's trace.
+        moments: bool,
     },
 }
 
-/// What the child tells.
+/// The version of [`ChildReply`]. It grows when a key changes its meaning or goes away.
+const VERSION: u32 = 1;
+
+/// The word of the child to its parent.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Told {
+pub(crate) struct ChildReply {
+    version: u32,
+    answer: ChildAnswer,
+}
+
+/// The answer to an [`Order`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ChildAnswer {
     /// A private network can be had.
     Ready,
     /// A private network is refused: what, by whom, and the fix.
     Refused(String),
     /// The run could not take place.
     Failed(String),
-    /// The run is over.
-    Observed(Box<Observation>),
+    /// The run is over, and this is all that was seen.
+    Over(Box<RunRecord>),
 }
 
-/// What the witnesses of a run saw.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Observation {
-    /// The numbers, by name; what was not observed is not there.
-    pub quantities: BTreeMap<String, f64>,
-    /// Where the witnesses disagree, in sentences.
-    pub disagreements: Vec<String>,
-    /// The first failure of each kind, in its own words.
-    pub failures: BTreeMap<String, String>,
-    /// The connections and the socket tables, as text with colours.
-    pub evidence: String,
-    /// The kernel's settings in the private network, read back.
-    pub network: Vec<(String, String)>,
+/// A reply that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnreadableReply {
+    /// It is of another version: parent and child are not the same build.
+    #[error(
+        "the run's process tells what it saw in version {told}, and this program reads version {VERSION}: was it rebuilt meanwhile?"
+    )]
+    OtherVersion {
+        /// The version of the reply.
+        told: u32,
+    },
+    /// It is no reply at all.
+    #[error("what the run's process tells cannot be read")]
+    Malformed(#[from] serde_json::Error),
+}
+
+impl ChildReply {
+    /// Reads a reply, as a child has written it.
+    ///
+    /// # Errors
+    /// [`UnreadableReply`] says why not.
+    pub(crate) fn read(json: &[u8]) -> Result<ChildAnswer, UnreadableReply> {
+        #[derive(Deserialize)]
+        struct VersionAlone {
+            version: u32,
+        }
+        let VersionAlone { version: told } = serde_json::from_slice(json)?;
+        if told != VERSION {
+            return Err(UnreadableReply::OtherVersion { told });
+        }
+        let reply: Self = serde_json::from_slice(json)?;
+        Ok(reply.answer)
+    }
 }
 
 /// The child's main: reads the order of process `parent`, carries it out, tells.
 ///
 /// # Errors
 /// If the parent cannot be understood, or told.
-pub fn main(parent: u32) -> anyhow::Result<()> {
+pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
     // Elsewhere nobody ends a child whose parent was killed; it ends by itself when it is done.
     if cfg!(target_os = "linux") {
         netlab::die_with(parent)?;
     }
     let mut order = String::new();
     std::io::stdin().read_to_string(&mut order)?;
-    let told = match serde_json::from_str(&order)? {
+    let answer = match serde_json::from_str(&order)? {
         Order::Probe => match netlab::enter(&netlab::NetworkSettings::default()) {
-            Ok(_) => Told::Ready,
+            Ok(_) => ChildAnswer::Ready,
             Err(error) => refused_or_failed(error),
         },
-        Order::Run { settings, transport, private } => match run(&settings, &transport, private) {
-            Ok(told) => told,
-            Err(error) => Told::Failed(format!("{error:#}")),
-        },
+        Order::Run { settings, transport, private, moments } => {
+            match run(&settings, &transport, private, moments) {
+                Ok(answer) => answer,
+                Err(error) => ChildAnswer::Failed(format!("{error:#}")),
+            }
+        }
     };
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, &told)?;
+    serde_json::to_writer(&mut out, &ChildReply { version: VERSION, answer })?;
     out.flush()?;
     Ok(())
 }
 
-fn refused_or_failed(error: netlab::Error) -> Told {
+fn refused_or_failed(error: netlab::Error) -> ChildAnswer {
     match error {
-        netlab::Error::Refused(refused) => Told::Refused(refused.to_string()),
-        other => Told::Failed(format!("{:#}", anyhow::Error::new(other))),
+        netlab::Error::Refused(refused) => ChildAnswer::Refused(refused.to_string()),
+        other => ChildAnswer::Failed(format!("{:#}", anyhow::Error::new(other))),
     }
 }
 
-fn run(settings: &Settings, transport: &str, private: bool) -> anyhow::Result<Told> {
+fn run(
+    settings: &Settings,
+    transport: &str,
+    private: bool,
+    moments: bool,
+) -> anyhow::Result<ChildAnswer> {
     let preset = Preset::ALL.into_iter().find(|preset| preset.name() == transport);
     let preset = preset.ok_or_else(|| anyhow::anyhow!("no transport is called {transport}"))?;
-    let ready = settings.ready(preset, private)?;
+    let mut ready = settings.ready(preset, private)?;
+    ready.plan.trace = moments;
     // Before there is a runtime: a process with more than one thread cannot leave its network.
     let mut network = Vec::new();
     if private {
@@ -113,9 +154,9 @@ fn run(settings: &Settings, transport: &str, private: bool) -> anyhow::Result<To
     }
     // One thread, so that counts of connections come out exact.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut observation = runtime.block_on(observed(ready, settings, private))?;
-    observation.network = network;
-    Ok(Told::Observed(Box::new(observation)))
+    let mut record = runtime.block_on(carried_out(ready, settings, private))?;
+    record.network = network;
+    Ok(ChildAnswer::Over(Box::new(record)))
 }
 
 fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
@@ -133,41 +174,28 @@ fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
     .collect()
 }
 
-async fn observed(ready: Ready, settings: &Settings, private: bool) -> anyhow::Result<Observation> {
+async fn carried_out(
+    ready: Ready,
+    settings: &Settings,
+    private: bool,
+) -> anyhow::Result<RunRecord> {
     let before = if private { Some(netlab::Counters::read()?) } else { None };
     let apparatus = Apparatus::set_up(ready.plan)?;
-    let mut seen = Seen::default();
+    let mut seen = ScriptRemains::default();
     match &ready.workload {
         Workload::Workers => workers(&apparatus).await?,
         Workload::Bursts => bursts(&apparatus).await?,
         Workload::Script(steps) => seen = script(&apparatus, steps, settings).await?,
     }
-    let Seen { snapshots, mut raw } = seen;
-    let raw_seen = RawSeen::of(&mut raw);
-    let (outcome, _) = apparatus.take_down(false).await;
+    let ScriptRemains { snapshots, mut raw } = seen;
+    let raw = RawSeen::of(&mut raw);
+    let (outcome, events) = apparatus.take_down(false).await;
     let counters = match before {
         Some(before) => netlab::Counters::read()?.since(&before),
         None => BTreeMap::new(),
     };
-    let mut failures = BTreeMap::new();
-    for failure in outcome.exchanges.iter().filter_map(|exchange| exchange.body.as_ref().err()) {
-        let kind = failure.kind.name().to_owned();
-        failures.entry(kind).or_insert_with(|| failure.message.clone());
-    }
-    let mut evidence = Vec::new();
-    let named: Vec<(&str, &Reading)> =
-        snapshots.iter().map(|snapshot| (snapshot.name.as_str(), &snapshot.reading)).collect();
-    report::run::evidence(&outcome, &named, &mut evidence)?;
-    Ok(Observation {
-        quantities: observe::quantities(&outcome, &snapshots, &raw_seen, &counters)
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-        disagreements: outcome.disagreements.iter().map(ToString::to_string).collect(),
-        failures,
-        evidence: String::from_utf8_lossy(&evidence).into_owned(),
-        network: Vec::new(),
-    })
+    let process = ProcessUse::now();
+    Ok(RunRecord { outcome, snapshots, raw, events, counters, network: Vec::new(), process })
 }
 
 async fn workers(apparatus: &Apparatus) -> Result<(), apparatus::Error> {
@@ -200,8 +228,8 @@ async fn script(
     apparatus: &Apparatus,
     steps: &[Step],
     settings: &Settings,
-) -> anyhow::Result<Seen> {
-    let mut seen = Seen::default();
+) -> anyhow::Result<ScriptRemains> {
+    let mut seen = ScriptRemains::default();
     let mut started = FuturesUnordered::new();
     for step in steps {
         match step {
@@ -219,7 +247,11 @@ async fn script(
             Step::Snapshot(name) => {
                 let reading = beside(apparatus.look(), &mut started).await?;
                 let resident = process::resident();
-                seen.snapshots.push(Snapshot { name: name.clone(), reading, resident });
+                seen.snapshots.push(Snapshot {
+                    name: name.clone(),
+                    reading,
+                    resident_bytes: resident,
+                });
             }
             Step::Request(request) => {
                 let ask = ask(request, settings);
@@ -248,9 +280,9 @@ async fn script(
     Ok(seen)
 }
 
-/// What a script has kept.
+/// The things that a script has kept.
 #[derive(Default)]
-struct Seen {
+struct ScriptRemains {
     snapshots: Vec<Snapshot>,
     raw: Vec<RawClient>,
 }
@@ -323,5 +355,25 @@ fn ask(request: &Request, settings: &Settings) -> Ask {
         query: query.join("&"),
         post: data.map(|data| Post { data, content_type: content_type.unwrap_or(plain) }),
         body: body.map_or(BodyPolicy::Drain, BodyPolicy::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_of_another_build_is_refused_with_both_versions() {
+        let reply = br#"{"version": 7, "answer": {"something": "new"}}"#;
+        let refusal = ChildReply::read(reply).unwrap_err().to_string();
+        assert!(refusal.contains("in version 7, and this program reads version 1"), "{refusal}");
+    }
+
+    #[test]
+    fn what_is_no_reply_is_said_to_be_none() {
+        for reply in [&b""[..], b"{", b"{}", br#"{"version": 1, "answer": "over"}"#] {
+            let refusal = ChildReply::read(reply).unwrap_err();
+            assert!(matches!(refusal, UnreadableReply::Malformed(_)), "{refusal}");
+        }
     }
 }

@@ -350,3 +350,25 @@ fn an_ordinary_user_gets_private_networks_too() {
         .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
     assert_eq!((&value["network"], value["held"].as_u64()), (&"private".into(), Some(4)));
 }
+
+#[test]
+fn evidence_in_json_is_all_that_the_witnesses_saw_and_can_be_read_back() {
+    let (code, value) = json(&["2", "--transport", "go", "--set", "workload.requests=7", "--evidence"]);
+    assert_eq!(code, 0, "{value}");
+    let run = &value["experiments"][0]["runs"][0];
+    let record: lab::RunRecord = serde_json::from_value(run["evidence"].clone()).unwrap();
+    assert_eq!(record.outcome.opened(), 7);
+    assert_eq!(record.outcome.exchanges.len(), 7);
+    assert_eq!(run["observed"]["opened"], 7.0);
+    let table = record.outcome.tables.while_running.table.unwrap();
+    assert_eq!(table.pairs().len(), 7);
+    let got = |event: &&evidence::RunEvent| event.moment.name() == "GotConn";
+    assert_eq!(record.events.iter().filter(got).count(), 7);
+    assert!(run["evidence"]["outcome"]["exchanges"][0]["took_us"].is_u64());
+}
+
+#[test]
+fn without_evidence_json_has_none() {
+    let (_, value) = json(&["1", "--transport", "go"]);
+    assert_eq!(value["experiments"][0]["runs"][0].get("evidence"), None);
+}

@@ -10,14 +10,14 @@ use serde::Serialize;
 
 use crate::words;
 
-pub use run::{Event, run};
+pub use run::{EventRow, run};
 
 /// The version of the layout. It grows when a key changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
 
 /// One row of a socket table.
 #[derive(Clone, Debug, Serialize)]
-pub struct Socket {
+pub struct SocketRow {
     /// This end's address; IPv4 on a dual-stack socket is told as plain IPv4, so that the two ends
     /// of a connection match.
     pub local: String,
@@ -36,9 +36,9 @@ pub struct Socket {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accept_queue: Option<AcceptQueue>,
     /// The running timer, if any.
-    pub timer: Option<Timer>,
+    pub timer: Option<TimerRow>,
     /// The processes that hold it, none in `TIME_WAIT`; `null` if they cannot be seen.
-    pub owners: Option<Vec<Owner>>,
+    pub owners: Option<Vec<OwnerRow>>,
 }
 
 /// What waits at a listening socket.
@@ -52,7 +52,7 @@ pub struct AcceptQueue {
 
 /// A running kernel timer.
 #[derive(Clone, Debug, Serialize)]
-pub struct Timer {
+pub struct TimerRow {
     /// `on` (retransmission), `keepalive`, `timewait` or `persist`, as `ss` prints it.
     pub kind: &'static str,
     /// The time left.
@@ -61,7 +61,7 @@ pub struct Timer {
 
 /// A process that holds a socket.
 #[derive(Clone, Debug, Serialize)]
-pub struct Owner {
+pub struct OwnerRow {
     /// Its id.
     pub pid: u32,
     /// Its name.
@@ -70,7 +70,7 @@ pub struct Owner {
 
 /// How many sockets there are of each kind.
 #[derive(Clone, Debug, Serialize)]
-pub struct Tally {
+pub struct TallyRow {
     /// Client ends, by state.
     pub client: BTreeMap<&'static str, usize>,
     /// Server ends, by state.
@@ -81,7 +81,7 @@ pub struct Tally {
     pub listening: usize,
 }
 
-impl From<&evidence::Socket> for Socket {
+impl From<&evidence::Socket> for SocketRow {
     fn from(socket: &evidence::Socket) -> Self {
         let (received, sent) = (socket.recv_queue.known(), socket.send_queue.known());
         let listens = socket.state == TcpState::Listen;
@@ -94,29 +94,29 @@ impl From<&evidence::Socket> for Socket {
             recv_queue_bytes: received.filter(|_| !listens),
             send_queue_bytes: sent.filter(|_| !listens),
             accept_queue: listens.then_some(queue),
-            timer: socket.timer.known().flatten().map(Timer::from),
+            timer: socket.timer.known().flatten().map(TimerRow::from),
             owners: match &socket.owners {
-                Observed::Known(owners) => Some(owners.iter().map(Owner::from).collect()),
+                Observed::Known(owners) => Some(owners.iter().map(OwnerRow::from).collect()),
                 Observed::NotObservable => None,
             },
         }
     }
 }
 
-impl From<evidence::Timer> for Timer {
+impl From<evidence::Timer> for TimerRow {
     fn from(timer: evidence::Timer) -> Self {
         let left_ms = u64::try_from(timer.left.as_millis()).unwrap_or(u64::MAX);
         Self { kind: timer.kind.name(), left_ms }
     }
 }
 
-impl From<&evidence::Owner> for Owner {
+impl From<&evidence::Owner> for OwnerRow {
     fn from(owner: &evidence::Owner) -> Self {
         Self { pid: owner.pid, process: owner.process.clone() }
     }
 }
 
-impl From<&SocketTable> for Tally {
+impl From<&SocketTable> for TallyRow {
     fn from(table: &SocketTable) -> Self {
         let mut tally = Self {
             client: BTreeMap::new(),
@@ -163,14 +163,14 @@ mod tests {
     /// A table's rows and what they come to.
     #[derive(Serialize)]
     struct Sockets {
-        sockets: Vec<Socket>,
-        tally: Tally,
+        sockets: Vec<SocketRow>,
+        tally: TallyRow,
     }
 
     fn written(sockets: Vec<evidence::Socket>) -> String {
         let table = SocketTable { sockets };
-        let sockets = table.sockets.iter().map(Socket::from).collect();
-        serde_json::to_string_pretty(&Sockets { sockets, tally: Tally::from(&table) }).unwrap()
+        let sockets = table.sockets.iter().map(SocketRow::from).collect();
+        serde_json::to_string_pretty(&Sockets { sockets, tally: TallyRow::from(&table) }).unwrap()
     }
 
     #[test]

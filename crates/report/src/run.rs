@@ -6,9 +6,8 @@ mod tables;
 mod verdict;
 
 use std::io::{self, Write};
-use std::time::Instant;
 
-use evidence::{Exchange, Outcome, Prediction, Setup, TraceEvent};
+use evidence::{Exchange, Outcome, Prediction, RunEvent, Setup};
 
 use crate::json;
 use crate::words::{FAINT, HEADING};
@@ -20,7 +19,6 @@ pub use lines::facts;
 pub struct RunReport<W> {
     out: W,
     audience: Audience,
-    started: Instant,
     lines: usize,
 }
 
@@ -28,32 +26,26 @@ pub struct RunReport<W> {
 enum Audience {
     People,
     /// Programs want one object, so the trace is kept until the end.
-    Programs(Vec<TraceEvent>),
+    Programs(Vec<RunEvent>),
 }
 
 impl<W: Write> RunReport<W> {
     /// A report for people: written as the run goes on.
     pub fn text(out: W) -> Self {
-        Self { out, audience: Audience::People, started: Instant::now(), lines: 0 }
+        Self { out, audience: Audience::People, lines: 0 }
     }
 
     /// A report for programs: one JSON object, at the end.
     pub fn json(out: W) -> Self {
         let audience = Audience::Programs(Vec::new());
-        Self { out, audience, started: Instant::now(), lines: 0 }
+        Self { out, audience, lines: 0 }
     }
 
-    /// What is about to be run, from `started` on, and what is predicted of it.
+    /// Tells what is about to be run, and what is predicted of it.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn start(
-        &mut self,
-        setup: &Setup,
-        prediction: Option<&Prediction>,
-        started: Instant,
-    ) -> io::Result<()> {
-        self.started = started;
+    pub fn start(&mut self, setup: &Setup, prediction: Option<&Prediction>) -> io::Result<()> {
         match self.audience {
             Audience::Programs(_) => Ok(()),
             Audience::People => {
@@ -64,11 +56,11 @@ impl<W: Write> RunReport<W> {
         }
     }
 
-    /// An exchange that has ended, and the moments of the trace since the one before.
+    /// Tells an exchange that has ended, and the moments of the trace since the one before.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn exchange(&mut self, exchange: &Exchange, moments: &[TraceEvent]) -> io::Result<()> {
+    pub fn exchange(&mut self, exchange: &Exchange, moments: &[RunEvent]) -> io::Result<()> {
         match &mut self.audience {
             Audience::Programs(kept) => kept.extend_from_slice(moments),
             Audience::People => {
@@ -77,7 +69,7 @@ impl<W: Write> RunReport<W> {
                 }
                 self.lines += 1;
                 for moment in moments {
-                    lines::moment(moment, self.started, &mut self.out)?;
+                    lines::moment(moment, &mut self.out)?;
                 }
                 lines::exchange(exchange, &mut self.out)?;
             }
@@ -85,20 +77,20 @@ impl<W: Write> RunReport<W> {
         Ok(())
     }
 
-    /// What the run has shown, and the moments of the trace since its last exchange.
+    /// Tells what the run has shown, and the moments of the trace since its last exchange.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn end(&mut self, outcome: &Outcome, moments: &[TraceEvent]) -> io::Result<()> {
+    pub fn end(&mut self, outcome: &Outcome, moments: &[RunEvent]) -> io::Result<()> {
         let out = &mut self.out;
         match &mut self.audience {
             Audience::Programs(kept) => {
                 kept.extend_from_slice(moments);
-                json::run(outcome, kept, self.started, out)?;
+                json::run(outcome, kept, out)?;
             }
             Audience::People => {
                 for moment in moments {
-                    lines::moment(moment, self.started, out)?;
+                    lines::moment(moment, out)?;
                 }
                 if self.lines > 0 {
                     lines::exchange_legend(&outcome.exchanges, out)?;

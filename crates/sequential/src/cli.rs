@@ -3,6 +3,7 @@
 use apparatus::Plan;
 use apparatus::cli::{ClientArgs, TRANSPORTS};
 use clap::{CommandFactory, FromArgMatches, Parser};
+use evidence::Program;
 
 /// Sends requests one after another and shows what becomes of their TCP connections.
 #[derive(Debug, Parser)]
@@ -33,7 +34,7 @@ impl Args {
     pub(crate) fn read() -> (Self, Plan) {
         let matches = Self::command().get_matches();
         let args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        let plan = args.client.plan("sequential", 1, &matches);
+        let plan = args.client.plan(Program::Sequential, 1, &matches);
         (args, plan)
     }
 }

@@ -23,12 +23,12 @@ async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
     };
     let apparatus = Apparatus::set_up(plan)?;
     let prediction = apparatus::predict(apparatus.setup());
-    report.start(apparatus.setup(), prediction.as_ref(), apparatus.started())?;
+    report.start(apparatus.setup(), prediction.as_ref())?;
     let interrupted = sequential::run(&apparatus, &interrupt, |exchange| {
         report.exchange(exchange, &apparatus.take_events())
     })
     .await?;
     let (outcome, events) = apparatus.take_down(interrupted).await;
     report.end(&outcome, &events)?;
-    Ok(outcome.exit_code())
+    Ok(apparatus::exit_code(&outcome))
 }

@@ -19,11 +19,11 @@ use crate::answers::refusal::{MAX_HEAD, RequestRefusal, refusal};
 use crate::answers::responder::{Responder, ResponseBody, plain_text};
 use crate::bodies::request_body::RequestBody;
 use crate::bodies::response_body::WatchedBody;
-use crate::life::close_reason::ServerCloseReason;
 use crate::stream::interim::InterimSender;
 use crate::stream::linger::LingeringWire;
 use crate::to_its_end::run;
 use crate::watching::watch::{ConnectionWatch, RequestStart, ResponseInFlight};
+use evidence::ServerCloseReason;
 
 /// Serves requests until the connection ends, a limit has passed, or until `stop` changes: then it
 /// finishes the exchanges in flight and closes.

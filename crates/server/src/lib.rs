@@ -52,12 +52,13 @@ mod watching;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use evidence::ServerCloseReason;
+
 pub use answers::answer::{Answer, BadQuery};
 pub use answers::hello_world::{HelloWorld, wait};
 pub use answers::responder::{Responder, ResponseBody, ResponseFuture, close, whole, words};
 pub use bodies::hello_body::{HelloBody, LINES};
 pub use bodies::request_body::{RequestBody, RequestBodyError};
-pub use life::close_reason::ServerCloseReason;
 pub use life::conn_state::ConnState;
 pub use life::limits::ServerLimits;
 pub use listening::listen::{BindAction, BindStep};

@@ -5,11 +5,9 @@
 //! | what it is doing, since when, and when its time is over | `clock.rs` |
 //! | time limits with Go's meaning | `limits.rs` |
 //! | what it is doing, in Go's words | `conn_state.rs` |
-//! | the reasons for which it may end | `close_reason.rs` |
 //! | where a close gets its reason | `reasons.rs` |
 
 pub(crate) mod clock;
-pub(crate) mod close_reason;
 pub(crate) mod conn_state;
 pub(crate) mod limits;
 pub(crate) mod reasons;

@@ -5,8 +5,8 @@ use std::pin::Pin;
 
 use tokio::sync::watch;
 
-use crate::life::close_reason::ServerCloseReason;
 use crate::watching::watch::ConnectionWatch;
+use evidence::ServerCloseReason;
 
 /// Runs a connection to its end, which comes soon after a stop, and when a limit has passed.
 ///

@@ -12,11 +12,11 @@ use toml::Spanned;
 use super::{Expected, Experiment, MEASURES, Measure, Prediction, Trial};
 use crate::formula::{self, Formula};
 use crate::settings::{Client, Network, Server, Settings, Step, Workload};
-use crate::{observe, setup};
+use crate::{quantities, setup};
 
 /// What is wrong with an experiment, and where.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// It is no TOML, or not of this shape.
     #[error("{file}: {}", cause.to_string().trim_end())]
     NotAnExperiment {
@@ -161,7 +161,7 @@ impl<'de> Deserialize<'de> for Rule {
 
 /// What was typed after `--set`, such as `client.per_host=5`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Override {
+pub(crate) struct Override {
     text: String,
     pub(super) settings: Settings,
 }
@@ -171,7 +171,7 @@ impl Override {
     ///
     /// # Errors
     /// [`Error::BadOverride`] with the allowed keys.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let bad = |what: String| Error::BadOverride { text: text.to_owned(), what };
         let (key, value) =
             text.split_once('=').ok_or_else(|| bad("not of the form KEY=VALUE".into()))?;
@@ -191,11 +191,11 @@ impl Override {
 
 /// What is asked of an experiment, beside what its file says.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Settings to lay over it.
-    pub overrides: Vec<Override>,
+    pub(crate) overrides: Vec<Override>,
     /// Only these transports; all of them if there is none.
-    pub transports: Vec<Preset>,
+    pub(crate) transports: Vec<Preset>,
 }
 
 /// Reads an experiment, and finds out at once whether every formula of it makes sense.
@@ -212,7 +212,12 @@ impl Experiment {
     ///
     /// # Errors
     /// [`Error`] with the file and the line.
-    pub fn read(name: &str, shown: &str, source: &str, wanted: &Wanted) -> Result<Self, Error> {
+    pub(crate) fn read(
+        name: &str,
+        shown: &str,
+        source: &str,
+        wanted: &Wanted,
+    ) -> Result<Self, Error> {
         let reader = Reader { shown, source };
         let file: File = toml::from_str(source).map_err(|cause| Error::NotAnExperiment {
             file: shown.to_owned(),
@@ -350,7 +355,7 @@ impl Reader<'_> {
         let Transport(preset) = transport;
         settings.ready(preset, false).map_err(|error: setup::Error| self.no_sense(None, error))?;
         let names = settings.names(preset);
-        let observed = observe::vocabulary(snapshots(&settings)).and(&names);
+        let observed = quantities::vocabulary(snapshots(&settings)).and(&names);
         let mut predictions = Vec::new();
         for row in file.predict.iter().filter(|row| row.as_ref().is_for(transport, case.name)) {
             let because = &row.as_ref().because;
@@ -411,7 +416,7 @@ impl Reader<'_> {
     fn chart(&self, chart: &Spanned<String>) -> Result<Formula, Error> {
         let blame = |error| self.no_sense(Some(chart.span()), error);
         let formula = Formula::parse(chart.as_ref()).map_err(blame)?;
-        check_names(&formula, &observe::vocabulary([])).map_err(blame)?;
+        check_names(&formula, &quantities::vocabulary([])).map_err(blame)?;
         Ok(formula)
     }
 }
@@ -478,6 +483,6 @@ fn needs_private(
     }
     let predicted = predictions.iter().map(|prediction| &prediction.what);
     let mut all = predicted.chain(measures.iter().map(|measure| &measure.what));
-    all.any(|what| observe::groups_in(what.text()).contains("counter"))
+    all.any(|what| quantities::groups_in(what.text()).contains("counter"))
         .then(|| "counts what the whole network does".to_owned())
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Row, Section, Tally};
 use crate::judge::Verdict;
+use crate::record::RunRecord;
 use crate::run::Isolation;
 
 /// The keys keep their names as long as this number stays; more may be added.
@@ -34,11 +35,11 @@ struct Results<'a> {
 struct ExperimentOf<'a> {
     name: &'a str,
     question: &'a str,
-    runs: Vec<Run<'a>>,
+    runs: Vec<RunResult<'a>>,
 }
 
 #[derive(Serialize)]
-struct Run<'a> {
+struct RunResult<'a> {
     case: &'a str,
     transport: &'a str,
     /// `held`, `not-held`, `skipped` or `could-not-run`.
@@ -48,19 +49,22 @@ struct Run<'a> {
     took_us: u64,
     /// What the learner predicted for the first of `predictions`.
     guess: Option<f64>,
-    predictions: Vec<Predicted<'a>>,
+    predictions: Vec<PredictionResult<'a>>,
     measured: Vec<Measured<'a>>,
     /// One sentence each; empty if the witnesses agree.
-    disagreements: &'a [String],
-    failures: Option<&'a BTreeMap<String, String>>,
+    disagreements: Vec<&'a str>,
+    failures: Option<BTreeMap<&'static str, &'a str>>,
     /// Everything that was observed, by name; times in seconds.
     observed: Option<&'a BTreeMap<String, f64>>,
     /// The settings of the private network, read back from the kernel.
     network: BTreeMap<&'a str, &'a str>,
+    /// With `--evidence`: all that the witnesses saw. `null` if it did not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<Option<&'a RunRecord>>,
 }
 
 #[derive(Serialize)]
-struct Predicted<'a> {
+struct PredictionResult<'a> {
     what: &'a str,
     rule: String,
     /// `null` if the range is open at this end.
@@ -80,15 +84,17 @@ struct Measured<'a> {
     value: Option<f64>,
 }
 
-/// Writes all results as one JSON object and a line end.
+/// Writes all results as one JSON object and a line end, on request with the whole evidence of every
+/// run.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(
+pub(crate) fn write(
     sections: &[Section<'_>],
     isolation: &Isolation,
     took: Duration,
     interrupted: bool,
+    with_evidence: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let Tally { held, not_held, skipped, could_not_run } =
@@ -108,7 +114,7 @@ pub fn write(
         could_not_run,
         interrupted,
         elapsed_us: us(took),
-        experiments: sections.iter().map(experiment).collect(),
+        experiments: sections.iter().map(|section| experiment(section, with_evidence)).collect(),
     };
     serde_json::to_writer_pretty(&mut *out, &results)?;
     writeln!(out)
@@ -118,15 +124,15 @@ fn us(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn experiment<'a>(section: &'a Section<'a>) -> ExperimentOf<'a> {
+fn experiment<'a>(section: &'a Section<'a>, with_evidence: bool) -> ExperimentOf<'a> {
     ExperimentOf {
         name: &section.experiment.name,
         question: &section.experiment.question,
-        runs: section.rows.iter().map(run).collect(),
+        runs: section.rows.iter().map(|row| run(row, with_evidence)).collect(),
     }
 }
 
-fn run<'a>(row: &'a Row<'a>) -> Run<'a> {
+fn run<'a>(row: &'a Row<'a>, with_evidence: bool) -> RunResult<'a> {
     let trial = row.trial;
     let ran = match row.verdict {
         Verdict::Ran(ran) => Some(ran),
@@ -145,7 +151,7 @@ fn run<'a>(row: &'a Row<'a>) -> Run<'a> {
     let finite = |end: f64| end.is_finite().then_some(end);
     let predictions = trial.predictions.iter().enumerate().map(|(n, prediction)| {
         let observed = ran.and_then(|ran| ran.observed.get(n)?.as_ref().ok().copied());
-        Predicted {
+        PredictionResult {
             what: prediction.what.text(),
             rule: prediction.expected.to_string(),
             least: finite(prediction.least),
@@ -160,9 +166,9 @@ fn run<'a>(row: &'a Row<'a>) -> Run<'a> {
         unit: &measure.unit,
         value: ran.and_then(|ran| ran.measured.get(n)?.as_ref().ok().copied()),
     });
-    let observation = ran.map(|ran| &ran.observation);
-    let network = observation.into_iter().flat_map(|observation| &observation.network);
-    Run {
+    let record = ran.map(|ran| &ran.record);
+    let network = record.into_iter().flat_map(|record| &record.network);
+    RunResult {
         case: &trial.case,
         transport: trial.preset.name(),
         verdict,
@@ -171,9 +177,10 @@ fn run<'a>(row: &'a Row<'a>) -> Run<'a> {
         guess: row.guess,
         predictions: predictions.collect(),
         measured: measured.collect(),
-        disagreements: observation.map_or(&[], |observation| &observation.disagreements),
-        failures: observation.map(|observation| &observation.failures),
-        observed: observation.map(|observation| &observation.quantities),
+        disagreements: record.into_iter().flat_map(RunRecord::disagreements).collect(),
+        failures: record.map(RunRecord::failures),
+        observed: ran.map(|ran| &ran.quantities),
         network: network.map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        evidence: with_evidence.then_some(record),
     }
 }

@@ -11,7 +11,7 @@ use crate::judge::Verdict;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(sections: &[Section<'_>], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write(sections: &[Section<'_>], out: &mut impl Write) -> io::Result<()> {
     let mut report = Report::new("lab");
     for section in sections {
         let mut suite = TestSuite::new(section.experiment.name.as_str());
@@ -50,14 +50,16 @@ fn status(row: &Row<'_>) -> TestCaseStatus {
         Verdict::Ran(ran) => {
             let wrong = ran.judged(row.trial).filter(|judged| !judged.held).map(|judged| {
                 let what = judged.prediction.what.text();
-                format!("{what}: predicted {}, {}", range(judged.prediction), judged.seen())
+                format!("{what}: predicted {}, {}", range(judged.prediction), super::seen(&judged))
             });
-            let all: Vec<String> =
-                wrong.chain(ran.observation.disagreements.iter().cloned()).collect();
+            let disagreements = ran.record.disagreements().map(ToOwned::to_owned);
+            let all: Vec<String> = wrong.chain(disagreements).collect();
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_message(all.join("; "));
             let mut plain = anstream::StripStream::new(Vec::new());
-            if plain.write_all(ran.observation.evidence.as_bytes()).is_ok() {
+            let written = super::exhibits(&ran.record)
+                .and_then(|exhibits| plain.write_all(exhibits.as_bytes()));
+            if written.is_ok() {
                 let evidence = String::from_utf8_lossy(&plain.into_inner()).into_owned();
                 status.set_description(evidence);
             }

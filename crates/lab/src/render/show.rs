@@ -13,7 +13,7 @@ use crate::experiment::{Experiment, Trial};
 ///
 /// # Errors
 /// Those of `out`.
-pub fn list(experiments: &[Experiment], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn list(experiments: &[Experiment], out: &mut impl Write) -> io::Result<()> {
     let title = |title| Cell::new(title).styled(FAINT);
     let row =
         |experiment: &Experiment| [Cell::new(&*experiment.name), Cell::new(&*experiment.question)];
@@ -25,7 +25,7 @@ pub fn list(experiments: &[Experiment], out: &mut impl Write) -> io::Result<()> 
 ///
 /// # Errors
 /// Those of `out`.
-pub fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
     question(experiment, out)?;
     writeln!(out, "\n{HEADING}Prediction{HEADING:#}")?;
     predictions(experiment, out)?;
@@ -43,7 +43,7 @@ pub fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn question(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn question(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{HEADING}{}{HEADING:#}", experiment.name)?;
     paragraph("question", &experiment.question, out)?;
     setup(experiment, out)

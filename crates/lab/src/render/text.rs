@@ -11,8 +11,9 @@ use report::words::{self, FAINT, HEADING, NONE, STRIKING};
 
 use super::{Row, Section, Tally, number, observed, range};
 use crate::experiment::{Experiment, MEASURES, Trial};
+use crate::formula::names_in;
 use crate::judge::{Judged, Ran, Verdict};
-use crate::observe;
+use crate::quantities;
 use crate::settings::Network;
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -25,7 +26,7 @@ const BAR: usize = 40;
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub(crate) enum Depth {
     /// One row a trial, with its first prediction.
     Overview,
     /// Every prediction, and why.
@@ -36,7 +37,7 @@ pub enum Depth {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn section(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn section(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Result<()> {
     let experiment = section.experiment;
     writeln!(out, "{HEADING}{}{HEADING:#}", experiment.name)?;
     for line in words::wrap(&experiment.question, WIDTH - 2) {
@@ -58,7 +59,7 @@ fn names(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     let whats = trials.flat_map(|trial| &trial.predictions).map(|p| p.what.text());
     let mut told = BTreeSet::new();
     writeln!(out)?;
-    for (name, meaning) in whats.flat_map(observe::names_in).filter_map(observe::meaning) {
+    for (name, meaning) in whats.flat_map(names_in).filter_map(quantities::meaning) {
         if told.insert(name.to_owned()) {
             for (n, line) in
                 words::wrap(&format!("{name}: {meaning}"), WIDTH - 4).iter().enumerate()
@@ -184,7 +185,7 @@ fn chart(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
         .filter(|row| row.trial.preset == first.trial.preset)
         .filter_map(|row| match row.verdict {
             Verdict::Ran(ran) => {
-                let names = ran.observation.quantities.clone().into_iter().collect();
+                let names = ran.quantities.clone().into_iter().collect();
                 Some((&*row.trial.case, what.value(&names).ok()?))
             }
             _ => None,
@@ -231,7 +232,7 @@ fn differences(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
             continue;
         }
         let seen = match row.verdict {
-            Verdict::Ran(ran) => ran.judged(row.trial).next().map(|judged| judged.seen()),
+            Verdict::Ran(ran) => ran.judged(row.trial).next().map(|judged| super::seen(&judged)),
             Verdict::Skipped(_) | Verdict::CouldNotRun(_) => None,
         };
         let text = format!(
@@ -317,7 +318,11 @@ pub(super) fn paragraph(word: &str, text: &str, out: &mut impl Write) -> io::Res
 ///
 /// # Errors
 /// Those of `out`.
-pub fn evidence(sections: &[Section<'_>], all: bool, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn evidence(
+    sections: &[Section<'_>],
+    all: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
     for section in sections {
         for row in &section.rows {
             if all || !(row.verdict.held(row.trial) || matches!(row.verdict, Verdict::Skipped(_))) {
@@ -336,23 +341,20 @@ fn evidence_of(section: &Section<'_>, row: &Row<'_>, out: &mut impl Write) -> io
         Verdict::CouldNotRun(why) => paragraph("cause", why, out)?,
         Verdict::Ran(ran) => {
             not_held(row, ran, out)?;
-            for sentence in &ran.observation.disagreements {
+            for sentence in ran.record.disagreements() {
                 paragraph("disagree", sentence, out)?;
             }
-            for (kind, message) in &ran.observation.failures {
+            for (kind, message) in ran.record.failures() {
                 paragraph("failure", &format!("{kind}: {message}"), out)?;
             }
-            let network: Vec<String> = ran
-                .observation
-                .network
-                .iter()
-                .map(|(key, value)| format!("{key} = {value}"))
-                .collect();
+            let settings = ran.record.network.iter();
+            let network: Vec<String> =
+                settings.map(|(key, value)| format!("{key} = {value}")).collect();
             if row.trial.settings.network != Network::default() {
                 paragraph("network", &network.join(", "), out)?;
             }
             writeln!(out)?;
-            for line in ran.observation.evidence.lines() {
+            for line in super::exhibits(&ran.record)?.lines() {
                 if line.is_empty() { writeln!(out)? } else { writeln!(out, "  {line}")? }
             }
         }
@@ -366,7 +368,7 @@ fn not_held(row: &Row<'_>, ran: &Ran, out: &mut impl Write) -> io::Result<()> {
     for (n, judged) in wrong.iter().enumerate() {
         let Judged { prediction, .. } = judged;
         let what = prediction.what.text();
-        let text = format!("{what}: predicted {}, {}", range(prediction), judged.seen());
+        let text = format!("{what}: predicted {}, {}", range(prediction), super::seen(judged));
         paragraph("not held", &text, out)?;
         let next = wrong.get(n + 1).map(|next| &next.prediction.because);
         if next != Some(&prediction.because) {
@@ -398,7 +400,7 @@ fn skipped(sections: &[Section<'_>], out: &mut impl Write) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn summary(
+pub(crate) fn summary(
     sections: &[Section<'_>],
     took: Duration,
     interrupted: bool,

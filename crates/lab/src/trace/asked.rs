@@ -14,24 +14,28 @@ use crate::cli::Trace;
 
 /// One request, before it is sent.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// Its method.
-    pub method: Method,
+    pub(crate) method: Method,
     /// Its URL, without a user's name and password: those are in [`Asked::headers`].
-    pub url: Url,
+    pub(crate) url: Url,
     /// Its header fields, as they were asked for.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Its body.
-    pub data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
     /// The exchange that led here by a redirect, if one did.
-    pub redirected_from: Option<ExchangeId>,
+    pub(crate) redirected_from: Option<ExchangeId>,
 }
 
 /// The requests of one round: one for each of `urls`.
 ///
 /// # Errors
 /// If what is asked for makes no sense, with the flag or the URL that is to blame.
-pub fn round(args: &Trace, urls: &[String], dialling: &Dialling) -> anyhow::Result<Vec<Asked>> {
+pub(crate) fn round(
+    args: &Trace,
+    urls: &[String],
+    dialling: &Dialling,
+) -> anyhow::Result<Vec<Asked>> {
     let data = args.data.as_deref().map(data).transpose()?.unwrap_or_default();
     let method = match &args.method {
         Some(method) => method.parse().with_context(|| format!("--method {method}"))?,
@@ -111,7 +115,7 @@ fn parse_field(field: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
 ///
 /// # Errors
 /// It does, but says nothing that could be followed.
-pub fn redirected(
+pub(crate) fn redirected(
     asked: &Asked,
     number: ExchangeId,
     answered: &Answered,

@@ -23,7 +23,7 @@ const BAR: usize = 60;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn summary(session: &Session, expects: bool, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn summary(session: &Session, expects: bool, out: &mut impl Write) -> io::Result<()> {
     if session.exchanges.is_empty() {
         return Ok(());
     }

@@ -83,7 +83,7 @@ fn ms(time: Duration) -> f64 {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(session: &Session, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write(session: &Session, out: &mut impl Write) -> io::Result<()> {
     let creator = json!({ "name": "lab trace", "version": env!("CARGO_PKG_VERSION") });
     let mut addresses = HashMap::new();
     for event in &session.events {

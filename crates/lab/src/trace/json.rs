@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use evidence::TraceEvent;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use report::json::Event;
+use report::json::EventRow;
 use serde::Serialize;
 
 use super::phases::{Phase, Phases};
@@ -25,7 +25,7 @@ struct Whole<'a> {
     insecure: bool,
     exchanges: Vec<Exchange<'a>>,
     /// The moments that belong to no exchange, but to a connection alone.
-    connection_events: Vec<Event>,
+    connection_events: Vec<EventRow>,
     /// What reuse saved a later request; `null` if there is nothing to compare.
     reuse: Option<Reuse>,
 }
@@ -83,7 +83,7 @@ struct Exchange<'a> {
     started_us: u64,
     total_us: u64,
     phases: PhaseTimes,
-    events: Vec<Event>,
+    events: Vec<EventRow>,
 }
 
 /// A header field of a response.
@@ -134,7 +134,7 @@ fn us(time: Duration) -> u64 {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn whole(session: &Session, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn whole(session: &Session, out: &mut impl Write) -> io::Result<()> {
     let started = session.started;
     let whole = Whole {
         schema: SCHEMA,
@@ -180,17 +180,21 @@ fn fields(headers: &HeaderMap) -> Vec<Field> {
     headers.iter().map(field).collect()
 }
 
-fn events<'a>(events: impl Iterator<Item = &'a TraceEvent>, started: Instant) -> Vec<Event> {
-    events.map(|event| Event::of(event, started)).collect()
+fn events<'a>(events: impl Iterator<Item = &'a TraceEvent>, started: Instant) -> Vec<EventRow> {
+    events.map(|event| EventRow::of(&event.clone().on_clock(started))).collect()
 }
 
 /// Writes moments as lines, one object each.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn lines(events: &[TraceEvent], started: Instant, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn lines(
+    events: &[TraceEvent],
+    started: Instant,
+    out: &mut impl Write,
+) -> io::Result<()> {
     for event in events {
-        serde_json::to_writer(&mut *out, &Event::of(event, started))?;
+        serde_json::to_writer(&mut *out, &EventRow::of(&event.clone().on_clock(started)))?;
         writeln!(out)?;
     }
     Ok(())

@@ -8,26 +8,26 @@ use evidence::{ConnectionId, Moment, ServerAddr, TraceEvent};
 
 /// What is known of the phases of one exchange, and of its connection.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Phases {
+pub(crate) struct Phases {
     /// The connection that carried it.
-    pub connection: Option<ConnectionId>,
+    pub(crate) connection: Option<ConnectionId>,
     /// Whether that had carried an exchange before.
-    pub reused: bool,
+    pub(crate) reused: bool,
     /// A connection that it had got and that broke before anything was answered, if there was one:
     /// then it was silently tried again.
-    pub broke: Option<ConnectionId>,
+    pub(crate) broke: Option<ConnectionId>,
     /// A connection that was dialled for it, though another one carried it in the end.
-    pub dialled_in_vain: Option<ConnectionId>,
+    pub(crate) dialled_in_vain: Option<ConnectionId>,
     /// The server's address, if it was dialled for this exchange.
-    pub server: Option<ServerAddr>,
+    pub(crate) server: Option<ServerAddr>,
     /// The addresses that the look-up gave.
-    pub addresses: Vec<IpAddr>,
+    pub(crate) addresses: Vec<IpAddr>,
     times: BTreeMap<Phase, Duration>,
 }
 
 /// The phases, in the order in which they happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// A first attempt, on a connection that broke before anything was answered.
     Retry,
     /// Waiting for a place among the connections that its host may have.
@@ -53,7 +53,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Retry,
         Self::Slot,
         Self::Dns,
@@ -67,11 +67,11 @@ impl Phase {
     ];
 
     /// What a connection costs that is not there yet.
-    pub const SET_UP: [Self; 3] = [Self::Dns, Self::Connect, Self::Tls];
+    pub(crate) const SET_UP: [Self; 3] = [Self::Dns, Self::Connect, Self::Tls];
 
     /// Its name, as it is told.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Retry => "retry",
             Self::Slot => "slot",
@@ -102,7 +102,7 @@ impl Phases {
     /// `over_at`; the head of its response, if any, was there at `head_at`. Later moments than
     /// `over_at` are left out: they are what giving up leads to.
     #[must_use]
-    pub fn of<'a>(
+    pub(crate) fn of<'a>(
         events: impl Iterator<Item = &'a TraceEvent>,
         asked_at: Instant,
         head_at: Option<Instant>,
@@ -247,13 +247,13 @@ impl Phases {
 
     /// How long `phase` took. `None` if it did not happen, or nobody could see it.
     #[must_use]
-    pub fn get(&self, phase: Phase) -> Option<Duration> {
+    pub(crate) fn get(&self, phase: Phase) -> Option<Duration> {
         self.times.get(&phase).copied()
     }
 
     /// What making the connection took, all in all.
     #[must_use]
-    pub fn set_up(&self) -> Duration {
+    pub(crate) fn set_up(&self) -> Duration {
         Phase::SET_UP.into_iter().filter_map(|phase| self.get(phase)).sum()
     }
 }

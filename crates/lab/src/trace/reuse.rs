@@ -9,18 +9,18 @@ use super::{Session, Traced};
 
 /// Two requests to one place, and whether the later one could do with the earlier one's connection.
 #[derive(Clone, Debug)]
-pub struct Reuse<'a> {
+pub(crate) struct Reuse<'a> {
     /// The first request that needed a connection of its own and was answered.
-    pub first: &'a Traced,
+    pub(crate) first: &'a Traced,
     /// The next one to the same scheme, host and port.
-    pub second: &'a Traced,
+    pub(crate) second: &'a Traced,
     /// Why the second one needed its own, too; `None` if it did not.
-    pub missed: Option<Missed>,
+    pub(crate) missed: Option<Missed>,
 }
 
 /// Why a connection was not used again.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Missed {
+pub(crate) enum Missed {
     /// It was used, but broke before anything was answered.
     Broke,
     /// It was not used, for this reason if it is known.
@@ -30,7 +30,7 @@ pub enum Missed {
 /// Compares two requests of `session`: the first that was answered on a connection of its own with
 /// the next to the same place that was answered, too. `None` without such two.
 #[must_use]
-pub fn reuse(session: &Session) -> Option<Reuse<'_>> {
+pub(crate) fn reuse(session: &Session) -> Option<Reuse<'_>> {
     let answered = |traced: &&Traced| traced.error.is_none() && traced.answered.is_some();
     let mut exchanges = session.exchanges.iter();
     let first = exchanges.by_ref().filter(answered).find(|traced| !traced.phases.reused)?;
@@ -71,20 +71,20 @@ fn why_not(session: &Session, first: &Traced, second: &Traced) -> Option<String>
 impl Reuse<'_> {
     /// What the second request was spared.
     #[must_use]
-    pub fn saved(&self) -> Option<Duration> {
+    pub(crate) fn saved(&self) -> Option<Duration> {
         self.missed.is_none().then(|| self.first.phases.set_up())
     }
 
     /// The same as a share of what the first one took, from 0 to 1.
     #[must_use]
-    pub fn share(&self) -> Option<f64> {
+    pub(crate) fn share(&self) -> Option<f64> {
         let total = self.first.took().as_secs_f64().max(f64::MIN_POSITIVE);
         Some(self.saved()?.as_secs_f64() / total)
     }
 
     /// All of it in words.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let Self { first, second, missed } = self;
         let (one, other) = (first.number, second.number);
         let own = second.connection().map_or(String::new(), |id| format!(", {id}"));
@@ -131,6 +131,6 @@ impl Reuse<'_> {
 
 /// `1.234`: milliseconds to the microsecond.
 #[must_use]
-pub fn ms(time: Duration) -> String {
+pub(crate) fn ms(time: Duration) -> String {
     format!("{:.3}", time.as_secs_f64() * 1e3)
 }

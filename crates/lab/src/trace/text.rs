@@ -20,7 +20,7 @@ const LONGEST: usize = 300;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn heading(number: ExchangeId, asked: &Asked, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn heading(number: ExchangeId, asked: &Asked, out: &mut impl Write) -> io::Result<()> {
     let Asked { method, url, redirected_from, .. } = asked;
     let hop = redirected_from.map_or(String::new(), |from| format!(" (redirected by {from})"));
     let asked = words::printable(&format!("{number}  {method} {url}"));
@@ -37,7 +37,7 @@ pub fn heading(number: ExchangeId, asked: &Asked, out: &mut impl Write) -> io::R
 ///
 /// # Errors
 /// Those of `out`.
-pub fn ending(traced: &Traced, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn ending(traced: &Traced, out: &mut impl Write) -> io::Result<()> {
     if let Some(answered) = &traced.answered {
         let version = version_name(answered.version);
         let mut text = format!("{version} {} {}", answered.status.as_u16(), answered.reason);
@@ -69,7 +69,7 @@ pub fn ending(traced: &Traced, out: &mut impl Write) -> io::Result<()> {
 
 /// `HTTP/1.1`, `HTTP/2`.
 #[must_use]
-pub fn version_name(version: Version) -> String {
+pub(crate) fn version_name(version: Version) -> String {
     match version {
         Version::HTTP_2 => "HTTP/2".to_owned(),
         other => format!("{other:?}"),
@@ -80,7 +80,7 @@ pub fn version_name(version: Version) -> String {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn aside(
+pub(crate) fn aside(
     title: &str,
     why: &str,
     session: &Session,
@@ -97,7 +97,7 @@ pub fn aside(
 ///
 /// # Errors
 /// Those of `out`.
-pub fn moments(
+pub(crate) fn moments(
     session: &Session,
     number: Option<ExchangeId>,
     events: &[TraceEvent],

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use evidence::{
-    Moment, Observed, Outcome, Reading, Side, SocketTable, TcpState, TimerKind, TlsFacts,
-    TraceEvent,
+    Moment, Observed, Outcome, Reading, RunEvent, Side, SocketTable, TcpState, TimerKind, TlsFacts,
 };
 use serde::Serialize;
 
@@ -14,7 +13,7 @@ use super::SCHEMA;
 
 /// A run. The keys keep their names as long as [`SCHEMA`] stays; more may be added.
 #[derive(Clone, Debug, Serialize)]
-struct Run<'a> {
+struct RunRow<'a> {
     schema: u32,
     program: &'a str,
     /// `go`, `go1.27` or `hyper-util`.
@@ -27,32 +26,32 @@ struct Run<'a> {
     /// Exchanges that ended, of all workers.
     requests: usize,
     failed: usize,
-    failures: Vec<Failure<'a>>,
-    predicted: Option<Predicted<'a>>,
+    failures: Vec<FailureRow<'a>>,
+    predicted: Option<PredictionRow<'a>>,
     opened: usize,
     /// `null` if the server is not ours to ask.
     accepted: Option<usize>,
     used: usize,
-    sockets: Sockets,
-    connections: Vec<Connection>,
+    sockets: TablesRow,
+    connections: Vec<ConnectionRow>,
     /// One sentence each; empty if the witnesses agree.
     disagreements: Vec<String>,
     interrupted: bool,
     elapsed_us: u64,
     /// With `--trace`: every moment of the client's trace.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    events: Vec<Event>,
+    events: Vec<EventRow>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct Failure<'a> {
+struct FailureRow<'a> {
     exchange: u64,
     kind: &'a str,
     message: &'a str,
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct Predicted<'a> {
+struct PredictionRow<'a> {
     least: usize,
     most: usize,
     formula: &'a str,
@@ -61,16 +60,16 @@ struct Predicted<'a> {
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct Sockets {
+struct TablesRow {
     /// The most open connections that were seen; `null` if no look was taken.
-    busiest: Option<Ends>,
-    while_running: Option<Ends>,
-    after_closing: Option<Ends>,
+    busiest: Option<EndsRow>,
+    while_running: Option<EndsRow>,
+    after_closing: Option<EndsRow>,
 }
 
 /// How many ends are in which state.
 #[derive(Clone, Debug, Serialize)]
-struct Ends {
+struct EndsRow {
     client: BTreeMap<&'static str, usize>,
     server: BTreeMap<&'static str, usize>,
     /// Bytes that nobody has read, over all client ends; `null` if that cannot be seen.
@@ -82,7 +81,7 @@ struct Ends {
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct Connection {
+struct ConnectionRow {
     id: u64,
     client: String,
     server: String,
@@ -99,7 +98,7 @@ struct Connection {
 
 /// One moment of a trace. `event` is Go's name for it, or ours where Go has none.
 #[derive(Clone, Debug, Serialize)]
-pub struct Event {
+pub struct EventRow {
     at_us: u64,
     exchange: Option<u64>,
     connection: Option<u64>,
@@ -112,13 +111,8 @@ pub struct Event {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn run(
-    outcome: &Outcome,
-    moments: &[TraceEvent],
-    started: Instant,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &Run::of(outcome, moments, started))?;
+pub fn run(outcome: &Outcome, events: &[RunEvent], out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &RunRow::of(outcome, events))?;
     writeln!(out)
 }
 
@@ -126,16 +120,16 @@ fn us(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-impl<'a> Run<'a> {
-    fn of(outcome: &'a Outcome, moments: &[TraceEvent], started: Instant) -> Self {
+impl<'a> RunRow<'a> {
+    fn of(outcome: &'a Outcome, events: &[RunEvent]) -> Self {
         let setup = &outcome.setup;
         let tables = &outcome.tables;
         let failures = outcome.exchanges.iter().filter_map(|exchange| {
             let failure = exchange.body.as_ref().err()?;
             let kind = failure.kind.name();
-            Some(Failure { exchange: exchange.number.0, kind, message: &failure.message })
+            Some(FailureRow { exchange: exchange.number.0, kind, message: &failure.message })
         });
-        let predicted = outcome.prediction.as_ref().map(|prediction| Predicted {
+        let predicted = outcome.prediction.as_ref().map(|prediction| PredictionRow {
             least: prediction.least,
             most: prediction.most,
             formula: &prediction.formula,
@@ -143,7 +137,7 @@ impl<'a> Run<'a> {
         });
         Self {
             schema: SCHEMA,
-            program: setup.program,
+            program: setup.program.name(),
             transport: setup.preset.name(),
             transport_is: setup.preset.description(),
             body: setup.body.name(),
@@ -156,21 +150,21 @@ impl<'a> Run<'a> {
             opened: outcome.opened(),
             accepted: outcome.accepted,
             used: outcome.used(),
-            sockets: Sockets {
-                busiest: tables.busiest.as_ref().map(|table| Ends::of(table, true)),
-                while_running: Ends::of_reading(&tables.while_running),
-                after_closing: Ends::of_reading(&tables.after_closing),
+            sockets: TablesRow {
+                busiest: tables.busiest.as_ref().map(|table| EndsRow::of(table, true)),
+                while_running: EndsRow::of_reading(&tables.while_running),
+                after_closing: EndsRow::of_reading(&tables.after_closing),
             },
-            connections: outcome.connections.iter().map(Connection::from).collect(),
+            connections: outcome.connections.iter().map(ConnectionRow::from).collect(),
             disagreements: outcome.disagreements.iter().map(ToString::to_string).collect(),
             interrupted: outcome.interrupted,
             elapsed_us: us(outcome.elapsed),
-            events: moments.iter().map(|moment| Event::of(moment, started)).collect(),
+            events: events.iter().map(EventRow::of).collect(),
         }
     }
 }
 
-impl Ends {
+impl EndsRow {
     fn of_reading(reading: &Reading) -> Option<Self> {
         reading.table.as_ref().ok().map(|table| Self::of(table, reading.settled))
     }
@@ -194,7 +188,7 @@ impl Ends {
     }
 }
 
-impl From<&evidence::Connection> for Connection {
+impl From<&evidence::Connection> for ConnectionRow {
     fn from(connection: &evidence::Connection) -> Self {
         let close = connection.close.as_ref();
         Self {
@@ -210,12 +204,12 @@ impl From<&evidence::Connection> for Connection {
     }
 }
 
-impl Event {
-    /// `event`, with its time since `started`.
+impl EventRow {
+    /// `event` as an object of its own.
     #[must_use]
-    pub fn of(event: &TraceEvent, started: Instant) -> Self {
+    pub fn of(event: &RunEvent) -> Self {
         Self {
-            at_us: us(event.at.saturating_duration_since(started)),
+            at_us: us(event.at),
             exchange: event.exchange.map(|exchange| exchange.0),
             connection: event.connection.map(|connection| connection.0),
             event: event.moment.name(),

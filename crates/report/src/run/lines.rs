@@ -2,12 +2,11 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodySeen, ByteCount, CloseReason, ClosedBy, Exchange, Moment, NotPooled, Observed,
-    Prediction, Setup, TlsFacts, TraceEvent,
+    Prediction, RunEvent, Setup, TlsFacts,
 };
 
 use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
@@ -31,7 +30,7 @@ pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
         evidence::BodyPolicy::Drop => "bodies are let go of unread",
         evidence::BodyPolicy::Hold => "bodies are kept unread",
     };
-    writeln!(out, "{HEADING}{program}{HEADING:#}  {load}; {body}")?;
+    writeln!(out, "{HEADING}{}{HEADING:#}  {load}; {body}", program.name())?;
     fact("client", &format!("{}: {}", preset.name(), preset.description()), out)?;
     fact("", &pool(setup), out)?;
     let place = if server.in_process { "hello, in this process, at " } else { "" };
@@ -189,8 +188,8 @@ pub(super) fn exchange_legend(exchanges: &[Exchange], out: &mut impl Write) -> i
 }
 
 /// One moment of the trace, under Go's name for it.
-pub(super) fn moment(event: &TraceEvent, started: Instant, out: &mut impl Write) -> io::Result<()> {
-    let at = event.at.saturating_duration_since(started).as_secs_f64() * 1e3;
+pub(super) fn moment(event: &RunEvent, out: &mut impl Write) -> io::Result<()> {
+    let at = event.at.as_secs_f64() * 1e3;
     let exchange = event.exchange.map_or(String::new(), |exchange| exchange.to_string());
     let connection = event.connection.map_or(String::new(), |id| id.to_string());
     let name = event.moment.name();

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodyPolicy, ByteCount, CloseReason, ClosedBy, Ends, Exchange, FailureKind,
-    NotPooled, Observed, Outcome, Preset, Setup, Side, TcpState, TimerKind,
+    NotPooled, Observed, Outcome, Preset, Program, Setup, Side, TcpState, TimerKind,
 };
 
 use super::heading;
@@ -390,8 +390,8 @@ fn listed(outcome: &Outcome) -> String {
 fn next(outcome: &Outcome) -> (String, String) {
     let setup = &outcome.setup;
     let command = |flags: &str| match flags {
-        "" => format!("cargo run -p {}", setup.program),
-        flags => format!("cargo run -p {} -- {flags}", setup.program),
+        "" => format!("cargo run -p {}", setup.program.name()),
+        flags => format!("cargo run -p {} -- {flags}", setup.program.name()),
     };
     if outcome.failed() > 0 || !outcome.disagreements.is_empty() {
         let port = outcome.connections.first().map_or(8080, |c| c.ends.server.port());
@@ -404,17 +404,17 @@ fn next(outcome: &Outcome) -> (String, String) {
         return (command(&flags), "what if they may wait longer than the pause?".into());
     }
     let (flags, question) = match (setup.program, setup.preset, setup.body) {
-        ("concurrent", _, BodyPolicy::Drain) if !few => {
+        (Program::Concurrent, _, BodyPolicy::Drain) if !few => {
             let flags = format!("--per-host {}{}", setup.workers, rules(setup));
             return (command(&flags), "what if the pool keeps one for every worker?".into());
         }
-        ("concurrent", Preset::HyperUtil, _) => {
+        (Program::Concurrent, Preset::HyperUtil, _) => {
             ("--per-host 2", "do Go's rules do the same with the same cap?")
         }
-        ("concurrent", _, BodyPolicy::Drain) if setup.per_host < setup.workers => {
+        (Program::Concurrent, _, BodyPolicy::Drain) if setup.per_host < setup.workers => {
             ("--per-host 2", "what if they come back round after round, with a pause between?")
         }
-        ("concurrent", ..) => {
+        (Program::Concurrent, ..) => {
             ("--per-host 2 --transport hyper-util", "does hyper-util's own pool do the same?")
         }
         (_, Preset::Go, BodyPolicy::Drain) => ("--body drop", "what if nobody reads the bodies?"),

@@ -8,8 +8,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::life::close_reason::ServerCloseReason;
 use crate::watching::watch::ConnectionWatch;
+use evidence::ServerCloseReason;
 
 /// The body of a request.
 pub struct RequestBody {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::FirstClose;
 
-use crate::life::close_reason::ServerCloseReason;
 use crate::life::conn_state::ConnState;
 use crate::life::limits::ServerLimits;
 use crate::life::reasons::CloseReasons;
 use crate::lock;
+use evidence::ServerCloseReason;
 
 /// Follows one connection through its life. Exists only if the server has limits or is observed.
 pub(crate) struct ConnectionClock {

@@ -2,7 +2,7 @@
 
 use wire::FirstClose;
 
-use crate::life::close_reason::ServerCloseReason;
+use evidence::ServerCloseReason;
 
 /// All that is known so far of why one connection will end. Nobody else keeps a reason; once the
 /// socket is let go of, [`settle`](Self::settle) says which it was.

@@ -10,7 +10,6 @@ use http::header::{REFERER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use wire::{Ending, FirstClose};
 
-use crate::life::close_reason::ServerCloseReason;
 use crate::life::conn_state::ConnState;
 use crate::listening::socket_facts::SocketFacts;
 use crate::lock;
@@ -18,6 +17,7 @@ use crate::watching::messages::Messages;
 use crate::watching::observer::{
     AcceptedId, Observer, ObserverWants, ReceivedHead, ServedExchange, ServerEvent, ServerMoment,
 };
+use evidence::ServerCloseReason;
 
 /// What one connection's bookkeeping needs; exists only while somebody observes. All clones are
 /// one.

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use evidence::{ClientAddr, ClosedBy, TcpState};
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
-use crate::life::close_reason::ServerCloseReason;
 use crate::life::conn_state::ConnState;
 use crate::listening::socket_facts::SocketFacts;
+use evidence::ServerCloseReason;
 
 /// A connection as the server numbers it: in the order in which it was accepted, from 1. Not the
 /// client's number, which counts dials; the two meet in the client's address.

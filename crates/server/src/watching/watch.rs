@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use wire::{Ending, FirstClose, Tap};
 
 use crate::life::clock::{AfterResponse, ConnectionClock};
-use crate::life::close_reason::ServerCloseReason;
 use crate::life::conn_state::ConnState;
 use crate::life::limits::ServerLimits;
 use crate::watching::heads::Heads;
 use crate::watching::log::{ConnectionLog, OpenRequest};
+use evidence::ServerCloseReason;
 
 /// What is known of one connection. All clones are one: the wire, the service and the bodies of
 /// requests each hold one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use evidence::{Inspected, SocketTable};
 use serde::Serialize;
 
-use report::json::{SCHEMA, Socket, Tally};
+use report::json::{SCHEMA, SocketRow, TallyRow};
 
 /// Sockets in depth.
 #[derive(Clone, Debug, Serialize)]
@@ -14,19 +14,19 @@ pub(crate) struct SocketList {
     /// [`SCHEMA`].
     pub(crate) schema: u32,
     /// The rows, in the order they were given.
-    pub(crate) sockets: Vec<SocketRow>,
+    pub(crate) sockets: Vec<InspectedRow>,
     /// How many there are of each kind.
-    pub(crate) tally: Tally,
+    pub(crate) tally: TallyRow,
     /// What this user may not see, in words.
     pub(crate) not_seen: Vec<String>,
 }
 
 /// One socket.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct SocketRow {
+pub(crate) struct InspectedRow {
     /// Its row of the table.
     #[serde(flatten)]
-    pub(crate) socket: Socket,
+    pub(crate) socket: SocketRow,
     /// What TCP remembers.
     pub(crate) tcp_info: TcpInfoRow,
     /// The path of its control group (version 2).
@@ -60,15 +60,15 @@ pub(crate) fn inspected(rows: &[Inspected], out: &mut impl Write) -> io::Result<
     let sockets = rows.iter().map(|row| row.socket.clone()).collect();
     let list = SocketList {
         schema: SCHEMA,
-        sockets: rows.iter().map(SocketRow::from).collect(),
-        tally: Tally::from(&SocketTable { sockets }),
+        sockets: rows.iter().map(InspectedRow::from).collect(),
+        tally: TallyRow::from(&SocketTable { sockets }),
         not_seen: crate::list::rows::owners_unseen(rows).into_iter().collect(),
     };
     serde_json::to_writer_pretty(&mut *out, &list)?;
     writeln!(out)
 }
 
-impl From<&Inspected> for SocketRow {
+impl From<&Inspected> for InspectedRow {
     fn from(Inspected { socket, info, cgroup }: &Inspected) -> Self {
         let ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -81,7 +81,7 @@ impl From<&Inspected> for SocketRow {
             acked_bytes: info.bytes_acked.known(),
             received_bytes: info.bytes_received.known(),
         };
-        Self { socket: Socket::from(socket), tcp_info, cgroup: cgroup.clone().known() }
+        Self { socket: SocketRow::from(socket), tcp_info, cgroup: cgroup.clone().known() }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::pool::standing::{Ailment, Lasted, Pool, PoolConnection};
 use report::json::SCHEMA;
 use serde_json::{Value, json};
 
-use crate::list::json::SocketRow;
+use crate::list::json::InspectedRow;
 
 /// Writes one JSON object in one line. A pool without `ailments` looks healthy, as far as was seen,
 /// if any of its connections is `busy` or `idle`; what was never used is no sign of it.
@@ -29,7 +29,7 @@ fn pool(pool: &Pool) -> Value {
             "standing": connection.standing.name(),
             "stale_soon": pool.is_stale_soon(connection),
             "closed_by_peer": connection.closed_for.map(lasted),
-            "socket": SocketRow::from(&connection.row),
+            "socket": InspectedRow::from(&connection.row),
         })
     };
     json!({

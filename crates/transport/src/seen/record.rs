@@ -349,7 +349,7 @@ impl Record {
         match *exchange {
             ExchangeStage::AwaitsHead => *exchange = ExchangeStage::AwaitsHeadAndClosed(closed),
             ExchangeStage::InBody if has_no_reason => {
-                *exchange = ExchangeStage::InBodyAndClosed(closed)
+                *exchange = ExchangeStage::InBodyAndClosed(closed);
             }
             _ => {
                 drop(exchange);

@@ -171,9 +171,9 @@ fn line(change: &Change, when: &Value) -> Value {
 }
 
 /// `null` for owners that no look has seen: nobody may hold it, or nobody has looked yet.
-fn told(socket: &Socket) -> json::Socket {
-    let told = json::Socket::from(socket);
-    json::Socket { owners: told.owners.filter(|owners| !owners.is_empty()), ..told }
+fn told(socket: &Socket) -> json::SocketRow {
+    let told = json::SocketRow::from(socket);
+    json::SocketRow { owners: told.owners.filter(|owners| !owners.is_empty()), ..told }
 }
 
 /// Whether whoever read from the other end of stdout is gone. While nothing changes, nothing is

@@ -1,22 +1,22 @@
 //! What a run has shown, as numbers with names: what the left side of a prediction may speak of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evidence::{
-    ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Outcome, Preset, Reading, Side,
-    SocketTable, TcpState, TimerKind,
+    ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Outcome, Preset, Side, SocketTable,
+    TcpState, TimerKind,
 };
 
 use http::StatusCode;
 
-use crate::formula::{Formula, Names};
-use crate::process;
+use crate::formula::{self, Formula, Names};
 use crate::raw::RawSeen;
+use crate::record::RunRecord;
 use crate::settings::Settings;
 
 /// The kernel's tables that every run has.
-pub const TABLES: [&str; 3] = ["busiest", "running", "after"];
+pub(crate) const TABLES: [&str; 3] = ["busiest", "running", "after"];
 
 /// When each of them was read.
 const TABLE_MEANINGS: [(&str, &str); 3] = [
@@ -26,7 +26,7 @@ const TABLE_MEANINGS: [(&str, &str); 3] = [
 ];
 
 /// What every run tells, with what it means. Groups are told by their members.
-pub const QUANTITIES: [(&str, &str); 29] = [
+pub(crate) const QUANTITIES: [(&str, &str); 29] = [
     ("opened", "connections that the client's trace saw established"),
     ("accepted", "connections that the servers accepted"),
     ("used", "connections that carried at least one exchange"),
@@ -59,28 +59,17 @@ pub const QUANTITIES: [(&str, &str); 29] = [
 ];
 
 /// What every table tells, beside the number of sockets in each state: `running.client.time_wait`.
-pub const IN_TABLE: [(&str, &str); 3] = [
+pub(crate) const IN_TABLE: [(&str, &str); 3] = [
     ("keepalive_timers", "client ends on which the timer of TCP keepalive runs"),
     ("unread", "bytes that lie unread at the client's ends"),
     ("time_wait_left", "the longest time that a TIME_WAIT has left, in seconds"),
 ];
 
-/// A look at the kernel's table that a script asks for.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// Its name.
-    pub name: String,
-    /// The table.
-    pub reading: Reading,
-    /// The memory of the run's process at that moment, in bytes.
-    pub resident: Option<u64>,
-}
-
 /// Whether a script may give a table this name.
 ///
 /// # Errors
 /// Why not, in words.
-pub fn check_snapshot_name(name: &str) -> Result<(), &'static str> {
+pub(crate) fn check_snapshot_name(name: &str) -> Result<(), &'static str> {
     let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
     let goes_on_well =
         name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -101,7 +90,7 @@ pub fn check_snapshot_name(name: &str) -> Result<(), &'static str> {
 
 /// Every name that a run with these snapshots can tell, each with some value.
 #[must_use]
-pub fn vocabulary<'a>(snapshots: impl IntoIterator<Item = &'a str>) -> Names {
+pub(crate) fn vocabulary<'a>(snapshots: impl IntoIterator<Item = &'a str>) -> Names {
     let mut names = Names::default();
     for (quantity, _) in QUANTITIES {
         names.set(quantity, 1.0);
@@ -169,12 +158,8 @@ fn failure_name(kind: FailureKind) -> String {
 
 /// The numbers of a run. What was not observed has no name.
 #[must_use]
-pub fn quantities(
-    outcome: &Outcome,
-    snapshots: &[Snapshot],
-    raw: &RawSeen,
-    counters: &BTreeMap<String, u64>,
-) -> Names {
+pub(crate) fn quantities(record: &RunRecord) -> Names {
+    let RunRecord { outcome, snapshots, raw, counters, process, .. } = record;
     let mut names = Names::default();
     counts(outcome, &mut names);
     closes(outcome, &mut names);
@@ -184,15 +169,15 @@ pub fn quantities(
         table("busiest", busiest, &mut names);
     }
     strangers(raw, &mut names);
-    for (name, resident) in snapshots.iter().map(|it| (it.name.as_str(), it.resident)) {
+    for (name, resident) in snapshots.iter().map(|it| (it.name.as_str(), it.resident_bytes)) {
         if let Some(resident) = resident {
             names.set(format!("{name}.resident"), resident as f64);
         }
     }
-    if let Some(time) = process::processor_time() {
-        names.set("cpu", time.as_secs_f64());
+    if let Some(time) = process.cpu_us {
+        names.set("cpu", Duration::from_micros(time).as_secs_f64());
     }
-    if let Some(resident) = process::resident() {
+    if let Some(resident) = process.resident_bytes {
         names.set("resident", resident as f64);
     }
     let named = snapshots.iter().map(|snapshot| (snapshot.name.as_str(), &snapshot.reading));
@@ -232,7 +217,7 @@ fn counts(outcome: &Outcome, names: &mut Names) {
         names.set(status_name(status), count(with));
     }
     for reason in server::ServerCloseReason::ALL {
-        let times = outcome.server_reasons.get(reason.name()).copied();
+        let times = outcome.server_reasons.get(&reason).copied();
         names.set(reason_name(reason), count(times.unwrap_or_default()));
     }
     if let Some(accepting) = outcome.accepting {
@@ -326,17 +311,10 @@ fn table(name: &str, table: &SocketTable, names: &mut Names) {
     }
 }
 
-/// The names that a formula uses: `counter.TcpOutSegs` and `requests` of their quotient.
-pub fn names_in(formula: &str) -> impl Iterator<Item = &str> {
-    formula
-        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
-        .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
-}
-
 /// What an observed name means, under the part of it that is explained: `running` for
 /// `running.client.time_wait`. Nothing for a value of the file.
 #[must_use]
-pub fn meaning(name: &str) -> Option<(&str, String)> {
+pub(crate) fn meaning(name: &str) -> Option<(&str, String)> {
     if let Some((_, meaning)) = QUANTITIES.iter().find(|(quantity, _)| *quantity == name) {
         return Some((name, (*meaning).to_owned()));
     }
@@ -377,6 +355,6 @@ pub fn meaning(name: &str) -> Option<(&str, String)> {
 
 /// The first parts of the names that a formula uses: `counter` of `counter.TcpOutSegs / 2`.
 #[must_use]
-pub fn groups_in(formula: &str) -> BTreeSet<&str> {
-    names_in(formula).filter_map(|name| name.split('.').next()).collect()
+pub(crate) fn groups_in(formula: &str) -> BTreeSet<&str> {
+    formula::names_in(formula).filter_map(|name| name.split('.').next()).collect()
 }

@@ -54,7 +54,7 @@ impl transport::Listener for Ear {
 ///
 /// # Errors
 /// If what is asked for makes no sense, or `out` cannot be written to.
-pub async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
+pub(crate) async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     let own = if args.urls.is_empty() { Some(own_server()?) } else { None };
     let urls = match &own {

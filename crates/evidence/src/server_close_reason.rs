@@ -2,15 +2,19 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Why a connection came to its end, as the server knows it. Not who closed first: a client that
 /// says `Connection: close` may well leave the closing to the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ServerCloseReason {
     /// The client closed its end, between two exchanges or within one.
     ClientClosed,
     /// The client reset the connection.
     ClientReset,
     /// The request was HTTP/1.0 and did not ask for `keep-alive` (RFC 9112 section 9.3).
+    #[serde(rename = "http_1_0")]
     Http10,
     /// The request said `Connection: close`.
     ClientSaidClose,
@@ -92,5 +96,18 @@ impl fmt::Display for ServerCloseReason {
             Self::Error => "the response broke off",
             Self::Stopping => "the server stops",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_travels_under_its_short_name() {
+        for reason in ServerCloseReason::ALL {
+            let json = serde_json::to_string(&reason).unwrap();
+            assert_eq!(json, format!("\"{}\"", reason.name()));
+        }
     }
 }

@@ -1,0 +1,76 @@
+//! All that the witnesses of a run saw, whole, so that it survives the run's process.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evidence::{Outcome, Reading, RunEvent};
+use serde::{Deserialize, Serialize};
+
+use crate::raw::RawSeen;
+
+/// The evidence of one run, as its process tells it and as `--evidence` writes it. Numbers say their
+/// unit in their key; `not_observable` is what no witness could see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// What all witnesses together say: setup, exchanges, connections, tables, disagreements.
+    pub outcome: Outcome,
+    /// The looks at the kernel's table that the script asked for.
+    pub snapshots: Vec<Snapshot>,
+    /// What the clients that are none have seen.
+    pub raw: RawSeen,
+    /// Every moment of the client's trace, if they were asked for.
+    pub events: Vec<RunEvent>,
+    /// By how much the kernel's counters grew, by name; none outside of a private network.
+    pub counters: BTreeMap<String, u64>,
+    /// The settings of the private network, read back from the kernel.
+    pub network: Vec<(String, String)>,
+    /// What the run's process has taken of the machine.
+    pub process: ProcessUse,
+}
+
+/// A look at the kernel's table that a script asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// The table.
+    pub reading: Reading,
+    /// The memory of the run's process at that moment.
+    pub resident_bytes: Option<u64>,
+}
+
+/// What a process has taken of the machine up to its end; `None` where the system does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessUse {
+    /// Processor time.
+    pub cpu_us: Option<u64>,
+    /// Memory.
+    pub resident_bytes: Option<u64>,
+}
+
+impl ProcessUse {
+    /// Asks the system about this process.
+    pub(crate) fn now() -> Self {
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            cpu_us: crate::process::processor_time().map(us),
+            resident_bytes: crate::process::resident(),
+        }
+    }
+}
+
+impl RunRecord {
+    /// The first failure of each kind, in its own words.
+    pub(crate) fn failures(&self) -> BTreeMap<&'static str, &str> {
+        let mut failures = BTreeMap::new();
+        for failure in self.outcome.exchanges.iter().filter_map(|it| it.body.as_ref().err()) {
+            failures.entry(failure.kind.name()).or_insert(failure.message.as_str());
+        }
+        failures
+    }
+
+    /// Where the witnesses disagree, in sentences.
+    pub(crate) fn disagreements(&self) -> impl Iterator<Item = &str> {
+        self.outcome.disagreements.iter().map(|disagreement| disagreement.sentence.as_str())
+    }
+}

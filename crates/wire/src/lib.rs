@@ -3,6 +3,10 @@
 //! hyper has no hooks for the moments at which bytes really meet the socket, nor does it say who
 //! closed a connection. [`Wire`] sits between hyper and the socket, passes everything through
 //! unchanged and tells a [`Tap`] what it saw. It is the eye of both the client and the server.
+//!
+//! [`http1`] reads the bytes of any connection along, whoever speaks.
+
+pub mod http1;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;

@@ -1,0 +1,164 @@
+//! One body, and where it ends.
+
+use super::head::{HeadFacts, LengthField};
+use super::line::{LinePiece, LineReader, number, text};
+
+/// How the end of a body is told (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFraming {
+    /// By its length; 0 is no body.
+    Length(u64),
+    /// By its last chunk.
+    Chunked,
+    /// By the end of the connection.
+    UntilClose,
+}
+
+impl BodyFraming {
+    /// Returns how the body behind the head of a request is framed. `None` if nobody can tell: two
+    /// readers might see its end in two places.
+    #[must_use]
+    pub fn of_request(head: &HeadFacts) -> Option<Self> {
+        match (head.chunked, head.length) {
+            (None, LengthField::Absent) => Some(Self::Length(0)),
+            (None, LengthField::Bytes(length)) => Some(Self::Length(length)),
+            (Some(true), LengthField::Absent) => Some(Self::Chunked),
+            (Some(_), _) | (None, LengthField::Unreadable) => None,
+        }
+    }
+
+    /// Returns the same for a response that may have a body.
+    #[must_use]
+    pub fn of_response(head: &HeadFacts) -> Option<Self> {
+        match (head.chunked, head.length) {
+            (Some(true), _) => Some(Self::Chunked),
+            (Some(false), _) | (None, LengthField::Absent) => Some(Self::UntilClose),
+            (None, LengthField::Bytes(length)) => Some(Self::Length(length)),
+            (None, LengthField::Unreadable) => None,
+        }
+    }
+}
+
+/// The length of a body, or of a part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BodyLength {
+    /// On the wire, with all its framing.
+    pub bytes: u64,
+    /// Without the framing of chunks (RFC 9112 section 7.1).
+    pub content_bytes: u64,
+}
+
+impl std::ops::AddAssign for BodyLength {
+    fn add_assign(&mut self, more: Self) {
+        self.bytes += more.bytes;
+        self.content_bytes += more.content_bytes;
+    }
+}
+
+/// Reads one body that is not empty.
+#[derive(Debug)]
+pub(crate) struct BodyReader(BodyPlace);
+
+#[derive(Debug)]
+enum BodyPlace {
+    /// So many bytes are to come.
+    Fixed(u64),
+    Size(LineReader),
+    /// So many bytes of a chunk are to come.
+    Data(u64),
+    /// The line end behind a chunk is to come.
+    DataEnd(LineReader),
+    Trailers(LineReader),
+    UntilClose,
+}
+
+/// The state of a body after some bytes.
+pub(crate) enum BodyPiece {
+    /// So many of the bytes belong to it, and it goes on.
+    Partial(BodyLength),
+    /// So many of the bytes belong to it, and it is over.
+    Whole(BodyLength),
+    /// What came is no chunk.
+    Malformed,
+}
+
+impl BodyReader {
+    pub(crate) fn new(framing: BodyFraming) -> Self {
+        Self(match framing {
+            BodyFraming::Length(length) => BodyPlace::Fixed(length),
+            BodyFraming::Chunked => BodyPlace::Size(LineReader::default()),
+            BodyFraming::UntilClose => BodyPlace::UntilClose,
+        })
+    }
+
+    pub(crate) fn ends_with_its_connection(&self) -> bool {
+        matches!(self.0, BodyPlace::UntilClose)
+    }
+
+    /// Takes the bytes that belong to the body, as many as there are.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> BodyPiece {
+        let mut rest = bytes;
+        let mut content_bytes = 0;
+        let length = |rest: &[u8], content_bytes| BodyLength {
+            bytes: (bytes.len() - rest.len()) as u64,
+            content_bytes,
+        };
+        while !rest.is_empty() {
+            match &mut self.0 {
+                BodyPlace::UntilClose => {
+                    let all = bytes.len() as u64;
+                    return BodyPiece::Partial(BodyLength { bytes: all, content_bytes: all });
+                }
+                BodyPlace::Fixed(left) | BodyPlace::Data(left) => {
+                    let taken = (rest.len() as u64).min(*left);
+                    *left -= taken;
+                    content_bytes += taken;
+                    let is_read = *left == 0;
+                    let taken = usize::try_from(taken).unwrap_or(rest.len());
+                    rest = rest.get(taken..).unwrap_or_default();
+                    if is_read {
+                        if matches!(self.0, BodyPlace::Fixed(_)) {
+                            return BodyPiece::Whole(length(rest, content_bytes));
+                        }
+                        self.0 = BodyPlace::DataEnd(LineReader::default());
+                    }
+                }
+                BodyPlace::Size(line) | BodyPlace::DataEnd(line) | BodyPlace::Trailers(line) => {
+                    let whole = match line.read(rest) {
+                        LinePiece::Whole { line, rest: behind } => {
+                            rest = behind;
+                            line
+                        }
+                        LinePiece::Cut => return BodyPiece::Partial(length(&[], content_bytes)),
+                        LinePiece::TooLong => return BodyPiece::Malformed,
+                    };
+                    match self.next(text(&whole)) {
+                        Some(true) => return BodyPiece::Whole(length(rest, content_bytes)),
+                        Some(false) => {}
+                        None => return BodyPiece::Malformed,
+                    }
+                }
+            }
+        }
+        BodyPiece::Partial(length(rest, content_bytes))
+    }
+
+    /// Goes on behind a line of the framing; true if that was the last, `None` if it makes no sense.
+    fn next(&mut self, text: &[u8]) -> Option<bool> {
+        self.0 = match &self.0 {
+            BodyPlace::Size(_) => {
+                // What follows the size is an extension, which means nothing here.
+                let size = text.split(|byte| *byte == b';').next().unwrap_or_default();
+                match number(size.trim_ascii(), 16)? {
+                    0 => BodyPlace::Trailers(LineReader::default()),
+                    size => BodyPlace::Data(size),
+                }
+            }
+            BodyPlace::DataEnd(_) if text.is_empty() => BodyPlace::Size(LineReader::default()),
+            BodyPlace::DataEnd(_) => return None,
+            BodyPlace::Trailers(_) if text.is_empty() => return Some(true),
+            _ => return Some(false),
+        };
+        Some(false)
+    }
+}

@@ -1,0 +1,277 @@
+//! One head, line by line, and what it says about the body behind it.
+
+use super::line::{LinePiece, LineReader, number, text};
+
+/// The most bytes that are read as one head.
+const LONGEST: u64 = 1024 * 1024;
+
+/// A line of a head, as it is on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLine<'a> {
+    /// All of it, its end included.
+    pub bytes: &'a [u8],
+    /// What it is.
+    pub kind: LineKind<'a>,
+}
+
+/// The kind of a line of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineKind<'a> {
+    /// An empty line before the head, which means nothing (RFC 9112 section 2.2).
+    Blank,
+    /// The request line or the status line.
+    Start,
+    /// A header field.
+    Field {
+        /// Its name, as it was written.
+        name: &'a [u8],
+        /// Its value, without the white space around it.
+        value: &'a [u8],
+    },
+    /// A line in the place of a field that has no colon.
+    Other,
+    /// The empty line that ends the head.
+    End,
+}
+
+/// The `Content-Length` of a head, over all fields of that name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LengthField {
+    /// There is none.
+    #[default]
+    Absent,
+    /// So many bytes.
+    Bytes(u64),
+    /// Not a number, or several that differ (RFC 9112 section 6.3).
+    Unreadable,
+}
+
+impl LengthField {
+    fn and(self, value: &[u8]) -> Self {
+        match (self, number(value, 10)) {
+            (Self::Absent, Some(length)) => Self::Bytes(length),
+            (Self::Bytes(before), Some(length)) if before == length => Self::Bytes(length),
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+/// What a whole head says about its message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadFacts {
+    /// Its length on the wire, empty lines before it and the one that ends it included.
+    pub bytes: u64,
+    /// Its status code, if it is a response's and has one.
+    pub status: Option<u16>,
+    /// Its `Content-Length`.
+    pub length: LengthField,
+    /// `Some` if it has a `Transfer-Encoding`: true if the last coding is `chunked`.
+    pub chunked: Option<bool>,
+    /// It asks for `100 Continue` before the body.
+    pub expects_continue: bool,
+    /// It asks for a tunnel, so its request line begins with `CONNECT`.
+    pub asks_for_tunnel: bool,
+    /// Its request line begins with `HEAD`, so its response has no body.
+    pub asks_for_head: bool,
+}
+
+/// Reads one head, however it is cut into pieces.
+#[derive(Debug, Default)]
+pub struct HeadReader {
+    line: LineReader,
+    has_start: bool,
+    facts: HeadFacts,
+    /// Bytes read so far, those of a cut line included.
+    read: u64,
+}
+
+/// The state of a head after some bytes.
+pub(crate) enum HeadPiece<'a> {
+    /// It has ended, and these bytes come behind it.
+    Whole { facts: HeadFacts, rest: &'a [u8] },
+    /// It goes on.
+    Partial,
+    /// It is longer than anybody's head.
+    TooLong,
+}
+
+impl HeadReader {
+    /// Takes further bytes, and tells each line that they complete. Once the head has ended, returns
+    /// what it said and the bytes behind it; the reader is then ready for the next head.
+    pub fn read<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        tell: impl FnMut(HeadLine<'_>),
+    ) -> Option<(HeadFacts, &'a [u8])> {
+        match self.advance(bytes, tell) {
+            HeadPiece::Whole { facts, rest } => Some((facts, rest)),
+            HeadPiece::Partial | HeadPiece::TooLong => None,
+        }
+    }
+
+    /// What the lines of the head so far say.
+    #[must_use]
+    pub fn so_far(&self) -> HeadFacts {
+        self.facts
+    }
+
+    pub(crate) fn advance<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        mut tell: impl FnMut(HeadLine<'_>),
+    ) -> HeadPiece<'a> {
+        loop {
+            if self.read > LONGEST {
+                return HeadPiece::TooLong;
+            }
+            let before = bytes.len();
+            match self.line.read(bytes) {
+                LinePiece::Whole { line, rest } => {
+                    self.read += (before - rest.len()) as u64;
+                    let kind = self.note(&line);
+                    tell(HeadLine { bytes: &line, kind });
+                    bytes = rest;
+                    if kind == LineKind::End {
+                        let facts = HeadFacts { bytes: self.read, ..self.facts };
+                        (self.facts, self.read, self.has_start) = Default::default();
+                        return HeadPiece::Whole { facts, rest };
+                    }
+                }
+                LinePiece::Cut => {
+                    self.read += before as u64;
+                    return HeadPiece::Partial;
+                }
+                LinePiece::TooLong => return HeadPiece::TooLong,
+            }
+        }
+    }
+
+    /// Returns true if a head has begun: more than empty lines has come.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.has_start || self.line.has_begun()
+    }
+
+    /// Returns true if not a byte has come, not even of an empty line.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.read == 0
+    }
+
+    fn note<'a>(&mut self, line: &'a [u8]) -> LineKind<'a> {
+        let text = text(line);
+        match (self.has_start, text.is_empty()) {
+            (false, true) => LineKind::Blank,
+            (true, true) => LineKind::End,
+            (false, false) => {
+                self.has_start = true;
+                self.facts.status = status(text);
+                self.facts.asks_for_tunnel = text.starts_with(b"CONNECT ");
+                self.facts.asks_for_head = text.starts_with(b"HEAD ");
+                LineKind::Start
+            }
+            (true, false) => match field(text) {
+                Some((name, value)) => {
+                    self.note_field(name, value);
+                    LineKind::Field { name, value }
+                }
+                None => LineKind::Other,
+            },
+        }
+    }
+
+    fn note_field(&mut self, name: &[u8], value: &[u8]) {
+        let facts = &mut self.facts;
+        if name.eq_ignore_ascii_case(b"content-length") {
+            facts.length = facts.length.and(value);
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+            facts.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+        } else if name.eq_ignore_ascii_case(b"expect") {
+            facts.expects_continue |= is_100_continue(value);
+        }
+    }
+}
+
+/// Splits a line at its colon.
+pub(crate) fn field(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    let (name, value) = text.split_at(colon);
+    Some((name, value.get(1..).unwrap_or_default().trim_ascii()))
+}
+
+/// The code of a status line.
+fn status(text: &[u8]) -> Option<u16> {
+    let rest = text.strip_prefix(b"HTTP/1.")?;
+    let code = number(rest.get(2..5)?, 10)?;
+    u16::try_from(code).ok()
+}
+
+/// Returns true if the value of an `Expect` field asks for `100 Continue`.
+#[must_use]
+pub fn is_100_continue(value: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &[u8] =
+        b"PUT /a:b HTTP/1.1\r\nhost: [::1]:8\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\nbody";
+
+    #[test]
+    fn a_head_is_read_wherever_it_is_cut() {
+        for cut in 0..=REQUEST.len() {
+            let (first, second) = REQUEST.split_at(cut);
+            let mut head = HeadReader::default();
+            let mut fields = Vec::new();
+            let mut tell = |line: HeadLine<'_>| {
+                if let LineKind::Field { name, value } = line.kind {
+                    fields.push(String::from_utf8([name, b"=", value].concat()).unwrap());
+                }
+            };
+            let (facts, rest) = match head.read(first, &mut tell) {
+                Some((facts, rest)) => (facts, [rest, second].concat()),
+                None => {
+                    let (facts, rest) = head.read(second, &mut tell).unwrap();
+                    (facts, rest.to_vec())
+                }
+            };
+            assert_eq!(rest, b"body", "cut at {cut}");
+            assert_eq!(fields, ["host=[::1]:8", "content-length=4", "expect=100-continue"]);
+            assert_eq!(facts.bytes, REQUEST.len() as u64 - 4);
+            assert_eq!((facts.length, facts.expects_continue), (LengthField::Bytes(4), true));
+        }
+    }
+
+    #[test]
+    fn lengths_that_differ_are_no_length_and_equal_ones_are_one() {
+        let length = |values: &[&str]| {
+            values.iter().fold(LengthField::Absent, |length, value| length.and(value.as_bytes()))
+        };
+        assert_eq!(length(&["11", "11"]), LengthField::Bytes(11));
+        for values in [&["11", "12"][..], &["+11"], &["-1"], &["0x11"], &[""], &["11, 11"]] {
+            assert_eq!(length(values), LengthField::Unreadable, "{values:?}");
+        }
+        assert_eq!(length(&["99999999999999999999"]), LengthField::Unreadable);
+    }
+
+    #[test]
+    fn only_the_last_coding_tells_whether_a_body_is_chunked() {
+        for (value, chunked) in
+            [("chunked", true), ("gzip, Chunked", true), ("chunked, gzip", false), ("x", false)]
+        {
+            let head = format!("GET / HTTP/1.1\r\nTransfer-Encoding: {value}\r\n\r\n");
+            let (facts, _) = HeadReader::default().read(head.as_bytes(), |_| {}).unwrap();
+            assert_eq!(facts.chunked, Some(chunked), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_expectation_is_found_in_any_case_and_in_a_list() {
+        assert!(is_100_continue(b"100-Continue") && is_100_continue(b"x, 100-continue"));
+        assert!(!is_100_continue(b"100-continued") && !is_100_continue(b""));
+    }
+}

@@ -1,0 +1,255 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::http1::LineKind;
+
+/// A part as it is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kept {
+    Head(u64),
+    End(u64, u64),
+}
+
+/// What a splitter makes of a stream that comes in pieces of `size` bytes, and the bytes that it has
+/// told of.
+fn split(
+    direction: Direction,
+    stream: &[u8],
+    size: usize,
+    answers: AnsweredMethod,
+) -> (Vec<Kept>, Vec<u8>, MessageSplitter) {
+    let (mut parts, mut told) = (Vec::new(), Vec::new());
+    let mut splitter = MessageSplitter::new(direction);
+    let mut keep = |part: MessagePart<'_>| match part {
+        MessagePart::Line(line) => told.extend_from_slice(line.bytes),
+        MessagePart::Body(bytes) => told.extend_from_slice(bytes),
+        MessagePart::Head(facts) => parts.push(Kept::Head(facts.bytes)),
+        MessagePart::End(body) => parts.push(Kept::End(body.bytes, body.content_bytes)),
+    };
+    for piece in stream.chunks(size) {
+        splitter.feed(piece, || answers, &mut keep);
+    }
+    let before_close = splitter.heads_begun();
+    splitter.close(&mut keep);
+    assert!(splitter.heads_begun() <= before_close);
+    (parts, told, splitter)
+}
+
+fn requests(stream: &[u8], size: usize) -> Vec<Kept> {
+    split(Direction::Requests, stream, size, AnsweredMethod::Other).0
+}
+
+fn responses(stream: &[u8], size: usize, answers: AnsweredMethod) -> Vec<Kept> {
+    split(Direction::Responses, stream, size, answers).0
+}
+
+fn read(text: &str) -> MessageSplitter {
+    let mut splitter = MessageSplitter::new(Direction::Requests);
+    splitter.feed(text.as_bytes(), AnsweredMethod::default, |_| {});
+    splitter
+}
+
+const REQUESTS: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\
+    POST / HTTP/1.1\r\ncontent-length: 7\r\n\r\nabcdefg\
+    \r\nPOST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n\
+    5;x=y\r\nabcde\r\nA\r\n0123456789\r\n0\r\nTrailer: 1\r\n\r\n\
+    GET /last HTTP/1.1\n\n";
+
+#[test]
+fn messages_are_told_apart_however_their_bytes_come() {
+    let expected = [
+        Kept::Head(27),
+        Kept::End(0, 0),
+        Kept::Head(38),
+        Kept::End(7, 7),
+        Kept::Head(49),
+        Kept::End(46, 15),
+        Kept::Head(20),
+        Kept::End(0, 0),
+    ];
+    for size in 1..=REQUESTS.len() {
+        assert_eq!(requests(REQUESTS, size), expected, "in pieces of {size}");
+    }
+}
+
+#[test]
+fn a_response_to_head_has_no_body_and_one_without_length_ends_with_the_connection() {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n";
+    assert_eq!(responses(head, 5, AnsweredMethod::Head), [Kept::Head(39), Kept::End(0, 0)]);
+    let endless = b"HTTP/1.0 200 OK\r\n\r\nHello world";
+    assert_eq!(responses(endless, 5, AnsweredMethod::Other), [Kept::Head(19), Kept::End(11, 11)]);
+    for status in [204, 304] {
+        let head =
+            format!("HTTP/1.1 {status} x\r\n\r\nHTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n");
+        let parts = responses(head.as_bytes(), 7, AnsweredMethod::Other);
+        assert_eq!(parts.len(), 4, "{parts:?}");
+    }
+}
+
+#[test]
+fn an_interim_response_is_a_head_alone() {
+    let stream = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let parts = responses(stream, 3, AnsweredMethod::Other);
+    assert_eq!(parts, [Kept::Head(25), Kept::Head(38), Kept::End(2, 2)]);
+}
+
+#[test]
+fn behind_a_tunnel_or_another_protocol_there_are_no_messages() {
+    let connect = b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+    let (parts, _, splitter) = split(Direction::Responses, connect, 9, AnsweredMethod::Connect);
+    assert_eq!(parts, [Kept::Head(19)]);
+    assert!(splitter.is_lost());
+    let refused = b"HTTP/1.1 403 x\r\nContent-Length: 2\r\n\r\nno";
+    assert_eq!(responses(refused, 9, AnsweredMethod::Connect).len(), 2, "no tunnel");
+    let upgrade = b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x05Hello";
+    assert_eq!(responses(upgrade, 4, AnsweredMethod::Other).len(), 1);
+}
+
+#[test]
+fn what_looks_like_a_head_in_a_body_is_none() {
+    let inner = "GET / HTTP/1.1\r\n\r\n";
+    let post = format!("POST / HTTP/1.1\r\nContent-Length: 18\r\n\r\n{inner}");
+    assert_eq!(inner.len(), 18);
+    assert_eq!(read(&format!("{post}{post}")).heads_begun(), 2);
+    let chunked = format!(
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n12;x=y\r\n{inner}\r\n0\r\nT: 1\r\n\r\n"
+    );
+    let splitter = read(&format!("{chunked}\r\n{inner}"));
+    assert_eq!(splitter.heads_begun(), 2);
+    assert!(!splitter.is_within_a_body() && !splitter.is_lost());
+}
+
+#[test]
+fn half_a_head_has_begun_and_half_an_empty_line_has_not() {
+    for (text, begun) in [("", 0), ("\r", 0), ("\r\n", 0), ("\r\nG", 1), ("GET / HTTP/1.1\r\n", 1)]
+    {
+        assert_eq!(read(text).heads_begun(), begun, "{text:?}");
+    }
+}
+
+#[test]
+fn one_head_alone_is_told_from_whatever_else_may_end_like_it() {
+    for (text, is_one) in [
+        ("GET / HTTP/1.1\r\nHost: c\r\n\r\n", true),
+        ("GET / HTTP/1.1\r\n\r\n", true),
+        ("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", false),
+        ("GET / HTTP/1.1\n\nGET / HTTP/1.1\r\n\r\n", false),
+        ("GET / HTTP/1.1\r\ncontent-length: 5\r\n\r\n", false),
+        ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+        ("\r\n\r\n", false),
+    ] {
+        assert_eq!(is_one_bodyless_head(text.as_bytes()), is_one, "{text:?}");
+    }
+    let mut splitter = read("\r");
+    assert!(!splitter.skip_bodyless_head(), "something came before it");
+}
+
+#[test]
+fn two_lengths_for_one_body_are_seen_in_either_order_and_nothing_after_them_is_read() {
+    for fields in [
+        "Content-Length: 5\r\ntransfer-encoding: chunked",
+        "TRANSFER-ENCODING:chunked\r\nX: y\r\ncontent-length:   5",
+        "Content-Length: x\r\nTransfer-Encoding: chunked",
+    ] {
+        let text = format!("GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\n{fields}\r\n\r\n");
+        let splitter = read(&format!("{text}0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"));
+        assert_eq!(splitter.two_lengths(), Some(2), "{fields}");
+        assert_eq!(splitter.heads_begun(), 2, "{fields}");
+        assert!(splitter.is_lost() && splitter.is_within_a_body());
+    }
+}
+
+#[test]
+fn what_two_readers_might_frame_in_two_ways_is_not_read_on() {
+    for fields in [
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: 5, 5",
+        "Content-Length: -1",
+        "Content-Length: 99999999999999999999999",
+        "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: x",
+    ] {
+        let splitter = read(&format!("POST / HTTP/1.1\r\n{fields}\r\n\r\nGET / HTTP/1.1\r\n\r\n"));
+        assert!(splitter.is_lost(), "{fields}");
+        assert_eq!(splitter.heads_begun(), 1, "{fields}");
+    }
+    for chunk in ["x\r\n", "-1\r\n", "5\r\nHelloX\r\n", "11111111111111111\r\n", "\r\n"] {
+        let text = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
+        assert!(read(&text).is_lost(), "{chunk:?}");
+    }
+}
+
+#[test]
+fn a_head_without_an_end_is_given_up() {
+    let mut splitter = MessageSplitter::new(Direction::Requests);
+    let piece = [b"x: ".as_slice(), &[b'y'; 1021], b"\r\n"].concat();
+    for _ in 0..2000 {
+        splitter.feed(&piece, AnsweredMethod::default, |_| {});
+    }
+    assert!(splitter.is_lost(), "2 MiB of fields");
+    let mut splitter = MessageSplitter::new(Direction::Requests);
+    for _ in 0..2000 {
+        splitter.feed(&[b'x'; 1024], AnsweredMethod::default, |_| {});
+    }
+    assert!(splitter.is_lost(), "2 MiB of a line");
+}
+
+/// Bytes that are likely to mean something.
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        Just(&b"GET / HTTP/1.1\r\n"[..]),
+        Just(&b"HTTP/1.1 200 OK\r\n"[..]),
+        Just(&b"Content-Length: 3\r\n"[..]),
+        Just(&b"Transfer-Encoding: chunked\r\n"[..]),
+        Just(&b"\r\n"[..]),
+        Just(&b"\n"[..]),
+        Just(&b"3\r\nabc\r\n"[..]),
+        Just(&b"0\r\n\r\n"[..]),
+        Just(&b"\0\xff"[..]),
+    ];
+    let noise = prop::collection::vec(any::<u8>(), 0..9);
+    let pieces = prop_oneof![4 => word.prop_map(<[u8]>::to_vec), 1 => noise];
+    prop::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn it_does_not_matter_where_the_bytes_are_cut(stream in stream(), size in 1_usize..50) {
+        for direction in [Direction::Requests, Direction::Responses] {
+            for answers in [AnsweredMethod::Other, AnsweredMethod::Head, AnsweredMethod::Connect] {
+                let whole = split(direction, &stream, stream.len().max(1), answers);
+                let pieces = split(direction, &stream, size, answers);
+                prop_assert_eq!(&whole.0, &pieces.0);
+                prop_assert_eq!(whole.2.two_lengths(), pieces.2.two_lengths());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_the_beginning_of_the_stream_byte_for_byte(
+        stream in stream(), size in 1_usize..50,
+    ) {
+        for direction in [Direction::Requests, Direction::Responses] {
+            let (_, told, _) = split(direction, &stream, size, AnsweredMethod::Other);
+            prop_assert!(stream.starts_with(&told));
+        }
+    }
+
+    #[test]
+    fn the_lines_of_a_head_are_of_the_kinds_that_they_look_like(name in "[A-Za-z-]{1,20}") {
+        let head = format!("\r\nGET / HTTP/1.1\r\n{name}: v\r\nno colon\r\n\r\n");
+        let mut kinds = Vec::new();
+        MessageSplitter::new(Direction::Requests).feed(head.as_bytes(), Default::default, |part| {
+            if let MessagePart::Line(line) = part {
+                kinds.push(match line.kind {
+                    LineKind::Field { name, value } => format!("{}={}",
+                        String::from_utf8_lossy(name), String::from_utf8_lossy(value)),
+                    other => format!("{other:?}"),
+                });
+            }
+        });
+        let field = format!("{name}=v");
+        prop_assume!(!["content-length", "transfer-encoding"].contains(&&*name.to_lowercase()));
+        prop_assert_eq!(kinds, ["Blank", "Start", &field, "Other", "End"]);
+    }
+}

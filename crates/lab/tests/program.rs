@@ -353,7 +353,8 @@ fn an_ordinary_user_gets_private_networks_too() {
 
 #[test]
 fn evidence_in_json_is_all_that_the_witnesses_saw_and_can_be_read_back() {
-    let (code, value) = json(&["2", "--transport", "go", "--set", "workload.requests=7", "--evidence"]);
+    let (code, value) =
+        json(&["2", "--transport", "go", "--set", "workload.requests=7", "--evidence"]);
     assert_eq!(code, 0, "{value}");
     let run = &value["experiments"][0]["runs"][0];
     let record: lab::RunRecord = serde_json::from_value(run["evidence"].clone()).unwrap();

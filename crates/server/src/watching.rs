@@ -7,13 +7,11 @@
 //! | whoever wants to know what happens on a connection | `watch.rs` |
 //! | the bookkeeping of one connection, for the observer | `log.rs` |
 //! | the messages of a connection, numbered | `messages.rs` |
-//! | where messages begin and end | `message.rs` |
-//! | where in the client's bytes a head ends and a body begins | `heads.rs` |
+//! | the parts of messages, put together for whoever is told of them | `parts.rs` |
 
 pub(crate) mod fan_out;
-pub(crate) mod heads;
 pub(crate) mod log;
-pub(crate) mod message;
 pub(crate) mod messages;
 pub(crate) mod observer;
+pub(crate) mod parts;
 pub(crate) mod watch;

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 use server::{ConnState, KeepAlive, ServerEvent, ServerMoment, SocketFacts, WireBody, target};
+use wire::http1::{HeadLine, head_lines};
 
-use super::bytes::parts;
+use super::bytes::name;
 use crate::escape::escaped;
 
 /// Everything about `event`; with `with_bytes` also the bytes, escaped. `None` for what is not
@@ -97,8 +98,8 @@ pub(crate) fn add(value: &mut Value, more: Value) {
 }
 
 fn head(head: &[u8]) -> Value {
-    let part = |part: super::bytes::HeadPart<'_>| json!({ "part": part.name, "bytes": part.bytes.len(), "text": escaped(part.bytes) });
-    parts(head).into_iter().map(part).collect()
+    let part = |line: HeadLine<'_>| json!({ "part": name(line), "bytes": line.bytes.len(), "text": escaped(line.bytes) });
+    head_lines(head).into_iter().map(part).collect()
 }
 
 fn wire_body(body: &WireBody, with_bytes: bool) -> Value {

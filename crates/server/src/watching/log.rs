@@ -17,6 +17,7 @@ use crate::watching::messages::Messages;
 use crate::watching::observer::{
     AcceptedId, Observer, ObserverWants, ReceivedHead, ServedExchange, ServerEvent, ServerMoment,
 };
+use crate::watching::parts::{PartKeeper, WholePart};
 use evidence::ServerCloseReason;
 
 /// What one connection's bookkeeping needs; exists only while somebody observes. All clones are
@@ -133,6 +134,12 @@ impl ConnectionLog {
         lock(&self.0.book).messages = None;
     }
 
+    /// Keeps the parts of requests, if anybody wants every step.
+    pub(crate) fn keeper(&self) -> Option<PartKeeper> {
+        let wants = self.0.wants;
+        wants.steps.then(|| PartKeeper::new(wants.bytes))
+    }
+
     /// Tells of a request. Called by the task that reads the connection, so that none is told of
     /// after the close.
     pub(crate) fn request<B>(&self, request: &Request<B>) -> OpenRequest {
@@ -245,9 +252,8 @@ impl ExchangeSoFar {
 
 /// What the wire tells.
 impl ConnectionLog {
-    /// Bytes have come, and with them `change`, if the connection was doing something else before.
-    pub(crate) fn received(&self, bytes: &[u8], change: Option<ConnState>) {
-        let count = bytes.len() as u64;
+    /// So many bytes have come, with them these parts of requests, and `change`, if the connection was doing something else before.
+    pub(crate) fn received(&self, count: u64, parts: Vec<WholePart>, change: Option<ConnState>) {
         self.0.received.fetch_add(count, Ordering::Relaxed);
         let ObserverWants { states, steps, traffic, .. } = self.0.wants;
         if !(states || steps || traffic) {
@@ -263,7 +269,7 @@ impl ConnectionLog {
             }
             self.change(&mut book, change);
         }
-        let over = book.messages.as_mut().map(|messages| messages.received(bytes));
+        let over = book.messages.as_mut().map(|messages| messages.received(parts));
         over.into_iter().flatten().for_each(|moment| self.tell(moment));
     }
 

@@ -1,18 +1,20 @@
 //! The messages of one connection of HTTP/1.1 with the numbers of their exchanges, for whoever
 //! wants every step of them.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::watching::message::{Direction, Part, Splitter, status};
+use wire::http1::{AnsweredMethod, Direction, MessagePart, MessageSplitter};
+
 use crate::watching::observer::ServerMoment;
+use crate::watching::parts::{PartKeeper, WholePart};
 
 /// Both directions of a connection.
 pub(crate) struct Messages {
-    keep: bool,
-    incoming: Splitter,
-    outgoing: Splitter,
+    outgoing: MessageSplitter,
+    keeper: PartKeeper,
     /// Heads that were read from the socket, but that hyper has not come to.
     heads: VecDeque<(u64, Option<Bytes>)>,
     /// How many heads were read.
@@ -31,9 +33,8 @@ impl Messages {
     /// With `keep` the bytes themselves are told, too.
     pub(crate) fn new(keep: bool) -> Self {
         Self {
-            keep,
-            incoming: Splitter::new(Direction::Requests, keep),
-            outgoing: Splitter::new(Direction::Responses, keep),
+            outgoing: MessageSplitter::new(Direction::Responses),
+            keeper: PartKeeper::new(keep),
             heads: VecDeque::new(),
             read: 0,
             told: 0,
@@ -43,22 +44,22 @@ impl Messages {
         }
     }
 
-    /// Bytes were read. Returns what is over with them.
-    pub(crate) fn received(&mut self, bytes: &[u8]) -> Vec<ServerMoment> {
-        let Self { keep, incoming, heads, read, told, early, .. } = self;
+    /// These parts of requests were read. Returns what there is to tell of them.
+    pub(crate) fn received(&mut self, parts: Vec<WholePart>) -> Vec<ServerMoment> {
         let mut moments = Vec::new();
-        let tell = |part| match part {
-            Part::Head(head) => {
-                *read += 1;
-                heads.push_back((head.len() as u64, keep.then(|| head.into())));
+        for part in parts {
+            match part {
+                WholePart::Head { bytes, raw, .. } => {
+                    self.read += 1;
+                    self.heads.push_back((bytes, raw));
+                }
+                WholePart::Body(body) if body.bytes > 0 => {
+                    let moment = ServerMoment::RequestBody { number: self.read, body };
+                    if self.read > self.told { &mut self.early } else { &mut moments }.push(moment);
+                }
+                WholePart::Body(_) => {}
             }
-            Part::Body(body) if body.bytes > 0 => {
-                let moment = ServerMoment::RequestBody { number: *read, body };
-                if *read > *told { early.push(moment) } else { moments.push(moment) }
-            }
-            Part::Body(_) => {}
-        };
-        incoming.feed(bytes, || false, tell);
+        }
         moments
     }
 
@@ -81,50 +82,54 @@ impl Messages {
 
     /// Bytes were written. Returns what is over with them.
     pub(crate) fn sent(&mut self, bytes: &[u8]) -> Vec<ServerMoment> {
+        // The splitter asks between its parts, so what it asks is remembered beside them.
+        let unanswered = std::mem::take(&mut self.unanswered);
+        let unanswered = RefCell::new(unanswered);
         let mut moments = Vec::new();
-        self.outgoing(
-            |splitter, answers_head, tell| splitter.feed(bytes, answers_head, tell),
-            |m| {
-                moments.push(m);
-            },
-        );
+        let answers = || match unanswered.borrow().front() {
+            Some((_, true)) => AnsweredMethod::Head,
+            _ => AnsweredMethod::Other,
+        };
+        let Self { outgoing, keeper, head_bytes, told, .. } = self;
+        outgoing.feed(bytes, answers, |part| {
+            moments.extend(written(part, keeper, head_bytes, *told, &mut unanswered.borrow_mut()));
+        });
+        self.unanswered = unanswered.into_inner();
         moments
     }
 
     /// The connection is over.
     pub(crate) fn closed(&mut self) -> Vec<ServerMoment> {
         let mut moments = Vec::new();
-        self.outgoing(|splitter, _, tell| splitter.end(tell), |m| moments.push(m));
+        let Self { outgoing, keeper, head_bytes, told, unanswered, .. } = self;
+        outgoing.close(|part| {
+            moments.extend(written(part, keeper, head_bytes, *told, unanswered));
+        });
         moments
     }
+}
 
-    fn outgoing(
-        &mut self,
-        with: impl FnOnce(&mut Splitter, &dyn Fn() -> bool, &mut dyn FnMut(Part)),
-        mut told: impl FnMut(ServerMoment),
-    ) {
-        let Self { keep, outgoing, unanswered, head_bytes, told: told_requests, .. } = self;
-        let unanswered = std::cell::RefCell::new(unanswered);
-        // What hyper answers without having passed on a request, such as 400, belongs to what would
-        // have been the next one.
-        let number = |front: Option<&(u64, bool)>| front.map_or(*told_requests + 1, |(n, _)| *n);
-        let answers_head = || unanswered.borrow().front().is_some_and(|(_, is_head)| *is_head);
-        let mut tell = |part| match part {
-            Part::Head(head) => {
-                *head_bytes = head.len() as u64;
-                told(ServerMoment::HeadWritten {
-                    number: number(unanswered.borrow().front()),
-                    bytes: *head_bytes,
-                    interim: status(&head).is_some_and(|status| status < 200),
-                    raw: keep.then(|| head.into()),
-                });
-            }
-            Part::Body(body) => {
-                let front = unanswered.borrow_mut().pop_front();
-                let number = number(front.as_ref());
-                told(ServerMoment::ResponseWritten { number, head_bytes: *head_bytes, body });
-            }
-        };
-        with(outgoing, &answers_head, &mut tell);
-    }
+/// Takes a part of a response; returns what there is to tell of it.
+///
+/// What hyper answers without having passed on a request, such as 400, belongs to what would have
+/// been the one after those that were `told`.
+fn written(
+    part: MessagePart<'_>,
+    keeper: &mut PartKeeper,
+    head_bytes: &mut u64,
+    told: u64,
+    unanswered: &mut VecDeque<(u64, bool)>,
+) -> Option<ServerMoment> {
+    let number = |front: Option<&(u64, bool)>| front.map_or(told + 1, |(number, _)| *number);
+    Some(match keeper.take(part)? {
+        WholePart::Head { bytes, status, raw } => {
+            *head_bytes = bytes;
+            let interim = status.is_some_and(|status| status < 200);
+            ServerMoment::HeadWritten { number: number(unanswered.front()), bytes, interim, raw }
+        }
+        WholePart::Body(body) => {
+            let number = number(unanswered.pop_front().as_ref());
+            ServerMoment::ResponseWritten { number, head_bytes: *head_bytes, body }
+        }
+    })
 }

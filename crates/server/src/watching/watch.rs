@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use http::{Request, Response, Version};
 use tokio::time::Instant;
+use wire::http1::{AnsweredMethod, Direction, MessageSplitter, is_one_bodyless_head};
 use wire::{Ending, FirstClose, Tap};
 
 use crate::life::clock::{AfterResponse, ConnectionClock};
 use crate::life::conn_state::ConnState;
 use crate::life::limits::ServerLimits;
-use crate::watching::heads::Heads;
 use crate::watching::log::{ConnectionLog, OpenRequest};
+use crate::watching::parts::{PartKeeper, WholePart};
 use evidence::ServerCloseReason;
 
 /// What is known of one connection. All clones are one: the wire, the service and the bodies of
@@ -54,7 +55,9 @@ impl ConnectionWatch {
 
     /// The one who listens to the wire.
     pub(crate) fn ear(&self) -> WireEar {
-        WireEar { watch: self.clone(), heads: Box::default() }
+        let requests = Box::new(MessageSplitter::new(Direction::Requests));
+        let keeper = self.0.log.as_ref().and_then(ConnectionLog::keeper).map(Box::new);
+        WireEar { watch: self.clone(), requests, keeper }
     }
 
     /// How long the work on a response may take.
@@ -178,7 +181,9 @@ impl ConnectionWatch {
 pub(crate) struct WireEar {
     watch: ConnectionWatch,
     /// Boxed, because the task of a connection keeps room for its wire more than once.
-    heads: Box<Heads>,
+    requests: Box<MessageSplitter>,
+    /// Puts the parts of requests together for the log, if it wants them.
+    keeper: Option<Box<PartKeeper>>,
 }
 
 impl WireEar {
@@ -187,24 +192,41 @@ impl WireEar {
     }
 }
 
+impl WireEar {
+    /// Reads along; returns the parts that are over, if anybody wants them.
+    fn read(&mut self, bytes: &[u8]) -> Vec<WholePart> {
+        let mut parts = Vec::new();
+        let Some(keeper) = &mut self.keeper else {
+            if !(is_one_bodyless_head(bytes) && self.requests.skip_bodyless_head()) {
+                self.requests.feed(bytes, AnsweredMethod::default, |_| {});
+            }
+            return parts;
+        };
+        self.requests.feed(bytes, AnsweredMethod::default, |part| parts.extend(keeper.take(part)));
+        parts
+    }
+}
+
 impl Tap for WireEar {
     fn received(&mut self, bytes: &[u8]) {
         let mut begins = false;
+        let mut parts = Vec::new();
         if !self.known().is_http2.load(Ordering::Relaxed) {
-            let begun = self.heads.begun();
-            self.heads.read(bytes);
-            begins = self.heads.begun() > begun;
-            self.known().in_body.store(self.heads.within_a_body(), Ordering::Relaxed);
-            self.known().heads.store(self.heads.begun(), Ordering::Relaxed);
-            if let Some(number) = self.heads.two_lengths() {
-                self.known().two_lengths.store(number, Ordering::Relaxed);
+            let begun = self.requests.heads_begun();
+            parts = self.read(bytes);
+            begins = self.requests.heads_begun() > begun;
+            let known = &self.watch.0;
+            known.in_body.store(self.requests.is_within_a_body(), Ordering::Relaxed);
+            known.heads.store(self.requests.heads_begun(), Ordering::Relaxed);
+            if let Some(number) = self.requests.two_lengths() {
+                known.two_lengths.store(number, Ordering::Relaxed);
             }
         }
         // An empty line, or the rest of a body that nobody wants, begins nothing.
         let clock = self.known().clock.as_ref().filter(|_| begins);
         let change = clock.and_then(|clock| clock.received());
         if let Some(log) = &self.known().log {
-            log.received(bytes, change);
+            log.received(bytes.len() as u64, parts, change);
         }
     }
 

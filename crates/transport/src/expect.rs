@@ -19,6 +19,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tokio::time::Sleep;
 
+use wire::http1::is_100_continue;
+
 use crate::lock;
 use crate::rules;
 use crate::seen::record::Record;
@@ -81,8 +83,8 @@ pub(crate) fn gated(
 ) -> (Request<OutgoingBody>, Option<Arc<Gate>>) {
     let (head, bytes) = request.into_parts();
     let mut expectations = head.headers.get_all(EXPECT).iter();
-    let waits = !bytes.is_end_stream()
-        && expectations.any(|value| rules::is_100_continue(value.as_bytes()));
+    let waits =
+        !bytes.is_end_stream() && expectations.any(|value| is_100_continue(value.as_bytes()));
     let gate = waits.then(Arc::<Gate>::default);
     let waiting = gate.clone().map(|gate| WaitingBody { gate, limit, timer: None });
     (Request::from_parts(head, OutgoingBody { bytes, waiting }), gate)

@@ -16,7 +16,6 @@
 //! | a body that gives its connection back at its end, or loses it | `body.rs`, `give_back.rs` |
 //! | HTTP/2: one connection for many exchanges at once | `shared.rs`, or `without_http2.rs` |
 //! | a request body that waits for the server's word | `expect.rs` |
-//! | the head of a request, read back from the wire | `head.rs` |
 //! | from a URL to an established connection | `dial/` |
 //! | what is seen of a connection, and who hears of it | `seen/` |
 //! | what can go wrong, when, and what it means | `failure/` |
@@ -41,7 +40,6 @@ mod expect;
 mod failure;
 mod give_back;
 mod go;
-mod head;
 mod hyper_util;
 mod pool;
 mod rules;

@@ -247,13 +247,6 @@ fn has_connection_option(headers: &HeaderMap, option: &str) -> bool {
         .any(|word| word.trim().eq_ignore_ascii_case(option))
 }
 
-/// Returns true if the value of an `Expect` field asks for `100 Continue`.
-pub(crate) fn is_100_continue(value: &[u8]) -> bool {
-    value
-        .split(|byte| *byte == b',')
-        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
-}
-
 /// Decides whether a body that waits for `100 Continue` is sent although the final response has come, given
 /// whether that response lets the connection persist.
 ///
@@ -378,15 +371,6 @@ mod tests {
             retries(ExchangeAttempt { replayable: false, nothing_written: true, ..stale }),
             "a POST of which not a byte was written"
         );
-    }
-
-    #[test]
-    fn an_expectation_is_found_in_any_case_and_in_a_list() {
-        for (value, expected) in
-            [("100-continue", true), ("a, 100-Continue ", true), ("100-continued", false)]
-        {
-            assert_eq!(is_100_continue(value.as_bytes()), expected, "{value}");
-        }
     }
 
     #[test]

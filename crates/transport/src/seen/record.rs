@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use evidence::{CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, Moment, Observed};
 use http::{HeaderMap, StatusCode};
+use wire::http1::{HeadLine, LengthField, LineKind};
 use wire::{Ending, FirstClose};
 
 use crate::config::HttpVersion;
@@ -284,17 +285,22 @@ impl Record {
         talk.begin_request_if_it_is_time();
         let Talk { told, writing, awaits_100, .. } = talk;
         if let Writing::Head(head) = writing {
-            let field = |name: &[u8], value: &[u8]| {
-                self.tell(told, || Moment::WroteHeaderField {
-                    name: text(name),
-                    value: text(value),
-                });
+            let line = |line: HeadLine<'_>| {
+                if let LineKind::Field { name, value } = line.kind {
+                    let (name, value) = (text(name), text(value));
+                    self.tell(told, || Moment::WroteHeaderField { name, value });
+                }
             };
-            let Some(behind) = head.read(bytes, field) else { return };
+            let Some((facts, behind)) = head.read(bytes, line) else { return };
             bytes = behind;
             self.tell(told, || Moment::WroteHeaders);
-            *awaits_100 = head.body_waits();
-            let (left, waits) = (head.body_bytes(), *awaits_100 && self.bodies_wait);
+            // This crate sends no body without announcing its length.
+            let left = match facts.length {
+                LengthField::Bytes(length) => length,
+                LengthField::Absent | LengthField::Unreadable => 0,
+            };
+            *awaits_100 = facts.expects_continue && left > 0;
+            let waits = *awaits_100 && self.bodies_wait;
             if waits {
                 self.tell(told, || Moment::Wait100Continue);
             }

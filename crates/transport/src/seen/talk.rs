@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use evidence::{ExchangeId, Moment};
 
-use crate::head::RequestHead;
+use wire::http1::HeadReader;
 
 /// HTTP/1.1 without pipelining alternates, so bytes that go out after a request is complete and its
 /// answer has started belong to the next exchange.
@@ -30,7 +30,7 @@ impl Talk {
             self.told.exchange = self.next.take();
             self.told.unclaimed.clear();
             self.requests += 1;
-            self.writing = Writing::Head(RequestHead::default());
+            self.writing = Writing::Head(HeadReader::default());
             self.awaits_100 = false;
             self.response_started = false;
         }
@@ -48,7 +48,7 @@ pub(crate) struct Telling {
 /// How far a request is written.
 #[derive(Default)]
 pub(crate) enum Writing {
-    Head(RequestHead),
+    Head(HeadReader),
     /// The head is written, and of the body, which waits for the server's word, not a byte.
     Waiting {
         left: u64,

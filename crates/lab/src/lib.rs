@@ -29,7 +29,6 @@ mod formula;
 mod judge;
 mod process;
 mod quantities;
-mod raw;
 mod record;
 mod render;
 mod run;
@@ -46,7 +45,6 @@ use clap::Parser;
 use crate::cli::{Action, Cli};
 use crate::experiment::Wanted;
 
-pub use raw::RawSeen;
 pub use record::{ProcessUse, RunRecord, Snapshot};
 
 /// Reads the command line, does what it says, and returns the exit code.

@@ -7,11 +7,11 @@ use evidence::{
     ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Outcome, Preset, Side, SocketTable,
     TcpState, TimerKind,
 };
+use peers::RawSeen;
 
 use http::StatusCode;
 
 use crate::formula::{self, Formula, Names};
-use crate::raw::RawSeen;
 use crate::record::RunRecord;
 use crate::settings::Settings;
 

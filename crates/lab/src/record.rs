@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evidence::{Outcome, Reading, RunEvent};
+use peers::RawSeen;
 use serde::{Deserialize, Serialize};
-
-use crate::raw::RawSeen;
 
 /// The evidence of one run, as its process tells it and as `--evidence` writes it. Numbers say their
 /// unit in their key; `not_observable` is what no witness could see.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use evidence::{BodyPolicy, ByteCount};
+use peers::RawWait;
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -433,18 +434,6 @@ pub(crate) struct Raw {
     /// How long at most; 5 s if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) at_most: Option<Time>,
-}
-
-/// What a client that is none waits for, before the script goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum RawWait {
-    /// Nothing, and it never reads.
-    Nothing,
-    /// A whole response.
-    Answer,
-    /// The end of the connection.
-    Close,
 }
 
 /// How long to wait for closes.

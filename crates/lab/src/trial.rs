@@ -13,10 +13,10 @@ use evidence::{BodyPolicy, Exchange, Preset};
 use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::HeaderValue;
+use peers::{RawClient, RawOrder, RawSeen};
 use serde::{Deserialize, Serialize};
 
 use crate::process;
-use crate::raw::{self, RawAsk, RawClient, RawSeen};
 use crate::record::{ProcessUse, RunRecord, Snapshot};
 use crate::settings::{Count, Raw, Request, Settings, Size, Step, Time, UntilClosed};
 use crate::setup::{Ready, Workload};
@@ -262,7 +262,8 @@ async fn script(
             Step::Raw(raw) => {
                 let place = raw.server.map_or(0, |Count(server)| server.saturating_sub(1));
                 let Some(server) = apparatus.server(place) else { continue };
-                let clients = beside(raw::carry_out(&raw_ask(raw), server), &mut started).await??;
+                let clients =
+                    beside(peers::carry_out(&raw_order(raw), server), &mut started).await??;
                 apparatus.leave_out(clients.iter().map(|client| client.address));
                 seen.raw.extend(clients);
             }
@@ -287,8 +288,8 @@ struct ScriptRemains {
     raw: Vec<RawClient>,
 }
 
-fn raw_ask(raw: &Raw) -> RawAsk {
-    RawAsk {
+fn raw_order(raw: &Raw) -> RawOrder {
+    RawOrder {
         times: raw.times.map_or(1, |Count(times)| times),
         send: Bytes::copy_from_slice(raw.send.as_bytes()),
         wait: raw.wait,

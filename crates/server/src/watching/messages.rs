@@ -92,7 +92,7 @@ impl Messages {
         };
         let Self { outgoing, keeper, head_bytes, told, .. } = self;
         outgoing.feed(bytes, answers, |part| {
-            moments.extend(written(part, keeper, head_bytes, *told, &mut unanswered.borrow_mut()));
+            moments.extend(written(&part, keeper, head_bytes, *told, &mut unanswered.borrow_mut()));
         });
         self.unanswered = unanswered.into_inner();
         moments
@@ -103,7 +103,7 @@ impl Messages {
         let mut moments = Vec::new();
         let Self { outgoing, keeper, head_bytes, told, unanswered, .. } = self;
         outgoing.close(|part| {
-            moments.extend(written(part, keeper, head_bytes, *told, unanswered));
+            moments.extend(written(&part, keeper, head_bytes, *told, unanswered));
         });
         moments
     }
@@ -114,7 +114,7 @@ impl Messages {
 /// What hyper answers without having passed on a request, such as 400, belongs to what would have
 /// been the one after those that were `told`.
 fn written(
-    part: MessagePart<'_>,
+    part: &MessagePart<'_>,
     keeper: &mut PartKeeper,
     head_bytes: &mut u64,
     told: u64,

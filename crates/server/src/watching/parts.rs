@@ -32,7 +32,7 @@ impl PartKeeper {
     }
 
     /// Takes a part; returns what is over with it.
-    pub(crate) fn take(&mut self, part: MessagePart<'_>) -> Option<WholePart> {
+    pub(crate) fn take(&mut self, part: &MessagePart<'_>) -> Option<WholePart> {
         match part {
             MessagePart::Line(line) if self.keeps_bytes => {
                 self.head.extend_from_slice(line.bytes);
@@ -50,7 +50,7 @@ impl PartKeeper {
             }
             MessagePart::End(length) => {
                 let raw = self.keeps_bytes.then(|| Bytes::from(std::mem::take(&mut self.body)));
-                let wire::http1::BodyLength { bytes, content_bytes } = length;
+                let wire::http1::BodyLength { bytes, content_bytes } = *length;
                 Some(WholePart::Body(WireBody { bytes, content_bytes, raw }))
             }
         }

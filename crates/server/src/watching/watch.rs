@@ -202,7 +202,7 @@ impl WireEar {
             }
             return parts;
         };
-        self.requests.feed(bytes, AnsweredMethod::default, |part| parts.extend(keeper.take(part)));
+        self.requests.feed(bytes, AnsweredMethod::default, |part| parts.extend(keeper.take(&part)));
         parts
     }
 }

@@ -14,31 +14,44 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use wire::http1::{AnsweredMethod, Direction, MessagePart, MessageSplitter};
 
-use crate::settings::RawWait;
+/// What a client that is none waits for, before it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawWait {
+    /// Nothing, and it never reads.
+    Nothing,
+    /// A whole response.
+    Answer,
+    /// The end of the connection.
+    Close,
+}
 
-/// What is asked of them.
+/// The order for clients that are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RawAsk {
+pub struct RawOrder {
     /// How many of them, side by side.
-    pub(crate) times: usize,
+    pub times: usize,
     /// What each of them sends when it is connected.
-    pub(crate) send: Bytes,
+    pub send: Bytes,
     /// What it then waits for. After that it stays as it is, until the run is over.
-    pub(crate) wait: RawWait,
+    pub wait: RawWait,
     /// How long it waits at most.
-    pub(crate) at_most: Duration,
+    pub at_most: Duration,
 }
 
 /// One of them.
 #[derive(Debug)]
-pub(crate) struct RawClient {
+pub struct RawClient {
     /// Its address.
-    pub(crate) address: ClientAddr,
+    pub address: ClientAddr,
     /// Closed as soon as the server has closed its side: nobody waits for more.
     stream: Option<TcpStream>,
-    /// What it has read: as much of it as it takes to know the status.
-    read: Vec<u8>,
+    responses: MessageSplitter,
+    /// The status code of the first response, and whether that is whole.
+    status: Option<u16>,
+    is_answered: bool,
     ended: Option<RawEnd>,
 }
 
@@ -65,11 +78,11 @@ impl RawSeen {
     /// Looks at each of them once more: an end that nobody waited for is seen if nothing unread
     /// lies before it.
     #[must_use]
-    pub(crate) fn of(clients: &mut [RawClient]) -> Self {
+    pub fn of(clients: &mut [RawClient]) -> Self {
         let mut seen = Self { connections: clients.len(), ..Self::default() };
         for client in clients {
             client.look();
-            seen.statuses.extend(status(&client.read));
+            seen.statuses.extend(client.status);
             match client.ended {
                 Some(RawEnd::Closed) => seen.closed += 1,
                 Some(RawEnd::Reset) => seen.reset += 1,
@@ -84,18 +97,25 @@ impl RawSeen {
 ///
 /// # Errors
 /// If one of them cannot connect.
-pub(crate) async fn carry_out(ask: &RawAsk, server: ServerAddr) -> io::Result<Vec<RawClient>> {
+pub async fn carry_out(ask: &RawOrder, server: ServerAddr) -> io::Result<Vec<RawClient>> {
     try_join_all((0..ask.times).map(|_| RawClient::start(ask, server))).await
 }
 
 impl RawClient {
-    async fn start(ask: &RawAsk, server: ServerAddr) -> io::Result<Self> {
+    async fn start(ask: &RawOrder, server: ServerAddr) -> io::Result<Self> {
         let mut stream = TcpStream::connect(server.socket_addr()).await?;
         let address = ClientAddr::new(stream.local_addr()?);
         let deadline = Instant::now() + ask.at_most;
         // A server that does not read, or that has closed already, is seen below.
         let _ = timeout_at(deadline, stream.write_all(&ask.send)).await;
-        let mut client = Self { address, stream: Some(stream), read: Vec::new(), ended: None };
+        let mut client = Self {
+            address,
+            stream: Some(stream),
+            responses: MessageSplitter::new(Direction::Responses),
+            status: None,
+            is_answered: false,
+            ended: None,
+        };
         // Whether it came to what it waits for is for what was seen to say.
         let _ = timeout_at(deadline, client.wait_for(ask.wait)).await;
         Ok(client)
@@ -115,7 +135,7 @@ impl RawClient {
         match wait {
             RawWait::Nothing => true,
             RawWait::Close => false,
-            RawWait::Answer => is_whole(&self.read),
+            RawWait::Answer => self.is_answered,
         }
     }
 
@@ -134,6 +154,19 @@ impl RawClient {
         }
     }
 
+    /// Reads along. Interim responses (1xx) count as answers: who is let in by 100 was answered.
+    fn take(&mut self, bytes: &[u8]) {
+        let Self { responses, status, is_answered, .. } = self;
+        responses.feed(bytes, AnsweredMethod::default, |part| match part {
+            MessagePart::Head(facts) if status.is_none() => {
+                *status = facts.status;
+                *is_answered |= facts.status.is_some_and(|status| status < 200);
+            }
+            MessagePart::End(_) => *is_answered = true,
+            _ => {}
+        });
+    }
+
     /// Reads what is there, as long as more is wanted.
     fn read_while(&mut self, wants_more: impl Fn(&Self) -> bool) {
         let mut buffer = [0; 4096];
@@ -141,48 +174,10 @@ impl RawClient {
             let Some(stream) = &self.stream else { break };
             match stream.try_read(&mut buffer) {
                 Ok(0) => self.end(RawEnd::Closed),
-                Ok(count) => self.read.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Ok(count) => self.take(buffer.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => self.end(RawEnd::Reset),
             }
         }
-        // What nobody will look at again needs no room.
-        self.read.shrink_to_fit();
-    }
-}
-
-/// The status code of the response that `bytes` begin with.
-fn status(bytes: &[u8]) -> Option<u16> {
-    let line = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
-    std::str::from_utf8(line).ok()?.parse().ok()
-}
-
-/// Whether `bytes` hold a head, and as many bytes behind it as its `Content-Length` says.
-fn is_whole(bytes: &[u8]) -> bool {
-    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
-    let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default());
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    });
-    bytes.len() >= end + 4 + length.unwrap_or(0_usize)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_response_is_whole_with_its_last_byte() {
-        let response = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 3\r\n\r\nabc";
-        for length in 0..response.len() {
-            assert!(!is_whole(&response[..length]), "{length}");
-        }
-        assert!(is_whole(response));
-        assert_eq!(
-            (status(response), status(b"HTTP/1.1 20"), status(b"")),
-            (Some(408), None, None)
-        );
-        assert!(is_whole(b"HTTP/1.1 204 No Content\r\n\r\n"));
     }
 }

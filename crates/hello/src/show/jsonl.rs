@@ -99,7 +99,7 @@ pub(crate) fn add(value: &mut Value, more: Value) {
 
 fn head(head: &[u8]) -> Value {
     let part = |line: HeadLine<'_>| json!({ "part": name(line), "bytes": line.bytes.len(), "text": escaped(line.bytes) });
-    head_lines(head).into_iter().map(part).collect()
+    head_lines(head).map(part).collect()
 }
 
 fn wire_body(body: &WireBody, with_bytes: bool) -> Value {

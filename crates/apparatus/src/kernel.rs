@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evidence::{Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable};
 use futures_util::{Stream, StreamExt as _};
-use socket_table::{Error, Filter};
+use socket_table::{Error, SocketFilter};
 use tokio::time::Instant;
 
 use crate::recorder::ClientWitness;
@@ -28,14 +28,14 @@ const BREATH: Duration = Duration::from_millis(4);
 /// `TIME_WAIT` on the same port, or somebody else's connection to the same server, is not.
 struct Ours {
     ends: HashSet<Ends>,
-    filter: Filter,
+    filter: SocketFilter,
 }
 
 impl Ours {
     fn of(client: &ClientWitness) -> Self {
         let ends: HashSet<Ends> = client.all_ends().into_iter().collect();
         let servers: HashSet<ServerAddr> = ends.iter().map(|ends| ends.server).collect();
-        let filter = servers.into_iter().fold(Filter::default(), |filter, server| {
+        let filter = servers.into_iter().fold(SocketFilter::default(), |filter, server| {
             filter.port(server.port()).server(server.port())
         });
         Self { ends, filter }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 use evidence::{ClientAddr, ClosedBy, ServerAddr, TcpState};
 use serde_json::json;
 use server::{Observer, ObserverWants, ServerEvent, ServerMoment};
-use socket_table::Filter;
+use socket_table::SocketFilter;
 
 use crate::access_log;
 use crate::cli::{Args, LogFormat, ShowFormat, Shown};
@@ -295,7 +295,7 @@ fn is_of_bytes(moment: &ServerMoment) -> bool {
 
 /// The state of the server's end as the kernel's table shows it; `Some(None)` if it is not there.
 fn tcp_state(server: ServerAddr, client: ClientAddr) -> Option<Option<TcpState>> {
-    let filter = Filter::default().port(client.port()).server(server.port());
+    let filter = SocketFilter::default().port(client.port()).server(server.port());
     let table = socket_table::snapshot(&filter).ok()?;
     let is_it = |socket: &&evidence::Socket| {
         socket.local.port() == server.port() && ClientAddr::new(socket.peer) == client

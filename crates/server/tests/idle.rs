@@ -48,7 +48,7 @@ fn the_server_holds_time_wait() {
     client.get("/");
     client.sees_the_close().unwrap();
     drop(client);
-    let filter = socket_table::Filter::default().server(site.address.port());
+    let filter = socket_table::SocketFilter::default().server(site.address.port());
     common::until("TIME_WAIT", || {
         let table = socket_table::snapshot(&filter).unwrap();
         let server_end = table.sockets.iter().find(|socket| socket.peer == address);

@@ -111,7 +111,7 @@ fn half_a_head_does_not_hold_up_the_stop() {
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: hel");
     let client_address = client.stream().local_addr().unwrap();
-    let filter = socket_table::Filter::default().server(site.address.port());
+    let filter = socket_table::SocketFilter::default().server(site.address.port());
     common::until("the server to read the half", || {
         let table = socket_table::snapshot(&filter).unwrap();
         let mut sockets = table.sockets.iter();

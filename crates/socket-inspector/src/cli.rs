@@ -11,9 +11,9 @@ use crate::watch::args::WatchArgs;
 /// List this machine's TCP sockets, the two ends of a connection as one pair
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
-pub(crate) struct Cli {
+pub(crate) struct InspectorArgs {
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Option<InspectorCommand>,
 
     #[command(flatten)]
     pub(crate) list: ListArgs,
@@ -36,7 +36,7 @@ Exit codes: 0 listed or traced (even if there is nothing to tell), 2 could not."
 
 /// What to do; without it, list.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum InspectorCommand {
     /// List sockets: what is done if no command is given
     List(ListArgs),
     /// Show connections as they come, change and go, in this terminal or as json
@@ -60,13 +60,13 @@ mod tests {
     use std::time::Duration;
 
     use evidence::TcpState;
-    use socket_table::Filter;
+    use socket_table::SocketFilter;
 
     use super::*;
-    use crate::list::rows::Column;
+    use crate::list::rows::SocketColumn;
 
-    fn typed(arguments: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(std::iter::once(&"socket-inspector").chain(arguments))
+    fn typed(arguments: &[&str]) -> Result<InspectorArgs, clap::Error> {
+        InspectorArgs::try_parse_from(std::iter::once(&"socket-inspector").chain(arguments))
     }
 
     fn refusal(arguments: &[&str]) -> String {
@@ -76,14 +76,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
-        Cli::command().debug_assert();
+        InspectorArgs::command().debug_assert();
     }
 
     #[test]
     fn a_state_may_be_spelt_as_netstat_or_as_ss_does() {
         let filter = typed(&["-p", "80", "--state", "time-wait", "--state", "CLOSE_WAIT"]);
         let expected =
-            Filter::default().port(80).state(TcpState::TimeWait).state(TcpState::CloseWait);
+            SocketFilter::default().port(80).state(TcpState::TimeWait).state(TcpState::CloseWait);
         assert_eq!(filter.unwrap().list.filter(), expected);
     }
 
@@ -91,7 +91,8 @@ mod tests {
     fn list_is_what_is_done_without_a_command() {
         let bare = typed(&["--port", "80"]).unwrap();
         assert!(bare.command.is_none());
-        let Some(Command::List(list)) = typed(&["list", "--port", "80"]).unwrap().command else {
+        let Some(InspectorCommand::List(list)) = typed(&["list", "--port", "80"]).unwrap().command
+        else {
             panic!("no list");
         };
         assert_eq!(list.filter(), bare.list.filter());
@@ -113,16 +114,16 @@ mod tests {
     fn the_column_that_orders_the_rows_is_shown() {
         let columns = |arguments: &[&str]| typed(arguments).unwrap().list.columns();
         assert_eq!(columns(&[]), None);
-        assert!(columns(&["--sort", "rtt"]).unwrap().contains(&Column::Rtt));
+        assert!(columns(&["--sort", "rtt"]).unwrap().contains(&SocketColumn::Rtt));
         let asked = columns(&["--sort", "rtt", "--columns", "local,last_sent"]).unwrap();
-        assert_eq!(asked, [Column::Local, Column::LastSent]);
+        assert_eq!(asked, [SocketColumn::Local, SocketColumn::LastSent]);
     }
 
     #[test]
     fn ports_are_looked_at_once_unless_a_time_is_given() {
         let looks = |arguments: &[&str]| {
             let typed = typed(&[&["ports"], arguments].concat()).unwrap();
-            let Some(Command::Ports(ports)) = typed.command else { panic!("no ports") };
+            let Some(InspectorCommand::Ports(ports)) = typed.command else { panic!("no ports") };
             ports.looks()
         };
         let s = Duration::from_secs;

@@ -31,20 +31,20 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{InspectorArgs, InspectorCommand};
 
 /// Reads the command line, does what it says, and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = InspectorArgs::parse();
     let result = match &cli.command {
         None => list::run(&cli.list),
-        Some(Command::List(args)) => list::run(args),
-        Some(Command::Pool(args)) => pool::run(args),
-        Some(Command::Ports(args)) => ports::run(args),
-        Some(Command::Trace(args)) => trace::run(args, &mut anstream::stdout()),
-        Some(Command::Watch(args)) => watch::run(args),
-        Some(Command::TraceWatchdog { instance }) => trace::watchdog(instance),
+        Some(InspectorCommand::List(args)) => list::run(args),
+        Some(InspectorCommand::Pool(args)) => pool::run(args),
+        Some(InspectorCommand::Ports(args)) => ports::run(args),
+        Some(InspectorCommand::Trace(args)) => trace::run(args, &mut anstream::stdout()),
+        Some(InspectorCommand::Watch(args)) => watch::run(args),
+        Some(InspectorCommand::TraceWatchdog { instance }) => trace::watchdog(instance),
     };
     program::exit::code("socket-inspector", result)
 }

@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// Whether a process is to end with the one that started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parent {
+pub(crate) enum ParentTie {
     /// It leaves something on the machine that has to be taken away.
     Matters,
     /// It leaves nothing.
@@ -36,7 +36,7 @@ pub(crate) enum Parent {
 
 /// Says when it is over.
 #[derive(Debug)]
-pub(crate) struct Stop {
+pub(crate) struct TimeToStop {
     deadline: Option<Instant>,
     signalled: Arc<AtomicBool>,
     /// The parent, if it matters; and whether it was gone before anybody looked.
@@ -44,12 +44,12 @@ pub(crate) struct Stop {
     orphan: bool,
 }
 
-impl Stop {
+impl TimeToStop {
     /// Listens for SIGINT, SIGTERM and SIGQUIT from now on, and for SIGHUP, unless whoever started
     /// this process (`nohup`) has that ignored: then it does not end with its parent either.
-    pub(crate) fn new(time: Option<Duration>, parent: Parent) -> io::Result<Self> {
+    pub(crate) fn new(time: Option<Duration>, parent: ParentTie) -> io::Result<Self> {
         let stays = is_ignored(HANGUP);
-        let follows = parent == Parent::Matters && !stays;
+        let follows = parent == ParentTie::Matters && !stays;
         let parent = follows.then(getppid); // before: who dies from now on is noticed
         let orphan = follows && is_orphan();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -125,14 +125,14 @@ fn is_ignored(signal: u32) -> bool {
 fn is_orphan() -> bool {
     let read = |process: &str| {
         let stat = fs::read_to_string(Path::new("/proc").join(process).join("stat")).ok()?;
-        Process::read(&stat)
+        ProcessStat::read(&stat)
     };
     let Some(own) = read("self") else { return false };
     let Some(parent) = read(&own.parent.to_string()) else { return false };
     is_of_a_third_session(own, parent)
 }
 
-fn is_of_a_third_session(own: Process, parent: Process) -> bool {
+fn is_of_a_third_session(own: ProcessStat, parent: ProcessStat) -> bool {
     own.parent == FIRST && own.session != own.pid && own.session != parent.session
 }
 
@@ -141,13 +141,13 @@ const FIRST: i32 = 1;
 
 /// What `/proc/PID/stat` tells of a process, all in the numbers of one PID namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Process {
+struct ProcessStat {
     pid: i32,
     parent: i32,
     session: i32,
 }
 
-impl Process {
+impl ProcessStat {
     /// Reads `4711 (name) S 1 4711 4711 ...`. The name may hold anything, even a bracket.
     fn read(stat: &str) -> Option<Self> {
         let (pid, rest) = stat.split_once(' ')?;
@@ -164,16 +164,16 @@ impl Process {
 mod tests {
     use super::*;
 
-    fn process(pid: i32, parent: i32, session: i32) -> Process {
-        Process { pid, parent, session }
+    fn process(pid: i32, parent: i32, session: i32) -> ProcessStat {
+        ProcessStat { pid, parent, session }
     }
 
     #[test]
     fn a_process_is_read_whatever_its_name() {
         let stat = "4711 (a) S 9 (b) S 1 12 13 0 -1 4194560";
-        assert_eq!(Process::read(stat), Some(process(4711, 1, 13)));
+        assert_eq!(ProcessStat::read(stat), Some(process(4711, 1, 13)));
         for stat in ["", "4711", "4711 (a) S", "4711 (a) S 1 12"] {
-            assert_eq!(Process::read(stat), None, "{stat:?}");
+            assert_eq!(ProcessStat::read(stat), None, "{stat:?}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::unhaunted_listener_at;
 use evidence::{Inspected, Observed, Side, TcpInfo, TcpState};
-use socket_table::{Filter, Narrow, inspect, snapshot};
+use socket_table::{SocketFilter, SocketSieve, inspect, snapshot};
 
 /// A listener on a port without a past, and both ends of a connection to it.
 fn connection(at: &str) -> Option<(u16, TcpListener, TcpStream, TcpStream)> {
@@ -26,7 +26,7 @@ fn connection(at: &str) -> Option<(u16, TcpListener, TcpStream, TcpStream)> {
 fn client_row(port: u16, wanted: impl Fn(&Inspected) -> bool) -> Inspected {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let rows = inspect(&Filter::default().port(port)).unwrap();
+        let rows = inspect(&SocketFilter::default().port(port)).unwrap();
         let client = rows.into_iter().find(|row| row.socket.side == Some(Side::Client));
         match client {
             Some(row) if wanted(&row) => return row,
@@ -77,7 +77,7 @@ fn time_wait_and_a_listening_socket_have_no_memory() {
     drop(server);
     let row = client_row(port, |row| row.socket.state == TcpState::TimeWait);
     assert_eq!(row.info, TcpInfo::UNSEEN);
-    let rows = inspect(&Filter::default().port(port).state(TcpState::Listen)).unwrap();
+    let rows = inspect(&SocketFilter::default().port(port).state(TcpState::Listen)).unwrap();
     assert_eq!(rows[0].info, TcpInfo::UNSEEN);
 }
 
@@ -100,14 +100,14 @@ fn a_socket_is_accounted_to_its_creator_s_control_group() {
 #[test]
 fn what_another_process_holds_is_left_out() {
     let (port, _listener, _client, _server) = connection("127.0.0.1:0").unwrap();
-    let rows = inspect(&Filter::default().port(port)).unwrap();
-    let kept = |narrow: &Narrow| rows.iter().filter(|row| narrow.keeps(&row.socket)).count();
-    let me = Narrow { pids: vec![std::process::id()], ..Narrow::default() };
+    let rows = inspect(&SocketFilter::default().port(port)).unwrap();
+    let kept = |sieve: &SocketSieve| rows.iter().filter(|row| sieve.keeps(&row.socket)).count();
+    let me = SocketSieve { pids: vec![std::process::id()], ..SocketSieve::default() };
     assert_eq!(kept(&me), 3);
-    assert_eq!(kept(&Narrow { side: Some(Side::Client), ..me.clone() }), 1);
-    assert_eq!(kept(&Narrow { pids: vec![1], ..Narrow::default() }), 0);
+    assert_eq!(kept(&SocketSieve { side: Some(Side::Client), ..me.clone() }), 1);
+    assert_eq!(kept(&SocketSieve { pids: vec![1], ..SocketSieve::default() }), 0);
     let peer = format!("127.0.0.1:{port}").parse().unwrap();
-    assert_eq!(kept(&Narrow { peers: vec![peer], ..Narrow::default() }), 1);
+    assert_eq!(kept(&SocketSieve { peers: vec![peer], ..SocketSieve::default() }), 1);
 }
 
 fn program(arguments: &[&str]) -> Command {
@@ -176,7 +176,7 @@ fn both_ends_of_a_process_s_connection_are_listed_unless_a_side_is_asked_for() {
     kept.read_exact(&mut [0]).unwrap();
     assert_eq!(dropped.read(&mut [0]).unwrap(), 0); // closed by the client; here CLOSE_WAIT
     let deadline = Instant::now() + Duration::from_secs(20);
-    let half_closed = Filter::default().port(address.port()).state(TcpState::FinWait2);
+    let half_closed = SocketFilter::default().port(address.port()).state(TcpState::FinWait2);
     while snapshot(&half_closed).unwrap().sockets.is_empty() {
         assert!(Instant::now() < deadline, "the client's FIN is never acknowledged");
         std::thread::sleep(Duration::from_millis(2));

@@ -41,7 +41,7 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use netstat2::{AddressFamilyFlags, ProtocolFlags};
-    use socket_table::{Filter, snapshot, snapshot_with_owners};
+    use socket_table::{SocketFilter, snapshot, snapshot_with_owners};
 
     use crate::bare_dump::bare_dump;
     use crate::crowd::{Crowd, Size, private_network};
@@ -75,7 +75,7 @@ mod linux {
             let time = |way: &Way| (slow_ones_too || !way.slow).then(|| way.time());
             rounds.push(ways.iter().map(time).collect());
         }
-        let left = snapshot(&Filter::default()).unwrap().sockets.len();
+        let left = snapshot(&SocketFilter::default()).unwrap().sockets.len();
         assert_eq!(left, made, "the rounds took too long: some sockets are gone");
         if !asked_for {
             return println!("all ways work; cargo bench shows how fast");
@@ -135,8 +135,8 @@ mod linux {
 
     /// The ways that this machine has; first the measure, then the snapshot.
     fn ways(port: u16) -> Vec<Way> {
-        let everything = Filter::default();
-        let of_port = Filter::default().port(port);
+        let everything = SocketFilter::default();
+        let of_port = SocketFilter::default().port(port);
         let mut ways = vec![
             way("bare dump", false, bare_dump),
             way("snapshot", false, {

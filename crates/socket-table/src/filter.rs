@@ -11,11 +11,11 @@ use evidence::{Socket, TcpState};
 /// use evidence::TcpState;
 /// use socket_table::Filter;
 ///
-/// let filter = Filter::default().port(8080).state(TcpState::TimeWait);
+/// let filter = SocketFilter::default().port(8080).state(TcpState::TimeWait);
 /// assert_eq!(filter.to_string(), "with port 8080 at either end, in TIME_WAIT");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
+pub struct SocketFilter {
     /// Only sockets with one of these ports (host byte order) at either end; every port if empty.
     pub ports: Vec<u16>,
     /// Only sockets in one of these states; every state if empty.
@@ -25,7 +25,7 @@ pub struct Filter {
     pub servers: Vec<u16>,
 }
 
-impl Filter {
+impl SocketFilter {
     /// Selects sockets with `port` at either end, too.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
@@ -66,7 +66,7 @@ impl Filter {
     }
 }
 
-impl fmt::Display for Filter {
+impl fmt::Display for SocketFilter {
     /// Completes "TCP sockets …": `with port 8080 at either end, in TIME_WAIT or CLOSE_WAIT`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.ports.is_empty() {
@@ -107,16 +107,16 @@ mod tests {
 
     #[test]
     fn a_filter_reads_as_the_rest_of_a_sentence() {
-        let everything = Filter::default();
+        let everything = SocketFilter::default();
         assert_eq!(everything.to_string(), "on this machine");
-        let narrow = everything
+        let filter = everything
             .port(8080)
             .port(9090)
             .port(80)
             .state(TcpState::TimeWait)
             .state(TcpState::Listen);
         assert_eq!(
-            narrow.to_string(),
+            filter.to_string(),
             "with port 8080, 9090 or 80 at either end, in LISTEN or TIME_WAIT"
         );
     }

@@ -9,7 +9,7 @@ use evidence::{Observed, Owner, Socket, TcpState};
 use crate::passed::passed;
 
 /// One end of one connection, by its addresses: this end's, then the other's.
-type Place = (SocketAddr, SocketAddr);
+type AddressPair = (SocketAddr, SocketAddr);
 
 /// Remembers, from one reading of the table to the next, who held a socket and since when it is in
 /// its state, and so tells what has changed.
@@ -17,7 +17,7 @@ type Place = (SocketAddr, SocketAddr);
 /// A connection in `TIME_WAIT` has no owner any more: who made it is known only if an earlier
 /// reading saw the process hold it. A connection that is opened and closed between two readings
 /// leaves nothing but its `TIME_WAIT`, whose maker stays unknown. What a reading does not list any
-/// more is forgotten; give it readings of one and the same [`Filter`](crate::Filter).
+/// more is forgotten; give it readings of one and the same [`SocketFilter`](crate::Filter).
 ///
 /// Where the kernel numbers its sockets, as Linux does, another connection between the same
 /// addresses is told from the one before, even if both are in the same state.
@@ -27,14 +27,14 @@ type Place = (SocketAddr, SocketAddr);
 /// use std::time::Instant;
 ///
 /// use evidence::{Side, TcpState};
-/// use socket_table::{Filter, Ledger, snapshot_with_owners};
+/// use socket_table::{SocketFilter, SocketLedger, snapshot_with_owners};
 ///
 /// let server = TcpListener::bind("127.0.0.1:0")?;
-/// let filter = Filter::default().port(server.local_addr()?.port());
+/// let filter = SocketFilter::default().port(server.local_addr()?.port());
 /// let client = TcpStream::connect(server.local_addr()?)?;
 /// let accepted = server.accept()?.0;
 ///
-/// let mut ledger = Ledger::default();
+/// let mut ledger = SocketLedger::default();
 /// ledger.record(&snapshot_with_owners(&filter)?.sockets, Instant::now());
 /// drop(client);
 /// drop(accepted);
@@ -48,8 +48,8 @@ type Place = (SocketAddr, SocketAddr);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
-    entries: Entries,
+pub struct SocketLedger {
+    entries: LedgerEntries,
     /// How many there were, and when the latest was made.
     readings: usize,
     at: Option<Instant>,
@@ -58,21 +58,21 @@ pub struct Ledger {
 /// The entries by their places. From one reading to the next most of a table stays as it is, in
 /// the same order: an entry that stands where it stood is found without a search.
 #[derive(Clone, Debug, Default)]
-struct Entries {
-    slots: Vec<Option<Entry>>,
+struct LedgerEntries {
+    slots: Vec<Option<LedgerEntry>>,
     free: Vec<usize>,
-    by_place: HashMap<Place, usize>,
+    by_place: HashMap<AddressPair, usize>,
     /// The slots in the order of the latest reading.
     order: Vec<usize>,
 }
 
-impl Entries {
-    fn get(&self, place: &Place) -> Option<&Entry> {
+impl LedgerEntries {
+    fn get(&self, place: &AddressPair) -> Option<&LedgerEntry> {
         self.slots.get(*self.by_place.get(place)?)?.as_ref()
     }
 
     /// The slot of `place`; `guess` is a place in the order of the latest reading to look at first.
-    fn slot(&self, place: &Place, guess: usize) -> Option<usize> {
+    fn slot(&self, place: &AddressPair, guess: usize) -> Option<usize> {
         let guessed = self.order.get(guess).copied();
         let stands_there = |slot: &usize| {
             let entry = self.slots.get(*slot).and_then(Option::as_ref);
@@ -81,7 +81,7 @@ impl Entries {
         guessed.filter(stands_there).or_else(|| self.by_place.get(place).copied())
     }
 
-    fn insert(&mut self, entry: Entry) -> usize {
+    fn insert(&mut self, entry: LedgerEntry) -> usize {
         let place = entry.place();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -94,12 +94,12 @@ impl Entries {
         slot
     }
 
-    fn entry(&mut self, slot: usize) -> Option<&mut Entry> {
+    fn entry(&mut self, slot: usize) -> Option<&mut LedgerEntry> {
         self.slots.get_mut(slot)?.as_mut()
     }
 
     /// Takes out what `is_gone`.
-    fn take_out(&mut self, is_gone: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    fn take_out(&mut self, is_gone: impl Fn(&LedgerEntry) -> bool) -> Vec<LedgerEntry> {
         let mut gone = Vec::new();
         for (slot, held) in self.slots.iter_mut().enumerate() {
             if let Some(entry) = held.take_if(|entry| is_gone(entry)) {
@@ -113,7 +113,7 @@ impl Entries {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct LedgerEntry {
     /// As it was listed last, but with the processes that were last seen to hold it.
     socket: Socket,
     /// The first reading that showed it in its state.
@@ -126,8 +126,8 @@ struct Entry {
     position: usize,
 }
 
-impl Entry {
-    fn place(&self) -> Place {
+impl LedgerEntry {
+    fn place(&self) -> AddressPair {
         (self.socket.local, self.socket.peer)
     }
 
@@ -136,9 +136,9 @@ impl Entry {
     }
 
     /// How long it was in its state at `now`, if it was seen in it at `seen` for the last time.
-    fn in_state(&self, seen: Instant, now: Instant) -> InState {
+    fn in_state(&self, seen: Instant, now: Instant) -> TimeInState {
         let until = |from: Instant, to: Instant| to.saturating_duration_since(from);
-        InState {
+        TimeInState {
             least: until(self.since, seen),
             most: self.not_before.map(|not_before| until(not_before, now)),
         }
@@ -181,7 +181,7 @@ impl Entry {
 
 /// One socket has left one state for another between two readings of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct SocketChange {
     /// The socket as the later reading shows it; if it is gone, as the earlier did. The owners are
     /// those that hold it or were last seen to.
     pub socket: Socket,
@@ -193,16 +193,16 @@ pub struct Change {
     /// certain (RFC 9293, figure 5).
     pub passed: Vec<TcpState>,
     /// How long it was in `from`; `None` if it was not there.
-    pub lasted: Option<InState>,
+    pub lasted: Option<TimeInState>,
 }
 
-impl Change {
-    fn of(socket: &Socket, from: TcpState, to: TcpState, lasted: Option<InState>) -> Self {
+impl SocketChange {
+    fn of(socket: &Socket, from: TcpState, to: TcpState, lasted: Option<TimeInState>) -> Self {
         Self { socket: socket.clone(), from, to, passed: passed(from, to, socket.side), lasted }
     }
 }
 
-impl Ledger {
+impl SocketLedger {
     /// Takes in a reading that was made at `at`. Returns what has changed since the reading before:
     /// first what is gone, as its addresses may be in use again, then the others, each in the order
     /// of the addresses. The first reading shows no change.
@@ -212,7 +212,7 @@ impl Ledger {
         &mut self,
         sockets: impl IntoIterator<Item = &'a Socket>,
         at: Instant,
-    ) -> Vec<Change> {
+    ) -> Vec<SocketChange> {
         let before = self.at.replace(at);
         self.readings += 1;
         let mut changes = Vec::new();
@@ -220,7 +220,8 @@ impl Ledger {
         let mut guess = 0;
         for socket in sockets {
             let known = self.entries.slot(&(socket.local, socket.peer), guess);
-            let slot = known.unwrap_or_else(|| self.entries.insert(Entry::of(socket, at, before)));
+            let slot =
+                known.unwrap_or_else(|| self.entries.insert(LedgerEntry::of(socket, at, before)));
             let Some(entry) = self.entries.entry(slot) else { continue };
             if entry.listed == self.readings && socket.state == TcpState::TimeWait {
                 continue; // the addresses of an old connection are those of a new one by now
@@ -237,18 +238,18 @@ impl Ledger {
             if is_new {
                 entry.update(socket);
                 if before.is_some() {
-                    changes.push(Change::of(&entry.socket, TcpState::Closed, to, None));
+                    changes.push(SocketChange::of(&entry.socket, TcpState::Closed, to, None));
                 }
             } else if entry.is_left_for(socket) {
-                changes.push(Change::of(&entry.socket, from, TcpState::Closed, lasted));
-                let Entry { listed, position, .. } = *entry;
-                *entry = Entry { listed, position, ..Entry::of(socket, at, before) };
-                changes.push(Change::of(socket, TcpState::Closed, to, None));
+                changes.push(SocketChange::of(&entry.socket, from, TcpState::Closed, lasted));
+                let LedgerEntry { listed, position, .. } = *entry;
+                *entry = LedgerEntry { listed, position, ..LedgerEntry::of(socket, at, before) };
+                changes.push(SocketChange::of(socket, TcpState::Closed, to, None));
             } else {
                 entry.update(socket);
                 if from != to {
                     (entry.since, entry.not_before) = (at, before);
-                    changes.push(Change::of(&entry.socket, from, to, lasted));
+                    changes.push(SocketChange::of(&entry.socket, from, to, lasted));
                 }
             }
         }
@@ -258,15 +259,15 @@ impl Ledger {
             if gone.listed > 0 {
                 let from = gone.socket.state;
                 let lasted = before.map(|before| gone.in_state(before, at));
-                changes.push(Change::of(&gone.socket, from, TcpState::Closed, lasted));
+                changes.push(SocketChange::of(&gone.socket, from, TcpState::Closed, lasted));
             }
         }
-        let stays = |change: &Change| change.to != TcpState::Closed;
+        let stays = |change: &SocketChange| change.to != TcpState::Closed;
         changes.sort_by_key(|change| (stays(change), change.socket.local, change.socket.peer));
         changes
     }
 
-    /// Takes in who holds which of `sockets`, which may be a part of what [`Ledger::record`] is
+    /// Takes in who holds which of `sockets`, which may be a part of what [`SocketLedger::record`] is
     /// given: nothing is forgotten, and nothing counts as new.
     pub fn glance<'a>(&mut self, sockets: impl IntoIterator<Item = &'a Socket>, at: Instant) {
         for socket in sockets {
@@ -275,7 +276,8 @@ impl Ledger {
                 continue;
             }
             let known = self.entries.slot(&(socket.local, socket.peer), 0);
-            let slot = known.unwrap_or_else(|| self.entries.insert(Entry::of(socket, at, self.at)));
+            let slot =
+                known.unwrap_or_else(|| self.entries.insert(LedgerEntry::of(socket, at, self.at)));
             if let Some(entry) = self.entries.entry(slot) {
                 entry.hold(socket);
             }
@@ -301,12 +303,12 @@ impl Ledger {
     /// How long `socket` had been in its state at the latest reading, as far as the readings show;
     /// `None` if that does not list it in this state.
     #[must_use]
-    pub fn in_state(&self, socket: &Socket) -> Option<InState> {
+    pub fn in_state(&self, socket: &Socket) -> Option<TimeInState> {
         let entry = self.entry(socket).filter(|entry| entry.socket.state == socket.state)?;
         Some(entry.in_state(self.at?, self.at?))
     }
 
-    fn entry(&self, socket: &Socket) -> Option<&Entry> {
+    fn entry(&self, socket: &Socket) -> Option<&LedgerEntry> {
         self.entries.get(&(socket.local, socket.peer))
     }
 }
@@ -314,7 +316,7 @@ impl Ledger {
 /// How long a socket has been in a state, as far as readings can tell: it came into it, and left
 /// it, at some time between two of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InState {
+pub struct TimeInState {
     /// From the first reading that showed it in this state to the last.
     pub least: Duration,
     /// From the last reading before to the first after; `None` if it was there at the first of all.
@@ -345,14 +347,18 @@ mod tests {
     }
 
     /// The states before and after of what has changed.
-    fn record(ledger: &mut Ledger, sockets: &[Socket], at: Instant) -> Vec<(TcpState, TcpState)> {
+    fn record(
+        ledger: &mut SocketLedger,
+        sockets: &[Socket],
+        at: Instant,
+    ) -> Vec<(TcpState, TcpState)> {
         let changes = ledger.record(sockets, at);
         changes.iter().map(|change| (change.from, change.to)).collect()
     }
 
     #[test]
     fn the_owner_of_what_is_closed_is_who_held_it_before() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SocketLedger::default();
         let closed = socket(40001, TcpState::TimeWait, None);
         record(&mut ledger, &[socket(40001, TcpState::Established, Some(7))], Instant::now());
         record(&mut ledger, std::slice::from_ref(&closed), Instant::now());
@@ -363,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_glance_is_enough_to_know_an_owner() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SocketLedger::default();
         let now = Instant::now();
         let closed = socket(40001, TcpState::TimeWait, None);
         record(&mut ledger, &[], now);
@@ -376,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_port_that_is_used_again_does_not_keep_its_old_owner() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SocketLedger::default();
         let now = Instant::now();
         let again = socket(40001, TcpState::Established, None);
         record(&mut ledger, &[socket(40001, TcpState::Established, Some(7))], now);
@@ -389,7 +395,7 @@ mod tests {
 
     #[test]
     fn the_first_reading_cannot_tell_what_is_new_or_for_how_long() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SocketLedger::default();
         let start = Instant::now();
         let later = start + Duration::from_secs(3);
         let (old, new) =
@@ -400,13 +406,13 @@ mod tests {
         let later = later + Duration::from_secs(2);
         record(&mut ledger, &[old.clone(), new.clone()], later);
         let s = Duration::from_secs;
-        assert_eq!(ledger.in_state(&old), Some(InState { least: s(5), most: None }));
-        assert_eq!(ledger.in_state(&new), Some(InState { least: s(2), most: Some(s(5)) }));
+        assert_eq!(ledger.in_state(&old), Some(TimeInState { least: s(5), most: None }));
+        assert_eq!(ledger.in_state(&new), Some(TimeInState { least: s(2), most: Some(s(5)) }));
     }
 
     #[test]
     fn a_change_tells_what_was_passed_and_how_long_the_old_state_lasted() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SocketLedger::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut next = |sockets: &[Socket], seconds| ledger.record(sockets, at(seconds));
@@ -418,13 +424,13 @@ mod tests {
         let closed = next(&[socket(40001, TcpState::TimeWait, None)], 4);
         assert_eq!(closed[0].passed, [TcpState::FinWait1]);
         let s = Duration::from_secs;
-        assert_eq!(closed[0].lasted, Some(InState { least: s(0), most: Some(s(4)) }));
+        assert_eq!(closed[0].lasted, Some(TimeInState { least: s(0), most: Some(s(4)) }));
         let held = Owner { pid: 7, process: "curl".to_owned() };
         assert_eq!(closed[0].socket.owners, Observed::Known([held].into()), "who held it last");
 
         let gone = next(&[], 9);
         assert_eq!((gone[0].socket.state, gone[0].to), (TcpState::TimeWait, TcpState::Closed));
-        assert_eq!(gone[0].lasted, Some(InState { least: s(0), most: Some(s(8)) }));
+        assert_eq!(gone[0].lasted, Some(TimeInState { least: s(0), most: Some(s(8)) }));
         assert_eq!(next(&[], 10), []);
     }
 
@@ -447,7 +453,7 @@ mod tests {
             ("the other half", (FinWait2, 2), (TimeWait, 2), &[(FinWait2, TimeWait)]),
         ];
         for (case, (from, old), (to, new), expected) in table {
-            let mut ledger = Ledger::default();
+            let mut ledger = SocketLedger::default();
             record(&mut ledger, &[numbered(from, old)], Instant::now());
             let changes = record(&mut ledger, &[numbered(to, new)], Instant::now());
             assert_eq!(changes, expected, "{case}");
@@ -464,7 +470,7 @@ mod tests {
             let server = Socket { local: client.peer, peer: client.local, ..client.clone() };
             [client, server]
         };
-        let mut ledger = Ledger::default();
+        let mut ledger = SocketLedger::default();
         record(&mut ledger, &both(1), Instant::now());
         use TcpState::{Closed, Established};
         let changes = record(&mut ledger, &both(2), Instant::now());
@@ -478,7 +484,7 @@ mod tests {
         let [old, new] =
             [TcpState::TimeWait, TcpState::Established].map(|s| socket(40001, s, None));
         for both in [[old.clone(), new.clone()], [new.clone(), old.clone()]] {
-            let mut ledger = Ledger::default();
+            let mut ledger = SocketLedger::default();
             record(&mut ledger, std::slice::from_ref(&old), Instant::now());
             let changes = record(&mut ledger, &both, Instant::now());
             use TcpState::{Closed, Established, TimeWait};
@@ -505,14 +511,14 @@ mod tests {
                 1..8,
             )
         ) {
-            let mut ledger = Ledger::default();
+            let mut ledger = SocketLedger::default();
             let mut followed: Option<BTreeMap<u16, TcpState>> = None;
             for table in tables {
                 let sockets: Vec<Socket> =
                     table.iter().map(|(port, state)| socket(*port, *state, None)).collect();
                 let changes = ledger.record(&sockets, Instant::now());
                 let states = followed.get_or_insert_with(|| table.clone());
-                for Change { socket, from, to, .. } in changes {
+                for SocketChange { socket, from, to, .. } in changes {
                     let port = socket.local.port();
                     let was = states.remove(&port).unwrap_or(TcpState::Closed);
                     prop_assert_eq!(was, from);

@@ -12,11 +12,11 @@
 //! | `sock_diag/attributes.rs` | what stands behind a row: `struct tcp_info` and the control group |
 //! | `cgroups.rs` | which directory a control group's number stands for |
 //! | `filter.rs` | which sockets are asked for, as the kernel can be asked |
-//! | `narrow.rs` | which of them are kept: by peer, side, process |
+//! | `sieve.rs` | which of them are kept: by peer, side, process |
 //! | `ledger.rs` | what earlier readings knew: who held what is closed now, and what has changed |
 //! | `passed.rs` | the states between two readings that nobody has seen |
 //! | `watch.rs` | the table looked at again and again |
-//! | `holding.rs` | who holds what is watched, at a price that can be paid ten times a second |
+//! | `holder_cache.rs` | who holds what is watched, at a price that can be paid ten times a second |
 //! | `portable.rs` | the same for other systems, which tell no queues and no timers |
 //! | `side.rs` | which end of a connection a socket is |
 //!
@@ -30,7 +30,7 @@
 //! let port = server.local_addr()?.port();
 //! let client = TcpStream::connect(("127.0.0.1", port))?;
 //!
-//! let table = socket_table::snapshot(&Filter::default().port(port))?;
+//! let table = socket_table::snapshot(&SocketFilter::default().port(port))?;
 //! assert_eq!(table.count(Side::Client, TcpState::Established), 1);
 //! assert_eq!(table.count(Side::Server, TcpState::Established), 1);
 //! # drop(client);
@@ -41,12 +41,12 @@
 mod cgroups;
 mod error;
 mod filter;
-mod holding;
+mod holder_cache;
 mod ledger;
-mod narrow;
 mod owners;
 mod passed;
 mod side;
+mod sieve;
 mod watch;
 
 #[cfg(target_os = "linux")]
@@ -69,14 +69,14 @@ use std::ops::RangeInclusive;
 
 use evidence::{Inspected, Observed, Owner, Socket, SocketTable, TcpState};
 
-use crate::side::Known;
-use crate::system::Row;
+use crate::side::KnownPorts;
+use crate::system::TableRow;
 
 pub use error::Error;
-pub use filter::Filter;
-pub use ledger::{Change, InState, Ledger};
-pub use narrow::{Narrow, NoPeer, Peer};
-pub use watch::{Look, Watch, watch};
+pub use filter::SocketFilter;
+pub use ledger::{SocketChange, SocketLedger, TimeInState};
+pub use sieve::{PeerPattern, PeerSyntaxError, SocketSieve};
+pub use watch::{TableLook, TableWatch, watch};
 
 /// Lists this machine's TCP sockets that `filter` selects, IPv4 and IPv6, without their owners.
 ///
@@ -89,10 +89,10 @@ pub use watch::{Look, Watch, watch};
 /// Which end of a connection a socket is ([`Socket::side`]) is worked out from ports, by the first
 /// of these signs that tells one port from the other. The server's port is the one
 ///
-/// 1. that the filter declares a server's ([`Filter::servers`]),
+/// 1. that the filter declares a server's ([`SocketFilter::servers`]),
 /// 2. on which somebody listens on this machine,
 /// 3. that lies outside the range from which the system picks ports for clients,
-/// 4. that the filter asks for ([`Filter::ports`]).
+/// 4. that the filter asks for ([`SocketFilter::ports`]).
 ///
 /// A socket for which they do not decide has no side, nor has one that listens: it is no end of a
 /// connection.
@@ -101,7 +101,7 @@ pub use watch::{Look, Watch, watch};
 /// If the system refuses its table, and on Linux [`Error::Unsteady`] if a part of the answer is
 /// lost, or the kernel says that the table has changed, each time that it is read. What is known
 /// to be short is never given for a list.
-pub fn snapshot(filter: &Filter) -> Result<SocketTable, Error> {
+pub fn snapshot(filter: &SocketFilter) -> Result<SocketTable, Error> {
     let sockets = rows(filter, false)?.into_iter().map(|row| row.socket).collect();
     Ok(SocketTable { sockets })
 }
@@ -115,10 +115,10 @@ pub fn snapshot(filter: &Filter) -> Result<SocketTable, Error> {
 ///
 /// # Errors
 /// Those of [`snapshot`], and [`Error::ProcessesUnreadable`] if processes cannot be listed.
-pub fn snapshot_with_owners(filter: &Filter) -> Result<SocketTable, Error> {
+pub fn snapshot_with_owners(filter: &SocketFilter) -> Result<SocketTable, Error> {
     let rows = rows(filter, false)?;
     let owners = owners::named(system::holders(&rows)?)?;
-    let with_owners = |(row, owners): (Row, _)| Socket { owners, ..row.socket };
+    let with_owners = |(row, owners): (TableRow, _)| Socket { owners, ..row.socket };
     Ok(SocketTable { sockets: rows.into_iter().zip(owners).map(with_owners).collect() })
 }
 
@@ -140,7 +140,7 @@ pub fn snapshot_with_owners(filter: &Filter) -> Result<SocketTable, Error> {
 /// client.write_all(b"eleven byte")?;
 ///
 /// let port = server.local_addr()?.port();
-/// let sockets = socket_table::inspect(&Filter::default().port(port))?;
+/// let sockets = socket_table::inspect(&SocketFilter::default().port(port))?;
 /// let client = sockets.iter().find(|row| row.socket.side == Some(Side::Client)).unwrap();
 /// # #[cfg(target_os = "linux")]
 /// assert_eq!(client.info.bytes_sent, Observed::Known(11));
@@ -149,10 +149,10 @@ pub fn snapshot_with_owners(filter: &Filter) -> Result<SocketTable, Error> {
 ///
 /// # Errors
 /// Those of [`snapshot_with_owners`].
-pub fn inspect(filter: &Filter) -> Result<Vec<Inspected>, Error> {
+pub fn inspect(filter: &SocketFilter) -> Result<Vec<Inspected>, Error> {
     let rows = rows(filter, true)?;
     let owners = owners::named(system::holders(&rows)?)?;
-    let in_depth: Vec<_> = rows.into_iter().map(Row::in_depth).collect();
+    let in_depth: Vec<_> = rows.into_iter().map(TableRow::in_depth).collect();
     let cgroups = system::cgroups(in_depth.iter().filter_map(|(_, _, cgroup)| *cgroup).collect());
     let inspected = in_depth.into_iter().zip(owners).map(|((socket, info, cgroup), owners)| {
         let cgroup = cgroup.map_or(Observed::NotObservable, |id| {
@@ -171,8 +171,8 @@ pub fn inspect(filter: &Filter) -> Result<Vec<Inspected>, Error> {
 ///
 /// # Errors
 /// Those of [`snapshot`].
-pub fn inspect_without_owners(filter: &Filter) -> Result<Vec<Inspected>, Error> {
-    let in_depth = rows(filter, true)?.into_iter().map(Row::in_depth);
+pub fn inspect_without_owners(filter: &SocketFilter) -> Result<Vec<Inspected>, Error> {
+    let in_depth = rows(filter, true)?.into_iter().map(TableRow::in_depth);
     let inspected = in_depth.map(|(socket, info, _)| Inspected {
         socket,
         info,
@@ -202,7 +202,7 @@ pub fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<Socket>, Error
 /// # Errors
 /// Those of [`snapshot_with_owners`].
 pub fn listener(port: u16) -> Result<Option<Socket>, Error> {
-    let filter = Filter::default().port(port).state(TcpState::Listen);
+    let filter = SocketFilter::default().port(port).state(TcpState::Listen);
     let mut sockets = snapshot_with_owners(&filter)?.sockets;
     sockets.sort_by_key(|socket| first_owner(socket).is_none());
     Ok(sockets.into_iter().next())
@@ -230,14 +230,14 @@ fn first_owner(socket: &Socket) -> Option<&Owner> {
 }
 
 /// The rows that `filter` selects, with their sides.
-fn rows(filter: &Filter, in_depth: bool) -> Result<Vec<Row>, Error> {
+fn rows(filter: &SocketFilter, in_depth: bool) -> Result<Vec<TableRow>, Error> {
     let states: Vec<TcpState> = filter.states.iter().copied().collect();
     let mut rows = system::read_to(in_depth, &filter.ports, &states)?;
     if !filter.selects_everything() {
         rows.retain(|row| filter.selects(&row.socket));
     }
 
-    let mut known = Known {
+    let mut known = KnownPorts {
         servers: filter.servers.iter().copied().collect(),
         listening: BTreeSet::new(),
         ephemeral: system::ephemeral_ports(),
@@ -250,7 +250,7 @@ fn rows(filter: &Filter, in_depth: bool) -> Result<Vec<Row>, Error> {
     } else {
         listening(&system::read(&[], &[TcpState::Listen])?)
     };
-    for Row { socket, .. } in &mut rows {
+    for TableRow { socket, .. } in &mut rows {
         if socket.state != TcpState::Listen {
             socket.side = known.side(socket.local.port(), socket.peer.port());
         }
@@ -259,13 +259,13 @@ fn rows(filter: &Filter, in_depth: bool) -> Result<Vec<Row>, Error> {
 }
 
 /// Whether the side of `socket` is a matter of what the caller said.
-fn told(known: &Known, socket: &Socket) -> bool {
+fn told(known: &KnownPorts, socket: &Socket) -> bool {
     socket.state == TcpState::Listen
         || known.told(socket.local.port(), socket.peer.port()).is_some()
 }
 
 /// The ports on which somebody listens.
-fn listening(rows: &[Row]) -> BTreeSet<u16> {
+fn listening(rows: &[TableRow]) -> BTreeSet<u16> {
     let listeners = rows.iter().filter(|row| row.socket.state == TcpState::Listen);
     listeners.map(|row| row.socket.local.port()).collect()
 }

@@ -14,18 +14,18 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::Error;
 pub(crate) use crate::cgroups::paths as cgroups;
-use crate::owners::Holders;
-pub(crate) use crate::sock_diag::Row;
-use crate::sock_diag::{Family, request, request_one};
+use crate::owners::SocketHolders;
+pub(crate) use crate::sock_diag::TableRow;
+use crate::sock_diag::{IpFamily, request, request_one};
 
-use answer::{Answer, Receive, steady_list};
+use answer::{DatagramReceiver, KernelAnswer, steady_list};
 
 mod answer;
 
 /// Lists the sockets in one of `states` with one of `ports` at either end; none stand for all.
 ///
 /// With very many ports it lists every port: the caller has to look again.
-pub(crate) fn read(ports: &[u16], states: &[TcpState]) -> Result<Vec<Row>, Error> {
+pub(crate) fn read(ports: &[u16], states: &[TcpState]) -> Result<Vec<TableRow>, Error> {
     read_to(false, ports, states)
 }
 
@@ -34,9 +34,9 @@ pub(crate) fn read_to(
     in_depth: bool,
     ports: &[u16],
     states: &[TcpState],
-) -> Result<Vec<Row>, Error> {
+) -> Result<Vec<TableRow>, Error> {
     let mut rows = Vec::new();
-    for family in Family::ALL {
+    for family in IpFamily::ALL {
         let words = |sequence| request(family, states, ports, in_depth, sequence);
         steady_list(family, &mut rows, || ask(family, words))?;
     }
@@ -44,14 +44,17 @@ pub(crate) fn read_to(
 }
 
 /// Finds the socket between two addresses.
-pub(crate) fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<Row>, Error> {
+pub(crate) fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<TableRow>, Error> {
     let words = |sequence| request_one(local, peer, sequence);
-    let found = ask(Family::of(local), words)?.one()?;
+    let found = ask(IpFamily::of(local), words)?.one()?;
     Ok(found.filter(|row| row.socket.state != TcpState::Listen))
 }
 
 /// Asks one question, on a socket of its own, so that no answer to an earlier one is in the way.
-fn ask(family: Family, words: impl FnOnce(u32) -> Vec<u8>) -> Result<Answer<impl Receive>, Error> {
+fn ask(
+    family: IpFamily,
+    words: impl FnOnce(u32) -> Vec<u8>,
+) -> Result<KernelAnswer<impl DatagramReceiver>, Error> {
     let sequence = 1;
     let unreachable = |source: io::Error| Error::TableUnreachable { source };
     let socket = sent(&words(sequence)).map_err(unreachable)?;
@@ -60,7 +63,7 @@ fn ask(family: Family, words: impl FnOnce(u32) -> Vec<u8>) -> Result<Answer<impl
         let (_, full) = rustix::net::recv(&socket, spare_capacity(datagram), RecvFlags::TRUNC)?;
         Ok(full)
     };
-    Ok(Answer::new(family, sequence, receive))
+    Ok(KernelAnswer::new(family, sequence, receive))
 }
 
 /// Sends a question to the kernel; its answer comes on the socket that is returned.
@@ -90,23 +93,23 @@ pub(crate) fn setting(name: &str) -> Option<String> {
 }
 
 /// Finds the processes that hold each of `rows`, in one walk through all descriptors.
-pub(crate) fn holders(rows: &[Row]) -> Result<Vec<Holders>, Error> {
+pub(crate) fn holders(rows: &[TableRow]) -> Result<Vec<SocketHolders>, Error> {
     let wanted: HashSet<u32> =
         rows.iter().map(|row| row.inode).filter(|&inode| inode != 0).collect();
-    let found = if wanted.is_empty() { Found::default() } else { walk(&wanted, sockets_of)? };
+    let found = if wanted.is_empty() { HolderWalk::default() } else { walk(&wanted, sockets_of)? };
     let holders = rows.iter().map(|row| match found.pids.get(&row.inode) {
-        _ if row.inode == 0 => Holders::Pids(Vec::new()),
-        Some(pids) => Holders::Pids(pids.clone()),
-        None if found.refused => Holders::Hidden,
+        _ if row.inode == 0 => SocketHolders::Pids(Vec::new()),
+        Some(pids) => SocketHolders::Pids(pids.clone()),
+        None if found.refused => SocketHolders::Hidden,
         // Closed since the table was read, or held by the kernel itself.
-        None => Holders::Pids(Vec::new()),
+        None => SocketHolders::Pids(Vec::new()),
     });
     Ok(holders.collect())
 }
 
 /// What a walk through all descriptors found.
 #[derive(Default)]
-struct Found {
+struct HolderWalk {
     /// The processes that hold a socket, by its inode.
     pids: HashMap<u32, Vec<u32>>,
     /// Whether the descriptors of some process may not be read.
@@ -117,8 +120,8 @@ struct Found {
 fn walk(
     wanted: &HashSet<u32>,
     mut sockets_of: impl FnMut(&Path) -> io::Result<HashSet<u32>>,
-) -> Result<Found, Error> {
-    let mut found = Found::default();
+) -> Result<HolderWalk, Error> {
+    let mut found = HolderWalk::default();
     let processes = fs::read_dir("/proc")
         .map_err(|source| Error::ProcessesUnreadable { source: source.into() })?;
     for process in processes.filter_map(Result::ok) {

@@ -10,7 +10,7 @@ use crate::Error;
 
 /// Who holds a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Holders {
+pub(crate) enum SocketHolders {
     /// These processes, in the order of their ids.
     Pids(Vec<u32>),
     /// A process that this user may not look into.
@@ -18,22 +18,22 @@ pub(crate) enum Holders {
 }
 
 /// Puts names to process ids. A process that is gone by now is left out.
-pub(crate) fn named(holders: Vec<Holders>) -> Result<Vec<Observed<Arc<[Owner]>>>, Error> {
+pub(crate) fn named(holders: Vec<SocketHolders>) -> Result<Vec<Observed<Arc<[Owner]>>>, Error> {
     let names = names_of(&holders)?;
     let owner = |pid: u32| Some(Owner { pid, process: names.get(&pid)?.clone() });
     let named = holders.into_iter().map(|holders| match holders {
-        Holders::Pids(pids) => Observed::Known(pids.into_iter().filter_map(owner).collect()),
-        Holders::Hidden => Observed::NotObservable,
+        SocketHolders::Pids(pids) => Observed::Known(pids.into_iter().filter_map(owner).collect()),
+        SocketHolders::Hidden => Observed::NotObservable,
     });
     Ok(named.collect())
 }
 
-fn names_of(holders: &[Holders]) -> Result<HashMap<u32, String>, Error> {
+fn names_of(holders: &[SocketHolders]) -> Result<HashMap<u32, String>, Error> {
     let mut pids: Vec<Pid> = holders
         .iter()
         .flat_map(|holders| match holders {
-            Holders::Pids(pids) => pids.as_slice(),
-            Holders::Hidden => &[],
+            SocketHolders::Pids(pids) => pids.as_slice(),
+            SocketHolders::Hidden => &[],
         })
         .map(|&pid| Pid::from_u32(pid))
         .collect();

@@ -12,15 +12,15 @@ use evidence::{Observed, Socket, TcpState};
 use netstat2::{AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, SocketInfo};
 
 use crate::Error;
-use crate::owners::Holders;
+use crate::owners::SocketHolders;
 
 /// A socket, with the processes that hold it.
-pub(crate) struct Row {
+pub(crate) struct TableRow {
     pub(crate) socket: Socket,
     pids: Vec<u32>,
 }
 
-impl Row {
+impl TableRow {
     /// There is no such number: the processes are told with the row.
     pub(crate) fn handle(&self) -> Option<u32> {
         None
@@ -33,12 +33,12 @@ impl Row {
 }
 
 /// Lists every TCP socket: this way knows no depth.
-pub(crate) fn read_to(_: bool, ports: &[u16], states: &[TcpState]) -> Result<Vec<Row>, Error> {
+pub(crate) fn read_to(_: bool, ports: &[u16], states: &[TcpState]) -> Result<Vec<TableRow>, Error> {
     read(ports, states)
 }
 
 /// Lists every TCP socket: this way knows no filter, the caller has to look again.
-pub(crate) fn read(_ports: &[u16], _states: &[TcpState]) -> Result<Vec<Row>, Error> {
+pub(crate) fn read(_ports: &[u16], _states: &[TcpState]) -> Result<Vec<TableRow>, Error> {
     let families = AddressFamilyFlags::IPV4 | AddressFamilyFlags::IPV6;
     let sockets = netstat2::get_sockets_info(families, ProtocolFlags::TCP)
         .map_err(|source| Error::TableUnreadable { source: source.into() })?;
@@ -46,12 +46,12 @@ pub(crate) fn read(_ports: &[u16], _states: &[TcpState]) -> Result<Vec<Row>, Err
 }
 
 /// Finds the socket between two addresses.
-pub(crate) fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<Row>, Error> {
-    let is_it = |row: &Row| row.socket.local == local && row.socket.peer == peer;
+pub(crate) fn find(local: SocketAddr, peer: SocketAddr) -> Result<Option<TableRow>, Error> {
+    let is_it = |row: &TableRow| row.socket.local == local && row.socket.peer == peer;
     Ok(read(&[], &[])?.into_iter().find(is_it))
 }
 
-fn row(info: SocketInfo) -> Option<Row> {
+fn row(info: SocketInfo) -> Option<TableRow> {
     let ProtocolSocketInfo::Tcp(tcp) = info.protocol_socket_info else { return None };
     let socket = Socket {
         local: SocketAddr::new(tcp.local_addr, tcp.local_port),
@@ -64,7 +64,7 @@ fn row(info: SocketInfo) -> Option<Row> {
         cookie: Observed::NotObservable,
         owners: Observed::NotObservable,
     };
-    Some(Row { socket, pids: info.associated_pids })
+    Some(TableRow { socket, pids: info.associated_pids })
 }
 
 /// `None` for a state that the system itself has no name for.
@@ -101,15 +101,15 @@ pub(crate) fn cgroups(_: HashSet<u64>) -> HashMap<u64, String> {
 }
 
 /// The processes that hold each of `rows`, as the system told with the table itself.
-pub(crate) fn holders(rows: &[Row]) -> Result<Vec<Holders>, Error> {
+pub(crate) fn holders(rows: &[TableRow]) -> Result<Vec<SocketHolders>, Error> {
     let holders = rows.iter().map(|row| {
         // Windows names process 0 for what no process holds any more.
         let mut pids: Vec<u32> = row.pids.iter().copied().filter(|&pid| pid != 0).collect();
         pids.sort_unstable();
         if pids.is_empty() && row.socket.state != TcpState::TimeWait {
-            return Holders::Hidden;
+            return SocketHolders::Hidden;
         }
-        Holders::Pids(pids)
+        SocketHolders::Pids(pids)
     });
     Ok(holders.collect())
 }

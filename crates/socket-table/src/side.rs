@@ -7,7 +7,7 @@ use evidence::Side;
 
 /// What is known about ports. The sets are mostly small, and each is asked about every row.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
+pub(crate) struct KnownPorts {
     /// Ports that the caller says are servers'.
     pub(crate) servers: BTreeSet<u16>,
     /// Ports on which somebody listens on this machine.
@@ -18,7 +18,7 @@ pub(crate) struct Known {
     pub(crate) asked_for: BTreeSet<u16>,
 }
 
-impl Known {
+impl KnownPorts {
     /// The side of a socket from its two ports, by the first of these signs that tells one port
     /// from the other. The server's port is the one
     ///
@@ -59,8 +59,8 @@ mod tests {
     const CLIENT: Option<Side> = Some(Side::Client);
     const SERVER: Option<Side> = Some(Side::Server);
 
-    fn known(servers: &[u16], listening: &[u16], asked_for: &[u16]) -> Known {
-        Known {
+    fn known(servers: &[u16], listening: &[u16], asked_for: &[u16]) -> KnownPorts {
+        KnownPorts {
             servers: servers.iter().copied().collect(),
             listening: listening.iter().copied().collect(),
             ephemeral: 32768..=60999,
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_first_sign_that_tells_the_ports_apart_decides() {
-        let table: [(&str, Known, u16, u16, Option<Side>); 12] = [
+        let table: [(&str, KnownPorts, u16, u16, Option<Side>); 12] = [
             ("told, though another listens", known(&[40001], &[40002], &[]), 40001, 40002, SERVER),
             ("told of the peer", known(&[40001], &[], &[]), 40002, 40001, CLIENT),
             (

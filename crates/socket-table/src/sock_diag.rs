@@ -38,12 +38,12 @@ const BYTECODE: u16 = 1;
 
 /// An address family of sockets; each is asked for by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
+pub(crate) enum IpFamily {
     V4,
     V6,
 }
 
-impl Family {
+impl IpFamily {
     pub(crate) const ALL: [Self; 2] = [Self::V4, Self::V6];
 
     /// `AF_INET` or `AF_INET6`.
@@ -74,7 +74,7 @@ const MOST_PORTS: usize = 256;
 /// No ports stand for every port; so do more than [`MOST_PORTS`], the caller filters then. In
 /// depth, each row carries `struct tcp_info`, which makes the answer three times as long.
 pub(crate) fn request(
-    family: Family,
+    family: IpFamily,
     states: &[TcpState],
     ports: &[u16],
     in_depth: bool,
@@ -97,7 +97,7 @@ pub(crate) fn request(
 /// Asks for the one TCP socket between these addresses. If there is none, the kernel may answer
 /// with the socket that listens at `local`.
 pub(crate) fn request_one(local: SocketAddr, peer: SocketAddr, sequence: u32) -> Vec<u8> {
-    let family = Family::of(local);
+    let family = IpFamily::of(local);
     let mut body = vec![family.number(), IPPROTO_TCP, 0, 0]; // no extensions, padding
     body.extend(state_mask(&[]).to_ne_bytes());
     // struct inet_diag_sockid
@@ -188,7 +188,7 @@ fn instruction(program: &mut Vec<u8>, code: u8, yes: u8, no: u16) {
 
 /// One socket, as the kernel tells it, with what leads to the processes that hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct TableRow {
     /// Without a side, and without owners.
     pub(crate) socket: Socket,
     /// The number by which `/proc/PID/fd` names it; 0 if no process holds it.
@@ -199,7 +199,7 @@ pub(crate) struct Row {
     pub(crate) cgroup: Option<u64>,
 }
 
-impl Row {
+impl TableRow {
     /// The kernel's number for the socket.
     pub(crate) fn cookie(&self) -> u64 {
         self.socket.cookie.known().unwrap_or_default()
@@ -218,17 +218,17 @@ impl Row {
 
 /// One message of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message<'a> {
+pub(crate) struct NetlinkMessage<'a> {
     /// The number of the request that it answers.
     pub(crate) sequence: u32,
     /// Whether the table changed while the kernel listed it, so that the list is no list.
     pub(crate) interrupted: bool,
-    pub(crate) content: Content<'a>,
+    pub(crate) content: MessageContent<'a>,
 }
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Content<'a> {
+pub(crate) enum MessageContent<'a> {
     /// A socket, still in the kernel's words, for [`row`] to read. In a long list each row is then
     /// written once, where it stays.
     Socket(&'a [u8]),
@@ -245,10 +245,12 @@ pub(crate) enum Content<'a> {
 /// An answer that does not have the kernel's own layout; the words say where it departs from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
-pub(crate) struct Malformed(&'static str);
+pub(crate) struct MalformedAnswer(&'static str);
 
 /// The messages of one datagram. Ends after the first that cannot be read.
-pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Malformed>> {
+pub(crate) fn messages(
+    datagram: &[u8],
+) -> impl Iterator<Item = Result<NetlinkMessage<'_>, MalformedAnswer>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -263,38 +265,39 @@ pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message<'
 }
 
 /// Takes the first message off `rest`.
-fn message<'a>(rest: &mut &'a [u8]) -> Result<Message<'a>, Malformed> {
-    let mut header = Reader(rest);
+fn message<'a>(rest: &mut &'a [u8]) -> Result<NetlinkMessage<'a>, MalformedAnswer> {
+    let mut header = FieldReader(rest);
     let claimed = header.u32()?;
     let kind = header.u16()?;
     let flags = header.u16()?;
     let sequence = header.u32()?;
     header.u32()?; // who asked
 
-    let end = usize::try_from(claimed).map_err(|_| Malformed("a message is too long"))?;
-    let whole = rest.get(..end).ok_or(Malformed("a message is longer than its datagram"))?;
-    let body = whole.get(HEADER_LEN..).ok_or(Malformed("a message is shorter than its header"))?;
+    let end = usize::try_from(claimed).map_err(|_| MalformedAnswer("a message is too long"))?;
+    let whole = rest.get(..end).ok_or(MalformedAnswer("a message is longer than its datagram"))?;
+    let body =
+        whole.get(HEADER_LEN..).ok_or(MalformedAnswer("a message is shorter than its header"))?;
     *rest = rest.get(end.next_multiple_of(4)..).unwrap_or_default();
 
     let content = match kind {
-        BY_FAMILY => Content::Socket(body),
+        BY_FAMILY => MessageContent::Socket(body),
         // The kernel ends every dump with an error number; one that comes without is complete.
-        DONE => Content::Done(Reader(body).i32().unwrap_or(0)),
-        ERROR => match Reader(body).i32()? {
-            0 => Content::Nothing, // an acknowledgement
-            errno => Content::Refused(errno),
+        DONE => MessageContent::Done(FieldReader(body).i32().unwrap_or(0)),
+        ERROR => match FieldReader(body).i32()? {
+            0 => MessageContent::Nothing, // an acknowledgement
+            errno => MessageContent::Refused(errno),
         },
-        OVERRUN => Content::Lost,
-        NOOP => Content::Nothing,
-        _ => return Err(Malformed("a message is of an unknown kind")),
+        OVERRUN => MessageContent::Lost,
+        NOOP => MessageContent::Nothing,
+        _ => return Err(MalformedAnswer("a message is of an unknown kind")),
     };
-    Ok(Message { sequence, interrupted: flags & DUMP_INTERRUPTED != 0, content })
+    Ok(NetlinkMessage { sequence, interrupted: flags & DUMP_INTERRUPTED != 0, content })
 }
 
 /// Reads a `struct inet_diag_msg`. `None` for a socket that is bound but neither connects nor
 /// listens.
-pub(crate) fn row(words: &[u8]) -> Result<Option<Row>, Malformed> {
-    let body = &mut Reader(words);
+pub(crate) fn row(words: &[u8]) -> Result<Option<TableRow>, MalformedAnswer> {
+    let body = &mut FieldReader(words);
     let family = body.u8()?;
     let state = body.u8()?;
     let timer_kind = body.u8()?;
@@ -312,7 +315,7 @@ pub(crate) fn row(words: &[u8]) -> Result<Option<Row>, Malformed> {
     let inode = body.u32()?;
     let attributes = attributes::read(body)?;
 
-    Ok(state_of(state)?.map(|state| Row {
+    Ok(state_of(state)?.map(|state| TableRow {
         socket: Socket {
             local: address(family, local, local_port, interface),
             peer: address(family, peer, peer_port, interface),
@@ -331,17 +334,17 @@ pub(crate) fn row(words: &[u8]) -> Result<Option<Row>, Malformed> {
     }))
 }
 
-fn state_of(number: u8) -> Result<Option<TcpState>, Malformed> {
+fn state_of(number: u8) -> Result<Option<TcpState>, MalformedAnswer> {
     match (number, TcpState::from_linux(number)) {
         (_, Some(state)) => Ok(Some(state)),
         (BOUND, None) => Ok(None), // no end of a connection
-        (_, None) => Err(Malformed("a socket is in an unknown state")),
+        (_, None) => Err(MalformedAnswer("a socket is in an unknown state")),
     }
 }
 
 /// An IPv4 address takes the first 4 of the 16 bytes.
 fn address(family: u8, bytes: [u8; 16], port: u16, interface: u32) -> SocketAddr {
-    if family == Family::V4.number() {
+    if family == IpFamily::V4.number() {
         let [a, b, c, d, ..] = bytes;
         return SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port);
     }
@@ -364,38 +367,38 @@ fn timer(kind: u8, expires_ms: u32) -> Observed<Option<Timer>> {
 }
 
 /// Takes values off the front of a message.
-struct Reader<'a>(&'a [u8]);
+struct FieldReader<'a>(&'a [u8]);
 
-impl Reader<'_> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+impl FieldReader<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], MalformedAnswer> {
         let (taken, rest) =
-            self.0.split_first_chunk().ok_or(Malformed("a message is cut short"))?;
+            self.0.split_first_chunk().ok_or(MalformedAnswer("a message is cut short"))?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn u8(&mut self) -> Result<u8, Malformed> {
+    fn u8(&mut self) -> Result<u8, MalformedAnswer> {
         self.array().map(u8::from_ne_bytes)
     }
 
-    fn u16(&mut self) -> Result<u16, Malformed> {
+    fn u16(&mut self) -> Result<u16, MalformedAnswer> {
         self.array().map(u16::from_ne_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, Malformed> {
+    fn u32(&mut self) -> Result<u32, MalformedAnswer> {
         self.array().map(u32::from_ne_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, Malformed> {
+    fn u64(&mut self) -> Result<u64, MalformedAnswer> {
         self.array().map(u64::from_ne_bytes)
     }
 
-    fn i32(&mut self) -> Result<i32, Malformed> {
+    fn i32(&mut self) -> Result<i32, MalformedAnswer> {
         self.array().map(i32::from_ne_bytes)
     }
 
     /// A port, which is in the order of the wire.
-    fn port(&mut self) -> Result<u16, Malformed> {
+    fn port(&mut self) -> Result<u16, MalformedAnswer> {
         self.array().map(u16::from_be_bytes)
     }
 }

@@ -9,10 +9,10 @@ use evidence::{Socket, TcpState};
 
 use crate::{linux, portable};
 
-type Line = (SocketAddr, SocketAddr, TcpState);
+type ListedSocket = (SocketAddr, SocketAddr, TcpState);
 
 /// The sockets with `port` at either end, in one way of writing them.
-fn lines(sockets: impl IntoIterator<Item = Socket>, port: u16) -> BTreeSet<Line> {
+fn lines(sockets: impl IntoIterator<Item = Socket>, port: u16) -> BTreeSet<ListedSocket> {
     let has_port = |socket: &Socket| [socket.local, socket.peer].iter().any(|a| a.port() == port);
     let line = |socket: Socket| (socket.local, socket.peer, socket.state);
     sockets.into_iter().filter(has_port).map(line).collect()
@@ -103,7 +103,7 @@ fn the_kernel_itself_leaves_out_what_the_filter_does_not_ask_for() {
     let ports: Vec<u16> = wanted.iter().map(|scene| scene.port).collect();
 
     let rows = linux::read(&ports, &[]).unwrap();
-    let of_port = |row: &linux::Row| {
+    let of_port = |row: &linux::TableRow| {
         ports.contains(&row.socket.local.port()) || ports.contains(&row.socket.peer.port())
     };
     assert!(rows.len() >= 3 * 5);

@@ -8,8 +8,8 @@ use evidence::{Observed, Socket, SocketTable, TcpState};
 use futures_util::stream::{self, Stream};
 use tokio::time::MissedTickBehavior;
 
-use crate::holding::Holding;
-use crate::{Change, Error, Filter, Ledger, Narrow, rows};
+use crate::holder_cache::HolderCache;
+use crate::{Error, SocketChange, SocketFilter, SocketLedger, SocketSieve, rows};
 
 /// Looks at the table whenever it is asked to, and tells what has changed since the look before.
 ///
@@ -17,10 +17,10 @@ use crate::{Change, Error, Filter, Ledger, Narrow, rows};
 /// use std::net::{TcpListener, TcpStream};
 ///
 /// use evidence::TcpState;
-/// use socket_table::{Filter, Watch};
+/// use socket_table::{SocketFilter, TableWatch};
 ///
 /// let server = TcpListener::bind("127.0.0.1:0")?;
-/// let mut watch = Watch::new(Filter::default().port(server.local_addr()?.port()));
+/// let mut watch = TableWatch::new(SocketFilter::default().port(server.local_addr()?.port()));
 /// let first = watch.look()?;
 /// assert_eq!(first.changes, [], "nothing has changed yet");
 ///
@@ -32,32 +32,32 @@ use crate::{Change, Error, Filter, Ledger, Narrow, rows};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
-pub struct Watch {
-    filter: Filter,
-    narrow: Narrow,
+pub struct TableWatch {
+    filter: SocketFilter,
+    sieve: SocketSieve,
     /// `None` if nobody asks who holds a socket.
-    holding: Option<Holding>,
-    ledger: Ledger,
+    holders: Option<HolderCache>,
+    ledger: SocketLedger,
     /// What the look before kept, where not everything is kept.
-    kept: HashSet<Place>,
+    kept: HashSet<AddressPair>,
     /// When the look before was begun.
     before: Option<Instant>,
 }
 
 /// The addresses of a socket, its own first.
-type Place = (SocketAddr, SocketAddr);
+type AddressPair = (SocketAddr, SocketAddr);
 
 /// What one look shows.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct TableLook {
     /// The table.
     pub table: SocketTable,
     /// What is seen from this look on without having changed: everything at the first look, and
     /// later what is found only now to be one of those that are kept.
     pub found: Vec<Socket>,
-    /// What has changed since the look before, in the order of [`Ledger::record`]; nothing at the
+    /// What has changed since the look before, in the order of [`SocketLedger::record`]; nothing at the
     /// first.
-    pub changes: Vec<Change>,
+    pub changes: Vec<SocketChange>,
     /// How many sockets have gone, or come to `TIME_WAIT`, of which it cannot be told whether they
     /// were to be kept, as no look saw who held them: they did not live to a look at all processes.
     pub unattributed: usize,
@@ -67,10 +67,10 @@ pub struct Look {
     pub at: Instant,
 }
 
-impl Watch {
+impl TableWatch {
     /// Watches the sockets that `filter` selects, without asking who holds them.
     #[must_use]
-    pub fn new(filter: Filter) -> Self {
+    pub fn new(filter: SocketFilter) -> Self {
         Self { filter, ..Self::default() }
     }
 
@@ -80,18 +80,18 @@ impl Watch {
     /// milliseconds the owners of a new socket may be [`Observed::NotObservable`].
     #[must_use]
     pub fn with_owners(self) -> Self {
-        let matters = self.narrow.asks_for_owners();
-        Self { holding: Some(Holding::new(matters)), ..self }
+        let matters = self.sieve.asks_for_owners();
+        Self { holders: Some(HolderCache::new(matters)), ..self }
     }
 
-    /// Keeps only what `narrow` keeps, for as long as it is there: what a process holds no more,
+    /// Keeps only what `sieve` keeps, for as long as it is there: what a process holds no more,
     /// as in `TIME_WAIT`, is kept if an earlier look saw it hold it. Those of which no look saw
-    /// who held them are counted in [`Look::unattributed`].
+    /// who held them are counted in [`TableLook::unattributed`].
     #[must_use]
-    pub fn narrowed(self, narrow: Narrow) -> Self {
-        let asks = narrow.asks_for_owners();
-        let watch = Self { narrow, ..self };
-        if asks || watch.holding.is_some() { watch.with_owners() } else { watch }
+    pub fn narrowed(self, sieve: SocketSieve) -> Self {
+        let asks = sieve.asks_for_owners();
+        let watch = Self { sieve, ..self };
+        if asks || watch.holders.is_some() { watch.with_owners() } else { watch }
     }
 
     /// Looks now.
@@ -99,13 +99,13 @@ impl Watch {
     /// # Errors
     /// Those of [`snapshot_with_owners`](crate::snapshot_with_owners). The next look is not the
     /// worse for it: it tells what has changed since the last that succeeded.
-    pub fn look(&mut self) -> Result<Look, Error> {
+    pub fn look(&mut self) -> Result<TableLook, Error> {
         let begun = Instant::now();
         let rows = rows(&self.filter, false)?;
-        let mut sockets: Vec<Socket> = match &mut self.holding {
+        let mut sockets: Vec<Socket> = match &mut self.holders {
             None => rows.into_iter().map(|row| row.socket).collect(),
-            Some(holding) => {
-                let owners = holding.of(&rows)?;
+            Some(holders) => {
+                let owners = holders.of(&rows)?;
                 let held = rows.into_iter().zip(owners);
                 held.map(|(row, owners)| Socket { owners, ..row.socket }).collect()
             }
@@ -114,13 +114,13 @@ impl Watch {
         let mut changes = self.ledger.record(&sockets, at);
         let is_first = self.before.is_none();
         let (mut found, mut unattributed) = (vec![], 0);
-        if self.narrow != Narrow::default() {
+        if self.sieve != SocketSieve::default() {
             (found, unattributed) = self.keep(&mut sockets, &mut changes);
         } else if is_first {
             found.clone_from(&sockets);
         }
         let since = self.before.replace(begun);
-        Ok(Look { table: SocketTable { sockets }, found, changes, unattributed, since, at })
+        Ok(TableLook { table: SocketTable { sockets }, found, changes, unattributed, since, at })
     }
 
     /// Drops what is not kept; returns what is found to be kept now, and how many sockets are gone
@@ -128,10 +128,10 @@ impl Watch {
     fn keep(
         &mut self,
         sockets: &mut Vec<Socket>,
-        changes: &mut Vec<Change>,
+        changes: &mut Vec<SocketChange>,
     ) -> (Vec<Socket>, usize) {
         let come = changes.iter().filter(|change| change.from == TcpState::Closed);
-        let come: HashSet<Place> = come.map(|change| place(&change.socket)).collect();
+        let come: HashSet<AddressPair> = come.map(|change| place(&change.socket)).collect();
         // With the owners that it had: who closes a connection does not hold it any more.
         let mut meant: Vec<Socket> = sockets
             .iter()
@@ -140,16 +140,16 @@ impl Watch {
                 Socket { owners, ..socket.clone() }
             })
             .collect();
-        self.narrow.retain(&mut meant, |socket| socket);
-        let meant: HashSet<Place> = meant.iter().map(place).collect();
+        self.sieve.retain(&mut meant, |socket| socket);
+        let meant: HashSet<AddressPair> = meant.iter().map(place).collect();
         sockets.retain(|socket| {
             let place = place(socket);
             meant.contains(&place) || (self.kept.contains(&place) && !come.contains(&place))
         });
-        let now: HashSet<Place> = sockets.iter().map(place).collect();
+        let now: HashSet<AddressPair> = sockets.iter().map(place).collect();
         let was = std::mem::replace(&mut self.kept, now);
 
-        let whoever = Narrow { pids: vec![], processes: vec![], ..self.narrow.clone() };
+        let whoever = SocketSieve { pids: vec![], processes: vec![], ..self.sieve.clone() };
         let mut unattributed = 0;
         changes.retain(|change| {
             let place = place(&change.socket);
@@ -166,7 +166,8 @@ impl Watch {
             unattributed += usize::from(is_done && !held && whoever.keeps(&change.socket));
             false
         });
-        let told: HashSet<Place> = changes.iter().map(|change| place(&change.socket)).collect();
+        let told: HashSet<AddressPair> =
+            changes.iter().map(|change| place(&change.socket)).collect();
         let is_found = |socket: &&Socket| {
             let place = place(socket);
             !was.contains(&place) && !told.contains(&place)
@@ -176,12 +177,12 @@ impl Watch {
 
     /// What the looks so far have shown: since when a socket is in its state, and who held it.
     #[must_use]
-    pub fn ledger(&self) -> &Ledger {
+    pub fn ledger(&self) -> &SocketLedger {
         &self.ledger
     }
 }
 
-fn place(socket: &Socket) -> Place {
+fn place(socket: &Socket) -> AddressPair {
     (socket.local, socket.peer)
 }
 
@@ -200,7 +201,7 @@ fn place(socket: &Socket) -> Place {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = std::net::TcpListener::bind("127.0.0.1:0")?;
-/// let filter = Filter::default().port(server.local_addr()?.port());
+/// let filter = SocketFilter::default().port(server.local_addr()?.port());
 /// let mut looks = pin!(socket_table::watch(filter, Duration::from_millis(10)));
 ///
 /// assert_eq!(looks.next().await.unwrap()?.table.sockets.len(), 1); // the listening socket
@@ -213,13 +214,16 @@ fn place(socket: &Socket) -> Place {
 ///
 /// # Panics
 /// If `every` is zero, or if it is polled outside of a tokio runtime with time enabled.
-pub fn watch(filter: Filter, every: Duration) -> impl Stream<Item = Result<Look, Error>> {
+pub fn watch(
+    filter: SocketFilter,
+    every: Duration,
+) -> impl Stream<Item = Result<TableLook, Error>> {
     let begin = move || {
         let mut interval = tokio::time::interval(every);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         interval
     };
-    stream::unfold((Watch::new(filter), None), move |(mut watch, interval)| async move {
+    stream::unfold((TableWatch::new(filter), None), move |(mut watch, interval)| async move {
         let mut interval = interval.unwrap_or_else(begin);
         interval.tick().await;
         let look = watch.look();

@@ -29,7 +29,7 @@ mod linux {
 
     use evidence::TcpState;
     use netstat2::{AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo};
-    use socket_table::{Filter, snapshot};
+    use socket_table::{SocketFilter, snapshot};
     use socket2::{Domain, SockRef, Socket, Type};
 
     use crate::crowd::{Crowd, Line, Size, line, private_network};
@@ -113,10 +113,10 @@ mod linux {
         let time_wait = crowd.in_state(TcpState::TimeWait).count();
         assert_eq!((established, time_wait), (10_000, 80_000));
 
-        let established = Filter::default().state(TcpState::Established);
+        let established = SocketFilter::default().state(TcpState::Established);
         let seen = look_while_others_come_and_go(
             &crowd,
-            &[Filter::default(), established.clone(), established.clone(), established],
+            &[SocketFilter::default(), established.clone(), established.clone(), established],
         );
         println!("{seen:?}");
         assert!(seen.others > 1000, "{seen:?}");
@@ -144,7 +144,7 @@ mod linux {
         let crowd = Crowd::gather(size);
         assert_alike("a snapshot", whole_table(), &crowd.lines);
 
-        let seen = look_while_others_come_and_go(&crowd, &[Filter::default()]);
+        let seen = look_while_others_come_and_go(&crowd, &[SocketFilter::default()]);
         println!("{seen:?}");
         assert_eq!(seen.twice, 0, "{seen:?}");
         assert!(seen.missing * 20 < seen.readings * seen.steady, "{seen:?}");
@@ -152,10 +152,10 @@ mod linux {
     }
 
     fn whole_table() -> Vec<Line> {
-        table(&Filter::default())
+        table(&SocketFilter::default())
     }
 
-    fn table(filter: &Filter) -> Vec<Line> {
+    fn table(filter: &SocketFilter) -> Vec<Line> {
         snapshot(filter).unwrap().sockets.iter().map(line).collect()
     }
 
@@ -242,7 +242,7 @@ mod linux {
     const MOST_READINGS: usize = 400;
 
     /// Reads the table again and again, with one of `filters` after the other.
-    fn look_while_others_come_and_go(crowd: &Crowd, filters: &[Filter]) -> Seen {
+    fn look_while_others_come_and_go(crowd: &Crowd, filters: &[SocketFilter]) -> Seen {
         let stop = AtomicBool::new(false);
         let (tables, by_netstat2, others) = thread::scope(|scope| {
             let others = scope.spawn(|| come_and_go(&stop));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::unhaunted_listener_at;
 use evidence::{Observed, Side, Socket, SocketTable, TcpState, TimerKind};
-use socket_table::{Filter, find, listener, snapshot, snapshot_with_owners};
+use socket_table::{SocketFilter, find, listener, snapshot, snapshot_with_owners};
 
 /// A listener, and connections to it with both of their ends.
 struct Server(TcpListener);
@@ -35,8 +35,8 @@ impl Server {
         self.address().port()
     }
 
-    fn filter(&self) -> Filter {
-        Filter::default().port(self.port())
+    fn filter(&self) -> SocketFilter {
+        SocketFilter::default().port(self.port())
     }
 
     /// The client's end and the server's.
@@ -222,17 +222,17 @@ fn an_ipv4_client_pairs_with_the_mapped_address_of_a_dual_stack_server() {
 fn a_port_filter_finds_what_a_look_through_the_whole_table_finds() {
     let servers = [Server::new(), Server::new()];
     let _connections: Vec<_> = servers.iter().map(Server::connection).collect();
-    let filter = Filter::default().port(servers[0].port()).port(servers[1].port());
+    let filter = SocketFilter::default().port(servers[0].port()).port(servers[1].port());
     let found = |table: SocketTable| -> BTreeSet<_> {
         let wanted = table.sockets.into_iter().filter(|socket| filter.selects(socket));
         wanted.map(|socket| (socket.local, socket.peer, socket.state, socket.side)).collect()
     };
     let by_kernel = found(snapshot(&filter).unwrap());
     assert_eq!(by_kernel.len(), 6);
-    assert_eq!(by_kernel, found(snapshot(&Filter::default()).unwrap()));
+    assert_eq!(by_kernel, found(snapshot(&SocketFilter::default()).unwrap()));
 
     // More ports than the kernel is asked to compare.
-    let many = (1..=1000).fold(filter.clone(), Filter::port);
+    let many = (1..=1000).fold(filter.clone(), SocketFilter::port);
     assert!(found(snapshot(&many).unwrap()).is_superset(&by_kernel));
     assert!(snapshot(&many).unwrap().sockets.iter().all(|socket| many.selects(socket)));
 }
@@ -258,12 +258,12 @@ fn a_declared_server_keeps_its_side_when_nobody_listens_any_more() {
     let server_port = server.port();
     drop(server);
     let (client_addr, server_addr) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
-    let side = |filter: &Filter, local, peer| {
+    let side = |filter: &SocketFilter, local, peer| {
         let sockets = snapshot(filter).unwrap().sockets;
         sockets.iter().find(|s| (s.local, s.peer) == (local, peer)).unwrap().side
     };
     // Both ports are ephemeral: the one that is asked for passes for the server's ...
-    let asked = Filter::default().port(client_addr.port());
+    let asked = SocketFilter::default().port(client_addr.port());
     assert_eq!(side(&asked, client_addr, server_addr), Some(Side::Server));
     // ... unless the caller knows better.
     let told = asked.server(server_port);

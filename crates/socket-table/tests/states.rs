@@ -16,11 +16,11 @@ use evidence::TcpState;
 use rustix::buffer::spare_capacity;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
-use socket_table::{Filter, snapshot};
+use socket_table::{SocketFilter, snapshot};
 use socket2::{Domain, SockFilter, Socket, Type};
 
 /// A row as all three tell it; addresses in their shortest form.
-type Row = (SocketAddr, SocketAddr, TcpState);
+type TableRow = (SocketAddr, SocketAddr, TcpState);
 
 /// What is kept open, so that the states last.
 #[derive(Default)]
@@ -33,7 +33,7 @@ struct Scene {
 
 /// Where a server listens, and where its clients connect to.
 #[derive(Clone, Copy)]
-struct Place {
+struct AddressPair {
     listen: IpAddr,
     connect: IpAddr,
 }
@@ -41,14 +41,14 @@ struct Place {
 impl Scene {
     /// A listener that lets `backlog` connections wait, on a port without a past; `None` where
     /// there is no such address.
-    fn listener(&mut self, place: Place, backlog: i32) -> Option<(Socket, SocketAddr)> {
+    fn listener(&mut self, place: AddressPair, backlog: i32) -> Option<(Socket, SocketAddr)> {
         let mut haunted = Vec::new();
         loop {
             let domain = if place.listen.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
             let socket = Socket::new(domain, Type::STREAM, None).ok()?;
             socket.bind(&SocketAddr::new(place.listen, 0).into()).ok()?;
             let port = socket.local_addr().unwrap().as_socket().unwrap().port();
-            if snapshot(&Filter::default().port(port)).unwrap().sockets.is_empty() {
+            if snapshot(&SocketFilter::default().port(port)).unwrap().sockets.is_empty() {
                 socket.listen(backlog).unwrap();
                 self.ports.push(port);
                 return Some((socket, SocketAddr::new(place.connect, port)));
@@ -58,7 +58,7 @@ impl Scene {
     }
 
     /// The client's end and the server's; `None` where clients cannot get there.
-    fn connection(&mut self, place: Place) -> Option<(TcpStream, TcpStream)> {
+    fn connection(&mut self, place: AddressPair) -> Option<(TcpStream, TcpStream)> {
         let (listener, address) = self.listener(place, 8)?;
         let client = TcpStream::connect(address).ok()?;
         let server = TcpListener::from(listener.try_clone().unwrap()).accept().unwrap().0;
@@ -91,7 +91,7 @@ const SYNS_ALONE: [(u16, u8, u8, u32); 4] =
     [(0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, u32::MAX), (0x06, 0, 0, 0)];
 
 /// Every state that can be made, with what it takes.
-fn scene(place: Place) -> Option<Scene> {
+fn scene(place: AddressPair) -> Option<Scene> {
     let mut scene = Scene::default();
 
     // LISTEN and ESTABLISHED.
@@ -159,20 +159,20 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-fn wanted(ports: &[u16], rows: impl IntoIterator<Item = Row>) -> BTreeSet<Row> {
+fn wanted(ports: &[u16], rows: impl IntoIterator<Item = TableRow>) -> BTreeSet<TableRow> {
     let has = |address: SocketAddr| ports.contains(&address.port());
     let rows = rows.into_iter().filter(|(local, peer, _)| has(*local) || has(*peer));
     rows.map(|(local, peer, state)| (canonical(local), canonical(peer), state)).collect()
 }
 
-fn ours(ports: &[u16]) -> BTreeSet<Row> {
-    let filter = ports.iter().fold(Filter::default(), |filter, port| filter.port(*port));
+fn ours(ports: &[u16]) -> BTreeSet<TableRow> {
+    let filter = ports.iter().fold(SocketFilter::default(), |filter, port| filter.port(*port));
     let sockets = snapshot(&filter).unwrap().sockets;
     wanted(ports, sockets.into_iter().map(|socket| (socket.local, socket.peer, socket.state)))
 }
 
 /// `/proc/net/tcp` and `/proc/net/tcp6`: addresses in hexadecimal, words in this machine's order.
-fn proc_net_tcp(ports: &[u16]) -> BTreeSet<Row> {
+fn proc_net_tcp(ports: &[u16]) -> BTreeSet<TableRow> {
     fn address(field: &str) -> SocketAddr {
         let (ip, port) = field.split_once(':').unwrap();
         let word = |n: usize| u32::from_str_radix(&ip[n * 8..][..8], 16).unwrap().to_ne_bytes();
@@ -208,7 +208,7 @@ fn proc_net_tcp(ports: &[u16]) -> BTreeSet<Row> {
 }
 
 /// `ss -tanH`; `None` where it is not installed.
-fn ss(ports: &[u16]) -> Option<BTreeSet<Row>> {
+fn ss(ports: &[u16]) -> Option<BTreeSet<TableRow>> {
     fn address(text: &str, like: IpAddr) -> SocketAddr {
         let (ip, port) = text.rsplit_once(':').unwrap();
         let ip = ip.trim_matches(['[', ']']);
@@ -269,14 +269,14 @@ fn sock_diag(local: SocketAddr, asked: &[u32]) -> Vec<u8> {
 }
 
 /// The states, with how many sockets of the scene are in each.
-fn counts(rows: &BTreeSet<Row>) -> BTreeMap<TcpState, usize> {
+fn counts(rows: &BTreeSet<TableRow>) -> BTreeMap<TcpState, usize> {
     let mut counts = BTreeMap::new();
     rows.iter().for_each(|(_, _, state)| *counts.entry(*state).or_default() += 1);
     counts
 }
 
 /// Ten states have a row; a closed socket has none, unless one asks for it in Linux's own way.
-fn every_state_is_listed_as_it_is(place: Place) {
+fn every_state_is_listed_as_it_is(place: AddressPair) {
     let Some(scene) = scene(place) else {
         return eprintln!("SKIPPED: no connection from {} to {}", place.connect, place.listen);
     };
@@ -313,13 +313,13 @@ fn every_state_is_listed_as_it_is(place: Place) {
 /// lists, even if they ask for that state by its number, as [`snapshot`] does. Since Linux 6.8 it is
 /// told to who asks for 13, `TCP_BOUND_INACTIVE`: a number to ask with, as the answer says 7.
 fn closed_is_not_listed(bound: SocketAddr) {
-    let at = |rows: BTreeSet<Row>| {
+    let at = |rows: BTreeSet<TableRow>| {
         let here = rows.into_iter().filter(|(local, _, _)| *local == canonical(bound));
         here.map(|(_, _, state)| state).collect::<Vec<_>>()
     };
     let port = [bound.port()];
     assert_eq!(at(ours(&port)), []);
-    let asked = snapshot(&Filter::default().state(TcpState::Closed)).unwrap();
+    let asked = snapshot(&SocketFilter::default().state(TcpState::Closed)).unwrap();
     assert_eq!(asked.sockets, []);
     assert_eq!(at(proc_net_tcp(&port)), []);
     // From 6.8 on `ss --bound-inactive` asks for it, too; `ss -a` need not.
@@ -338,17 +338,20 @@ fn closed_is_not_listed(bound: SocketAddr) {
 #[test]
 fn every_state_is_listed_as_it_is_for_ipv4() {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    every_state_is_listed_as_it_is(Place { listen: loopback, connect: loopback });
+    every_state_is_listed_as_it_is(AddressPair { listen: loopback, connect: loopback });
 }
 
 #[test]
 fn every_state_is_listed_as_it_is_for_ipv6() {
     let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
-    every_state_is_listed_as_it_is(Place { listen: loopback, connect: loopback });
+    every_state_is_listed_as_it_is(AddressPair { listen: loopback, connect: loopback });
 }
 
 #[test]
 fn every_state_is_listed_as_it_is_for_ipv4_on_dual_stack_sockets() {
     let listen = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    every_state_is_listed_as_it_is(Place { listen, connect: IpAddr::V4(Ipv4Addr::LOCALHOST) });
+    every_state_is_listed_as_it_is(AddressPair {
+        listen,
+        connect: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    });
 }

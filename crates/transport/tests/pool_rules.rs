@@ -305,7 +305,7 @@ fn client_end(bench: &Bench) -> Option<evidence::TcpState> {
         _ => None,
     })?;
     let server = bench.server.address();
-    let filter = socket_table::Filter::default().server(server.port());
+    let filter = socket_table::SocketFilter::default().server(server.port());
     let sockets = socket_table::snapshot(&filter).unwrap().sockets;
     let end = sockets
         .iter()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use evidence::{Observed, ServerAddr, TcpState};
 use serde_json::json;
-use socket_table::Filter;
+use socket_table::SocketFilter;
 
 use crate::cli::ShowFormat;
 
@@ -31,7 +31,7 @@ pub(crate) fn read(address: ServerAddr) -> Option<Queue> {
     if !cfg!(target_os = "linux") {
         return None;
     }
-    let filter = Filter::default().port(address.port()).state(TcpState::Listen);
+    let filter = SocketFilter::default().port(address.port()).state(TcpState::Listen);
     let table = socket_table::snapshot(&filter).ok()?;
     let is_it = |socket: &&evidence::Socket| ServerAddr::new(socket.local) == address;
     let socket = table.sockets.iter().find(is_it)?;

@@ -2,9 +2,9 @@
 
 use clap::{Args, ValueEnum};
 use evidence::{Side, TcpState};
-use socket_table::{Filter, Narrow, Peer};
+use socket_table::{PeerPattern, SocketFilter, SocketSieve};
 
-use crate::list::rows::Column;
+use crate::list::rows::SocketColumn;
 
 /// SocketArgs sockets.
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(crate) struct SocketArgs {
 
     /// List only sockets whose other end is this, such as 10.0.0.7:443; may be repeated
     #[arg(long = "peer", value_name = "ADDR[:PORT]")]
-    peers: Vec<Peer>,
+    peers: Vec<PeerPattern>,
 
     /// List only this end of connections, client or server; with --pid, its own end alone
     #[arg(long, value_name = "SIDE", hide_possible_values = true)]
@@ -32,13 +32,13 @@ pub(crate) struct SocketArgs {
 
 impl SocketArgs {
     /// What the kernel is asked for.
-    pub(crate) fn filter(&self) -> Filter {
-        Filter { ports: self.ports.clone(), ..Filter::default() }
+    pub(crate) fn filter(&self) -> SocketFilter {
+        SocketFilter { ports: self.ports.clone(), ..SocketFilter::default() }
     }
 
     /// What of it is kept.
-    pub(crate) fn narrow(&self) -> Narrow {
-        Narrow {
+    pub(crate) fn sieve(&self) -> SocketSieve {
+        SocketSieve {
             pids: self.pids.clone(),
             processes: self.processes.clone(),
             peers: self.peers.clone(),
@@ -62,7 +62,7 @@ pub(crate) struct ListArgs {
 
     /// Order a row a socket by this column; numbers from the largest down
     #[arg(long, value_name = "COLUMN", value_parser = column)]
-    sort: Option<Column>,
+    sort: Option<SocketColumn>,
 
     /// Show a row a socket with all that the kernel tells
     #[arg(short, long)]
@@ -70,7 +70,7 @@ pub(crate) struct ListArgs {
 
     /// Show a row a socket with these columns, such as local,state,rtt
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', value_parser = column)]
-    columns: Vec<Column>,
+    columns: Vec<SocketColumn>,
 
     /// Write text for people, json for programs or csv for spreadsheets
     #[arg(short, long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
@@ -96,48 +96,48 @@ enum EndArg {
 }
 
 /// Reads the name of a column.
-fn column(name: &str) -> Result<Column, String> {
+fn column(name: &str) -> Result<SocketColumn, String> {
     let wanted = name.trim().to_ascii_lowercase().replace('_', "-");
-    Column::ALL.into_iter().find(|column| column.name() == wanted).ok_or_else(|| {
-        let names: Vec<&str> = Column::ALL.iter().map(|column| column.name()).collect();
+    SocketColumn::ALL.into_iter().find(|column| column.name() == wanted).ok_or_else(|| {
+        let names: Vec<&str> = SocketColumn::ALL.iter().map(|column| column.name()).collect();
         format!("there are {}", names.join(", "))
     })
 }
 
 /// The columns of a listing that is ordered, but not wide.
-const USUAL: [Column; 7] = [
-    Column::Local,
-    Column::Peer,
-    Column::State,
-    Column::RecvQueue,
-    Column::SendQueue,
-    Column::Timer,
-    Column::Owner,
+const USUAL: [SocketColumn; 7] = [
+    SocketColumn::Local,
+    SocketColumn::Peer,
+    SocketColumn::State,
+    SocketColumn::RecvQueue,
+    SocketColumn::SendQueue,
+    SocketColumn::Timer,
+    SocketColumn::Owner,
 ];
 
 impl ListArgs {
     /// SocketArgs sockets are asked for.
-    pub(crate) fn filter(&self) -> Filter {
-        Filter { states: self.states.iter().copied().collect(), ..self.which.filter() }
+    pub(crate) fn filter(&self) -> SocketFilter {
+        SocketFilter { states: self.states.iter().copied().collect(), ..self.which.filter() }
     }
 
     /// SocketArgs of them are kept.
-    pub(crate) fn narrow(&self) -> Narrow {
-        self.which.narrow()
+    pub(crate) fn sieve(&self) -> SocketSieve {
+        self.which.sieve()
     }
 
     /// By which column rows are ordered.
-    pub(crate) fn order(&self) -> Column {
-        self.sort.unwrap_or(Column::Local)
+    pub(crate) fn order(&self) -> SocketColumn {
+        self.sort.unwrap_or(SocketColumn::Local)
     }
 
     /// The columns of a row a socket; `None` if connections are listed as pairs.
-    pub(crate) fn columns(&self) -> Option<Vec<Column>> {
+    pub(crate) fn columns(&self) -> Option<Vec<SocketColumn>> {
         if !self.columns.is_empty() {
             return Some(self.columns.clone());
         }
         if self.wide {
-            return Some(Column::ALL.to_vec());
+            return Some(SocketColumn::ALL.to_vec());
         }
         let key = self.sort?;
         let mut columns = USUAL.to_vec();

@@ -55,7 +55,7 @@ fn pair_row(pair: &Pair) -> [Cell; PAIR] {
 
 /// Who holds one end of a connection, in the order in which the listing tells them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Holder {
+enum EndHolder {
     Processes(String),
     Unseen,
     Nobody,
@@ -63,7 +63,7 @@ enum Holder {
     NotListed,
 }
 
-impl Holder {
+impl EndHolder {
     fn of(end: &Socket) -> Self {
         match &end.owners {
             Observed::NotObservable => Self::Unseen,
@@ -88,10 +88,10 @@ impl Holder {
 
 /// Connections by server, and for each server by who holds their two ends.
 fn connections(table: &SocketTable, out: &mut impl Write) -> io::Result<()> {
-    let mut groups: BTreeMap<(ServerAddr, Holder, Holder), Vec<Pair>> = BTreeMap::new();
+    let mut groups: BTreeMap<(ServerAddr, EndHolder, EndHolder), Vec<Pair>> = BTreeMap::new();
     for pair in table.pairs() {
-        let client = Holder::of_listed(pair.client.as_ref());
-        let server = Holder::of_listed(pair.server.as_ref());
+        let client = EndHolder::of_listed(pair.client.as_ref());
+        let server = EndHolder::of_listed(pair.server.as_ref());
         groups.entry((pair.ends.server, client, server)).or_default().push(pair);
     }
     let addresses = groups.values().flatten().map(|pair| pair.ends.client.to_string().len());
@@ -113,13 +113,13 @@ fn connections(table: &SocketTable, out: &mut impl Write) -> io::Result<()> {
 
 /// `curl (4712) → 127.0.0.1:8080 hello (4711)`
 fn heading(
-    client: &Holder,
+    client: &EndHolder,
     server: ServerAddr,
-    holder: &Holder,
+    holder: &EndHolder,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let arrow = if *client == Holder::NotListed { "" } else { " → " };
-    let gap = if *holder == Holder::NotListed { "" } else { " " };
+    let arrow = if *client == EndHolder::NotListed { "" } else { " → " };
+    let gap = if *holder == EndHolder::NotListed { "" } else { " " };
     let (client, holder) = (client.text(), holder.text());
     writeln!(out, "{HEADING}{client}{arrow}{server}{gap}{holder}{HEADING:#}")
 }
@@ -188,7 +188,7 @@ fn listening(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
 }
 
 fn owner_of(socket: &Socket) -> Cell {
-    Cell::new(Holder::of(socket).text())
+    Cell::new(EndHolder::of(socket).text())
 }
 
 /// A heading and a table; nothing at all for no rows.
@@ -208,12 +208,12 @@ fn section<const N: usize>(
 
 /// What the words that stand for an owner mean, as far as they occur.
 fn legend(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
-    let held_by = |holder: Holder| sockets.iter().filter(move |s| Holder::of(s) == holder);
+    let held_by = |holder: EndHolder| sockets.iter().filter(move |s| EndHolder::of(s) == holder);
     let of_nobody: BTreeSet<TcpState> =
-        held_by(Holder::Nobody).map(|socket| socket.state).collect();
+        held_by(EndHolder::Nobody).map(|socket| socket.state).collect();
     let (closed, open): (Vec<TcpState>, Vec<TcpState>) =
         of_nobody.into_iter().partition(|&state| outlives_its_process(state));
-    let unseen = held_by(Holder::Unseen).next().is_some();
+    let unseen = held_by(EndHolder::Unseen).next().is_some();
 
     let names =
         |states: &[TcpState]| states.iter().map(|s| s.name()).collect::<Vec<_>>().join(", ");

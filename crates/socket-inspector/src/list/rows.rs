@@ -17,7 +17,7 @@ const WIDTH: usize = 90;
 
 /// One fact of a socket, by which rows are shown and ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Column {
+pub(crate) enum SocketColumn {
     /// This end's address.
     Local,
     /// The other end's.
@@ -52,7 +52,7 @@ pub(crate) enum Column {
     Owner,
 }
 
-impl Column {
+impl SocketColumn {
     /// Every column, in the order in which they are shown.
     pub(crate) const ALL: [Self; 16] = [
         Self::Local,
@@ -207,7 +207,7 @@ fn recv_queue(socket: &Socket) -> Observed<u32> {
 
 /// Orders rows by `key`: numbers and times from the largest down, everything else upwards, what
 /// is equal by address.
-pub(crate) fn sort(rows: &mut [Inspected], key: Column) {
+pub(crate) fn sort(rows: &mut [Inspected], key: SocketColumn) {
     rows.sort_by(|a, b| {
         let address = || (a.socket.local, a.socket.peer).cmp(&(b.socket.local, b.socket.peer));
         key.compare(a, b).then_with(address)
@@ -221,7 +221,7 @@ pub(crate) fn sort(rows: &mut [Inspected], key: Column) {
 /// Those of `out`.
 pub(crate) fn text(
     rows: &[Inspected],
-    columns: &[Column],
+    columns: &[SocketColumn],
     asked_for: &str,
     out: &mut impl Write,
 ) -> io::Result<()> {
@@ -234,7 +234,7 @@ pub(crate) fn text(
     } else {
         blocks(rows, columns, out)?;
     }
-    if let Some(unseen) = owners_unseen(rows).filter(|_| columns.contains(&Column::Owner)) {
+    if let Some(unseen) = owners_unseen(rows).filter(|_| columns.contains(&SocketColumn::Owner)) {
         writeln!(out, "\n{FAINT}{UNSEEN}  {unseen}{FAINT:#}")?;
     }
     Ok(())
@@ -251,8 +251,8 @@ pub(crate) fn owners_unseen(rows: &[Inspected]) -> Option<String> {
 }
 
 /// The columns side by side; what is not asked for stays empty and drops out.
-fn table(rows: &[Inspected], columns: &[Column]) -> Table<{ Column::ALL.len() }> {
-    let cells = |cell: &dyn Fn(Column) -> Cell| {
+fn table(rows: &[Inspected], columns: &[SocketColumn]) -> Table<{ SocketColumn::ALL.len() }> {
+    let cells = |cell: &dyn Fn(SocketColumn) -> Cell| {
         let mut cells = std::array::from_fn(|_| Cell::empty());
         for (place, column) in cells.iter_mut().zip(columns) {
             *place = cell(*column);
@@ -260,21 +260,21 @@ fn table(rows: &[Inspected], columns: &[Column]) -> Table<{ Column::ALL.len() }>
         cells
     };
     let body = rows.iter().map(|row| cells(&|column| column.cell(row))).collect();
-    Table::new(0, cells(&Column::title), body)
+    Table::new(0, cells(&SocketColumn::title), body)
 }
 
 /// A line a socket, and below it the rest of what is asked for, as names and values.
-fn blocks(rows: &[Inspected], columns: &[Column], out: &mut impl Write) -> io::Result<()> {
+fn blocks(rows: &[Inspected], columns: &[SocketColumn], out: &mut impl Write) -> io::Result<()> {
     let indent = "    ";
     for row in rows {
-        let head = Column::HEAD.iter().filter(|column| columns.contains(column));
+        let head = SocketColumn::HEAD.iter().filter(|column| columns.contains(column));
         let head: Vec<String> =
             head.map(|column| column.text(row)).filter(|text| !text.is_empty()).collect();
         for (n, line) in words::fold(&head.join("  "), WIDTH).iter().enumerate() {
             let bold = if n == 0 { HEADING } else { anstyle::Style::new() };
             writeln!(out, "{bold}{}{bold:#}", line.trim_end())?;
         }
-        let facts = columns.iter().filter(|column| !Column::HEAD.contains(column));
+        let facts = columns.iter().filter(|column| !SocketColumn::HEAD.contains(column));
         let facts = facts.map(|column| (column.name(), column.text(row)));
         let mut line = String::new();
         for (name, text) in facts.filter(|(_, text)| !text.is_empty()) {

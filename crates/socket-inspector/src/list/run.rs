@@ -3,26 +3,26 @@
 use std::io::{BufWriter, Write};
 
 use evidence::{Observed, Socket};
-use socket_table::Narrow;
+use socket_table::SocketSieve;
 
 use super::args::{ListArgs, ListFormat};
-use super::rows::{self, Column};
+use super::rows::{self, SocketColumn};
 use super::{csv, json, pairs};
 use crate::access::may_look_into;
 
 /// Lists the sockets that are asked for.
 pub(crate) fn run(asked: &ListArgs) -> anyhow::Result<u8> {
     warn(untold(asked, cfg!(target_os = "linux")).as_deref());
-    let (filter, narrow) = (asked.filter(), asked.narrow());
-    narrow.pids.iter().try_for_each(|pid| may_look_into(*pid))?;
-    let asked_for = format!("{filter}{narrow}");
+    let (filter, sieve) = (asked.filter(), asked.sieve());
+    sieve.pids.iter().try_for_each(|pid| may_look_into(*pid))?;
+    let asked_for = format!("{filter}{sieve}");
     let mut out = BufWriter::new(anstream::stdout());
     match (asked.format, asked.columns()) {
         (ListFormat::Text, None) => {
             let mut table = socket_table::snapshot_with_owners(&filter)?;
             let before = hidden(&table.sockets);
-            narrow.retain(&mut table.sockets, |socket| socket);
-            let unseen = unseen(&narrow, before.saturating_sub(hidden(&table.sockets)));
+            sieve.retain(&mut table.sockets, |socket| socket);
+            let unseen = unseen(&sieve, before.saturating_sub(hidden(&table.sockets)));
             pairs::text(&table, &asked_for, &mut out)?;
             out.flush()?;
             warn(unseen.as_deref());
@@ -30,9 +30,9 @@ pub(crate) fn run(asked: &ListArgs) -> anyhow::Result<u8> {
         (format, columns) => {
             let mut rows = socket_table::inspect(&filter)?;
             let before = hidden(rows.iter().map(|row| &row.socket));
-            narrow.retain(&mut rows, |row| &row.socket);
+            sieve.retain(&mut rows, |row| &row.socket);
             let after = hidden(rows.iter().map(|row| &row.socket));
-            let unseen = unseen(&narrow, before.saturating_sub(after));
+            let unseen = unseen(&sieve, before.saturating_sub(after));
             rows::sort(&mut rows, asked.order());
             match format {
                 ListFormat::Text => {
@@ -53,7 +53,7 @@ pub(crate) fn run(asked: &ListArgs) -> anyhow::Result<u8> {
 /// What is asked for and Linux alone tells, where the system is not Linux: it is left out, or empty
 /// in JSON and CSV.
 fn untold(asked: &ListArgs, is_linux: bool) -> Option<String> {
-    let of_linux = |column: &Column| column.is_told_by_linux_alone();
+    let of_linux = |column: &SocketColumn| column.is_told_by_linux_alone();
     let columns = asked.columns().unwrap_or_default();
     let columns: Vec<&str> = columns.iter().filter(|c| of_linux(c)).map(|c| c.name()).collect();
     (!is_linux && !columns.is_empty())
@@ -67,8 +67,8 @@ fn hidden<'a>(sockets: impl IntoIterator<Item = &'a Socket>) -> usize {
 }
 
 /// What a search by process may have missed: so many sockets were left out without a look.
-fn unseen(narrow: &Narrow, left_out: usize) -> Option<String> {
-    (narrow.asks_for_owners() && left_out > 0).then(|| {
+fn unseen(sieve: &SocketSieve, left_out: usize) -> Option<String> {
+    (sieve.asks_for_owners() && left_out > 0).then(|| {
         let sockets = report::words::count(left_out, "socket");
         format!("{sockets} of other users left out: root alone sees who holds them")
     })
@@ -87,13 +87,13 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::cli::InspectorArgs;
 
     #[test]
     fn elsewhere_than_on_linux_a_listing_says_what_it_leaves_out() {
         let said = |arguments: &[&str], is_linux| {
             let typed = std::iter::once(&"socket-inspector").chain(arguments);
-            untold(&Cli::try_parse_from(typed).unwrap().list, is_linux)
+            untold(&InspectorArgs::try_parse_from(typed).unwrap().list, is_linux)
         };
         assert_eq!(said(&[], false), None);
         assert_eq!(said(&["--columns", "local,state,owner"], false), None);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::pool::standing::{Ailment, Lasted, Pool, PoolConnection};
+use crate::pool::standing::{ClientPool, PoolAilment, PoolConnection, StandingTime};
 use report::json::SCHEMA;
 use serde_json::{Value, json};
 
@@ -18,12 +18,12 @@ use crate::list::json::InspectedRow;
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn pools(pools: &[Pool], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn pools(pools: &[ClientPool], out: &mut impl Write) -> io::Result<()> {
     let pools: Vec<Value> = pools.iter().map(pool).collect();
     writeln!(out, "{}", json!({ "schema": SCHEMA, "pools": pools }))
 }
 
-fn pool(pool: &Pool) -> Value {
+fn pool(pool: &ClientPool) -> Value {
     let connection = |connection: &PoolConnection| {
         json!({
             "standing": connection.standing.name(),
@@ -45,31 +45,31 @@ fn pool(pool: &Pool) -> Value {
     })
 }
 
-fn lasted(time: Lasted) -> Value {
+fn lasted(time: StandingTime) -> Value {
     let (ms, is_exact) = match time {
-        Lasted::Exactly(time) => (time.as_millis(), true),
-        Lasted::AtLeast(time) => (time.as_millis(), false),
+        StandingTime::Exactly(time) => (time.as_millis(), true),
+        StandingTime::AtLeast(time) => (time.as_millis(), false),
     };
     json!({ "for_ms": ms, "is_lower_bound": !is_exact })
 }
 
-fn ailment(ailment: &Ailment) -> Value {
+fn ailment(ailment: &PoolAilment) -> Value {
     match ailment {
-        Ailment::Unread { connections, bytes, silent } => json!({
+        PoolAilment::Unread { connections, bytes, silent } => json!({
             "kind": "unread", "connections": connections, "unread_bytes": bytes,
             "silent_ms": silent.as_millis(),
         }),
-        Ailment::ClosedByPeer { connections, unnoticed, longest } => json!({
+        PoolAilment::ClosedByPeer { connections, unnoticed, longest } => json!({
             "kind": "closed_by_peer", "connections": connections,
             "unnoticed_connections": unnoticed, "longest": longest.map(lasted),
         }),
-        Ailment::Churn { opened_per_s, idle } => json!({
+        PoolAilment::Churn { opened_per_s, idle } => json!({
             "kind": "churn", "opened_per_s": opened_per_s, "idle_connections": idle,
         }),
-        Ailment::Unattributed { connections, came_per_s } => json!({
+        PoolAilment::Unattributed { connections, came_per_s } => json!({
             "kind": "unattributed", "connections": connections, "came_per_s": came_per_s,
         }),
-        Ailment::StaleSoon { connections, idle_timeout } => json!({
+        PoolAilment::StaleSoon { connections, idle_timeout } => json!({
             "kind": "stale_soon", "connections": connections,
             "idle_timeout_ms": idle_timeout.as_millis(),
         }),
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn programs_are_told_how_many_connections_nobody_was_seen_to_hold() {
-        let nobodys = Pool {
+        let nobodys = ClientPool {
             process: None,
             server: ServerAddr::new("127.0.0.1:8080".parse().unwrap()),
             connections: vec![],

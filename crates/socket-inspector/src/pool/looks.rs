@@ -4,28 +4,28 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::pool::standing::{Lasted, Pool, PoolConnection, Standing};
+use crate::pool::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
 use evidence::{Inspected, Observed, Owner, ServerAddr, Side, Socket, TcpState};
 
-use socket_table::Ledger;
+use socket_table::SocketLedger;
 
 /// Bytes that moved within this time mean that a connection is at work.
 const STRIDE: Duration = Duration::from_millis(200);
 
 /// The addresses of a client's end: its own, then the server's.
-type Place = (SocketAddr, SocketAddr);
+type AddressPair = (SocketAddr, SocketAddr);
 
 /// Looks at connections, until [`PoolWatch::pools`] tells what they have shown.
 ///
 /// Who holds a connection is found by a walk through all processes, after the table is read: a
 /// connection that is closed by then has a holder no more. So a watch wants to see everybody's
 /// connections, even if it is of one process: those that come and go, and that no look saw anybody
-/// hold, may be its own ([`Pool::unattributed`]).
+/// hold, may be its own ([`ClientPool::unattributed`]).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PoolWatch {
     /// The process whose pools are of interest; everybody's if there is none.
     pid: Option<u32>,
-    ledger: Ledger,
+    ledger: SocketLedger,
     first: Option<Instant>,
     last: Option<Instant>,
     /// An earlier look, some [`STRIDE`] ago.
@@ -36,9 +36,9 @@ pub(crate) struct PoolWatch {
     /// How many connections have come since the first look, by whose they are and where they go.
     came: BTreeMap<(Option<Owner>, ServerAddr), usize>,
     /// Those of them that the latest look lists and that no look has seen anybody hold.
-    holder_unseen: HashSet<Place>,
+    holder_unseen: HashSet<AddressPair>,
     /// What the latest look did not list any more, though it was not in `TIME_WAIT` before.
-    vanished: HashSet<Place>,
+    vanished: HashSet<AddressPair>,
 }
 
 impl PoolWatch {
@@ -110,9 +110,13 @@ impl PoolWatch {
     /// that may have been its own, there is a pool of no process for each of their servers, with
     /// nothing in it but their number.
     #[must_use]
-    pub(crate) fn pools(&self, patience: Duration, idle_timeout: Option<Duration>) -> Vec<Pool> {
+    pub(crate) fn pools(
+        &self,
+        patience: Duration,
+        idle_timeout: Option<Duration>,
+    ) -> Vec<ClientPool> {
         let (Some(first), Some(last)) = (self.first, self.last) else { return vec![] };
-        let empty = |(process, server): (Option<Owner>, ServerAddr)| Pool {
+        let empty = |(process, server): (Option<Owner>, ServerAddr)| ClientPool {
             process,
             server,
             connections: vec![],
@@ -121,12 +125,12 @@ impl PoolWatch {
             watched: last - first,
             idle_timeout,
         };
-        let mut pools: BTreeMap<(Option<Owner>, ServerAddr), Pool> = BTreeMap::new();
+        let mut pools: BTreeMap<(Option<Owner>, ServerAddr), ClientPool> = BTreeMap::new();
         // One that opens and closes all the time may have none left at the last look.
         for (key, opened) in self.came.iter().filter(|(key, n)| **n > 0 && self.wants(&key.0)) {
             pools.entry(key.clone()).or_insert_with(|| empty(key.clone())).opened = *opened;
         }
-        let before: HashMap<Place, &Inspected> =
+        let before: HashMap<AddressPair, &Inspected> =
             self.before.iter().map(|row| (place(&row.socket), row)).collect();
         for row in &self.now {
             let holder = self.last_holder(&row.socket);
@@ -136,7 +140,7 @@ impl PoolWatch {
             let key = (holder, ServerAddr::new(row.socket.peer));
             let pool = pools.entry(key.clone()).or_insert_with(|| empty(key));
             let earlier = before.get(&place(&row.socket)).copied();
-            let standing = Standing::of(row, earlier, patience);
+            let standing = ConnectionStanding::of(row, earlier, patience);
             let closed_for = self.closed_for(row, standing);
             pool.connections.push(PoolConnection { row: row.clone(), standing, closed_for });
         }
@@ -144,10 +148,13 @@ impl PoolWatch {
         if pools.is_empty() && self.pid.is_some() {
             let came = unattributed.iter().filter(|(_, count)| **count > 0);
             return came
-                .map(|(server, count)| Pool { unattributed: *count, ..empty((None, *server)) })
+                .map(|(server, count)| ClientPool {
+                    unattributed: *count,
+                    ..empty((None, *server))
+                })
                 .collect();
         }
-        let mut pools: Vec<Pool> = pools.into_values().collect();
+        let mut pools: Vec<ClientPool> = pools.into_values().collect();
         for pool in &mut pools {
             if pool.process.is_some() {
                 pool.unattributed = unattributed.get(&pool.server).copied().unwrap_or_default();
@@ -160,12 +167,12 @@ impl PoolWatch {
     }
 
     /// How long the peer has had a connection closed, if it has.
-    fn closed_for(&self, row: &Inspected, standing: Standing) -> Option<Lasted> {
+    fn closed_for(&self, row: &Inspected, standing: ConnectionStanding) -> Option<StandingTime> {
         let time = self.ledger.in_state(&row.socket).map(|time| match time.most {
-            Some(_) => Lasted::Exactly(time.least),
-            None => Lasted::AtLeast(time.least),
+            Some(_) => StandingTime::Exactly(time.least),
+            None => StandingTime::AtLeast(time.least),
         });
-        time.filter(|_| standing == Standing::ClosedByPeer)
+        time.filter(|_| standing == ConnectionStanding::ClosedByPeer)
     }
 
     /// How many connections came and went, to each server, that no look saw anybody hold.
@@ -205,7 +212,7 @@ impl PoolWatch {
     }
 }
 
-fn place(socket: &Socket) -> Place {
+fn place(socket: &Socket) -> AddressPair {
     (socket.local, socket.peer)
 }
 
@@ -260,7 +267,7 @@ mod tests {
         for (second, rows) in (0..).zip(looks) {
             watch.look(rows, start + Duration::from_secs(second));
         }
-        let tell = |pool: Pool| {
+        let tell = |pool: ClientPool| {
             let pid = pool.process.map(|owner| owner.pid);
             (pid, pool.connections.len(), pool.opened, pool.unattributed)
         };

@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use evidence::{Inspected, Side, TcpState};
-use socket_table::{Filter, Narrow, inspect};
+use socket_table::{SocketFilter, SocketSieve, inspect};
 
 use super::args::PoolArgs;
 use super::looks::PoolWatch;
@@ -22,8 +22,9 @@ pub(crate) fn run(asked: &PoolArgs) -> anyhow::Result<u8> {
     if let Some(pid) = asked.pid {
         may_look_into(pid)?;
     }
-    let filter = asked.port.iter().fold(Filter::default(), |f, port| f.port(*port).server(*port));
-    let narrow = Narrow { pids: asked.pid.into_iter().collect(), ..Narrow::default() };
+    let filter =
+        asked.port.iter().fold(SocketFilter::default(), |f, port| f.port(*port).server(*port));
+    let sieve = SocketSieve { pids: asked.pid.into_iter().collect(), ..SocketSieve::default() };
     let mut watch = asked.pid.map_or_else(PoolWatch::default, PoolWatch::of_process);
     let start = Instant::now();
     let mut others;
@@ -35,7 +36,7 @@ pub(crate) fn run(asked: &PoolArgs) -> anyhow::Result<u8> {
             row.socket.side != Some(Side::Server) && row.socket.state != TcpState::Listen
         };
         let of_servers = rows.iter().filter(|row| !is_client(row));
-        others = of_servers.filter(|row| narrow.keeps(&row.socket)).count();
+        others = of_servers.filter(|row| sieve.keeps(&row.socket)).count();
         // Everybody's: a connection that is closed again before its holder is looked for has none.
         rows.retain(is_client);
         watch.look(rows, at);

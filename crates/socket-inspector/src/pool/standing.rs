@@ -6,7 +6,7 @@ use evidence::{Inspected, Observed, Owner, ServerAddr, TcpState};
 
 /// What a connection of a pool seems to be at, from the worst to the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
+pub(crate) enum ConnectionStanding {
     /// The peer has closed, and the process has not noticed or does not care: `CLOSE_WAIT`.
     ClosedByPeer,
     /// Bytes have arrived, and nobody has read them for longer than patience lasts.
@@ -29,7 +29,7 @@ pub(crate) enum Standing {
 /// Two ticks of the slowest clock that Linux is built with (`HZ=100`).
 const TWO_TICKS: Duration = Duration::from_millis(20);
 
-impl Standing {
+impl ConnectionStanding {
     /// `idle`, `busy`, `unread` …
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
@@ -48,8 +48,8 @@ impl Standing {
     /// Judges one connection by the latest look at its client's end, and the look before, if that
     /// saw it. Bytes that nobody reads for longer than `patience` count as abandoned.
     ///
-    /// Where nothing waits and nothing moved, the last word decides: [`Standing::Busy`] if it was
-    /// the client's, [`Standing::Idle`] if it was the server's. Linux tells both ages in ticks of
+    /// Where nothing waits and nothing moved, the last word decides: [`ConnectionStanding::Busy`] if it was
+    /// the client's, [`ConnectionStanding::Idle`] if it was the server's. Linux tells both ages in ticks of
     /// its clock (4 ms, usually), so that a request and an answer within one tick have the same
     /// age. Such a tie is idle if bytes have been received and nothing has moved for two ticks,
     /// or else busy: without a byte received there has been no answer to be idle after. A tie that
@@ -94,7 +94,7 @@ impl Standing {
 
 /// How long something has lasted, as far as the looks show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lasted {
+pub(crate) enum StandingTime {
     /// This long: its beginning fell between two looks.
     Exactly(Duration),
     /// This long or longer: the first look found it.
@@ -107,9 +107,9 @@ pub(crate) struct PoolConnection {
     /// The client's end.
     pub(crate) row: Inspected,
     /// What it seems to be at.
-    pub(crate) standing: Standing,
-    /// How long the peer has had it closed; for [`Standing::ClosedByPeer`] alone.
-    pub(crate) closed_for: Option<Lasted>,
+    pub(crate) standing: ConnectionStanding,
+    /// How long the peer has had it closed; for [`ConnectionStanding::ClosedByPeer`] alone.
+    pub(crate) closed_for: Option<StandingTime>,
 }
 
 impl PoolConnection {
@@ -125,13 +125,13 @@ impl PoolConnection {
     #[must_use]
     pub(crate) fn is_unnoticed(&self) -> bool {
         let waits = self.row.socket.recv_queue.known().is_some_and(|bytes| bytes > 0);
-        self.standing == Standing::ClosedByPeer && waits
+        self.standing == ConnectionStanding::ClosedByPeer && waits
     }
 }
 
 /// The connections of one process to one server.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Pool {
+pub(crate) struct ClientPool {
     /// The process, if this user may see it.
     pub(crate) process: Option<Owner>,
     /// The server.
@@ -143,7 +143,7 @@ pub(crate) struct Pool {
     pub(crate) opened: usize,
     /// More connections to the same server that came and went between those looks, and that no
     /// look saw anybody hold: some of them may be this process's, or all. 0 in a pool whose
-    /// process is not known and that counts them as [`Pool::opened`].
+    /// process is not known and that counts them as [`ClientPool::opened`].
     pub(crate) unattributed: usize,
     /// The time between those looks.
     pub(crate) watched: Duration,
@@ -153,7 +153,7 @@ pub(crate) struct Pool {
 
 /// What a pool suffers from. None of them: it looks healthy.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Ailment {
+pub(crate) enum PoolAilment {
     /// Bodies are not read to their end: their connections serve no other exchange.
     Unread {
         /// How many connections.
@@ -170,7 +170,7 @@ pub(crate) enum Ailment {
         /// On how many of them, at least, the process has not even read that.
         unnoticed: usize,
         /// How long the longest has been closed.
-        longest: Option<Lasted>,
+        longest: Option<StandingTime>,
     },
     /// New connections are opened instead of old ones reused.
     Churn {
@@ -199,10 +199,10 @@ pub(crate) enum Ailment {
 /// From this many new connections a second a pool is said to churn.
 const CHURN_PER_S: f64 = 1.0;
 
-impl Pool {
+impl ClientPool {
     /// How many connections are at `standing`.
     #[must_use]
-    pub(crate) fn count(&self, standing: Standing) -> usize {
+    pub(crate) fn count(&self, standing: ConnectionStanding) -> usize {
         self.connections.iter().filter(|connection| connection.standing == standing).count()
     }
 
@@ -223,7 +223,7 @@ impl Pool {
     #[must_use]
     pub(crate) fn server_idle_timeout(&self) -> Option<Duration> {
         let seen = self.connections.iter().filter_map(|connection| match connection.closed_for {
-            Some(Lasted::Exactly(ago)) if connection.unread() == 0 => {
+            Some(StandingTime::Exactly(ago)) if connection.unread() == 0 => {
                 let silent = connection.row.info.silent_for()?.checked_sub(ago)?;
                 // A close right after an answer is no idle timeout.
                 Some(silent).filter(|silent| *silent >= Duration::from_millis(100))
@@ -237,7 +237,7 @@ impl Pool {
     #[must_use]
     pub(crate) fn is_stale_soon(&self, connection: &PoolConnection) -> bool {
         let silent = connection.row.info.silent_for();
-        connection.standing == Standing::Idle
+        connection.standing == ConnectionStanding::Idle
             && self
                 .server_idle_timeout()
                 .zip(silent)
@@ -246,39 +246,41 @@ impl Pool {
 
     /// What it suffers from, the worst first.
     #[must_use]
-    pub(crate) fn ailments(&self) -> Vec<Ailment> {
+    pub(crate) fn ailments(&self) -> Vec<PoolAilment> {
         let at = |standing| self.connections.iter().filter(move |c| c.standing == standing);
         let mut ailments = Vec::new();
-        let unread = self.count(Standing::Unread);
+        let unread = self.count(ConnectionStanding::Unread);
         if unread > 0 {
-            let silent = at(Standing::Unread).filter_map(|c| c.row.info.last_received.known());
-            ailments.push(Ailment::Unread {
+            let silent =
+                at(ConnectionStanding::Unread).filter_map(|c| c.row.info.last_received.known());
+            ailments.push(PoolAilment::Unread {
                 connections: unread,
-                bytes: at(Standing::Unread).map(PoolConnection::unread).sum(),
+                bytes: at(ConnectionStanding::Unread).map(PoolConnection::unread).sum(),
                 silent: silent.max().unwrap_or_default(),
             });
         }
-        let closed = self.count(Standing::ClosedByPeer);
+        let closed = self.count(ConnectionStanding::ClosedByPeer);
         if closed > 0 {
-            let time = |lasted: &Lasted| match *lasted {
-                Lasted::Exactly(time) | Lasted::AtLeast(time) => time,
+            let time = |lasted: &StandingTime| match *lasted {
+                StandingTime::Exactly(time) | StandingTime::AtLeast(time) => time,
             };
-            let longest = at(Standing::ClosedByPeer).filter_map(|c| c.closed_for);
+            let longest = at(ConnectionStanding::ClosedByPeer).filter_map(|c| c.closed_for);
             let longest = longest.max_by_key(time);
-            let unnoticed = at(Standing::ClosedByPeer).filter(|c| c.is_unnoticed()).count();
-            ailments.push(Ailment::ClosedByPeer { connections: closed, unnoticed, longest });
+            let unnoticed =
+                at(ConnectionStanding::ClosedByPeer).filter(|c| c.is_unnoticed()).count();
+            ailments.push(PoolAilment::ClosedByPeer { connections: closed, unnoticed, longest });
         }
-        let idle = self.count(Standing::Idle);
+        let idle = self.count(ConnectionStanding::Idle);
         if let Some(opened_per_s) = self.opened_per_s().filter(|rate| *rate >= CHURN_PER_S) {
-            ailments.push(Ailment::Churn { opened_per_s, idle });
+            ailments.push(PoolAilment::Churn { opened_per_s, idle });
         }
         let came_per_s = self.each_second(self.unattributed);
         if let Some(came_per_s) = came_per_s.filter(|rate| *rate >= CHURN_PER_S) {
-            ailments.push(Ailment::Unattributed { connections: self.unattributed, came_per_s });
+            ailments.push(PoolAilment::Unattributed { connections: self.unattributed, came_per_s });
         }
         let stale = self.connections.iter().filter(|c| self.is_stale_soon(c)).count();
         if let Some(idle_timeout) = self.server_idle_timeout().filter(|_| stale > 0) {
-            ailments.push(Ailment::StaleSoon { connections: stale, idle_timeout });
+            ailments.push(PoolAilment::StaleSoon { connections: stale, idle_timeout });
         }
         ailments
     }
@@ -314,8 +316,8 @@ mod tests {
         Inspected { socket, info, cgroup: Observed::NotObservable }
     }
 
-    fn pool(connections: Vec<PoolConnection>, opened: usize) -> Pool {
-        Pool {
+    fn pool(connections: Vec<PoolConnection>, opened: usize) -> ClientPool {
+        ClientPool {
             process: None,
             server: ServerAddr::new("127.0.0.1:8080".parse().unwrap()),
             connections,
@@ -326,30 +328,33 @@ mod tests {
         }
     }
 
-    fn connection(row: Inspected, closed_for: Option<Lasted>) -> PoolConnection {
-        let standing = Standing::of(&row, None, PATIENCE);
+    fn connection(row: Inspected, closed_for: Option<StandingTime>) -> PoolConnection {
+        let standing = ConnectionStanding::of(&row, None, PATIENCE);
         PoolConnection { row, standing, closed_for }
     }
 
     #[test]
     fn the_last_word_tells_busy_from_idle() {
         use TcpState::Established;
-        let standing = |row: &Inspected| Standing::of(row, None, PATIENCE);
-        assert_eq!(standing(&row(Established, 0, 500, 480)), Standing::Idle);
-        assert_eq!(standing(&row(Established, 0, 480, 500)), Standing::Busy);
-        assert_eq!(standing(&row(Established, 57, 4100, 4000)), Standing::Unread);
-        assert_eq!(standing(&row(Established, 57, 41, 40)), Standing::Busy);
-        assert_eq!(standing(&row(TcpState::CloseWait, 0, 41, 40)), Standing::ClosedByPeer);
-        assert_eq!(standing(&row(TcpState::TimeWait, 0, 41, 40)), Standing::Closing);
+        let standing = |row: &Inspected| ConnectionStanding::of(row, None, PATIENCE);
+        assert_eq!(standing(&row(Established, 0, 500, 480)), ConnectionStanding::Idle);
+        assert_eq!(standing(&row(Established, 0, 480, 500)), ConnectionStanding::Busy);
+        assert_eq!(standing(&row(Established, 57, 4100, 4000)), ConnectionStanding::Unread);
+        assert_eq!(standing(&row(Established, 57, 41, 40)), ConnectionStanding::Busy);
+        assert_eq!(
+            standing(&row(TcpState::CloseWait, 0, 41, 40)),
+            ConnectionStanding::ClosedByPeer
+        );
+        assert_eq!(standing(&row(TcpState::TimeWait, 0, 41, 40)), ConnectionStanding::Closing);
 
         let mut new = row(Established, 0, 10, 10);
         new.info.bytes_sent = Observed::Known(0);
         new.info.bytes_received = Observed::Known(0);
-        assert_eq!(standing(&new), Standing::Unused);
+        assert_eq!(standing(&new), ConnectionStanding::Unused);
         let now = row(Established, 0, 10, 10);
-        assert_eq!(Standing::of(&now, Some(&new), PATIENCE), Standing::Busy);
+        assert_eq!(ConnectionStanding::of(&now, Some(&new), PATIENCE), ConnectionStanding::Busy);
         let untold = Inspected { info: TcpInfo::UNSEEN, ..now };
-        assert_eq!(standing(&untold), Standing::Open);
+        assert_eq!(standing(&untold), ConnectionStanding::Open);
     }
 
     #[test]
@@ -357,24 +362,24 @@ mod tests {
         let known = Observed::Known;
         let unseen = Observed::NotObservable;
         for (sent, received, ages_ms, standing) in [
-            (known(0), known(0), (4000, 4000), Standing::Unused),
-            (known(40), known(0), (4, 4), Standing::Busy),
-            (known(40), known(0), (4000, 4000), Standing::Busy),
-            (known(40), known(0), (4000, 4004), Standing::Busy),
-            (known(83), known(131), (0, 0), Standing::Busy),
-            (known(83), known(131), (20, 20), Standing::Busy),
-            (known(83), known(131), (24, 24), Standing::Idle),
-            (known(83), known(131), (4000, 4000), Standing::Idle),
-            (known(83), known(131), (4000, 4004), Standing::Busy),
-            (known(83), known(131), (4, 0), Standing::Idle),
-            (known(0), known(131), (4004, 4000), Standing::Idle), // the server speaks first
-            (unseen, known(131), (4000, 4000), Standing::Idle),
-            (unseen, unseen, (4000, 4000), Standing::Busy),
-            (unseen, unseen, (4004, 4000), Standing::Idle),
+            (known(0), known(0), (4000, 4000), ConnectionStanding::Unused),
+            (known(40), known(0), (4, 4), ConnectionStanding::Busy),
+            (known(40), known(0), (4000, 4000), ConnectionStanding::Busy),
+            (known(40), known(0), (4000, 4004), ConnectionStanding::Busy),
+            (known(83), known(131), (0, 0), ConnectionStanding::Busy),
+            (known(83), known(131), (20, 20), ConnectionStanding::Busy),
+            (known(83), known(131), (24, 24), ConnectionStanding::Idle),
+            (known(83), known(131), (4000, 4000), ConnectionStanding::Idle),
+            (known(83), known(131), (4000, 4004), ConnectionStanding::Busy),
+            (known(83), known(131), (4, 0), ConnectionStanding::Idle),
+            (known(0), known(131), (4004, 4000), ConnectionStanding::Idle), // the server speaks first
+            (unseen, known(131), (4000, 4000), ConnectionStanding::Idle),
+            (unseen, unseen, (4000, 4000), ConnectionStanding::Busy),
+            (unseen, unseen, (4004, 4000), ConnectionStanding::Idle),
         ] {
             let mut row = row(TcpState::Established, 0, ages_ms.0, ages_ms.1);
             (row.info.bytes_sent, row.info.bytes_received) = (sent, received);
-            let told = Standing::of(&row, None, PATIENCE);
+            let told = ConnectionStanding::of(&row, None, PATIENCE);
             assert_eq!(told, standing, "{sent:?} sent, {received:?} received, {ages_ms:?} ms ago");
         }
     }
@@ -382,9 +387,9 @@ mod tests {
     #[test]
     fn connections_that_come_and_go_unseen_are_no_sign_of_health() {
         let idle = || vec![connection(row(TcpState::Established, 0, 500, 480), None)];
-        let with = |unattributed| Pool { unattributed, ..pool(idle(), 0) };
+        let with = |unattributed| ClientPool { unattributed, ..pool(idle(), 0) };
         assert_eq!(with(1).ailments(), []);
-        let unseen = Ailment::Unattributed { connections: 1663, came_per_s: 831.5 };
+        let unseen = PoolAilment::Unattributed { connections: 1663, came_per_s: 831.5 };
         assert_eq!(with(1663).ailments(), [unseen]);
     }
 
@@ -397,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_close_that_was_seen_tells_the_server_s_idle_timeout() {
-        let ago = Lasted::Exactly(Duration::from_secs(1));
+        let ago = StandingTime::Exactly(Duration::from_secs(1));
         let closed = connection(row(TcpState::CloseWait, 1, 6000, 6000), Some(ago));
         let idle = connection(row(TcpState::Established, 0, 4500, 4500), None);
         let fresh = connection(row(TcpState::Established, 0, 500, 480), None);
@@ -407,8 +412,8 @@ mod tests {
         assert_eq!(
             pool.ailments(),
             [
-                Ailment::ClosedByPeer { connections: 1, unnoticed: 1, longest: Some(ago) },
-                Ailment::StaleSoon { connections: 1, idle_timeout },
+                PoolAilment::ClosedByPeer { connections: 1, unnoticed: 1, longest: Some(ago) },
+                PoolAilment::StaleSoon { connections: 1, idle_timeout },
             ]
         );
     }
@@ -421,8 +426,8 @@ mod tests {
         assert_eq!(
             ailments,
             [
-                Ailment::Unread { connections: 2, bytes: 114, silent },
-                Ailment::Churn { opened_per_s: 5.0, idle: 0 },
+                PoolAilment::Unread { connections: 2, bytes: 114, silent },
+                PoolAilment::Churn { opened_per_s: 5.0, idle: 0 },
             ]
         );
     }

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::pool::standing::{Ailment, Lasted, Pool, PoolConnection, Standing};
+use crate::pool::standing::{
+    ClientPool, ConnectionStanding, PoolAilment, PoolConnection, StandingTime,
+};
 
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, STRIKING};
@@ -24,7 +26,7 @@ const UNKNOWABLE: &str = "Not to be seen from outside: whether the pool itself k
 /// # Errors
 /// Those of `out`.
 pub(crate) fn text(
-    pools: &[Pool],
+    pools: &[ClientPool],
     whose: &str,
     others: usize,
     out: &mut impl Write,
@@ -63,7 +65,7 @@ pub(crate) fn text(
 }
 
 /// `curl (4712) → 127.0.0.1:8080`
-fn heading(pool: &Pool, out: &mut impl Write) -> io::Result<()> {
+fn heading(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
     let process = pool.process.as_ref();
     let process = process.map(|owner| words::owners(std::slice::from_ref(owner)));
     let process = process.unwrap_or_else(|| words::UNSEEN.to_owned());
@@ -72,13 +74,13 @@ fn heading(pool: &Pool, out: &mut impl Write) -> io::Result<()> {
 
 /// Whether it stands for connections that may be those of the process that was asked for, of which
 /// no look saw any.
-fn is_nothing_but_unattributed(pool: &Pool) -> bool {
+fn is_nothing_but_unattributed(pool: &ClientPool) -> bool {
     pool.connections.is_empty() && pool.opened == 0
 }
 
 /// What is told instead of a pool that nobody saw.
 fn perhaps(
-    pool: &Pool,
+    pool: &ClientPool,
     whose: &str,
     of_a_server: Option<&str>,
     out: &mut impl Write,
@@ -113,14 +115,14 @@ fn at_least_each_second(count: usize, watched: Duration) -> String {
 }
 
 /// The next step where nobody saw whose connections come and go.
-fn count_them_all(pool: &Pool) -> String {
+fn count_them_all(pool: &ClientPool) -> String {
     format!(
         "`pool --port {}` counts all connections to this server, whosever they are",
         pool.server.port()
     )
 }
 
-fn table(pool: &Pool) -> Table<6> {
+fn table(pool: &ClientPool) -> Table<6> {
     let row = |connection: &PoolConnection| {
         let info = &connection.row.info;
         let bytes = |number: Option<u64>| number.map_or(Cell::empty(), Cell::number);
@@ -134,7 +136,7 @@ fn table(pool: &Pool) -> Table<6> {
             (standing, None) => standing.name().to_owned(),
         };
         let style = match connection.standing {
-            Standing::Unread | Standing::ClosedByPeer => STRIKING,
+            ConnectionStanding::Unread | ConnectionStanding::ClosedByPeer => STRIKING,
             _ => anstyle::Style::new(),
         };
         [
@@ -160,26 +162,26 @@ fn table(pool: &Pool) -> Table<6> {
 }
 
 /// `4.1 s`, `at least 4.1 s`.
-fn lasted(time: Lasted) -> String {
+fn lasted(time: StandingTime) -> String {
     match time {
-        Lasted::Exactly(time) => words::short(time),
-        Lasted::AtLeast(time) => format!("at least {}", words::short(time)),
+        StandingTime::Exactly(time) => words::short(time),
+        StandingTime::AtLeast(time) => format!("at least {}", words::short(time)),
     }
 }
 
 /// `2 busy · 3 idle · opened at least 0.5 a second over 2.0 s`
-fn counts(pool: &Pool, out: &mut impl Write) -> io::Result<()> {
+fn counts(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
     let all = [
-        Standing::Busy,
-        Standing::Idle,
-        Standing::Unused,
-        Standing::Unread,
-        Standing::ClosedByPeer,
-        Standing::Opening,
-        Standing::Closing,
-        Standing::Open,
+        ConnectionStanding::Busy,
+        ConnectionStanding::Idle,
+        ConnectionStanding::Unused,
+        ConnectionStanding::Unread,
+        ConnectionStanding::ClosedByPeer,
+        ConnectionStanding::Opening,
+        ConnectionStanding::Closing,
+        ConnectionStanding::Open,
     ];
-    let count = |standing: Standing| (pool.count(standing), standing.name());
+    let count = |standing: ConnectionStanding| (pool.count(standing), standing.name());
     let counts = all.into_iter().map(count).filter(|(count, _)| *count > 0);
     let mut parts: Vec<String> = counts.map(|(count, name)| format!("{count} {name}")).collect();
     if let Some(rate) = pool.opened_per_s() {
@@ -193,7 +195,7 @@ fn counts(pool: &Pool, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// What ails `pool`, one of `all` that are told.
-fn verdict(pool: &Pool, all: &[Pool], out: &mut impl Write) -> io::Result<()> {
+fn verdict(pool: &ClientPool, all: &[ClientPool], out: &mut impl Write) -> io::Result<()> {
     let ailments = pool.ailments();
     if ailments.is_empty() {
         let (verdict, evidence) = no_ailment(pool);
@@ -207,7 +209,8 @@ fn verdict(pool: &Pool, all: &[Pool], out: &mut impl Write) -> io::Result<()> {
         let next = next.map_or_else(|| where_counted(pool, all), str::to_owned);
         advise("next", &next, out)?;
     }
-    let is_told = ailments.iter().any(|ailment| matches!(ailment, Ailment::Unattributed { .. }));
+    let is_told =
+        ailments.iter().any(|ailment| matches!(ailment, PoolAilment::Unattributed { .. }));
     if pool.unattributed > 0 && !is_told {
         let (came, whose) = unattributed(pool.unattributed, "more ");
         advise("besides", &format!("{came}; {whose}"), out)?;
@@ -216,7 +219,7 @@ fn verdict(pool: &Pool, all: &[Pool], out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Where connections are counted that no look saw whose they are.
-fn where_counted(pool: &Pool, all: &[Pool]) -> String {
+fn where_counted(pool: &ClientPool, all: &[ClientPool]) -> String {
     if all.iter().any(|other| other.process.is_none() && other.server == pool.server) {
         format!("they are told under {} → {}", words::UNSEEN, pool.server)
     } else {
@@ -226,24 +229,24 @@ fn where_counted(pool: &Pool, all: &[Pool]) -> String {
 
 /// The verdict on a pool that nothing seems to ail, and what it rests on: what its connections are
 /// at. Only a connection that has carried something is a sign of health.
-fn no_ailment(pool: &Pool) -> (&'static str, String) {
+fn no_ailment(pool: &ClientPool) -> (&'static str, String) {
     if pool.connections.is_empty() {
         let gone = words::count(pool.opened, "connection");
         let evidence = format!("{gone} opened while looking, and gone again");
         return ("No connection is left to judge.", evidence);
     }
     let counts = [
-        (Standing::Busy, "at work"),
-        (Standing::Idle, "silent since an answer"),
-        (Standing::Unused, "opened and never used"),
-        (Standing::Opening, "not through the handshake"),
-        (Standing::Closing, "closed by the process"),
-        (Standing::Open, "open, and no more is told"),
+        (ConnectionStanding::Busy, "at work"),
+        (ConnectionStanding::Idle, "silent since an answer"),
+        (ConnectionStanding::Unused, "opened and never used"),
+        (ConnectionStanding::Opening, "not through the handshake"),
+        (ConnectionStanding::Closing, "closed by the process"),
+        (ConnectionStanding::Open, "open, and no more is told"),
     ];
     let counts = counts.map(|(standing, what)| (pool.count(standing), what));
     let parts = counts.iter().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
-    let works = pool.count(Standing::Busy) + pool.count(Standing::Idle) > 0;
+    let works = pool.count(ConnectionStanding::Busy) + pool.count(ConnectionStanding::Idle) > 0;
     let verdict = if works { "Looks healthy." } else { "Too little is seen to call it healthy." };
     (verdict, parts.join("; "))
 }
@@ -257,10 +260,10 @@ fn advise(label: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// The verdict, what it rests on, and the next step, unless that is to look where it is counted.
-fn words_for(ailment: &Ailment) -> (&'static str, String, Option<&'static str>) {
+fn words_for(ailment: &PoolAilment) -> (&'static str, String, Option<&'static str>) {
     let seconds = |time: &Duration| words::short(*time);
     let (verdict, evidence, next) = match ailment {
-        Ailment::Unread { connections, bytes, silent } => (
+        PoolAilment::Unread { connections, bytes, silent } => (
             "Bodies are not read to their end.",
             format!(
                 "{} with {bytes} unread bytes, silent for up to {}",
@@ -270,7 +273,7 @@ fn words_for(ailment: &Ailment) -> (&'static str, String, Option<&'static str>) 
             "find where a response is kept or thrown away unread; read each body to its end, or \
              drop it, on error paths too",
         ),
-        Ailment::ClosedByPeer { connections, unnoticed, longest } => (
+        PoolAilment::ClosedByPeer { connections, unnoticed, longest } => (
             "Connections that the server has closed are kept.",
             format!(
                 "{} in CLOSE_WAIT{}; unread end: {unnoticed} or more",
@@ -280,18 +283,18 @@ fn words_for(ailment: &Ailment) -> (&'static str, String, Option<&'static str>) 
             "find who holds them: a response that is not read or dropped, or a pool that nobody \
              polls; let its idle timeout be shorter than the server's",
         ),
-        Ailment::Churn { opened_per_s, idle } => (
+        PoolAilment::Churn { opened_per_s, idle } => (
             "Connections are opened instead of reused.",
             format!("at least {opened_per_s:.1} opened a second, while {idle} lie idle"),
             "look for a client made anew for each request, for `Connection: close`, and for a cap \
              on idle connections per host below the number of requests at a time",
         ),
-        Ailment::Unattributed { connections, came_per_s } => {
+        PoolAilment::Unattributed { connections, came_per_s } => {
             let (came, whose) = unattributed(*connections, "more ");
             let evidence = format!("{came}, at least {came_per_s:.1} a second; {whose}");
             return ("Perhaps connections are opened instead of reused.", evidence, None);
         }
-        Ailment::StaleSoon { connections, idle_timeout } => (
+        PoolAilment::StaleSoon { connections, idle_timeout } => (
             "The server is about to close idle connections.",
             format!(
                 "{} silent for at least four fifths of the server's {}",
@@ -310,19 +313,22 @@ mod tests {
     use super::*;
     use evidence::{Observed, Owner, ServerAddr, TcpState};
 
-    fn connection(standing: Standing, closed_for: Option<Lasted>) -> PoolConnection {
+    fn connection(
+        standing: ConnectionStanding,
+        closed_for: Option<StandingTime>,
+    ) -> PoolConnection {
         let mut row = crate::list::rows::tests::scene().remove(1);
-        if standing != Standing::Unread {
+        if standing != ConnectionStanding::Unread {
             row.socket.recv_queue = Observed::Known(0);
         }
-        if standing == Standing::ClosedByPeer {
+        if standing == ConnectionStanding::ClosedByPeer {
             row.socket.state = TcpState::CloseWait;
         }
         PoolConnection { row, standing, closed_for }
     }
 
-    fn pool(connections: Vec<PoolConnection>, opened: usize) -> Pool {
-        Pool {
+    fn pool(connections: Vec<PoolConnection>, opened: usize) -> ClientPool {
+        ClientPool {
             process: Some(Owner { pid: 4712, process: "sequential".to_owned() }),
             server: ServerAddr::new("127.0.0.1:8080".parse().unwrap()),
             connections,
@@ -337,17 +343,17 @@ mod tests {
         plain(&[pool(connections, opened)], 0)
     }
 
-    fn plain(pools: &[Pool], others: usize) -> String {
+    fn plain(pools: &[ClientPool], others: usize) -> String {
         crate::plain::plain(WIDTH, |out| text(pools, "of process 4712", others, out))
     }
 
     #[test]
     fn a_leak_is_told_with_its_evidence_and_what_to_do() {
-        let since = Lasted::AtLeast(Duration::from_secs(2));
+        let since = StandingTime::AtLeast(Duration::from_secs(2));
         insta::assert_snapshot!(shown(vec![
-            connection(Standing::ClosedByPeer, Some(since)),
-            connection(Standing::Unread, None),
-            connection(Standing::Busy, None),
+            connection(ConnectionStanding::ClosedByPeer, Some(since)),
+            connection(ConnectionStanding::Unread, None),
+            connection(ConnectionStanding::Busy, None),
         ], 10), @r"
         sequential (4712) → 127.0.0.1:8080
           CLIENT           UNREAD  SILENT  SENT  RECEIVED  STANDING
@@ -380,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_healthy_pool_is_called_so() {
-        insta::assert_snapshot!(shown(vec![connection(Standing::Idle, None)], 0), @r"
+        insta::assert_snapshot!(shown(vec![connection(ConnectionStanding::Idle, None)], 0), @r"
         sequential (4712) → 127.0.0.1:8080
           CLIENT           SILENT  SENT  RECEIVED  STANDING
           127.0.0.1:40210  4.10 s    83    300130  idle
@@ -412,7 +418,7 @@ mod tests {
 
     #[test]
     fn connections_that_were_opened_and_never_used_are_said_to_be_just_that() {
-        let unused = || connection(Standing::Unused, None);
+        let unused = || connection(ConnectionStanding::Unused, None);
         insta::assert_snapshot!(shown(vec![unused(), unused(), unused()], 0), @r"
         sequential (4712) → 127.0.0.1:8080
           CLIENT           SILENT  SENT  RECEIVED  STANDING
@@ -428,7 +434,7 @@ mod tests {
         bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
         side; connections opened and closed between two looks.
         ");
-        insta::assert_snapshot!(shown(vec![unused(), connection(Standing::Busy, None)], 1), @r"
+        insta::assert_snapshot!(shown(vec![unused(), connection(ConnectionStanding::Busy, None)], 1), @r"
         sequential (4712) → 127.0.0.1:8080
           CLIENT           SILENT  SENT  RECEIVED  STANDING
           127.0.0.1:40210  4.10 s    83    300130  never used
@@ -447,10 +453,10 @@ mod tests {
     #[test]
     fn connections_that_nobody_was_seen_to_hold_are_told_with_every_verdict() {
         let with = |connections, opened, unattributed| {
-            let pool = Pool { unattributed, ..pool(connections, opened) };
+            let pool = ClientPool { unattributed, ..pool(connections, opened) };
             plain(&[pool], 0)
         };
-        let idle = || vec![connection(Standing::Idle, None)];
+        let idle = || vec![connection(ConnectionStanding::Idle, None)];
         insta::assert_snapshot!(with(idle(), 0, 1), @r"
         sequential (4712) → 127.0.0.1:8080
           CLIENT           SILENT  SENT  RECEIVED  STANDING
@@ -515,9 +521,11 @@ mod tests {
 
     #[test]
     fn what_is_told_under_nobody_is_not_counted_again() {
-        let nobodys = Pool { process: None, ..pool(vec![], 831) };
-        let somebodys =
-            Pool { unattributed: 831, ..pool(vec![connection(Standing::Idle, None)], 0) };
+        let nobodys = ClientPool { process: None, ..pool(vec![], 831) };
+        let somebodys = ClientPool {
+            unattributed: 831,
+            ..pool(vec![connection(ConnectionStanding::Idle, None)], 0)
+        };
         insta::assert_snapshot!(plain(&[nobodys, somebodys], 0), @r"
         ? → 127.0.0.1:8080
           opened at least 415.5 a second over 2.0 s
@@ -546,7 +554,7 @@ mod tests {
 
     #[test]
     fn a_process_that_no_look_saw_holding_anything_is_not_said_to_have_nothing() {
-        let nobodys = Pool { process: None, unattributed: 1663, ..pool(vec![], 0) };
+        let nobodys = ClientPool { process: None, unattributed: 1663, ..pool(vec![], 0) };
         insta::assert_snapshot!(plain(&[nobodys], 2), @r"
         ? → 127.0.0.1:8080
 

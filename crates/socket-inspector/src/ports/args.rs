@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use program::args::look_time;
-use socket_table::Peer;
+use socket_table::PeerPattern;
 
 /// Of which destinations to count ports, and for how long.
 #[derive(Debug, Args)]
 pub(crate) struct PortsArgs {
     /// Count only ports used towards this destination, such as 10.0.0.7:443; may be repeated
     #[arg(long = "peer", value_name = "ADDR[:PORT]")]
-    pub(crate) peers: Vec<Peer>,
+    pub(crate) peers: Vec<PeerPattern>,
 
     /// Look again after this time and tell how fast ports are used
     #[arg(long, value_name = "TIME", value_parser = look_time)]

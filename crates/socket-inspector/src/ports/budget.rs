@@ -54,7 +54,7 @@ impl PortSettings {
 
 /// What a reading of the table could not tell of the ports in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Unseen {
+pub(crate) struct UnseenPorts {
     /// Sockets of which nothing tells whether they are a client's: their ports are not counted.
     pub(crate) sides: usize,
     /// Clients' sockets that belong to a process which this user may not look into: they are
@@ -62,7 +62,7 @@ pub(crate) struct Unseen {
     pub(crate) owners: usize,
 }
 
-impl Unseen {
+impl UnseenPorts {
     /// What `table`, whose owners have been asked for, does not tell.
     #[must_use]
     pub(crate) fn of(table: &SocketTable) -> Self {
@@ -79,7 +79,7 @@ impl Unseen {
 
 /// Who has closed connections whose ports are not free yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Burner {
+pub(crate) struct PortBurner {
     /// The process, by name and id; `None` for ports that no reading saw anybody hold.
     pub(crate) process: Option<String>,
     /// Its ports in `TIME_WAIT`.
@@ -88,7 +88,7 @@ pub(crate) struct Burner {
 
 /// The ports in use towards one destination.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Destination {
+pub(crate) struct PortDestination {
     /// The address that connections are made to.
     pub(crate) address: SocketAddr,
     /// The address of this machine that they come from. Each has a budget of its own.
@@ -98,12 +98,12 @@ pub(crate) struct Destination {
     /// The time until each port in `TIME_WAIT` is given up by the kernel, the shortest first.
     pub(crate) time_wait: Vec<Duration>,
     /// Who has burnt those ports, the greatest first.
-    pub(crate) burners: Vec<Burner>,
+    pub(crate) burners: Vec<PortBurner>,
     /// How fast ports are used; `None` after a single look.
-    pub(crate) rate: Option<Rate>,
+    pub(crate) rate: Option<BurnRate>,
 }
 
-impl Destination {
+impl PortDestination {
     /// Ports in use, `TIME_WAIT` included.
     #[must_use]
     pub(crate) fn in_use(&self) -> usize {
@@ -112,7 +112,7 @@ impl Destination {
 
     /// What becomes of it if nothing changes; `None` after a single look.
     #[must_use]
-    pub(crate) fn forecast(&self, settings: &PortSettings) -> Option<Forecast> {
+    pub(crate) fn forecast(&self, settings: &PortSettings) -> Option<PortForecast> {
         let hold = settings.hold(self.address);
         let early = TIME_WAIT.saturating_sub(hold);
         let frees: Vec<Duration> =
@@ -126,7 +126,7 @@ impl Destination {
 /// It is what two readings show, and so the least there was: between them a port may be used, and
 /// used again, and nobody sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Rate {
+pub(crate) struct BurnRate {
     /// Connections opened, as far as they were seen.
     pub(crate) opened: f64,
     /// Ports that went into `TIME_WAIT`.
@@ -137,21 +137,21 @@ pub(crate) struct Rate {
 
 /// What becomes of a budget of ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Forecast {
+pub(crate) enum PortForecast {
     /// Every port is in use: a `connect` to this destination fails with `EADDRNOTAVAIL`.
     Exhausted,
     /// It is exhausted after this time.
     In(Duration),
     /// As many ports come free as are seen to be used: it goes on for ever, if no more are used
-    /// than were seen. A [`Rate`] is the least there was, so that this is not certain.
+    /// than were seen. A [`BurnRate`] is the least there was, so that this is not certain.
     Steady,
 }
 
 /// Says when a budget of `usable` ports is exhausted, of which `live` are in use and others come
 /// free after the times `frees`.
 ///
-/// It assumes that all goes on as it does: live connections grow by [`Rate::growth`], and every
-/// second [`Rate::burnt`] ports are closed and come free after `hold`. What burns fewer than
+/// It assumes that all goes on as it does: live connections grow by [`BurnRate::growth`], and every
+/// second [`BurnRate::burnt`] ports are closed and come free after `hold`. What burns fewer than
 /// `usable / hold` ports a second goes on for ever. As a rate is the least there was, ports may
 /// run out earlier than it says.
 #[must_use]
@@ -159,9 +159,9 @@ pub(crate) fn forecast(
     usable: usize,
     live: usize,
     frees: &[Duration],
-    rate: Rate,
+    rate: BurnRate,
     hold: Duration,
-) -> Forecast {
+) -> PortForecast {
     let (growth, burnt, hold) = (rate.growth.max(0.0), rate.burnt.max(0.0), hold.as_secs_f64());
     let usable = usable as f64;
     let mut frees: Vec<f64> =
@@ -180,7 +180,7 @@ pub(crate) fn forecast(
         let free = frees.partition_point(|free| *free <= at);
         let missing = usable - in_use(at, free);
         if missing <= 0.0 {
-            return if at == 0.0 { Forecast::Exhausted } else { after(at) };
+            return if at == 0.0 { PortForecast::Exhausted } else { after(at) };
         }
         let slope = growth + if at < hold { burnt } else { 0.0 };
         let full = at + missing / slope; // never, if the slope is 0
@@ -189,14 +189,14 @@ pub(crate) fn forecast(
         }
         at = next;
     }
-    Forecast::Steady
+    PortForecast::Steady
 }
 
 /// What lies further ahead than a century is no forecast.
-fn after(seconds: f64) -> Forecast {
+fn after(seconds: f64) -> PortForecast {
     match Duration::try_from_secs_f64(seconds) {
-        Ok(time) if seconds < 100.0 * 365.0 * 86_400.0 => Forecast::In(time),
-        _ => Forecast::Steady,
+        Ok(time) if seconds < 100.0 * 365.0 * 86_400.0 => PortForecast::In(time),
+        _ => PortForecast::Steady,
     }
 }
 
@@ -207,8 +207,8 @@ mod tests {
 
     const HOLD: Duration = TIME_WAIT;
 
-    fn burning(burnt: f64) -> Rate {
-        Rate { opened: burnt, burnt, growth: 0.0 }
+    fn burning(burnt: f64) -> BurnRate {
+        BurnRate { opened: burnt, burnt, growth: 0.0 }
     }
 
     fn settings() -> PortSettings {
@@ -243,24 +243,24 @@ mod tests {
             socket(Some(Side::Client), TcpState::TimeWait, Observed::Known([].into())),
             socket(Some(Side::Server), open, hidden),
         ];
-        assert_eq!(Unseen::of(&SocketTable { sockets }), Unseen { sides: 2, owners: 1 });
+        assert_eq!(UnseenPorts::of(&SocketTable { sockets }), UnseenPorts { sides: 2, owners: 1 });
     }
 
     #[test]
     fn ports_that_come_free_after_60_seconds_bound_what_may_be_burnt() {
-        assert_eq!(forecast(28_232, 0, &[], burning(470.0), HOLD), Forecast::Steady);
-        let Forecast::In(left) = forecast(28_232, 0, &[], burning(743.0), HOLD) else {
+        assert_eq!(forecast(28_232, 0, &[], burning(470.0), HOLD), PortForecast::Steady);
+        let PortForecast::In(left) = forecast(28_232, 0, &[], burning(743.0), HOLD) else {
             panic!("28232 ports at 743 a second last 38 s");
         };
         assert_eq!(left.as_secs(), 37);
-        assert_eq!(forecast(20, 3, &[HOLD; 17], burning(0.0), HOLD), Forecast::Exhausted);
+        assert_eq!(forecast(20, 3, &[HOLD; 17], burning(0.0), HOLD), PortForecast::Exhausted);
     }
 
     #[test]
     fn connections_that_are_never_closed_end_every_budget() {
-        let leak = Rate { opened: 2.0, burnt: 0.0, growth: 2.0 };
-        assert_eq!(forecast(100, 0, &[], leak, HOLD), Forecast::In(Duration::from_secs(50)));
-        assert_eq!(forecast(1000, 0, &[], leak, HOLD), Forecast::In(Duration::from_secs(500)));
+        let leak = BurnRate { opened: 2.0, burnt: 0.0, growth: 2.0 };
+        assert_eq!(forecast(100, 0, &[], leak, HOLD), PortForecast::In(Duration::from_secs(50)));
+        assert_eq!(forecast(1000, 0, &[], leak, HOLD), PortForecast::In(Duration::from_secs(500)));
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn with_reuse_a_port_in_time_wait_counts_for_a_second() {
-        let mut there = Destination {
+        let mut there = PortDestination {
             address: "127.0.0.1:80".parse().unwrap(),
             from: "127.0.0.1".parse().unwrap(),
             live: 0,
@@ -293,18 +293,18 @@ mod tests {
             burners: vec![],
             rate: Some(burning(100.0)),
         };
-        assert_eq!(there.forecast(&settings()), Some(Forecast::Steady));
+        assert_eq!(there.forecast(&settings()), Some(PortForecast::Steady));
         there.address = "10.0.0.7:80".parse().unwrap();
-        assert_eq!(there.forecast(&settings()), Some(Forecast::Exhausted));
+        assert_eq!(there.forecast(&settings()), Some(PortForecast::Exhausted));
         there.rate = None;
         assert_eq!(there.forecast(&settings()), None);
     }
 
-    fn seconds(forecast: Forecast) -> f64 {
+    fn seconds(forecast: PortForecast) -> f64 {
         match forecast {
-            Forecast::Exhausted => 0.0,
-            Forecast::In(left) => left.as_secs_f64(),
-            Forecast::Steady => f64::INFINITY,
+            PortForecast::Exhausted => 0.0,
+            PortForecast::In(left) => left.as_secs_f64(),
+            PortForecast::Steady => f64::INFINITY,
         }
     }
 
@@ -316,9 +316,9 @@ mod tests {
             burnt in 0.0..200.0_f64,
             growth in prop_oneof![Just(0.0), -5.0..5.0_f64],
             hold in 1_u64..=60,
-        ) -> (usize, usize, Vec<Duration>, Rate, Duration) {
+        ) -> (usize, usize, Vec<Duration>, BurnRate, Duration) {
             let frees = frees.into_iter().map(Duration::from_millis).collect();
-            let rate = Rate { opened: burnt, burnt, growth };
+            let rate = BurnRate { opened: burnt, burnt, growth };
             (usable, live, frees, rate, Duration::from_secs(hold))
         }
     }
@@ -328,7 +328,7 @@ mod tests {
         fn a_faster_use_never_lasts_longer(
             (usable, live, frees, rate, hold) in budget(), more in 0.0..50.0_f64,
         ) {
-            let faster = Rate { burnt: rate.burnt + more, ..rate };
+            let faster = BurnRate { burnt: rate.burnt + more, ..rate };
             let (slow, fast) = (
                 seconds(forecast(usable, live, &frees, rate, hold)),
                 seconds(forecast(usable, live, &frees, faster, hold)),

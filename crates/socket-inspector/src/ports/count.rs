@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::ports::budget::{Burner, Destination, PortSettings, Rate};
+use crate::ports::budget::{BurnRate, PortBurner, PortDestination, PortSettings};
 use evidence::{Side, Socket, SocketTable, TcpState, canonical};
 
-use socket_table::{Ledger, ephemeral_ports, setting};
+use socket_table::{SocketLedger, ephemeral_ports, setting};
 
 /// Reads what this machine has set for the ports of its clients, as far as it is told: Linux's
 /// own values stand for what is not.
@@ -35,7 +35,7 @@ fn ranges(list: &str) -> Vec<std::ops::RangeInclusive<u16>> {
 
 /// An earlier reading, and how long ago it was made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Earlier<'a> {
+pub(crate) struct EarlierReading<'a> {
     /// The reading.
     pub(crate) table: &'a SocketTable,
     /// The time from it to the later one.
@@ -53,9 +53,9 @@ pub(crate) struct Earlier<'a> {
 pub(crate) fn destinations(
     table: &SocketTable,
     settings: &PortSettings,
-    ledger: &Ledger,
-    earlier: Option<Earlier<'_>>,
-) -> Vec<Destination> {
+    ledger: &SocketLedger,
+    earlier: Option<EarlierReading<'_>>,
+) -> Vec<PortDestination> {
     let mut before: HashMap<(IpAddr, SocketAddr), Vec<&Socket>> = HashMap::new();
     for socket in clients(earlier.map_or(&[], |earlier| &earlier.table.sockets), settings) {
         before.entry(route(socket)).or_default().push(socket);
@@ -71,7 +71,7 @@ pub(crate) fn destinations(
             closed.iter().map(|socket| socket.time_wait_left().unwrap_or_default()).collect();
         time_wait.sort();
         let was = before.get(&(from, address)).map_or(&[][..], Vec::as_slice);
-        Destination {
+        PortDestination {
             address,
             from,
             live: live.len(),
@@ -80,7 +80,7 @@ pub(crate) fn destinations(
             rate: earlier.and_then(|earlier| rate(was, &sockets, earlier.ago)),
         }
     };
-    let mut destinations: Vec<Destination> = now.into_iter().map(destination).collect();
+    let mut destinations: Vec<PortDestination> = now.into_iter().map(destination).collect();
     destinations.sort_by_key(|destination| std::cmp::Reverse(destination.in_use()));
     destinations
 }
@@ -98,21 +98,21 @@ fn route(socket: &Socket) -> (IpAddr, SocketAddr) {
     (socket.local.ip().to_canonical(), canonical(socket.peer))
 }
 
-fn burners(closed: &[&Socket], ledger: &Ledger) -> Vec<Burner> {
+fn burners(closed: &[&Socket], ledger: &SocketLedger) -> Vec<PortBurner> {
     let mut by_process: BTreeMap<Option<String>, usize> = BTreeMap::new();
     for socket in closed {
         let process = ledger.owners(socket).first();
         let process = process.map(|owner| format!("{} ({})", owner.process, owner.pid));
         *by_process.entry(process).or_default() += 1;
     }
-    let burner = |(process, ports)| Burner { process, ports };
-    let mut burners: Vec<Burner> = by_process.into_iter().map(burner).collect();
+    let burner = |(process, ports)| PortBurner { process, ports };
+    let mut burners: Vec<PortBurner> = by_process.into_iter().map(burner).collect();
     burners.sort_by_key(|burner| std::cmp::Reverse(burner.ports));
     burners
 }
 
 /// What has changed from one reading to the next, each second.
-fn rate(before: &[&Socket], now: &[&Socket], time: Duration) -> Option<Rate> {
+fn rate(before: &[&Socket], now: &[&Socket], time: Duration) -> Option<BurnRate> {
     let seconds = Some(time.as_secs_f64()).filter(|seconds| *seconds > 0.0)?;
     let was: HashMap<SocketAddr, &Socket> = before.iter().map(|s| (s.local, *s)).collect();
     let (mut opened, mut burnt) = (0_u32, 0_u32);
@@ -136,7 +136,7 @@ fn rate(before: &[&Socket], now: &[&Socket], time: Duration) -> Option<Rate> {
         sockets.iter().filter(|socket| socket.state != TcpState::TimeWait).count() as f64
     };
     let each_second = |count: u32| f64::from(count) / seconds;
-    Some(Rate {
+    Some(BurnRate {
         opened: each_second(opened),
         burnt: each_second(burnt),
         growth: (live(now) - live(before)) / seconds,
@@ -194,19 +194,19 @@ mod tests {
                 socket(50000, None),     // asked for by its number
             ],
         };
-        let earlier = Earlier { table: &before, ago: Duration::from_secs(2) };
-        let found = destinations(&now, &settings(), &Ledger::default(), Some(earlier));
+        let earlier = EarlierReading { table: &before, ago: Duration::from_secs(2) };
+        let found = destinations(&now, &settings(), &SocketLedger::default(), Some(earlier));
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].live, found[0].time_wait.len()), (1, 4));
         assert_eq!(found[0].time_wait[0], Duration::from_secs(28));
-        assert_eq!(found[0].rate, Some(Rate { opened: 1.5, burnt: 1.5, growth: 0.0 }));
-        assert_eq!(found[0].burners, [Burner { process: None, ports: 4 }]);
+        assert_eq!(found[0].rate, Some(BurnRate { opened: 1.5, burnt: 1.5, growth: 0.0 }));
+        assert_eq!(found[0].burners, [PortBurner { process: None, ports: 4 }]);
     }
 
     #[test]
     fn a_single_look_tells_no_rate() {
         let now = SocketTable { sockets: vec![socket(40001, None)] };
-        let found = destinations(&now, &settings(), &Ledger::default(), None);
+        let found = destinations(&now, &settings(), &SocketLedger::default(), None);
         assert_eq!(found[0].rate, None);
         assert_eq!(found[0].forecast(&settings()), None);
     }

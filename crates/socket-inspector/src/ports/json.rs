@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::ports::budget::{Burner, Destination, Forecast, PortSettings, Unseen};
+use crate::ports::budget::{PortBurner, PortDestination, PortForecast, PortSettings, UnseenPorts};
 use report::json::SCHEMA;
 use serde_json::json;
 
@@ -17,19 +17,20 @@ use serde_json::json;
 /// Those of `out`.
 pub(crate) fn ports(
     settings: &PortSettings,
-    destinations: &[Destination],
-    unseen: Unseen,
+    destinations: &[PortDestination],
+    unseen: UnseenPorts,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let range = |range: &std::ops::RangeInclusive<u16>| json!([range.start(), range.end()]);
-    let destination = |there: &Destination| {
+    let destination = |there: &PortDestination| {
         let (forecast, left) = match there.forecast(settings) {
             None => (None, None),
-            Some(Forecast::Steady) => (Some("steady"), None),
-            Some(Forecast::Exhausted) => (Some("exhausted"), Some(0)),
-            Some(Forecast::In(left)) => (Some("exhausted_in"), Some(left.as_millis())),
+            Some(PortForecast::Steady) => (Some("steady"), None),
+            Some(PortForecast::Exhausted) => (Some("exhausted"), Some(0)),
+            Some(PortForecast::In(left)) => (Some("exhausted_in"), Some(left.as_millis())),
         };
-        let burner = |burner: &Burner| json!({ "process": burner.process, "ports": burner.ports });
+        let burner =
+            |burner: &PortBurner| json!({ "process": burner.process, "ports": burner.ports });
         json!({
             "destination": there.address.to_string(),
             "from": there.from.to_string(),
@@ -74,16 +75,16 @@ mod tests {
             tw_reuse_delay: Duration::from_secs(1),
             max_tw_buckets: None,
         };
-        let there = Destination {
+        let there = PortDestination {
             address: "10.0.0.7:443".parse().unwrap(),
             from: "10.0.0.1".parse().unwrap(),
             live: 12,
             time_wait: vec![Duration::from_millis(300)],
-            burners: vec![Burner { process: None, ports: 1 }],
+            burners: vec![PortBurner { process: None, ports: 1 }],
             rate: None,
         };
         let mut out = Vec::new();
-        ports(&settings, &[there], Unseen { sides: 3, owners: 2 }, &mut out).unwrap();
+        ports(&settings, &[there], UnseenPorts { sides: 3, owners: 2 }, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), 1);
         let object: serde_json::Value = serde_json::from_str(&text).unwrap();

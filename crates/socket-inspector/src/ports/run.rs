@@ -3,12 +3,12 @@
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use crate::ports::budget::Unseen;
+use crate::ports::budget::UnseenPorts;
 use evidence::{SocketTable, TcpState};
-use socket_table::{Filter, Ledger, Narrow, Peer, snapshot_with_owners};
+use socket_table::{PeerPattern, SocketFilter, SocketLedger, SocketSieve, snapshot_with_owners};
 
 use super::args::{PortsArgs, ReportFormat};
-use super::count::{Earlier, destinations, port_settings};
+use super::count::{EarlierReading, destinations, port_settings};
 use super::{json, text};
 use crate::access::needs_linux;
 
@@ -20,25 +20,26 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub(crate) fn run(asked: &PortsArgs) -> anyhow::Result<u8> {
     needs_linux("ports", "their settings for ports, nor how much of TIME_WAIT is left")?;
     let settings = port_settings();
-    let narrow = Narrow { peers: asked.peers.clone(), ..Narrow::default() };
+    let sieve = SocketSieve { peers: asked.peers.clone(), ..SocketSieve::default() };
     let wanted = towards(&asked.peers);
-    let mut ledger = Ledger::default();
+    let mut ledger = SocketLedger::default();
     let look = || -> anyhow::Result<(SocketTable, Instant)> {
         let mut table = snapshot_with_owners(&wanted)?;
         let at = Instant::now();
-        table.sockets.retain(|socket| narrow.keeps(socket));
+        table.sockets.retain(|socket| sieve.keeps(socket));
         Ok((table, at))
     };
-    let report = |table: &SocketTable, ledger: &Ledger, earlier: Option<Earlier<'_>>| {
-        let destinations = destinations(table, &settings, ledger, earlier);
-        let mut out = BufWriter::new(anstream::stdout());
-        let unseen = Unseen::of(table);
-        match asked.format {
-            ReportFormat::Text => text::text(&settings, &destinations, unseen, &mut out)?,
-            ReportFormat::Json => json::ports(&settings, &destinations, unseen, &mut out)?,
-        }
-        out.flush()
-    };
+    let report =
+        |table: &SocketTable, ledger: &SocketLedger, earlier: Option<EarlierReading<'_>>| {
+            let destinations = destinations(table, &settings, ledger, earlier);
+            let mut out = BufWriter::new(anstream::stdout());
+            let unseen = UnseenPorts::of(table);
+            match asked.format {
+                ReportFormat::Text => text::text(&settings, &destinations, unseen, &mut out)?,
+                ReportFormat::Json => json::ports(&settings, &destinations, unseen, &mut out)?,
+            }
+            out.flush()
+        };
 
     if asked.format == ReportFormat::Text {
         let mut out = BufWriter::new(anstream::stdout());
@@ -65,7 +66,7 @@ pub(crate) fn run(asked: &PortsArgs) -> anyhow::Result<u8> {
         }
         let (table, now) = look()?;
         ledger.record(&table.sockets, now);
-        let earlier = Earlier { table: &before, ago: now - at };
+        let earlier = EarlierReading { table: &before, ago: now - at };
         report(&table, &ledger, Some(earlier))?;
         (before, at) = (table, now);
     }
@@ -73,7 +74,7 @@ pub(crate) fn run(asked: &PortsArgs) -> anyhow::Result<u8> {
 }
 
 /// The connections that processes hold, of those that are asked for.
-fn glance(peers: &[Peer]) -> Result<SocketTable, socket_table::Error> {
+fn glance(peers: &[PeerPattern]) -> Result<SocketTable, socket_table::Error> {
     let mut filter = towards(peers);
     for state in [TcpState::SynSent, TcpState::Established, TcpState::CloseWait] {
         filter = filter.state(state);
@@ -83,8 +84,8 @@ fn glance(peers: &[Peer]) -> Result<SocketTable, socket_table::Error> {
 
 /// The sockets with a port of one of `peers`, all if one of them names no port. A port that is
 /// named is a server's.
-fn towards(peers: &[Peer]) -> Filter {
-    let ports: Option<Vec<u16>> = peers.iter().map(Peer::port).collect();
-    let servers = peers.iter().filter_map(Peer::port).collect();
-    Filter { ports: ports.unwrap_or_default(), servers, ..Filter::default() }
+fn towards(peers: &[PeerPattern]) -> SocketFilter {
+    let ports: Option<Vec<u16>> = peers.iter().map(PeerPattern::port).collect();
+    let servers = peers.iter().filter_map(PeerPattern::port).collect();
+    SocketFilter { ports: ports.unwrap_or_default(), servers, ..SocketFilter::default() }
 }

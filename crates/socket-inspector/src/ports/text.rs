@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::ports::budget::{Destination, Forecast, PortSettings, TIME_WAIT, Unseen};
+use crate::ports::budget::{PortDestination, PortForecast, PortSettings, TIME_WAIT, UnseenPorts};
 
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, STRIKING};
@@ -23,8 +23,8 @@ const NAMED: usize = 3;
 /// Those of `out`.
 pub(crate) fn text(
     settings: &PortSettings,
-    destinations: &[Destination],
-    unseen: Unseen,
+    destinations: &[PortDestination],
+    unseen: UnseenPorts,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let usable = settings.usable();
@@ -70,7 +70,7 @@ pub(crate) fn settings(settings: &PortSettings, out: &mut impl Write) -> io::Res
 /// stand above their row, so that every number keeps its column.
 fn budgets(
     settings: &PortSettings,
-    destinations: &[Destination],
+    destinations: &[PortDestination],
     out: &mut impl Write,
 ) -> io::Result<()> {
     let fits = |table: &Table<9>| table.width() <= WIDTH;
@@ -88,24 +88,24 @@ fn budgets(
 }
 
 /// Where connections go; and where they come from, if `all` of them come from several addresses.
-fn addresses(destination: &Destination, all: &[Destination]) -> Vec<String> {
+fn addresses(destination: &PortDestination, all: &[PortDestination]) -> Vec<String> {
     let from = is_one_of_several(destination, all).then(|| format!("from {}", destination.from));
     [Some(destination.address.to_string()), from].into_iter().flatten().collect()
 }
 
 /// Whether connections to its address come from several addresses of this machine.
-fn is_one_of_several(destination: &Destination, all: &[Destination]) -> bool {
+fn is_one_of_several(destination: &PortDestination, all: &[PortDestination]) -> bool {
     all.iter().filter(|other| other.address == destination.address).count() > 1
 }
 
 /// The numbers, the `whole` of them or what matters most, with their addresses or without.
 fn table(
     settings: &PortSettings,
-    destinations: &[Destination],
+    destinations: &[PortDestination],
     whole: bool,
     addressed: bool,
 ) -> Table<9> {
-    let row = |destination: &Destination| {
+    let row = |destination: &PortDestination| {
         let left = |time: Option<&Duration>| {
             time.map_or(Cell::empty(), |time| Cell::new(words::short(*time)).right())
         };
@@ -146,12 +146,12 @@ fn table(
 }
 
 /// `steady`, `exhausted in 38 s`.
-fn outlook(forecast: Option<Forecast>) -> Cell {
+fn outlook(forecast: Option<PortForecast>) -> Cell {
     match forecast {
         None => Cell::empty(),
-        Some(Forecast::Steady) => Cell::new("steady"),
-        Some(Forecast::Exhausted) => Cell::new("exhausted").styled(STRIKING),
-        Some(Forecast::In(time)) => {
+        Some(PortForecast::Steady) => Cell::new("steady"),
+        Some(PortForecast::Exhausted) => Cell::new("exhausted").styled(STRIKING),
+        Some(PortForecast::In(time)) => {
             let time = match time.as_secs() {
                 seconds @ 0..120 => format!("{seconds} s"),
                 seconds @ 120..7200 => format!("{} min", seconds / 60),
@@ -163,8 +163,8 @@ fn outlook(forecast: Option<Forecast>) -> Cell {
 }
 
 /// Who has burnt the ports in `TIME_WAIT`, as far as earlier readings saw them held.
-fn burners(destinations: &[Destination], out: &mut impl Write) -> io::Result<()> {
-    let seen = |destination: &&Destination| {
+fn burners(destinations: &[PortDestination], out: &mut impl Write) -> io::Result<()> {
+    let seen = |destination: &&PortDestination| {
         destination.rate.is_some() && !destination.time_wait.is_empty()
     };
     let mut rows = Vec::new();
@@ -200,7 +200,7 @@ fn burners(destinations: &[Destination], out: &mut impl Write) -> io::Result<()>
             }
         }
     }
-    let anybody = |d: &Destination| d.burners.iter().any(|burner| burner.process.is_none());
+    let anybody = |d: &PortDestination| d.burners.iter().any(|burner| burner.process.is_none());
     if destinations.iter().any(anybody) {
         let why = "not seen: opened and closed between two looks, or before the first one";
         writeln!(out, "  {FAINT}{why}{FAINT:#}")?;
@@ -262,7 +262,7 @@ fn reserved(settings: &PortSettings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::budget::{Burner, Rate};
+    use crate::ports::budget::{BurnRate, PortBurner};
 
     fn example() -> PortSettings {
         PortSettings {
@@ -274,32 +274,32 @@ mod tests {
         }
     }
 
-    fn destination(address: &str, rate: Option<Rate>) -> Destination {
-        Destination {
+    fn destination(address: &str, rate: Option<BurnRate>) -> PortDestination {
+        PortDestination {
             address: address.parse().unwrap(),
             from: "10.0.0.1".parse().unwrap(),
             live: 12,
             time_wait: vec![Duration::from_millis(300), Duration::from_millis(59_100)],
             burners: vec![
-                Burner { process: Some("sequential (4712)".to_owned()), ports: 1 },
-                Burner { process: None, ports: 1 },
+                PortBurner { process: Some("sequential (4712)".to_owned()), ports: 1 },
+                PortBurner { process: None, ports: 1 },
             ],
             rate,
         }
     }
 
-    fn shown(destinations: &[Destination]) -> String {
+    fn shown(destinations: &[PortDestination]) -> String {
         let set = example();
         crate::plain::plain(WIDTH, |out| {
-            text(&set, destinations, Unseen { sides: 3, owners: 2 }, out)?;
+            text(&set, destinations, UnseenPorts { sides: 3, owners: 2 }, out)?;
             settings(&set, out)
         })
     }
 
     #[test]
     fn a_rate_becomes_a_forecast_and_time_wait_gets_its_makers() {
-        let fast = Rate { opened: 743.2, burnt: 743.2, growth: 0.0 };
-        let slow = Rate { opened: 1.0, burnt: 1.0, growth: 0.0 };
+        let fast = BurnRate { opened: 743.2, burnt: 743.2, growth: 0.0 };
+        let slow = BurnRate { opened: 1.0, burnt: 1.0, growth: 0.0 };
         insta::assert_snapshot!(shown(&[
             destination("10.0.0.7:443", Some(fast)),
             destination("127.0.0.1:8080", Some(slow)),
@@ -336,7 +336,7 @@ mod tests {
             "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:60443",
             "2001:db8:1234:5678:9abc:def0:1234:5678",
         );
-        let rate = Some(Rate { opened: 743.2, burnt: 4.0, growth: 0.0 });
+        let rate = Some(BurnRate { opened: 743.2, burnt: 4.0, growth: 0.0 });
         let mut second = destination(there, rate);
         second.from = here.parse().unwrap();
         second.burners[0].process = Some("a-name-of-15-by (4194303)".to_owned());

@@ -26,7 +26,7 @@ pub(crate) struct TraceArgs {
 
     /// Write text for people or jsonl for programs
     #[arg(short, long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
-    pub(crate) format: TraceFormat,
+    pub(crate) format: TraceOutput,
 }
 
 const EXAMPLES: &str = "\
@@ -52,7 +52,7 @@ pub(crate) enum WitnessArg {
 
 /// Who will read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TraceFormat {
+pub(crate) enum TraceOutput {
     /// One aligned line a change
     Text,
     /// One JSON object a line

@@ -40,20 +40,21 @@ use std::io::Write;
 
 use anyhow::Context;
 
-use self::teller::Teller;
-use crate::stop::{Parent, Stop};
+use self::teller::TraceTeller;
+use crate::stop::{ParentTie, TimeToStop};
 use crate::trace::args::{TraceArgs, WitnessArg};
 
 pub(crate) use watchdog::watch as watchdog;
 
 /// Traces until the time is over or somebody ends it.
 pub(crate) fn run(asked: &TraceArgs, out: &mut impl Write) -> anyhow::Result<u8> {
-    let stop = Stop::new(asked.time, Parent::Matters).context("cannot listen for Ctrl-C")?;
+    let stop =
+        TimeToStop::new(asked.time, ParentTie::Matters).context("cannot listen for Ctrl-C")?;
     let mut instead = None;
     if asked.witness != WitnessArg::Sampling {
-        match tracepoint::Tracepoint::open(&asked.ports) {
+        match tracepoint::TracepointWitness::open(&asked.ports) {
             Ok(witness) => {
-                return witness.follow(&stop, Teller::new(asked, clock::now(), out));
+                return witness.follow(&stop, TraceTeller::new(asked, clock::now(), out));
             }
             Err(error) if asked.witness == WitnessArg::Tracepoint => {
                 return Err(error.context("cannot use the tracepoint"));
@@ -61,6 +62,6 @@ pub(crate) fn run(asked: &TraceArgs, out: &mut impl Write) -> anyhow::Result<u8>
             Err(error) => instead = Some(format!("{error:#}")),
         }
     }
-    let teller = Teller::new(asked, clock::now(), out);
+    let teller = TraceTeller::new(asked, clock::now(), out);
     sampler::follow(&asked.ports, instead, &stop, teller)
 }

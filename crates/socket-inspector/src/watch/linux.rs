@@ -1,11 +1,11 @@
-//! Linux: what the library's `Watch` sees, shown.
+//! Linux: what the library's `TableWatch` sees, shown.
 //!
 //! | file | idea |
 //! |---|---|
 //! | `run.rs` | from what was typed to what is shown |
 //! | `connections.rs` | from changes to connections: both ends, their past, and what is over |
 //! | `tallies.rs` | how many were in which state, over time |
-//! | `wanted.rs` | which connections are shown: what is typed behind `/` |
+//! | `search.rs` | which connections are shown: what is typed behind `/` |
 //! | `app.rs` | what is on the screen, and what a key does to it; no terminal |
 //! | `screen.rs` | the picture of that |
 //! | `terminal.rs` | the terminal itself: taken, drawn on, given back |
@@ -20,8 +20,8 @@ mod run;
 #[cfg(test)]
 mod samples;
 mod screen;
+mod search;
 mod tallies;
 mod terminal;
-mod wanted;
 
 pub(crate) use run::run;

@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 
-use socket_table::{Filter, snapshot};
+use socket_table::{SocketFilter, snapshot};
 
 /// A listener on a port that no connection of the past still has.
 ///
@@ -19,7 +19,7 @@ pub fn unhaunted_listener_at(address: &str) -> Option<TcpListener> {
     loop {
         let listener = TcpListener::bind(address).ok()?;
         let port = listener.local_addr().unwrap().port();
-        if snapshot(&Filter::default().port(port)).unwrap().sockets.len() == 1 {
+        if snapshot(&SocketFilter::default().port(port)).unwrap().sockets.len() == 1 {
             return Some(listener);
         }
         haunted.push(listener); // keeps the system from picking it again

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::io;
 
 use crate::Error;
-use crate::sock_diag::{Content, Family, Message, Row, messages, row};
+use crate::sock_diag::{IpFamily, MessageContent, NetlinkMessage, TableRow, messages, row};
 
 /// The kernel hands out no more than this at a time.
 const DATAGRAM_LEN: usize = 32 * 1024;
@@ -21,10 +21,10 @@ const READINGS: usize = 5;
 
 /// Appends the list of one family to `rows`, once it has been read without a change under the
 /// kernel's hands. Each reading asks the question anew.
-pub(super) fn steady_list<R: Receive>(
-    family: Family,
-    rows: &mut Vec<Row>,
-    mut ask: impl FnMut() -> Result<Answer<R>, Error>,
+pub(super) fn steady_list<R: DatagramReceiver>(
+    family: IpFamily,
+    rows: &mut Vec<TableRow>,
+    mut ask: impl FnMut() -> Result<KernelAnswer<R>, Error>,
 ) -> Result<(), Error> {
     let before = rows.len();
     for _ in 0..READINGS {
@@ -44,8 +44,8 @@ pub(super) fn steady_list<R: Receive>(
 /// some that it has listed already; and does not say so, as `inet_diag` sets no
 /// `NLM_F_DUMP_INTR`. The same happens every 16 sockets of a longer bucket, and if some go away it
 /// leaves out others, for which there is no remedy here: nothing tells that they are missing.
-fn without_repeats(rows: &mut Vec<Row>, from: usize) {
-    let mut cookies: Vec<u64> = rows.iter().skip(from).map(Row::cookie).collect();
+fn without_repeats(rows: &mut Vec<TableRow>, from: usize) {
+    let mut cookies: Vec<u64> = rows.iter().skip(from).map(TableRow::cookie).collect();
     cookies.sort_unstable();
     if cookies.is_sorted_by(|a, b| a < b) {
         return; // as almost always
@@ -57,26 +57,26 @@ fn without_repeats(rows: &mut Vec<Row>, from: usize) {
 
 /// `recv(2)` with `MSG_TRUNC`: puts the next datagram into a buffer that is empty, as much of it
 /// as there is capacity for, and returns the length that it had.
-pub(super) trait Receive: FnMut(&mut Vec<u8>) -> io::Result<usize> {}
+pub(super) trait DatagramReceiver: FnMut(&mut Vec<u8>) -> io::Result<usize> {}
 
-impl<F: FnMut(&mut Vec<u8>) -> io::Result<usize>> Receive for F {}
+impl<F: FnMut(&mut Vec<u8>) -> io::Result<usize>> DatagramReceiver for F {}
 
 /// An answer that is on its way.
-pub(super) struct Answer<R> {
-    family: Family,
+pub(super) struct KernelAnswer<R> {
+    family: IpFamily,
     /// The number of the question.
     sequence: u32,
     receive: R,
     datagram: Vec<u8>,
 }
 
-impl<R: Receive> Answer<R> {
-    pub(super) fn new(family: Family, sequence: u32, receive: R) -> Self {
+impl<R: DatagramReceiver> KernelAnswer<R> {
+    pub(super) fn new(family: IpFamily, sequence: u32, receive: R) -> Self {
         Self { family, sequence, receive, datagram: Vec::with_capacity(DATAGRAM_LEN) }
     }
 
     /// The answer to a question for one socket: one message, and no end behind it.
-    pub(super) fn one(mut self) -> Result<Option<Row>, Error> {
+    pub(super) fn one(mut self) -> Result<Option<TableRow>, Error> {
         let family = self.family.name();
         loop {
             if !self.next_datagram()? {
@@ -91,9 +91,11 @@ impl<R: Receive> Answer<R> {
                     return Ok(None);
                 }
                 return match judge(self.family, &message)? {
-                    Step::Row(words) => row(words).map_err(|what| malformed(self.family, &what)),
-                    Step::Lost => Err(Error::Unsteady { family, readings: 1 }),
-                    Step::Skip | Step::End => Ok(None),
+                    ListStep::Row(words) => {
+                        row(words).map_err(|what| malformed(self.family, &what))
+                    }
+                    ListStep::Lost => Err(Error::Unsteady { family, readings: 1 }),
+                    ListStep::Skip | ListStep::End => Ok(None),
                 };
             }
         }
@@ -101,7 +103,7 @@ impl<R: Receive> Answer<R> {
 
     /// Appends the whole answer to `rows`; `false` if the table changed meanwhile or a part was
     /// lost, so that what has been appended is no list.
-    fn list(mut self, rows: &mut Vec<Row>) -> Result<bool, Error> {
+    fn list(mut self, rows: &mut Vec<TableRow>) -> Result<bool, Error> {
         let mut interrupted = false;
         while self.next_datagram()? {
             for message in messages(&self.datagram) {
@@ -111,12 +113,12 @@ impl<R: Receive> Answer<R> {
                 }
                 interrupted |= message.interrupted;
                 match judge(self.family, &message)? {
-                    Step::Row(words) => {
+                    ListStep::Row(words) => {
                         rows.extend(row(words).map_err(|what| malformed(self.family, &what))?);
                     }
-                    Step::Skip => {}
-                    Step::Lost => return Ok(false),
-                    Step::End => return Ok(!interrupted),
+                    ListStep::Skip => {}
+                    ListStep::Lost => return Ok(false),
+                    ListStep::End => return Ok(!interrupted),
                 }
             }
         }
@@ -145,16 +147,16 @@ impl<R: Receive> Answer<R> {
     }
 }
 
-fn malformed(family: Family, what: &dyn ToString) -> Error {
+fn malformed(family: IpFamily, what: &dyn ToString) -> Error {
     Error::Malformed { family: family.name(), what: what.to_string() }
 }
 
-fn is_no_entry(message: &Message) -> bool {
-    matches!(message.content, Content::Refused(errno) if errno.saturating_abs() == NO_ENTRY)
+fn is_no_entry(message: &NetlinkMessage) -> bool {
+    matches!(message.content, MessageContent::Refused(errno) if errno.saturating_abs() == NO_ENTRY)
 }
 
 /// What the next message does to the list.
-enum Step<'a> {
+enum ListStep<'a> {
     Row(&'a [u8]),
     Skip,
     Lost,
@@ -162,13 +164,13 @@ enum Step<'a> {
 }
 
 /// What a message means for the list.
-fn judge<'a>(family: Family, message: &Message<'a>) -> Result<Step<'a>, Error> {
+fn judge<'a>(family: IpFamily, message: &NetlinkMessage<'a>) -> Result<ListStep<'a>, Error> {
     match message.content {
-        Content::Socket(words) => Ok(Step::Row(words)),
-        Content::Nothing => Ok(Step::Skip),
-        Content::Lost => Ok(Step::Lost),
-        Content::Done(0..) => Ok(Step::End),
-        Content::Done(errno) | Content::Refused(errno) => {
+        MessageContent::Socket(words) => Ok(ListStep::Row(words)),
+        MessageContent::Nothing => Ok(ListStep::Skip),
+        MessageContent::Lost => Ok(ListStep::Lost),
+        MessageContent::Done(0..) => Ok(ListStep::End),
+        MessageContent::Done(errno) | MessageContent::Refused(errno) => {
             let source = io::Error::from_raw_os_error(errno.saturating_abs());
             Err(Error::Refused { family: family.name(), source })
         }

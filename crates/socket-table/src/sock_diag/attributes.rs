@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evidence::{Observed, TcpInfo};
 
-use super::{Malformed, Reader};
+use super::{FieldReader, MalformedAnswer};
 
 /// `INET_DIAG_INFO`: `struct tcp_info`.
 const INFO: u16 = 2;
@@ -25,20 +25,20 @@ const BYTES_SENT: usize = 200;
 
 /// The attributes that this program has a use for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Attributes {
+pub(super) struct RowAttributes {
     /// Boxed, as a cheap reading of a long table has none.
     pub(super) info: Option<Box<TcpInfo>>,
     pub(super) cgroup: Option<u64>,
 }
 
 /// Reads all attributes to the end of the message; those of another kind are passed over.
-pub(super) fn read(body: &mut Reader) -> Result<Attributes, Malformed> {
-    let mut attributes = Attributes::default();
+pub(super) fn read(body: &mut FieldReader) -> Result<RowAttributes, MalformedAnswer> {
+    let mut attributes = RowAttributes::default();
     while !body.0.is_empty() {
         let length = usize::from(body.u16()?);
         let kind = body.u16()?;
-        let length = length.checked_sub(4).ok_or(Malformed("an attribute is too short"))?;
-        let value = body.0.get(..length).ok_or(Malformed("an attribute is cut short"))?;
+        let length = length.checked_sub(4).ok_or(MalformedAnswer("an attribute is too short"))?;
+        let value = body.0.get(..length).ok_or(MalformedAnswer("an attribute is cut short"))?;
         match kind {
             INFO => attributes.info = Some(Box::new(tcp_info(value))),
             CGROUP_ID => attributes.cgroup = number(value, 0).map(u64::from_ne_bytes).known(),
@@ -165,7 +165,7 @@ pub(super) mod tests {
         fn arbitrary_attributes_are_read_without_a_panic(
             bytes in prop::collection::vec(any::<u8>(), 0..300)
         ) {
-            let _ = read(&mut Reader(&bytes));
+            let _ = read(&mut FieldReader(&bytes));
         }
 
         #[test]
@@ -174,7 +174,7 @@ pub(super) mod tests {
         ) {
             let mut bytes = claimed.to_ne_bytes().to_vec();
             bytes.extend([2, 0, 1, 2, 3, 4]);
-            prop_assert!(read(&mut Reader(&bytes)).is_err());
+            prop_assert!(read(&mut FieldReader(&bytes)).is_err());
         }
     }
 

@@ -36,23 +36,25 @@ fn recorded_messages() -> Vec<Range<usize>> {
 
 /// What is read of a message, to the last field of a row.
 #[derive(Debug, PartialEq)]
-enum Reading {
-    Row(Result<Option<Row>, Malformed>),
+enum DamagedReading {
+    Row(Result<Option<TableRow>, MalformedAnswer>),
     Other(String),
 }
 
 /// Everything that is read of a datagram.
-fn read(datagram: &[u8]) -> Vec<Reading> {
-    let reading = |message: Result<Message<'_>, Malformed>| match message {
-        Ok(Message { content: Content::Socket(words), .. }) => Reading::Row(row(words)),
-        other => Reading::Other(format!("{other:?}")),
+fn read(datagram: &[u8]) -> Vec<DamagedReading> {
+    let reading = |message: Result<NetlinkMessage<'_>, MalformedAnswer>| match message {
+        Ok(NetlinkMessage { content: MessageContent::Socket(words), .. }) => {
+            DamagedReading::Row(row(words))
+        }
+        other => DamagedReading::Other(format!("{other:?}")),
     };
     messages(datagram).map(reading).collect()
 }
 
 /// One thing that goes wrong. A place is a share of the bytes that there are.
 #[derive(Clone, Debug)]
-enum Damage {
+enum AnswerDamage {
     FlipBit(Index, u8),
     SetByte(Index, u8),
     /// Another length in the header of a message.
@@ -68,7 +70,7 @@ enum Damage {
     Append(Index, Index),
 }
 
-impl Damage {
+impl AnswerDamage {
     fn any() -> impl Strategy<Value = Self> {
         let place = any::<Index>;
         // Lengths that are near to true ones, and any others.
@@ -136,7 +138,7 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
     let mut count = 0;
     for message in messages(bytes) {
         count += 1;
-        if let Ok(Message { content: Content::Socket(words), .. }) = message {
+        if let Ok(NetlinkMessage { content: MessageContent::Socket(words), .. }) = message {
             // A message lies within its datagram, and behind the one before it.
             let place = words.as_ptr_range();
             prop_assert!(place.start >= read_so_far && place.end <= bytes.as_ptr_range().end);
@@ -155,13 +157,13 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
 }
 
 thread_local! {
-    static RECORDED_READINGS: Vec<Reading> = read(RECORDED);
+    static RECORDED_READINGS: Vec<DamagedReading> = read(RECORDED);
 }
 
 proptest! {
     #[test]
     fn a_damaged_answer_is_read_to_its_end_and_as_before_up_to_the_damage(
-        damages in prop::collection::vec(Damage::any(), 1..8)
+        damages in prop::collection::vec(AnswerDamage::any(), 1..8)
     ) {
         let mut bytes = RECORDED.to_vec();
         for damage in &damages {
@@ -199,8 +201,8 @@ fn what_the_kernel_said_is_understood() {
     let mut lines = String::new();
     for reading in read(RECORDED) {
         lines += &match reading {
-            Reading::Row(row) => line(&row.unwrap().unwrap()),
-            Reading::Other(other) => other,
+            DamagedReading::Row(row) => line(&row.unwrap().unwrap()),
+            DamagedReading::Other(other) => other,
         };
         lines.push('\n');
     }
@@ -248,8 +250,8 @@ fn what_the_kernel_said_is_understood() {
 }
 
 /// The addresses, the state, the two queues; bytes sent and received, if it was read in depth.
-fn line(row: &Row) -> String {
-    let Row { socket, info, cgroup, .. } = row;
+fn line(row: &TableRow) -> String {
+    let TableRow { socket, info, cgroup, .. } = row;
     let (local, peer, state) = (socket.local, socket.peer, socket.state);
     let queues = (socket.recv_queue.known().unwrap(), socket.send_queue.known().unwrap());
     let depth = info.as_ref().map_or(String::new(), |info| {
@@ -321,9 +323,9 @@ fn record_anew() {
 
     let nobody = request_one("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap(), 7);
     let answers = [
-        asked(&request(Family::V4, &[], &[], true, 7), true),
-        asked(&request(Family::V6, &[], &[], true, 7), true),
-        asked(&request(Family::V4, &[], &[], false, 7), true),
+        asked(&request(IpFamily::V4, &[], &[], true, 7), true),
+        asked(&request(IpFamily::V6, &[], &[], true, 7), true),
+        asked(&request(IpFamily::V4, &[], &[], false, 7), true),
         asked(&nobody, false),
     ];
     let place = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sock_diag/recorded.bin");

@@ -37,7 +37,7 @@ fn is_well_formed(program: &[u8]) -> bool {
 }
 
 /// A synthetic `struct inet_diag_msg` in a netlink message of its own.
-fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
+fn encoded(row: &TableRow, sequence: u32, flags: u16) -> Vec<u8> {
     let socket = &row.socket;
     let state = (1..=12).find(|&n| state_of(n) == Ok(Some(socket.state))).unwrap();
     let (kind, left) = match socket.timer {
@@ -53,7 +53,7 @@ fn encoded(row: &Row, sequence: u32, flags: u16) -> Vec<u8> {
         ),
         Observed::NotObservable => (99, Duration::ZERO),
     };
-    let family = if socket.local.is_ipv4() { Family::V4 } else { Family::V6 };
+    let family = if socket.local.is_ipv4() { IpFamily::V4 } else { IpFamily::V6 };
     let mut body = vec![family.number(), state, kind, 0];
     for address in [socket.local, socket.peer] {
         body.extend(address.port().to_be_bytes());
@@ -127,22 +127,22 @@ pub(crate) fn an_overrun(sequence: u32) -> Vec<u8> {
     wrapped(OVERRUN, 0, sequence, &[])
 }
 
-fn contents(datagram: &[u8]) -> Vec<Result<Content<'_>, Malformed>> {
+fn contents(datagram: &[u8]) -> Vec<Result<MessageContent<'_>, MalformedAnswer>> {
     messages(datagram).map(|message| message.map(|message| message.content)).collect()
 }
 
 /// What is read of each message that tells of a socket, as far as the datagram can be read.
-fn rows(datagram: &[u8]) -> Vec<Result<Option<Row>, Malformed>> {
+fn rows(datagram: &[u8]) -> Vec<Result<Option<TableRow>, MalformedAnswer>> {
     let told = contents(datagram).into_iter().filter_map(|content| match content {
-        Ok(Content::Socket(words)) => Some(row(words)),
+        Ok(MessageContent::Socket(words)) => Some(row(words)),
         _ => None,
     });
     told.collect()
 }
 
-fn some_row(cookie: u64) -> Row {
+fn some_row(cookie: u64) -> TableRow {
     let timer = Timer { kind: TimerKind::TimeWait, left: Duration::from_millis(57_300) };
-    Row {
+    TableRow {
         socket: Socket {
             local: "127.0.0.1:40210".parse().unwrap(),
             peer: "127.0.0.1:8080".parse().unwrap(),
@@ -160,7 +160,7 @@ fn some_row(cookie: u64) -> Row {
     }
 }
 
-fn any_row() -> impl Strategy<Value = Row> {
+fn any_row() -> impl Strategy<Value = TableRow> {
     let link_local = (any::<u64>(), any::<u16>(), any::<u16>(), any::<u32>()).prop_map(
         |(low, local, peer, scope)| {
             let ip = Ipv6Addr::from(u128::from(low) | 0xfe80 << 112);
@@ -200,7 +200,7 @@ fn any_row() -> impl Strategy<Value = Row> {
         (prop::option::of(attributes::tests::any_info()), any::<Option<u64>>(), any::<u64>()),
     )
         .prop_map(|((local, peer), state, timer, queues_and_inode, (info, cgroup, cookie))| {
-            Row {
+            TableRow {
                 socket: Socket {
                     local,
                     peer,
@@ -248,7 +248,7 @@ proptest! {
     ) {
         let datagram: Vec<u8> =
             written.iter().flat_map(|row| encoded(row, sequence, 0)).collect();
-        let steady = |message: Message<'_>| message.sequence == sequence && !message.interrupted;
+        let steady = |message: NetlinkMessage<'_>| message.sequence == sequence && !message.interrupted;
         prop_assert!(messages(&datagram).all(|message| message.is_ok_and(steady)));
         let expected: Vec<_> = written.into_iter().map(|row| Ok(Some(row))).collect();
         prop_assert_eq!(rows(&datagram), expected);
@@ -282,7 +282,8 @@ proptest! {
 
 #[test]
 fn a_request_says_how_long_it_is_and_what_it_asks_for() {
-    let asked = request(Family::V6, &[TcpState::Established, TcpState::TimeWait], &[8080], true, 7);
+    let asked =
+        request(IpFamily::V6, &[TcpState::Established, TcpState::TimeWait], &[8080], true, 7);
     assert_eq!(asked[..4], u32::try_from(asked.len()).unwrap().to_ne_bytes());
     assert_eq!(asked[4..6], BY_FAMILY.to_ne_bytes());
     assert_eq!(asked[8..12], 7_u32.to_ne_bytes());
@@ -295,8 +296,8 @@ fn a_request_says_how_long_it_is_and_what_it_asks_for() {
 
 #[test]
 fn without_ports_a_request_carries_no_filter() {
-    assert_eq!(request(Family::V4, &[], &[], false, 1).len(), 72);
-    assert_eq!(request(Family::V4, &[], &[9; MOST_PORTS + 1], false, 1).len(), 72);
+    assert_eq!(request(IpFamily::V4, &[], &[], false, 1).len(), 72);
+    assert_eq!(request(IpFamily::V4, &[], &[9; MOST_PORTS + 1], false, 1).len(), 72);
 }
 
 #[test]
@@ -315,7 +316,7 @@ fn a_socket_that_is_merely_bound_is_left_out() {
 fn a_state_without_a_name_is_an_error_and_not_a_missing_row() {
     let mut bytes = encoded(&some_row(4711), 1, 0);
     bytes[HEADER_LEN + 1] = 77;
-    assert_eq!(rows(&bytes), [Err(Malformed("a socket is in an unknown state"))]);
+    assert_eq!(rows(&bytes), [Err(MalformedAnswer("a socket is in an unknown state"))]);
 }
 
 #[test]
@@ -329,24 +330,24 @@ fn the_end_of_a_list_tells_whether_it_is_complete() {
     let complete = wrapped(DONE, 0, 1, &0_i32.to_ne_bytes());
     let broken_off = wrapped(DONE, 0, 1, &(-105_i32).to_ne_bytes());
     let bare = wrapped(DONE, 0, 1, &[]);
-    assert_eq!(contents(&complete), [Ok(Content::Done(0))]);
-    assert_eq!(contents(&broken_off), [Ok(Content::Done(-105))]);
-    assert_eq!(contents(&bare), [Ok(Content::Done(0))]);
+    assert_eq!(contents(&complete), [Ok(MessageContent::Done(0))]);
+    assert_eq!(contents(&broken_off), [Ok(MessageContent::Done(-105))]);
+    assert_eq!(contents(&bare), [Ok(MessageContent::Done(0))]);
 }
 
 #[test]
 fn a_refusal_is_told_from_an_acknowledgement() {
     let refused = wrapped(ERROR, 0, 1, &(-2_i32).to_ne_bytes());
     let acknowledged = wrapped(ERROR, 0, 1, &0_i32.to_ne_bytes());
-    assert_eq!(contents(&refused), [Ok(Content::Refused(-2))]);
-    assert_eq!(contents(&acknowledged), [Ok(Content::Nothing)]);
-    assert_eq!(contents(&wrapped(OVERRUN, 0, 1, &[])), [Ok(Content::Lost)]);
-    assert_eq!(contents(&wrapped(NOOP, 0, 1, &[])), [Ok(Content::Nothing)]);
+    assert_eq!(contents(&refused), [Ok(MessageContent::Refused(-2))]);
+    assert_eq!(contents(&acknowledged), [Ok(MessageContent::Nothing)]);
+    assert_eq!(contents(&wrapped(OVERRUN, 0, 1, &[])), [Ok(MessageContent::Lost)]);
+    assert_eq!(contents(&wrapped(NOOP, 0, 1, &[])), [Ok(MessageContent::Nothing)]);
 }
 
 #[test]
 fn a_message_that_is_longer_than_its_datagram_ends_the_reading() {
     let mut bytes = encoded(&some_row(4711), 1, 0);
     bytes.truncate(bytes.len() - 4);
-    assert_eq!(contents(&bytes), [Err(Malformed("a message is longer than its datagram"))]);
+    assert_eq!(contents(&bytes), [Err(MalformedAnswer("a message is longer than its datagram"))]);
 }

@@ -111,7 +111,7 @@ pub fn count(events: &[TraceEvent], is: impl Fn(&Moment) -> bool) -> usize {
 /// of those: the port may have been another server's a moment ago, whose connections linger.
 #[cfg(target_os = "linux")]
 pub fn states(port: u16, events: &[TraceEvent]) -> [Vec<evidence::TcpState>; 2] {
-    let filter = socket_table::Filter::default().server(port);
+    let filter = socket_table::SocketFilter::default().server(port);
     let sockets = socket_table::snapshot(&filter).unwrap().sockets;
     let dialled = |end: std::net::SocketAddr| {
         events.iter().any(|event| match event.moment {

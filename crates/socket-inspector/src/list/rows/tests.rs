@@ -42,13 +42,18 @@ pub(crate) fn scene() -> Vec<Inspected> {
     vec![listening, open, closed]
 }
 
-fn shown(rows: &[Inspected], columns: &[Column]) -> String {
+fn shown(rows: &[Inspected], columns: &[SocketColumn]) -> String {
     crate::plain::plain(WIDTH, |out| text(rows, columns, "with port 8080 at either end", out))
 }
 
 #[test]
 fn what_is_asked_for_stands_in_the_order_in_which_it_is_asked_for() {
-    let columns = [Column::State, Column::Local, Column::RecvQueue, Column::LastReceived];
+    let columns = [
+        SocketColumn::State,
+        SocketColumn::Local,
+        SocketColumn::RecvQueue,
+        SocketColumn::LastReceived,
+    ];
     insta::assert_snapshot!(shown(&scene(), &columns), @r"
     STATE        LOCAL            RECV-Q  LAST-RECEIVED
     LISTEN       127.0.0.1:8080        0
@@ -69,8 +74,8 @@ fn a_fin_is_not_shown_as_an_unread_byte() {
         with("127.0.0.1:40002", TcpState::Established, 57),
         with("127.0.0.1:40003", TcpState::CloseWait, 58),
     ];
-    sort(&mut rows, Column::RecvQueue);
-    insta::assert_snapshot!(shown(&rows, &[Column::Local, Column::State, Column::RecvQueue]), @r"
+    sort(&mut rows, SocketColumn::RecvQueue);
+    insta::assert_snapshot!(shown(&rows, &[SocketColumn::Local, SocketColumn::State, SocketColumn::RecvQueue]), @r"
     LOCAL            STATE        RECV-Q
     127.0.0.1:40003  CLOSE_WAIT       57
     127.0.0.1:40002  ESTABLISHED      57
@@ -80,7 +85,7 @@ fn a_fin_is_not_shown_as_an_unread_byte() {
 
 #[test]
 fn rows_that_are_too_wide_become_a_line_and_what_is_known_below_it() {
-    insta::assert_snapshot!(shown(&scene(), &Column::ALL), @r"
+    insta::assert_snapshot!(shown(&scene(), &SocketColumn::ALL), @r"
     127.0.0.1:8080  —  LISTEN  ?
         recv-q 0 · send-q 128
     127.0.0.1:40210  127.0.0.1:8080  client  ESTABLISHED  sequential (4712)
@@ -101,15 +106,15 @@ fn numbers_are_ordered_from_the_largest_down_and_the_unknown_comes_last() {
         sort(&mut rows, key);
         rows.iter().map(|row| row.socket.local.port()).collect::<Vec<_>>()
     };
-    assert_eq!(order(Column::RecvQueue), [40210, 8080, 40208]);
-    assert_eq!(order(Column::Timer)[0], 40208);
-    assert_eq!(order(Column::Sent)[0], 40210);
-    assert_eq!(order(Column::Local), [8080, 40208, 40210]);
+    assert_eq!(order(SocketColumn::RecvQueue), [40210, 8080, 40208]);
+    assert_eq!(order(SocketColumn::Timer)[0], 40208);
+    assert_eq!(order(SocketColumn::Sent)[0], 40210);
+    assert_eq!(order(SocketColumn::Local), [8080, 40208, 40210]);
 }
 
 #[test]
 fn nothing_found_is_said_in_one_line() {
     insta::assert_snapshot!(
-        shown(&[], &Column::ALL), @"No TCP socket with port 8080 at either end."
+        shown(&[], &SocketColumn::ALL), @"No TCP socket with port 8080 at either end."
     );
 }

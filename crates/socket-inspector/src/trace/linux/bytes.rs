@@ -2,13 +2,13 @@
 
 /// A number of bytes, as well as its witness knows it: this many, or this many and perhaps more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Amount {
+pub(crate) struct ByteAmount {
     pub(crate) least: u64,
     /// Whether it is known that there were no more.
     pub(crate) exact: bool,
 }
 
-impl Amount {
+impl ByteAmount {
     /// Whether it says anything: "0 B or more" does not.
     pub(crate) fn tells(self) -> bool {
         self.exact || self.least > 0
@@ -25,15 +25,15 @@ impl Amount {
 /// Written is what they have handed to the kernel, read is what they have taken from it: a body
 /// that arrived and that nobody took is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bytes {
-    pub(crate) wrote: Amount,
-    pub(crate) read: Amount,
+pub(crate) struct EndBytes {
+    pub(crate) wrote: ByteAmount,
+    pub(crate) read: ByteAmount,
 }
 
-impl Bytes {
+impl EndBytes {
     /// At least so many bytes.
     pub(crate) fn at_least(wrote: u64, read: u64) -> Self {
-        let amount = |least| Amount { least, exact: false };
+        let amount = |least| ByteAmount { least, exact: false };
         Self { wrote: amount(wrote), read: amount(read) }
     }
 

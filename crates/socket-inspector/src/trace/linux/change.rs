@@ -10,12 +10,12 @@ use evidence::{Side, TcpState};
 /// Both are read from `CLOCK_MONOTONIC`. The tracepoint knows the moment itself; whoever takes
 /// samples knows the two samples between which it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct When {
+pub(crate) struct MomentRange {
     pub(crate) earliest: Duration,
     pub(crate) latest: Duration,
 }
 
-impl When {
+impl MomentRange {
     /// A moment that is known.
     pub(crate) fn at(moment: Duration) -> Self {
         Self { earliest: moment, latest: moment }
@@ -27,8 +27,8 @@ impl When {
     }
 
     /// The time from this moment to a later one; never less than nothing.
-    pub(crate) fn until(self, later: Self) -> Span {
-        Span {
+    pub(crate) fn until(self, later: Self) -> TimeSpan {
+        TimeSpan {
             shortest: later.earliest.saturating_sub(self.latest),
             longest: later.latest.saturating_sub(self.earliest),
         }
@@ -36,7 +36,7 @@ impl When {
 
     /// The same moment, of which is known besides that it lies between `low` and `high`. Bounds
     /// that contradict what is known already say nothing.
-    pub(crate) fn within(self, low: Option<When>, high: Option<When>) -> Self {
+    pub(crate) fn within(self, low: Option<MomentRange>, high: Option<MomentRange>) -> Self {
         let earliest = low.map_or(self.earliest, |low| low.earliest.max(self.earliest));
         let latest = high.map_or(self.latest, |high| high.latest.min(self.latest));
         if earliest <= latest { Self { earliest, latest } } else { self }
@@ -45,15 +45,15 @@ impl When {
 
 /// How long something lasted, as well as the witness knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct TimeSpan {
     pub(crate) shortest: Duration,
     pub(crate) longest: Duration,
 }
 
 /// One end of a connection has left one state for another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
-    pub(crate) when: When,
+pub(crate) struct StateChange {
+    pub(crate) when: MomentRange,
     /// Where the kernel keeps the socket, if the witness knows. The only name of a fresh client
     /// socket: its first change comes before it has a port.
     pub(crate) kernel_address: Option<u64>,
@@ -77,11 +77,12 @@ mod tests {
     #[test]
     fn a_time_between_samples_is_a_range() {
         let ms = Duration::from_millis;
-        let (first, second) = (When::between(ms(10), ms(12)), When::between(ms(12), ms(15)));
-        assert_eq!(first.until(second), Span { shortest: ms(0), longest: ms(5) });
+        let (first, second) =
+            (MomentRange::between(ms(10), ms(12)), MomentRange::between(ms(12), ms(15)));
+        assert_eq!(first.until(second), TimeSpan { shortest: ms(0), longest: ms(5) });
         assert_eq!(
-            When::at(ms(3)).until(When::at(ms(7))),
-            Span { shortest: ms(4), longest: ms(4) }
+            MomentRange::at(ms(3)).until(MomentRange::at(ms(7))),
+            TimeSpan { shortest: ms(4), longest: ms(4) }
         );
     }
 
@@ -91,7 +92,7 @@ mod tests {
             [a, b, c, d] in prop::array::uniform4(0_u64..1000)
         ) {
             let [a, b, c, d] = [a, b, c, d].map(Duration::from_nanos);
-            let (one, other) = (When::between(a, b), When::between(c, d));
+            let (one, other) = (MomentRange::between(a, b), MomentRange::between(c, d));
             let span = one.until(other);
             prop_assert!(span.shortest <= span.longest);
             let narrowed = one.within(Some(other), Some(other));

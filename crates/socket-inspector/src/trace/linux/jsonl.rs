@@ -8,18 +8,22 @@ use evidence::{Side, TcpState};
 use report::words::address;
 use serde_json::{Value, json};
 
-use super::bytes::{Amount, Bytes};
-use super::change::{Span, When};
-use super::story::{Ending, Line, Summary, Told};
-use super::witness::{TraceTotal, Witness};
+use super::bytes::{ByteAmount, EndBytes};
+use super::change::{MomentRange, TimeSpan};
+use super::story::{ChangeLine, ConnectionEnding, ConnectionSummary, StoryEvent};
+use super::witness::{TraceTotal, TraceWitness};
 
 /// The version of the layout.
 const SCHEMA: u32 = 1;
 
-pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn witness(
+    witness: &TraceWitness,
+    ports: &[u16],
+    out: &mut impl Write,
+) -> io::Result<()> {
     let (name, instead, no_bytes) = match witness {
-        Witness::Tracepoint { no_bytes } => ("tracepoint", None, no_bytes.as_ref()),
-        Witness::Sampling { instead } => ("sampling", instead.as_ref(), None),
+        TraceWitness::Tracepoint { no_bytes } => ("tracepoint", None, no_bytes.as_ref()),
+        TraceWitness::Sampling { instead } => ("sampling", instead.as_ref(), None),
     };
     let line = json!({
         "kind": "witness", "schema": SCHEMA, "witness": name, "ports": ports,
@@ -28,14 +32,14 @@ pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) ->
     write(&line, out)
 }
 
-pub(crate) fn told(told: &Told, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn told(told: &StoryEvent, begun: Duration, out: &mut impl Write) -> io::Result<()> {
     match told {
-        Told::Change(line) => write(&change(line, begun), out),
-        Told::Ended(summary) => write(&ended(summary, begun), out),
+        StoryEvent::Change(line) => write(&change(line, begun), out),
+        StoryEvent::Ended(summary) => write(&ended(summary, begun), out),
     }
 }
 
-fn change(line: &Line, begun: Duration) -> Value {
+fn change(line: &ChangeLine, begun: Duration) -> Value {
     let unseen: Vec<&str> = line.unseen.iter().map(|state| state.name()).collect();
     json!({
         "kind": "change",
@@ -53,14 +57,14 @@ fn change(line: &Line, begun: Duration) -> Value {
     })
 }
 
-fn ended(summary: &Summary, begun: Duration) -> Value {
+fn ended(summary: &ConnectionSummary, begun: Duration) -> Value {
     let (ending, by) = match summary.ending {
-        Ending::ClosedFirst(side) => ("closed_first", side),
-        Ending::Both => ("both_closed", None),
-        Ending::Aborted(side) => ("aborted", side),
-        Ending::AbortedBySomebody => ("aborted", None),
-        Ending::NeverOpen => ("never_open", None),
-        Ending::Unknown => ("unknown", None),
+        ConnectionEnding::ClosedFirst(side) => ("closed_first", side),
+        ConnectionEnding::Both => ("both_closed", None),
+        ConnectionEnding::Aborted(side) => ("aborted", side),
+        ConnectionEnding::AbortedBySomebody => ("aborted", None),
+        ConnectionEnding::NeverOpen => ("never_open", None),
+        ConnectionEnding::Unknown => ("unknown", None),
     };
     let [one, other] =
         if summary.sides_known { ["client", "server"] } else { ["address", "other_address"] };
@@ -78,7 +82,7 @@ fn ended(summary: &Summary, begun: Duration) -> Value {
     });
     let [one, other] = if summary.sides_known { ["client_", "server_"] } else { ["", "other_"] };
     for (end, bytes) in [(one, summary.client_bytes), (other, summary.server_bytes)] {
-        let Bytes { wrote, read } = bytes.unwrap_or(Bytes::at_least(0, 0));
+        let EndBytes { wrote, read } = bytes.unwrap_or(EndBytes::at_least(0, 0));
         line[format!("{end}wrote_bytes")] = amount(wrote);
         line[format!("{end}read_bytes")] = amount(read);
     }
@@ -87,7 +91,7 @@ fn ended(summary: &Summary, begun: Duration) -> Value {
 
 /// The bounds of a number of bytes, the upper one `null` if there may be any number more; `null`
 /// for a number of which nothing is known.
-fn amount(amount: Amount) -> Value {
+fn amount(amount: ByteAmount) -> Value {
     if !amount.tells() {
         return Value::Null;
     }
@@ -113,12 +117,12 @@ fn write(line: &Value, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// The bounds of a moment; both are the same where it is known.
-fn moment(when: When, begun: Duration) -> Value {
+fn moment(when: MomentRange, begun: Duration) -> Value {
     let since = |moment: Duration| nanos(moment.saturating_sub(begun));
     json!({ "min": since(when.earliest), "max": since(when.latest) })
 }
 
-fn span(span: Span) -> Value {
+fn span(span: TimeSpan) -> Value {
     json!({ "min": nanos(span.shortest), "max": nanos(span.longest) })
 }
 

@@ -21,7 +21,7 @@ const HIGH_BITS: u64 = 0xf8 << 56;
 
 /// One page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Page<'a> {
+pub(crate) struct RingPage<'a> {
     /// Whether records before this page are lost.
     pub(crate) missed: bool,
     /// The records with their times, which are those of `trace_clock`.
@@ -29,7 +29,7 @@ pub(crate) struct Page<'a> {
 }
 
 /// Reads a page. Ends at the first record that has not the kernel's layout: `None` in its place.
-pub(crate) fn page(bytes: &[u8]) -> Option<Page<'_>> {
+pub(crate) fn page(bytes: &[u8]) -> Option<RingPage<'_>> {
     let mut time = word(bytes, 0)?;
     let commit = word(bytes, 8)?;
     let used = usize::try_from(commit & LENGTH).ok()?;
@@ -65,7 +65,7 @@ pub(crate) fn page(bytes: &[u8]) -> Option<Page<'_>> {
         };
         rest = rest.get(length.next_multiple_of(4)..)?;
     }
-    Some(Page { missed: commit & MISSED != 0, records })
+    Some(RingPage { missed: commit & MISSED != 0, records })
 }
 
 /// The two bit fields of a record's first word: its kind or length, and the time since the last.
@@ -128,7 +128,10 @@ mod tests {
 
     #[test]
     fn an_empty_page_has_no_records() {
-        assert_eq!(page(&page_of(1, 0, &[])), Some(Page { missed: false, records: Vec::new() }));
+        assert_eq!(
+            page(&page_of(1, 0, &[])),
+            Some(RingPage { missed: false, records: Vec::new() })
+        );
     }
 
     proptest! {

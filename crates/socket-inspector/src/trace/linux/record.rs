@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use evidence::TcpState;
 
-use super::change::{Change, When};
+use super::change::{MomentRange, StateChange};
 
 /// `IPPROTO_TCP`.
 pub(crate) const TCP: u16 = 6;
@@ -15,7 +15,7 @@ const INET6: u16 = 10;
 
 /// Where the fields of a record begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct ChangeLayout {
     id: u16,
     skaddr: usize,
     oldstate: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Layout {
     daddr_v6: usize,
 }
 
-impl Layout {
+impl ChangeLayout {
     /// Reads the `format` file. `None` if a field is missing or has another size.
     pub(crate) fn read(format: &str) -> Option<Self> {
         let id = id(format)?;
@@ -52,7 +52,7 @@ impl Layout {
     }
 
     /// Reads a record. `None` for another event, another protocol, an unknown state.
-    pub(crate) fn change(&self, time: Duration, record: &[u8]) -> Option<Change> {
+    pub(crate) fn change(&self, time: Duration, record: &[u8]) -> Option<StateChange> {
         let number = |at| Some(u16::from_ne_bytes(bytes::<2>(record, at)?));
         let state = |at| state_of(i32::from_ne_bytes(bytes(record, at)?));
         if number(0)? != self.id || number(self.protocol)? != TCP {
@@ -67,8 +67,8 @@ impl Layout {
             })
         };
         let skaddr = usize::from_ne_bytes(bytes(record, self.skaddr)?);
-        Some(Change {
-            when: When::at(time),
+        Some(StateChange {
+            when: MomentRange::at(time),
             kernel_address: u64::try_from(skaddr).ok(),
             local: SocketAddr::new(address(self.saddr, self.saddr_v6)?, number(self.sport)?),
             peer: SocketAddr::new(address(self.daddr, self.daddr_v6)?, number(self.dport)?),

@@ -10,9 +10,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use evidence::{Socket, TcpState, canonical};
-use socket_table::{Filter, find, snapshot};
+use socket_table::{SocketFilter, find, snapshot};
 
-use super::change::{Change, When};
+use super::change::{MomentRange, StateChange};
 
 /// With more sockets than this to look for, the table is listed instead.
 const FEW: usize = 8;
@@ -20,21 +20,21 @@ const FEW: usize = 8;
 const LISTING: Duration = Duration::from_millis(50);
 
 /// The addresses of a socket, its own first.
-type Ends = (SocketAddr, SocketAddr);
+type AddressPair = (SocketAddr, SocketAddr);
 
 /// The small sockets that are left.
 #[derive(Debug, Default)]
-pub(crate) struct Remains {
+pub(crate) struct SmallSockets {
     ports: Vec<u16>,
-    sockets: HashMap<Ends, Small>,
+    sockets: HashMap<AddressPair, SmallSocket>,
     /// When to look at which of them again.
-    due: BTreeSet<(Duration, Ends)>,
+    due: BTreeSet<(Duration, AddressPair)>,
     listed: Duration,
 }
 
 /// A small socket.
 #[derive(Clone, Copy, Debug)]
-struct Small {
+struct SmallSocket {
     state: TcpState,
     /// When the tracepoint told of it.
     since: Duration,
@@ -43,18 +43,18 @@ struct Small {
     due: Duration,
 }
 
-impl Remains {
+impl SmallSockets {
     pub(crate) fn new(ports: &[u16]) -> Self {
         Self { ports: ports.to_vec(), listed: Duration::ZERO, ..Self::default() }
     }
 
     /// Whether `change` may leave a small socket behind; if so it is looked for from now on, and
     /// the change is not to be told.
-    pub(crate) fn keeps(&mut self, change: &Change) -> bool {
+    pub(crate) fn keeps(&mut self, change: &StateChange) -> bool {
         let leaves = matches!(change.old, TcpState::FinWait2 | TcpState::Closing);
         if leaves && change.new == TcpState::Closed {
             let since = change.when.latest;
-            let small = Small { state: change.old, since, seen: None, due: since };
+            let small = SmallSocket { state: change.old, since, seen: None, due: since };
             self.insert((change.local, change.peer), small);
             return true;
         }
@@ -65,19 +65,19 @@ impl Remains {
     pub(crate) fn seed(&mut self, socket: &Socket, now: Duration) {
         if socket.state == TcpState::TimeWait {
             let due = now.saturating_add(socket.time_wait_left().unwrap_or_default());
-            let small = Small { state: TcpState::TimeWait, since: now, seen: Some(now), due };
+            let small = SmallSocket { state: TcpState::TimeWait, since: now, seen: Some(now), due };
             self.insert(plain(socket), small);
         }
     }
 
     /// The end of the small socket with the addresses of `change`, if there is one: the tracepoint
     /// tells of another socket that has them now.
-    pub(crate) fn replaced_by(&mut self, change: &Change) -> Option<Change> {
+    pub(crate) fn replaced_by(&mut self, change: &StateChange) -> Option<StateChange> {
         let ends = (change.local, change.peer);
         let small = self.sockets.remove(&ends)?;
         self.due.remove(&(small.due, ends));
-        let when = When::between(small.seen.unwrap_or(small.since), change.when.latest);
-        Some(Change {
+        let when = MomentRange::between(small.seen.unwrap_or(small.since), change.when.latest);
+        Some(StateChange {
             when,
             kernel_address: None,
             old: small.state,
@@ -94,10 +94,10 @@ impl Remains {
         &mut self,
         now: impl Fn() -> Duration,
         last: bool,
-    ) -> Result<Vec<Change>, socket_table::Error> {
+    ) -> Result<Vec<StateChange>, socket_table::Error> {
         let begun = now();
         let due = self.due.iter().take_while(|(due, _)| *due <= begun);
-        let due: Vec<Ends> = due.map(|(_, ends)| *ends).collect();
+        let due: Vec<AddressPair> = due.map(|(_, ends)| *ends).collect();
         let mut table = HashMap::new();
         if due.len() <= FEW {
             for &(local, peer) in &due {
@@ -110,7 +110,7 @@ impl Remains {
                 return Ok(Vec::new());
             }
             self.listed = begun;
-            let filter = Filter { ports: self.ports.clone(), ..Filter::default() }
+            let filter = SocketFilter { ports: self.ports.clone(), ..SocketFilter::default() }
                 .state(TcpState::TimeWait)
                 .state(TcpState::FinWait2);
             match snapshot(&filter) {
@@ -125,7 +125,7 @@ impl Remains {
         Ok(changes.collect())
     }
 
-    fn insert(&mut self, ends: Ends, small: Small) {
+    fn insert(&mut self, ends: AddressPair, small: SmallSocket) {
         self.due.insert((small.due, ends));
         if let Some(old) = self.sockets.insert(ends, small)
             && old.due != small.due
@@ -137,11 +137,11 @@ impl Remains {
     /// What a look at one of them, which found `socket`, means.
     fn judge(
         &mut self,
-        ends: Ends,
+        ends: AddressPair,
         socket: Option<&Socket>,
         begun: Duration,
         ended: Duration,
-    ) -> Option<Change> {
+    ) -> Option<StateChange> {
         let mut small = *self.sockets.get(&ends)?;
         // A state other than these two is that of a new connection between the same addresses.
         let now = socket.map(|socket| socket.state).filter(|&state| {
@@ -155,10 +155,10 @@ impl Remains {
         };
         let when = match (small.seen, new) {
             // Never seen: the tracepoint has told the truth.
-            (None, TcpState::Closed) => When::at(small.since),
+            (None, TcpState::Closed) => MomentRange::at(small.since),
             // The kernel goes from CLOSING to TIME_WAIT at once.
-            (None, _) if old == TcpState::Closing => When::at(small.since),
-            (seen, _) => When::between(seen.unwrap_or(small.since).max(small.since), ended),
+            (None, _) if old == TcpState::Closing => MomentRange::at(small.since),
+            (seen, _) => MomentRange::between(seen.unwrap_or(small.since).max(small.since), ended),
         };
         small.seen = Some(begun);
         small.state = new;
@@ -169,9 +169,9 @@ impl Remains {
         self.due.remove(&(small.due, ends));
         self.sockets.remove(&ends);
         if new != TcpState::Closed {
-            self.insert(ends, Small { due, ..small });
+            self.insert(ends, SmallSocket { due, ..small });
         }
-        (new != old).then_some(Change {
+        (new != old).then_some(StateChange {
             when,
             kernel_address: None,
             local: ends.0,
@@ -186,7 +186,7 @@ impl Remains {
 }
 
 /// The addresses of a socket, with IPv4 as plain IPv4.
-fn plain(socket: &Socket) -> Ends {
+fn plain(socket: &Socket) -> AddressPair {
     (canonical(socket.local), canonical(socket.peer))
 }
 
@@ -194,9 +194,9 @@ fn plain(socket: &Socket) -> Ends {
 mod tests {
     use super::*;
 
-    fn change(moment: u64, old: TcpState, new: TcpState) -> Change {
-        Change {
-            when: When::at(Duration::from_millis(moment)),
+    fn change(moment: u64, old: TcpState, new: TcpState) -> StateChange {
+        StateChange {
+            when: MomentRange::at(Duration::from_millis(moment)),
             kernel_address: Some(7),
             local: "127.0.0.1:40001".parse().unwrap(),
             peer: "127.0.0.1:8080".parse().unwrap(),
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn only_an_end_that_closed_first_leaves_something_behind() {
-        let mut remains = Remains::default();
+        let mut remains = SmallSockets::default();
         for old in TcpState::ALL {
             let leaves = matches!(old, TcpState::FinWait2 | TcpState::Closing);
             assert_eq!(remains.keeps(&change(1, old, TcpState::Closed)), leaves, "{old}");
@@ -220,29 +220,29 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_connection_ends_where_another_has_its_addresses() {
-        let mut remains = Remains::default();
+        let mut remains = SmallSockets::default();
         assert!(remains.keeps(&change(3, TcpState::FinWait2, TcpState::Closed)));
         let next = change(9, TcpState::Closed, TcpState::SynSent);
         let over = remains.replaced_by(&next).unwrap();
         assert_eq!((over.old, over.new), (TcpState::FinWait2, TcpState::Closed));
         let ms = Duration::from_millis;
-        assert_eq!(over.when, When::between(ms(3), ms(9)));
+        assert_eq!(over.when, MomentRange::between(ms(3), ms(9)));
         assert_eq!(remains.replaced_by(&next), None);
         assert_eq!(remains.look(|| ms(20), true).unwrap(), []);
     }
 
     #[test]
     fn what_nobody_finds_is_closed_since_the_tracepoint_said_so() {
-        let mut remains = Remains::default();
+        let mut remains = SmallSockets::default();
         // No machine has a connection between these two: they are for documentation (RFC 5737).
-        let nowhere = Change {
+        let nowhere = StateChange {
             local: "192.0.2.1:1".parse().unwrap(),
             peer: "198.51.100.1:1".parse().unwrap(),
             ..change(3, TcpState::FinWait2, TcpState::Closed)
         };
         assert!(remains.keeps(&nowhere));
         let changes = remains.look(|| Duration::from_millis(20), false).unwrap();
-        assert_eq!(changes, [Change { kernel_address: None, ..nowhere }]);
+        assert_eq!(changes, [StateChange { kernel_address: None, ..nowhere }]);
         assert_eq!(remains.look(|| Duration::from_millis(30), false).unwrap(), []);
     }
 }

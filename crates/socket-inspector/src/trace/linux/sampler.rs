@@ -4,14 +4,14 @@ use std::io::Write;
 use std::time::Duration;
 
 use evidence::{Inspected, Socket, TcpState};
-use socket_table::{Error, Filter, inspect_without_owners};
+use socket_table::{Error, SocketFilter, inspect_without_owners};
 
-use super::bytes::Bytes;
+use super::bytes::EndBytes;
 use super::clock::now;
-use super::sampling::Samples;
-use super::teller::Teller;
-use super::witness::Witness;
-use crate::stop::Stop;
+use super::sampling::TableSamples;
+use super::teller::TraceTeller;
+use super::witness::TraceWitness;
+use crate::stop::TimeToStop;
 
 /// The least time between two readings.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -20,18 +20,18 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub(crate) fn follow<W: Write>(
     ports: &[u16],
     instead: Option<String>,
-    stop: &Stop,
-    mut teller: Teller<'_, W>,
+    stop: &TimeToStop,
+    mut teller: TraceTeller<'_, W>,
 ) -> anyhow::Result<u8> {
-    let filter = Filter { ports: ports.to_vec(), ..Filter::default() };
+    let filter = SocketFilter { ports: ports.to_vec(), ..SocketFilter::default() };
     let first = inspect_without_owners(&filter)?;
     let known = now();
     for Inspected { socket, .. } in &first {
         teller.story.seed(socket, known);
     }
     note_bytes(&first, &mut teller);
-    let mut samples = Samples::new(&sockets(&first), known);
-    teller.witness(&Witness::Sampling { instead })?;
+    let mut samples = TableSamples::new(&sockets(&first), known);
+    teller.witness(&TraceWitness::Sampling { instead })?;
     loop {
         let over = stop.is_due();
         let begun = now();
@@ -63,7 +63,7 @@ fn sockets(rows: &[Inspected]) -> Vec<Socket> {
 }
 
 /// Remembers what was written and read at every end that has such numbers.
-fn note_bytes<W: Write>(rows: &[Inspected], teller: &mut Teller<'_, W>) {
+fn note_bytes<W: Write>(rows: &[Inspected], teller: &mut TraceTeller<'_, W>) {
     for row in rows {
         if let Some(bytes) = bytes(row) {
             teller.story.bytes_at_least(row.socket.local, row.socket.peer, bytes);
@@ -73,7 +73,7 @@ fn note_bytes<W: Write>(rows: &[Inspected], teller: &mut Teller<'_, W>) {
 
 /// What the process has written and read so far, at least. `None` where the kernel remembers
 /// nothing, as in `TIME_WAIT`.
-fn bytes(row: &Inspected) -> Option<Bytes> {
+fn bytes(row: &Inspected) -> Option<EndBytes> {
     let Inspected { socket, info, .. } = row;
     // What was sent again was written once; SYN and FIN count 1 each among what is acknowledged.
     let wrote = match info.retransmits.known() {
@@ -85,7 +85,7 @@ fn bytes(row: &Inspected) -> Option<Bytes> {
     let unread = u64::from(socket.recv_queue.known()?).saturating_add(u64::from(ended));
     let read = info.bytes_received.known().map(|received| received.saturating_sub(unread));
     (wrote.is_some() || read.is_some())
-        .then(|| Bytes::at_least(wrote.unwrap_or_default(), read.unwrap_or_default()))
+        .then(|| EndBytes::at_least(wrote.unwrap_or_default(), read.unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -117,9 +117,9 @@ mod tests {
             ..TcpInfo::UNSEEN
         };
         let known = bytes(&row(TcpState::Established, 100, info));
-        assert_eq!(known, Some(Bytes::at_least(83, 29)));
+        assert_eq!(known, Some(EndBytes::at_least(83, 29)));
         let known = bytes(&row(TcpState::CloseWait, 0, info));
-        assert_eq!(known, Some(Bytes::at_least(83, 128)));
+        assert_eq!(known, Some(EndBytes::at_least(83, 128)));
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
             bytes_acked: Observed::Known(85),
             ..TcpInfo::UNSEEN
         };
-        assert_eq!(bytes(&row(TcpState::FinWait2, 0, info)), Some(Bytes::at_least(83, 0)));
+        assert_eq!(bytes(&row(TcpState::FinWait2, 0, info)), Some(EndBytes::at_least(83, 0)));
     }
 
     #[test]

@@ -4,38 +4,38 @@
 use std::time::{Duration, Instant};
 
 use evidence::{Socket, TcpState};
-use socket_table::Ledger;
+use socket_table::SocketLedger;
 
-use super::change::{Change, When};
+use super::change::{MomentRange, StateChange};
 
 /// The table as it was at the last reading.
 #[derive(Debug, Default)]
-pub(crate) struct Samples {
-    last: Ledger,
+pub(crate) struct TableSamples {
+    last: SocketLedger,
     /// When that reading was made.
     at: Duration,
 }
 
-impl Samples {
+impl TableSamples {
     /// Begins with the first reading, which was made at `at`: nothing has changed yet.
     pub(crate) fn new(sockets: &[Socket], at: Duration) -> Self {
-        let mut last = Ledger::default();
+        let mut last = SocketLedger::default();
         last.record(sockets, Instant::now());
         Self { last, at }
     }
 
     /// What has changed since the last reading, given another that ended at `at`.
-    pub(crate) fn next(&mut self, sockets: &[Socket], at: Duration) -> Vec<Change> {
-        let when = When::between(self.at, at);
+    pub(crate) fn next(&mut self, sockets: &[Socket], at: Duration) -> Vec<StateChange> {
+        let when = MomentRange::between(self.at, at);
         self.at = at;
         let changes = self.last.record(sockets, Instant::now()).into_iter();
         changes.map(|change| told(when, change)).collect()
     }
 }
 
-fn told(when: When, change: socket_table::Change) -> Change {
-    let socket_table::Change { socket, from, to, passed, .. } = change;
-    Change {
+fn told(when: MomentRange, change: socket_table::SocketChange) -> StateChange {
+    let socket_table::SocketChange { socket, from, to, passed, .. } = change;
+    StateChange {
         when,
         kernel_address: None,
         local: socket.local,
@@ -70,10 +70,10 @@ mod tests {
     #[test]
     fn what_differs_between_two_readings_has_changed_between_them() {
         let ms = Duration::from_millis;
-        let mut samples = Samples::new(&[], ms(1));
+        let mut samples = TableSamples::new(&[], ms(1));
         let changes = samples.next(&[socket(TcpState::Established, Some(Side::Client))], ms(3));
         assert_eq!(changes.len(), 1);
-        assert_eq!(changes[0].when, When::between(ms(1), ms(3)));
+        assert_eq!(changes[0].when, MomentRange::between(ms(1), ms(3)));
         assert_eq!(changes[0].unseen, [TcpState::SynSent]);
         let changes = samples.next(&[socket(TcpState::TimeWait, None)], ms(4));
         assert_eq!(changes[0].unseen, [TcpState::FinWait1]);
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn addresses_in_use_again_are_another_connection() {
-        let mut samples = Samples::new(&[socket(TcpState::TimeWait, None)], Duration::ZERO);
+        let mut samples = TableSamples::new(&[socket(TcpState::TimeWait, None)], Duration::ZERO);
         let changes = samples.next(&[socket(TcpState::Established, None)], Duration::ZERO);
         let states: Vec<_> = changes.iter().map(|change| (change.old, change.new)).collect();
         use TcpState::{Closed, Established, TimeWait};

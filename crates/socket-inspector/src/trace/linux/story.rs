@@ -9,22 +9,22 @@ use std::time::Duration;
 
 use evidence::{Side, TcpState, canonical};
 
-use super::bytes::Bytes;
-use super::change::{Change, Span, When};
+use super::bytes::EndBytes;
+use super::change::{MomentRange, StateChange, TimeSpan};
 
 /// How long the first change of a fresh client socket is kept back for its port to be known.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    Change(Line),
-    Ended(Summary),
+pub(crate) enum StoryEvent {
+    Change(ChangeLine),
+    Ended(ConnectionSummary),
 }
 
-impl Told {
+impl StoryEvent {
     /// When it happened, to tell things in their order.
-    pub(crate) fn when(&self) -> When {
+    pub(crate) fn when(&self) -> MomentRange {
         match self {
             Self::Change(line) => line.when,
             Self::Ended(summary) => summary.when,
@@ -34,8 +34,8 @@ impl Told {
 
 /// One change of one end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) when: When,
+pub(crate) struct ChangeLine {
+    pub(crate) when: MomentRange,
     /// The number of its connection, counted from 1; `None` for a socket that listens.
     pub(crate) connection: Option<u64>,
     pub(crate) side: Option<Side>,
@@ -44,7 +44,7 @@ pub(crate) struct Line {
     pub(crate) old: TcpState,
     pub(crate) new: TcpState,
     /// How long it was in `old`; `None` if nobody saw when that began.
-    pub(crate) lasted: Option<Span>,
+    pub(crate) lasted: Option<TimeSpan>,
     pub(crate) unseen: Vec<TcpState>,
     /// Whether at least one change before this one is missing.
     pub(crate) gap: bool,
@@ -53,18 +53,18 @@ pub(crate) struct Line {
 
 /// One connection that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Summary {
+pub(crate) struct ConnectionSummary {
     /// When the last of its ends that was seen was done with it.
-    pub(crate) when: When,
+    pub(crate) when: MomentRange,
     pub(crate) connection: u64,
     /// The client's address where the sides are known, else one of the two.
     pub(crate) client: SocketAddr,
     pub(crate) server: SocketAddr,
     pub(crate) sides_known: bool,
-    pub(crate) ending: Ending,
+    pub(crate) ending: ConnectionEnding,
     /// From the first `ESTABLISHED` to the end; `None` if it was open before anybody watched, or
     /// never.
-    pub(crate) age: Option<Span>,
+    pub(crate) age: Option<TimeSpan>,
     /// The ends that hold `TIME_WAIT`.
     pub(crate) time_wait: Vec<Option<Side>>,
     /// What is left of it.
@@ -76,14 +76,14 @@ pub(crate) struct Summary {
     pub(crate) time_wait_not_found: bool,
     /// What was written and read at the address that is called the client's; `None` if nobody
     /// knows: the end is on another machine, or the witness does not tell.
-    pub(crate) client_bytes: Option<Bytes>,
+    pub(crate) client_bytes: Option<EndBytes>,
     /// The same at the other address.
-    pub(crate) server_bytes: Option<Bytes>,
+    pub(crate) server_bytes: Option<EndBytes>,
 }
 
 /// How a connection came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum ConnectionEnding {
     /// This end sent the first FIN.
     ClosedFirst(Option<Side>),
     /// Both ends sent a FIN before they had the other's.
@@ -99,36 +99,36 @@ pub(crate) enum Ending {
 }
 
 /// The two addresses of a socket, its own first.
-type Key = (SocketAddr, SocketAddr);
+type AddressPair = (SocketAddr, SocketAddr);
 
 /// What is known about one end of a connection.
 #[derive(Clone, Debug)]
-struct End {
+struct StoryEnd {
     number: u64,
     side: Option<Side>,
     state: TcpState,
     /// When it came into `state`; `None` if it was so before anybody watched.
-    since: Option<When>,
-    established: Option<When>,
+    since: Option<MomentRange>,
+    established: Option<MomentRange>,
     /// Whether it was open before anybody watched.
     older: bool,
     fin_wait: bool,
     close_wait: bool,
-    last_ack: Option<When>,
+    last_ack: Option<MomentRange>,
     /// What is left of its `TIME_WAIT`.
     left: Option<Duration>,
     /// When it came to be `CLOSED`, and from which state.
-    closed: Option<(When, TcpState)>,
-    bytes: Option<Bytes>,
+    closed: Option<(MomentRange, TcpState)>,
+    bytes: Option<EndBytes>,
 }
 
-impl End {
+impl StoryEnd {
     fn is_done(&self) -> bool {
         matches!(self.state, TcpState::TimeWait | TcpState::Closed)
     }
 
     /// Remembers that it came into `state`.
-    fn enter(&mut self, state: TcpState, when: When) {
+    fn enter(&mut self, state: TcpState, when: MomentRange) {
         match state {
             TcpState::Established => self.established = self.established.or(Some(when)),
             TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::TimeWait => {
@@ -149,42 +149,42 @@ impl End {
 
 /// An end in `TIME_WAIT` whose connection has been told to its end.
 #[derive(Clone, Copy, Debug)]
-struct Lingering {
+struct LingeringEnd {
     number: Option<u64>,
     side: Option<Side>,
-    since: Option<When>,
+    since: Option<MomentRange>,
 }
 
 /// The first change of a socket that has no port yet.
 #[derive(Clone, Debug)]
-struct Fresh {
-    change: Change,
+struct PortlessSocket {
+    change: StateChange,
     /// Whether it has been told, as its port was too long in coming.
     told: bool,
 }
 
 /// Everything that is known about the connections that are watched.
 #[derive(Debug, Default)]
-pub(crate) struct Story {
+pub(crate) struct ConnectionStory {
     /// Ports asked for: servers' where nothing better is known.
     asked_for: BTreeSet<u16>,
     /// When it was known what was there already: changes up to then may be known, too.
     seeded: Duration,
     numbers: u64,
-    ends: HashMap<Key, End>,
-    lingering: HashMap<Key, Lingering>,
+    ends: HashMap<AddressPair, StoryEnd>,
+    lingering: HashMap<AddressPair, LingeringEnd>,
     /// First changes of sockets that have no port yet, by the kernel's address of the socket.
-    fresh: HashMap<u64, Fresh>,
-    told: Vec<Told>,
+    fresh: HashMap<u64, PortlessSocket>,
+    told: Vec<StoryEvent>,
 }
 
-impl Story {
+impl ConnectionStory {
     pub(crate) fn new(ports: &[u16]) -> Self {
         Self { asked_for: ports.iter().copied().collect(), ..Self::default() }
     }
 
     /// What there is to tell since it was asked last, in the order in which it happened.
-    pub(crate) fn take(&mut self) -> Vec<Told> {
+    pub(crate) fn take(&mut self) -> Vec<StoryEvent> {
         let mut told = std::mem::take(&mut self.told);
         told.sort_by_key(|told| (told.when().latest, told.when().earliest));
         told
@@ -202,12 +202,12 @@ impl Story {
         match socket.state {
             TcpState::Listen | TcpState::Closed => {}
             TcpState::TimeWait => {
-                let lingering = Lingering { number: None, side: socket.side, since: None };
+                let lingering = LingeringEnd { number: None, side: socket.side, since: None };
                 self.lingering.insert(key, lingering);
             }
             state => {
                 let number = self.number_of(key);
-                let end = End { state, older: true, ..new_end(number, socket.side, state) };
+                let end = StoryEnd { state, older: true, ..new_end(number, socket.side, state) };
                 self.ends.insert(key, end);
             }
         }
@@ -215,26 +215,26 @@ impl Story {
 
     /// Takes note of what the processes at one end have written and read so far. Nothing is kept
     /// of an end that is not known.
-    pub(crate) fn bytes(&mut self, local: SocketAddr, peer: SocketAddr, bytes: Bytes) {
+    pub(crate) fn bytes(&mut self, local: SocketAddr, peer: SocketAddr, bytes: EndBytes) {
         if let Some(end) = self.ends.get_mut(&key(local, peer)) {
             end.bytes = Some(bytes);
         }
     }
 
     /// The same from a witness that sees less than there is, and not always more than before.
-    pub(crate) fn bytes_at_least(&mut self, local: SocketAddr, peer: SocketAddr, bytes: Bytes) {
+    pub(crate) fn bytes_at_least(&mut self, local: SocketAddr, peer: SocketAddr, bytes: EndBytes) {
         if let Some(end) = self.ends.get_mut(&key(local, peer)) {
             end.bytes = Some(end.bytes.map_or(bytes, |known| known.at_least_both(bytes)));
         }
     }
 
     /// Takes note of one change.
-    pub(crate) fn change(&mut self, change: Change) {
+    pub(crate) fn change(&mut self, change: StateChange) {
         self.change_with(change, None);
     }
 
     /// Takes note of one change, and of what was written and read at that end up to it.
-    pub(crate) fn change_with(&mut self, mut change: Change, bytes: Option<Bytes>) {
+    pub(crate) fn change_with(&mut self, mut change: StateChange, bytes: Option<EndBytes>) {
         if change.old == change.new {
             return; // the kernel announces FIN_WAIT_1 once more when a half-closed end is closed
         }
@@ -248,13 +248,13 @@ impl Story {
         }
         if let Some(address) = change.kernel_address {
             if change.local.port() == 0 {
-                let fresh = Fresh { change, told: false };
+                let fresh = PortlessSocket { change, told: false };
                 if let Some(abandoned) = self.fresh.insert(address, fresh) {
                     self.tell_fresh(&abandoned);
                 }
                 return;
             }
-            if let Some(Fresh { change: mut first, told }) = self.fresh.remove(&address) {
+            if let Some(PortlessSocket { change: mut first, told }) = self.fresh.remove(&address) {
                 first.local = change.local;
                 self.follow(&first, None, told);
             }
@@ -264,8 +264,9 @@ impl Story {
 
     /// Tells what was kept back for too long: a socket that takes its time to connect.
     pub(crate) fn tick(&mut self, now: Duration) {
-        let late =
-            |fresh: &Fresh| !fresh.told && now.saturating_sub(fresh.change.when.latest) > PATIENCE;
+        let late = |fresh: &PortlessSocket| {
+            !fresh.told && now.saturating_sub(fresh.change.when.latest) > PATIENCE
+        };
         let overdue: Vec<u64> =
             self.fresh.iter().filter(|(_, fresh)| late(fresh)).map(|(at, _)| *at).collect();
         for address in overdue {
@@ -277,14 +278,14 @@ impl Story {
         }
     }
 
-    fn tell_fresh(&mut self, fresh: &Fresh) {
+    fn tell_fresh(&mut self, fresh: &PortlessSocket) {
         if !fresh.told {
             self.tell(&fresh.change, None, Some(Side::Client), None, false);
         }
     }
 
     /// A change of a socket that has both of its addresses.
-    fn follow(&mut self, change: &Change, bytes: Option<Bytes>, told: bool) {
+    fn follow(&mut self, change: &StateChange, bytes: Option<EndBytes>, told: bool) {
         let key = key(change.local, change.peer);
         if change.old == TcpState::TimeWait
             && let Some(old) = self.lingering.remove(&key)
@@ -311,8 +312,8 @@ impl Story {
             Some(end) => end.state != change.old,
             None => !begins,
         };
-        let mut end =
-            known.unwrap_or_else(|| End { older: !begins, ..new_end(number, side, change.old) });
+        let mut end = known
+            .unwrap_or_else(|| StoryEnd { older: !begins, ..new_end(number, side, change.old) });
         end.side = end.side.or(side);
 
         let mut when = change.when;
@@ -331,18 +332,18 @@ impl Story {
         let (number, side) = (end.number, end.side);
         self.ends.insert(key, end);
         if !told {
-            self.tell(&Change { when, ..change.clone() }, Some(number), side, lasted, gap);
+            self.tell(&StateChange { when, ..change.clone() }, Some(number), side, lasted, gap);
         }
         self.end(key, false);
     }
 
     /// Tells the end of the connection of `key` if all of its ends that were seen are done, or
     /// anyway if it is `certain`.
-    fn end(&mut self, key: Key, certain: bool) {
+    fn end(&mut self, key: AddressPair, certain: bool) {
         let back = (key.1, key.0);
         let Some(end) = self.ends.get(&key) else { return };
         let other = self.ends.get(&back).filter(|o| o.number == end.number && back != key);
-        let done = end.is_done() && other.is_none_or(End::is_done);
+        let done = end.is_done() && other.is_none_or(StoryEnd::is_done);
         if !done && !certain {
             return;
         }
@@ -352,21 +353,21 @@ impl Story {
         if both {
             self.linger(back);
         }
-        self.told.push(Told::Ended(summary));
+        self.told.push(StoryEvent::Ended(summary));
     }
 
     /// Forgets an end, but for its `TIME_WAIT`.
-    fn linger(&mut self, key: Key) {
+    fn linger(&mut self, key: AddressPair) {
         if let Some(end) = self.ends.remove(&key).filter(|end| end.state == TcpState::TimeWait) {
             let number = Some(end.number);
-            let lingering = Lingering { number, side: end.side, since: end.since };
+            let lingering = LingeringEnd { number, side: end.side, since: end.since };
             self.lingering.insert(key, lingering);
         }
     }
 
     /// The number of the connection of which `key` is one end: that of an end that is known, or
     /// the next one.
-    fn number_of(&mut self, key: Key) -> u64 {
+    fn number_of(&mut self, key: AddressPair) -> u64 {
         let known = self.ends.get(&key).or_else(|| self.ends.get(&(key.1, key.0)));
         if let Some(end) = known {
             return end.number;
@@ -376,7 +377,7 @@ impl Story {
     }
 
     /// Which end it is: from how it began, from the witness, from the other end, from the ports.
-    fn side_of(&self, change: &Change, key: Key) -> Option<Side> {
+    fn side_of(&self, change: &StateChange, key: AddressPair) -> Option<Side> {
         let asked = |address: SocketAddr| self.asked_for.contains(&address.port());
         match (change.old, change.new) {
             (TcpState::Closed, TcpState::SynSent) => return Some(Side::Client),
@@ -393,13 +394,13 @@ impl Story {
 
     fn tell(
         &mut self,
-        change: &Change,
+        change: &StateChange,
         connection: Option<u64>,
         side: Option<Side>,
-        lasted: Option<Span>,
+        lasted: Option<TimeSpan>,
         gap: bool,
     ) {
-        self.told.push(Told::Change(Line {
+        self.told.push(StoryEvent::Change(ChangeLine {
             when: change.when,
             connection,
             side,
@@ -415,7 +416,7 @@ impl Story {
     }
 }
 
-fn key(local: SocketAddr, peer: SocketAddr) -> Key {
+fn key(local: SocketAddr, peer: SocketAddr) -> AddressPair {
     (canonical(local), canonical(peer))
 }
 
@@ -427,8 +428,8 @@ fn opposite(side: Side) -> Side {
 }
 
 /// An end of which nothing is known but its state.
-fn new_end(number: u64, side: Option<Side>, state: TcpState) -> End {
-    End {
+fn new_end(number: u64, side: Option<Side>, state: TcpState) -> StoryEnd {
+    StoryEnd {
         number,
         side,
         state,
@@ -445,7 +446,7 @@ fn new_end(number: u64, side: Option<Side>, state: TcpState) -> End {
 }
 
 /// What is to be said of a connection in the end.
-fn summary(key: Key, end: &End, other: Option<&End>) -> Summary {
+fn summary(key: AddressPair, end: &StoryEnd, other: Option<&StoryEnd>) -> ConnectionSummary {
     let ends = || std::iter::once(end).chain(other);
     let side = end.side.or_else(|| other.and_then(|other| other.side.map(opposite)));
     let (mine, theirs) = (end.bytes, other.and_then(|other| other.bytes));
@@ -453,11 +454,11 @@ fn summary(key: Key, end: &End, other: Option<&End>) -> Summary {
     let (client, server) = if turned { (key.1, key.0) } else { key };
     let (client_bytes, server_bytes) = if turned { (theirs, mine) } else { (mine, theirs) };
     let last = ends().filter_map(|end| end.since).max_by_key(|when| when.latest);
-    let when = last.unwrap_or(When::at(Duration::ZERO));
+    let when = last.unwrap_or(MomentRange::at(Duration::ZERO));
     let opened = ends().filter_map(|end| end.established).min();
     let older = ends().any(|end| end.older);
     let waiting = ends().filter(|end| end.state == TcpState::TimeWait);
-    Summary {
+    ConnectionSummary {
         when,
         connection: end.number,
         client,
@@ -476,17 +477,17 @@ fn summary(key: Key, end: &End, other: Option<&End>) -> Summary {
     }
 }
 
-fn ending(end: &End, other: Option<&End>) -> Ending {
-    let opposite_of = |end: &End| end.side.map(opposite);
+fn ending(end: &StoryEnd, other: Option<&StoryEnd>) -> ConnectionEnding {
+    let opposite_of = |end: &StoryEnd| end.side.map(opposite);
     match (end, other) {
-        (one, Some(two)) if one.fin_wait && two.fin_wait => return Ending::Both,
-        (one, _) if one.fin_wait => return Ending::ClosedFirst(one.side),
-        (_, Some(two)) if two.fin_wait => return Ending::ClosedFirst(two.side),
-        (one, _) if one.close_wait => return Ending::ClosedFirst(opposite_of(one)),
-        (_, Some(two)) if two.close_wait => return Ending::ClosedFirst(opposite_of(two)),
+        (one, Some(two)) if one.fin_wait && two.fin_wait => return ConnectionEnding::Both,
+        (one, _) if one.fin_wait => return ConnectionEnding::ClosedFirst(one.side),
+        (_, Some(two)) if two.fin_wait => return ConnectionEnding::ClosedFirst(two.side),
+        (one, _) if one.close_wait => return ConnectionEnding::ClosedFirst(opposite_of(one)),
+        (_, Some(two)) if two.close_wait => return ConnectionEnding::ClosedFirst(opposite_of(two)),
         _ => {}
     }
-    let mut closed: Vec<(When, &End)> = [Some(end), other]
+    let mut closed: Vec<(MomentRange, &StoryEnd)> = [Some(end), other]
         .into_iter()
         .flatten()
         .filter_map(|end| Some((end.closed?.0, end)))
@@ -494,10 +495,12 @@ fn ending(end: &End, other: Option<&End>) -> Ending {
     closed.sort_by_key(|(when, _)| *when);
     let from = |state| closed.iter().any(|(_, end)| end.closed.is_some_and(|c| c.1 == state));
     match closed.as_slice() {
-        _ if !from(TcpState::Established) && from(TcpState::SynSent) => Ending::NeverOpen,
-        _ if !from(TcpState::Established) => Ending::Unknown,
-        [(first, end), (second, _)] if first.latest < second.earliest => Ending::Aborted(end.side),
-        _ => Ending::AbortedBySomebody,
+        _ if !from(TcpState::Established) && from(TcpState::SynSent) => ConnectionEnding::NeverOpen,
+        _ if !from(TcpState::Established) => ConnectionEnding::Unknown,
+        [(first, end), (second, _)] if first.latest < second.earliest => {
+            ConnectionEnding::Aborted(end.side)
+        }
+        _ => ConnectionEnding::AbortedBySomebody,
     }
 }
 

@@ -4,7 +4,7 @@
 //! A socket is called by the place where the kernel keeps it, and such a place is soon used again:
 //! at five thousand connections a second within a tenth of a millisecond. So changes and transfers
 //! are taken in the order of their times, and a change that begins a connection begins a new
-//! [`Life`] at its place. After its end a life has the place until somebody else begins there: what
+//! [`SocketLife`] at its place. After its end a life has the place until somebody else begins there: what
 //! a call has moved that outlived the connection is its own.
 
 use std::cell::Cell;
@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use evidence::TcpState;
 
-use super::bytes::{Amount, Bytes};
-use super::change::Change;
-use super::transfer::{Transfer, Way};
+use super::bytes::{ByteAmount, EndBytes};
+use super::change::StateChange;
+use super::transfer::{Transfer, TransferWay};
 
 /// Of how many sockets of which no change was seen sums are kept, in case that they belong to a
 /// connection that is watched and was there before. A few MiB.
@@ -25,36 +25,38 @@ const STRANGERS: usize = 65_536;
 /// One socket, from its beginning to its end, at a place that others had before and will have
 /// again.
 #[derive(Debug)]
-pub(crate) struct Life(Cell<Sum>);
+pub(crate) struct SocketLife(Cell<ByteSum>);
 
 #[derive(Clone, Copy, Debug)]
-struct Sum {
+struct ByteSum {
     /// Since when it is counted.
     since: Duration,
     /// Whether that is since the beginning of the connection.
     whole: bool,
-    moved: Moved,
+    moved: ByteCounts,
     /// What it was when the socket was closed.
-    at_close: Option<Moved>,
+    at_close: Option<ByteCounts>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Moved {
+struct ByteCounts {
     wrote: u64,
     read: u64,
 }
 
-impl Sum {
+impl ByteSum {
     fn new(since: Duration, whole: bool) -> Self {
-        Self { since, whole, moved: Moved::default(), at_close: None }
+        Self { since, whole, moved: ByteCounts::default(), at_close: None }
     }
 
     fn with(self, transfer: &Transfer) -> Self {
-        let Moved { wrote, read } = self.moved;
+        let ByteCounts { wrote, read } = self.moved;
         let moved = match transfer.way {
-            Way::Begun => self.moved,
-            Way::Written => Moved { wrote: wrote.saturating_add(transfer.bytes), read },
-            Way::Read => Moved { wrote, read: read.saturating_add(transfer.bytes) },
+            TransferWay::Begun => self.moved,
+            TransferWay::Written => {
+                ByteCounts { wrote: wrote.saturating_add(transfer.bytes), read }
+            }
+            TransferWay::Read => ByteCounts { wrote, read: read.saturating_add(transfer.bytes) },
         };
         Self { moved, ..self }
     }
@@ -62,25 +64,25 @@ impl Sum {
 
 /// The sums of all sockets.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct ByteTally {
     /// Those of which a change was seen, by the place where the kernel keeps them.
-    lives: HashMap<u64, Rc<Life>>,
+    lives: HashMap<u64, Rc<SocketLife>>,
     /// All others.
-    strangers: HashMap<u64, Sum>,
+    strangers: HashMap<u64, ByteSum>,
     /// Transfers up to this time may be missing.
     lost: Option<Duration>,
     /// Changes up to this time may be missing: two connections may have been taken for one.
     doubted: Option<Duration>,
 }
 
-impl Tally {
+impl ByteTally {
     /// Takes note of what happened, and says of each change which socket's it is. Both have to be
     /// in the order of their times, and later than those of the last call.
     pub(crate) fn take(
         &mut self,
-        changes: Vec<Change>,
+        changes: Vec<StateChange>,
         transfers: &[Transfer],
-    ) -> Vec<(Change, Option<Rc<Life>>)> {
+    ) -> Vec<(StateChange, Option<Rc<SocketLife>>)> {
         let mut transfers = transfers.iter().peekable();
         let mut of_lives = Vec::with_capacity(changes.len());
         for change in changes {
@@ -108,25 +110,25 @@ impl Tally {
 
     /// What is known of a socket; exact only if nothing more can come (`settled`). `None` if
     /// changes were lost, so that it cannot be told whose bytes they are.
-    pub(crate) fn bytes(&self, life: &Life, settled: bool) -> Option<Bytes> {
+    pub(crate) fn bytes(&self, life: &SocketLife, settled: bool) -> Option<EndBytes> {
         let sum = life.0.get();
         let before = |until: Option<Duration>| until.is_some_and(|until| sum.since <= until);
         let exact = settled && sum.whole && !before(self.lost);
         // The beginning of somebody else at its place may be lost, too.
         let certain = sum.at_close.filter(|_| before(self.lost));
-        let Moved { wrote, read } = certain.unwrap_or(sum.moved);
-        let amount = |least| Amount { least, exact };
-        (!before(self.doubted)).then(|| Bytes { wrote: amount(wrote), read: amount(read) })
+        let ByteCounts { wrote, read } = certain.unwrap_or(sum.moved);
+        let amount = |least| ByteAmount { least, exact };
+        (!before(self.doubted)).then(|| EndBytes { wrote: amount(wrote), read: amount(read) })
     }
 
     /// Stops counting for a socket that is closed.
-    pub(crate) fn forget(&mut self, kernel_address: u64, life: &Rc<Life>) {
+    pub(crate) fn forget(&mut self, kernel_address: u64, life: &Rc<SocketLife>) {
         if self.lives.get(&kernel_address).is_some_and(|now| Rc::ptr_eq(now, life)) {
             self.lives.remove(&kernel_address);
         }
     }
 
-    fn life(&mut self, change: &Change) -> Option<Rc<Life>> {
+    fn life(&mut self, change: &StateChange) -> Option<Rc<SocketLife>> {
         let place = change.kernel_address?;
         let at = change.when.latest;
         let stranger = self.strangers.remove(&place);
@@ -138,18 +140,18 @@ impl Tally {
         let known = self.lives.get(&place).filter(|_| !begins);
         let life = known.cloned().unwrap_or_else(|| {
             let stranger = stranger.filter(|_| !begins);
-            Rc::new(Life(Cell::new(stranger.unwrap_or(Sum::new(at, begins)))))
+            Rc::new(SocketLife(Cell::new(stranger.unwrap_or(ByteSum::new(at, begins)))))
         });
         if change.new == TcpState::Closed {
             let sum = life.0.get();
-            life.0.set(Sum { at_close: Some(sum.moved), ..sum });
+            life.0.set(ByteSum { at_close: Some(sum.moved), ..sum });
         }
         self.lives.insert(place, Rc::clone(&life));
         Some(life)
     }
 
     fn add(&mut self, transfer: &Transfer) {
-        if transfer.way == Way::Begun {
+        if transfer.way == TransferWay::Begun {
             let place = transfer.kernel_address;
             self.strangers.remove(&place);
             // One that is open is the one that begins: both instances tell of it.
@@ -158,7 +160,7 @@ impl Tally {
             }
             return;
         }
-        if let Some(Life(sum)) = self.lives.get(&transfer.kernel_address).map(Rc::as_ref) {
+        if let Some(SocketLife(sum)) = self.lives.get(&transfer.kernel_address).map(Rc::as_ref) {
             sum.set(sum.get().with(transfer));
             return;
         }
@@ -166,7 +168,7 @@ impl Tally {
         let room = self.strangers.len() < STRANGERS;
         let known = self.strangers.get(&transfer.kernel_address).copied();
         if !doubtful && (room || known.is_some()) {
-            let sum = known.unwrap_or(Sum::new(transfer.at, false)).with(transfer);
+            let sum = known.unwrap_or(ByteSum::new(transfer.at, false)).with(transfer);
             self.strangers.insert(transfer.kernel_address, sum);
         }
     }

@@ -3,15 +3,15 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::story::{Story, Told};
-use super::witness::{TraceTotal, Witness};
+use super::story::{ConnectionStory, StoryEvent};
+use super::witness::{TraceTotal, TraceWitness};
 use super::{jsonl, text};
-use crate::trace::args::{TraceArgs, TraceFormat};
+use crate::trace::args::{TraceArgs, TraceOutput};
 
 /// The story so far, and where it is told.
-pub(crate) struct Teller<'a, W> {
-    pub(crate) story: Story,
-    format: TraceFormat,
+pub(crate) struct TraceTeller<'a, W> {
+    pub(crate) story: ConnectionStory,
+    format: TraceOutput,
     ports: Vec<u16>,
     /// When the trace began.
     begun: Duration,
@@ -20,18 +20,18 @@ pub(crate) struct Teller<'a, W> {
     out: &'a mut W,
 }
 
-impl<'a, W: Write> Teller<'a, W> {
+impl<'a, W: Write> TraceTeller<'a, W> {
     pub(crate) fn new(asked: &TraceArgs, begun: Duration, out: &'a mut W) -> Self {
-        let story = Story::new(&asked.ports);
+        let story = ConnectionStory::new(&asked.ports);
         let ports = asked.ports.clone();
         Self { story, format: asked.format, ports, begun, changes: 0, ended: 0, out }
     }
 
     /// Names the witness, and what it cannot see.
-    pub(crate) fn witness(&mut self, witness: &Witness) -> io::Result<()> {
+    pub(crate) fn witness(&mut self, witness: &TraceWitness) -> io::Result<()> {
         match self.format {
-            TraceFormat::Text => text::witness(witness, &self.ports, self.out)?,
-            TraceFormat::Jsonl => jsonl::witness(witness, &self.ports, self.out)?,
+            TraceOutput::Text => text::witness(witness, &self.ports, self.out)?,
+            TraceOutput::Jsonl => jsonl::witness(witness, &self.ports, self.out)?,
         }
         self.out.flush()
     }
@@ -45,12 +45,12 @@ impl<'a, W: Write> Teller<'a, W> {
         let mut page = Vec::new();
         for told in &told {
             match told {
-                Told::Change(_) => self.changes = self.changes.saturating_add(1),
-                Told::Ended(_) => self.ended = self.ended.saturating_add(1),
+                StoryEvent::Change(_) => self.changes = self.changes.saturating_add(1),
+                StoryEvent::Ended(_) => self.ended = self.ended.saturating_add(1),
             }
             match self.format {
-                TraceFormat::Text => text::told(told, self.begun, &mut page)?,
-                TraceFormat::Jsonl => jsonl::told(told, self.begun, &mut page)?,
+                TraceOutput::Text => text::told(told, self.begun, &mut page)?,
+                TraceOutput::Jsonl => jsonl::told(told, self.begun, &mut page)?,
             }
         }
         self.out.write_all(&page)?;
@@ -61,8 +61,8 @@ impl<'a, W: Write> Teller<'a, W> {
     pub(crate) fn lost(&mut self, changes: u64) -> io::Result<()> {
         match (changes, self.format) {
             (0, _) => Ok(()),
-            (_, TraceFormat::Text) => text::lost(changes, self.out),
-            (_, TraceFormat::Jsonl) => jsonl::lost(changes, self.out),
+            (_, TraceOutput::Text) => text::lost(changes, self.out),
+            (_, TraceOutput::Jsonl) => jsonl::lost(changes, self.out),
         }
     }
 
@@ -76,8 +76,8 @@ impl<'a, W: Write> Teller<'a, W> {
             lost_transfers,
         };
         match self.format {
-            TraceFormat::Text => text::end_of_all(&total, self.out)?,
-            TraceFormat::Jsonl => jsonl::end(&total, self.out)?,
+            TraceOutput::Text => text::end_of_all(&total, self.out)?,
+            TraceOutput::Jsonl => jsonl::end(&total, self.out)?,
         }
         self.out.flush()
     }

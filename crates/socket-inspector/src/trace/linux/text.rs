@@ -6,9 +6,9 @@ use std::time::Duration;
 use evidence::{Side, TcpState};
 use report::words::{self, FAINT, HEADING, STRIKING};
 
-use super::change::{Span, When};
-use super::story::{Ending, Line, Summary, Told};
-use super::witness::{TraceTotal, Witness};
+use super::change::{MomentRange, TimeSpan};
+use super::story::{ChangeLine, ConnectionEnding, ConnectionSummary, StoryEvent};
+use super::witness::{TraceTotal, TraceWitness};
 
 mod bytes;
 
@@ -16,7 +16,11 @@ mod bytes;
 const ADDRESS: usize = 21;
 const WIDTH: usize = 100;
 
-pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn witness(
+    witness: &TraceWitness,
+    ports: &[u16],
+    out: &mut impl Write,
+) -> io::Result<()> {
     let about = match ports {
         [] => "every port".to_owned(),
         ports => {
@@ -25,7 +29,7 @@ pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) ->
         }
     };
     let (name, explained) = match witness {
-        Witness::Tracepoint { no_bytes } => {
+        TraceWitness::Tracepoint { no_bytes } => {
             let bytes = match no_bytes {
                 None => "Bytes are what processes wrote to a socket and read from it.".to_owned(),
                 Some(why) => format!("No bytes: {why}."),
@@ -34,7 +38,7 @@ pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) ->
                            and ends is told by sock_diag.";
             ("tracepoint sock:inet_sock_set_state", format!("{changes}\n{bytes}"))
         }
-        Witness::Sampling { instead } => (
+        TraceWitness::Sampling { instead } => (
             "sampling of sock_diag",
             format!(
                 "{}What is shorter than the time between two readings is not seen: times are \
@@ -56,15 +60,15 @@ pub(crate) fn witness(witness: &Witness, ports: &[u16], out: &mut impl Write) ->
     )
 }
 
-pub(crate) fn told(told: &Told, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn told(told: &StoryEvent, begun: Duration, out: &mut impl Write) -> io::Result<()> {
     match told {
-        Told::Change(line) => change(line, begun, out),
-        Told::Ended(summary) => ended(summary, out),
+        StoryEvent::Change(line) => change(line, begun, out),
+        StoryEvent::Ended(summary) => ended(summary, out),
     }
 }
 
-fn change(line: &Line, begun: Duration, out: &mut impl Write) -> io::Result<()> {
-    let Line { side, local, old, new, .. } = line;
+fn change(line: &ChangeLine, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+    let ChangeLine { side, local, old, new, .. } = line;
     let time = moment(line.when, begun);
     let number = line.connection.map_or(String::new(), |number| format!("#{number}"));
     let end = side.map_or("", Side::name);
@@ -90,17 +94,17 @@ fn change(line: &Line, begun: Duration, out: &mut impl Write) -> io::Result<()> 
     Ok(())
 }
 
-fn ended(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
-    let Summary { connection, client, server, age, .. } = summary;
+fn ended(summary: &ConnectionSummary, out: &mut impl Write) -> io::Result<()> {
+    let ConnectionSummary { connection, client, server, age, .. } = summary;
     let how = ending(summary.ending);
     let age = match (age, summary.ending) {
         (Some(age), _) => format!(" after {}", span(*age)),
-        (None, Ending::NeverOpen) => String::new(),
+        (None, ConnectionEnding::NeverOpen) => String::new(),
         (None, _) => ", age unknown".to_owned(),
     };
     let left = summary.left.map_or(String::new(), |left| format!(" {}", words::short(left)));
     let first = match summary.ending {
-        Ending::ClosedFirst(side) => Some(side),
+        ConnectionEnding::ClosedFirst(side) => Some(side),
         _ => None,
     };
     let time_wait = match summary.time_wait.as_slice() {
@@ -129,14 +133,14 @@ fn end(side: Option<Side>) -> &'static str {
     side.map_or("one end", Side::name)
 }
 
-fn ending(ending: Ending) -> String {
+fn ending(ending: ConnectionEnding) -> String {
     match ending {
-        Ending::ClosedFirst(side) => format!("{} closed first", end(side)),
-        Ending::Both => "both closed at once".to_owned(),
-        Ending::Aborted(side) => format!("aborted by {}", end(side)),
-        Ending::AbortedBySomebody => "aborted".to_owned(),
-        Ending::NeverOpen => "never open".to_owned(),
-        Ending::Unknown => "end not seen".to_owned(),
+        ConnectionEnding::ClosedFirst(side) => format!("{} closed first", end(side)),
+        ConnectionEnding::Both => "both closed at once".to_owned(),
+        ConnectionEnding::Aborted(side) => format!("aborted by {}", end(side)),
+        ConnectionEnding::AbortedBySomebody => "aborted".to_owned(),
+        ConnectionEnding::NeverOpen => "never open".to_owned(),
+        ConnectionEnding::Unknown => "end not seen".to_owned(),
     }
 }
 
@@ -169,14 +173,14 @@ pub(crate) fn end_of_all(total: &TraceTotal, out: &mut impl Write) -> io::Result
 }
 
 /// Seconds since the trace began, to the microsecond where that is known.
-fn moment(when: When, begun: Duration) -> String {
+fn moment(when: MomentRange, begun: Duration) -> String {
     let seconds = when.latest.saturating_sub(begun).as_secs_f64();
     if when.earliest == when.latest { format!("{seconds:.6}") } else { format!("≤ {seconds:.3}") }
 }
 
 /// `0.018 ms`, `50.2 ms`, `1.2 to 3.4 ms`, `< 2.0 ms`.
-fn span(span: Span) -> String {
-    let Span { shortest, longest } = span;
+fn span(span: TimeSpan) -> String {
+    let TimeSpan { shortest, longest } = span;
     if shortest == longest {
         return exact(longest);
     }

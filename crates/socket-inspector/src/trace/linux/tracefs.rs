@@ -92,7 +92,7 @@ pub(crate) fn pid(name: &str) -> Option<u32> {
 
 /// An event of the kernel.
 #[derive(Clone, Debug)]
-pub(crate) struct Event {
+pub(crate) struct KernelEvent {
     /// Its directory, below that of the instance.
     pub(crate) path: &'static str,
     /// Which of its records are wanted.
@@ -101,7 +101,7 @@ pub(crate) struct Event {
 
 /// A private instance, in which events are enabled; removed when dropped.
 #[derive(Debug)]
-pub(crate) struct Instance {
+pub(crate) struct TraceInstance {
     tracefs: Rc<Tracefs>,
     name: String,
     directory: PathBuf,
@@ -112,7 +112,7 @@ pub(crate) struct Instance {
     page: Vec<u8>,
 }
 
-impl Instance {
+impl TraceInstance {
     /// Makes the instance with `events` enabled in it. Its buffers take `buffers_kib` together,
     /// unless that is too little or too much for one processor.
     ///
@@ -121,7 +121,7 @@ impl Instance {
     pub(crate) fn new(
         tracefs: &Rc<Tracefs>,
         name: String,
-        events: &[Event],
+        events: &[KernelEvent],
         buffers_kib: usize,
     ) -> io::Result<Self> {
         let directory = tracefs.instance(&name);
@@ -135,10 +135,10 @@ impl Instance {
         instance.pages = each.saturating_mul(1024).div_ceil(PAGE_ROOM).saturating_add(1);
         instance.write("buffer_size_kb", &each.to_string())?;
         instance.write("trace_clock", "mono")?;
-        for Event { path, filter } in events {
+        for KernelEvent { path, filter } in events {
             instance.write(&format!("{path}/filter"), filter)?;
         }
-        for Event { path, .. } in events {
+        for KernelEvent { path, .. } in events {
             instance.write(&format!("{path}/enable"), "1")?;
         }
         Ok(instance)
@@ -190,7 +190,7 @@ impl Instance {
     }
 }
 
-impl Drop for Instance {
+impl Drop for TraceInstance {
     fn drop(&mut self) {
         self.pipes.clear(); // an instance that is read cannot be removed
         let _ = self.tracefs.remove(&self.name); // else the watchdog does it
@@ -229,7 +229,7 @@ mod tests {
         let name = format!("{PREFIX}{}", std::process::id());
         let directory = tracefs.instance(&name);
         let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _instance = Instance::new(&tracefs, name, &[], 256).unwrap();
+            let _instance = TraceInstance::new(&tracefs, name, &[], 256).unwrap();
             assert!(!directory.exists(), "this panic is meant");
         }));
         assert!(unwound.is_err());
@@ -245,8 +245,9 @@ mod tests {
         let tracefs = Rc::new(tracefs);
         let name = format!("{PREFIX}{}{SECOND}", std::process::id());
         let directory = tracefs.instance(&name);
-        let event = Event { path: "events/sock/of_another_kernel", filter: "protocol==6".into() };
-        let error = Instance::new(&tracefs, name, &[event], 256).unwrap_err();
+        let event =
+            KernelEvent { path: "events/sock/of_another_kernel", filter: "protocol==6".into() };
+        let error = TraceInstance::new(&tracefs, name, &[event], 256).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         assert!(!directory.exists());
     }

@@ -19,20 +19,20 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use evidence::{Socket, TcpState};
-use socket_table::{Filter, snapshot};
+use socket_table::{SocketFilter, snapshot};
 
-use super::change::Change;
+use super::change::StateChange;
 use super::clock::{self, now};
 use super::page::page;
-use super::record::Layout;
-use super::remains::Remains;
-use super::tally::{Life, Tally};
-use super::teller::Teller;
-use super::tracefs::{Event, Instance, PREFIX, SECOND, Tracefs};
-use super::traffic::Traffic;
+use super::record::ChangeLayout;
+use super::remains::SmallSockets;
+use super::tally::{ByteTally, SocketLife};
+use super::teller::TraceTeller;
+use super::tracefs::{KernelEvent, PREFIX, SECOND, TraceInstance, Tracefs};
+use super::traffic::TrafficWitness;
 use super::watchdog::Watchdog;
-use super::witness::Witness;
-use crate::stop::Stop;
+use super::witness::TraceWitness;
+use crate::stop::TimeToStop;
 
 /// How often the buffers are read.
 const TICK: Duration = Duration::from_millis(10);
@@ -49,20 +49,20 @@ const BUFFERS_KIB: usize = 32 * 1024;
 
 /// The tracepoint, enabled in an instance of its own.
 #[derive(Debug)]
-pub(crate) struct Tracepoint {
+pub(crate) struct TracepointWitness {
     ports: Vec<u16>,
-    layout: Layout,
+    layout: ChangeLayout,
     /// Before the watchdog, which waits until both are gone: fields are dropped in their order.
-    instance: Instance,
+    instance: TraceInstance,
     /// The second instance, or why there is none.
-    traffic: Result<Traffic, String>,
+    traffic: Result<TrafficWitness, String>,
     _watchdog: Watchdog,
-    waiting: Vec<Change>,
+    waiting: Vec<StateChange>,
     missed: bool,
     unknown: u64,
 }
 
-impl Tracepoint {
+impl TracepointWitness {
     /// Enables the event, and those that tell bytes if this kernel has them.
     pub(crate) fn open(ports: &[u16]) -> anyhow::Result<Self> {
         let tracefs = Tracefs::open().context("tracefs cannot be reached (it takes root)")?;
@@ -71,12 +71,13 @@ impl Tracepoint {
         let name = format!("{PREFIX}{}", std::process::id());
         let watchdog = Watchdog::start(&name).context("cannot start the watchdog")?;
         // Bytes first: of a connection whose beginning is told none is missed.
-        let traffic = Traffic::open(&tracefs, format!("{name}{SECOND}"));
-        let event = Event { path: EVENT, filter: filter(ports) };
-        let instance = Instance::new(&tracefs, name, &[event], BUFFERS_KIB)
+        let traffic = TrafficWitness::open(&tracefs, format!("{name}{SECOND}"));
+        let event = KernelEvent { path: EVENT, filter: filter(ports) };
+        let instance = TraceInstance::new(&tracefs, name, &[event], BUFFERS_KIB)
             .context("sock:inet_sock_set_state cannot be enabled")?;
         let format = instance.format(EVENT).context("cannot read the layout of the event")?;
-        let layout = Layout::read(&format).ok_or_else(|| anyhow!("the event's layout is new"))?;
+        let layout =
+            ChangeLayout::read(&format).ok_or_else(|| anyhow!("the event's layout is new"))?;
         Ok(Self {
             ports: ports.to_vec(),
             layout,
@@ -92,10 +93,10 @@ impl Tracepoint {
     /// Tells what happens until it is over.
     pub(crate) fn follow<W: Write>(
         mut self,
-        stop: &Stop,
-        mut teller: Teller<'_, W>,
+        stop: &TimeToStop,
+        mut teller: TraceTeller<'_, W>,
     ) -> anyhow::Result<u8> {
-        let mut remains = Remains::new(&self.ports);
+        let mut remains = SmallSockets::new(&self.ports);
         let before = self.before()?;
         let known = now();
         for socket in &before {
@@ -104,8 +105,8 @@ impl Tracepoint {
         }
         let no_bytes = self.traffic.as_ref().err().cloned();
         let grace = if no_bytes.is_none() { GRACE } else { Duration::ZERO };
-        teller.witness(&Witness::Tracepoint { no_bytes })?;
-        let mut tally = Tally::default();
+        teller.witness(&TraceWitness::Tracepoint { no_bytes })?;
+        let mut tally = ByteTally::default();
         let mut kept = VecDeque::new();
         let mut lost = 0;
         loop {
@@ -115,13 +116,13 @@ impl Tracepoint {
             let due = begun.saturating_add(grace);
             for (change, life) in changes {
                 if let Some(over) = remains.replaced_by(&change) {
-                    kept.push_back(Kept { due, change: over, life: None, told: true });
+                    kept.push_back(DelayedChange { due, change: over, life: None, told: true });
                 }
                 let told = !remains.keeps(&change);
-                kept.push_back(Kept { due, change, life, told });
+                kept.push_back(DelayedChange { due, change, life, told });
             }
             for change in remains.look(now, over)? {
-                kept.push_back(Kept { due, change, life: None, told: true });
+                kept.push_back(DelayedChange { due, change, life: None, told: true });
             }
             while let Some(next) = kept.pop_front_if(|next| over || next.due <= begun) {
                 next.tell(begun, &mut tally, &mut teller);
@@ -136,7 +137,7 @@ impl Tracepoint {
                 lost = lost_now;
             }
             if over {
-                let of_bytes = self.traffic.as_ref().ok().map(Traffic::lost).transpose()?;
+                let of_bytes = self.traffic.as_ref().ok().map(TrafficWitness::lost).transpose()?;
                 teller.end(Some(lost), of_bytes)?;
                 return Ok(0);
             }
@@ -149,8 +150,8 @@ impl Tracepoint {
     fn happened(
         &mut self,
         now: Option<Duration>,
-        tally: &mut Tally,
-    ) -> std::io::Result<Vec<(Change, Option<Rc<Life>>)>> {
+        tally: &mut ByteTally,
+    ) -> std::io::Result<Vec<(StateChange, Option<Rc<SocketLife>>)>> {
         let until = now.map_or(Duration::MAX, |now| now.saturating_sub(SLACK));
         self.read()?;
         let changes = self.before_time(until);
@@ -170,7 +171,7 @@ impl Tracepoint {
 
     /// The sockets that are there already.
     fn before(&self) -> Result<Vec<Socket>, socket_table::Error> {
-        let filter = Filter { ports: self.ports.clone(), ..Filter::default() };
+        let filter = SocketFilter { ports: self.ports.clone(), ..SocketFilter::default() };
         Ok(snapshot(&filter)?.sockets)
     }
 
@@ -191,7 +192,7 @@ impl Tracepoint {
     }
 
     /// Takes the changes before `until`, in the order in which they happened.
-    fn before_time(&mut self, until: Duration) -> Vec<Change> {
+    fn before_time(&mut self, until: Duration) -> Vec<StateChange> {
         self.waiting.sort_by_key(|change| change.when);
         let later = self.waiting.partition_point(|change| change.when.latest <= until);
         let rest = self.waiting.split_off(later);
@@ -201,20 +202,20 @@ impl Tracepoint {
 
 /// A change that is kept back.
 #[derive(Debug)]
-struct Kept {
+struct DelayedChange {
     /// Until when.
     due: Duration,
-    change: Change,
+    change: StateChange,
     /// Whose it is, if bytes are told.
-    life: Option<Rc<Life>>,
+    life: Option<Rc<SocketLife>>,
     /// Whether it is to be told. If it is not, as the socket is not gone yet but has become a small
     /// one, it was still the last that can be said of its bytes.
     told: bool,
 }
 
-impl Kept {
+impl DelayedChange {
     /// Tells it at the time `now`, with the bytes up to now.
-    fn tell<W: Write>(self, now: Duration, tally: &mut Tally, teller: &mut Teller<'_, W>) {
+    fn tell<W: Write>(self, now: Duration, tally: &mut ByteTally, teller: &mut TraceTeller<'_, W>) {
         let Self { change, life, told, .. } = self;
         let settled = change.when.latest.saturating_add(GRACE) <= now;
         let bytes = life.as_ref().and_then(|life| tally.bytes(life, settled));

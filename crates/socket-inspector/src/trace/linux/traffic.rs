@@ -9,28 +9,28 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use super::page::page;
-use super::tracefs::{Instance, Tracefs};
-use super::transfer::{Layout, Transfer, events};
+use super::tracefs::{TraceInstance, Tracefs};
+use super::transfer::{Transfer, TransferLayout, events};
 
 /// What the buffers of all processors may take together: half a million calls.
 const BUFFERS_KIB: usize = 16 * 1024;
 
 /// The two events, enabled in an instance of their own.
 #[derive(Debug)]
-pub(crate) struct Traffic {
-    layout: Layout,
-    instance: Instance,
+pub(crate) struct TrafficWitness {
+    layout: TransferLayout,
+    instance: TraceInstance,
     waiting: Vec<Transfer>,
     missed: bool,
     unknown: u64,
 }
 
-impl Traffic {
+impl TrafficWitness {
     /// Enables the events in the instance `name`.
     pub(crate) fn open(tracefs: &Rc<Tracefs>, name: String) -> anyhow::Result<Self> {
-        let instance = Instance::new(tracefs, name, &events(), BUFFERS_KIB)
+        let instance = TraceInstance::new(tracefs, name, &events(), BUFFERS_KIB)
             .context("sock:sock_send_length cannot be enabled (it takes Linux 6.3)")?;
-        let layout = Layout::read(|path| instance.format(path))
+        let layout = TransferLayout::read(|path| instance.format(path))
             .context("cannot read the layout of sock:sock_send_length")?
             .ok_or_else(|| anyhow!("the layout of sock:sock_send_length is new"))?;
         Ok(Self { layout, instance, waiting: Vec::new(), missed: false, unknown: 0 })

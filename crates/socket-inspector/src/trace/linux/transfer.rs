@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::record::{TCP, bytes, field, id};
-use super::tracefs::Event;
+use super::tracefs::KernelEvent;
 
 const SEND: &str = "events/sock/sock_send_length";
 const RECEIVE: &str = "events/sock/sock_recv_length";
@@ -23,19 +23,22 @@ const NOT_TAKEN: i32 = 0x2 | 0x2000;
 
 /// The events, and which of their records are wanted. The kernel cannot be asked for ports here:
 /// the records have none.
-pub(crate) fn events() -> [Event; 3] {
+pub(crate) fn events() -> [KernelEvent; 3] {
     let [sent, received] = BEGINNINGS;
     let begin = format!("protocol==6 && (newstate=={sent} || newstate=={received})");
     [
-        Event { path: BEGIN, filter: begin },
-        Event { path: SEND, filter: "protocol==6 && ret>0".to_owned() },
-        Event { path: RECEIVE, filter: format!("protocol==6 && ret>0 && !(flags & {NOT_TAKEN})") },
+        KernelEvent { path: BEGIN, filter: begin },
+        KernelEvent { path: SEND, filter: "protocol==6 && ret>0".to_owned() },
+        KernelEvent {
+            path: RECEIVE,
+            filter: format!("protocol==6 && ret>0 && !(flags & {NOT_TAKEN})"),
+        },
     ]
 }
 
 /// Which way bytes went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum TransferWay {
     /// None yet: a connection has begun at this place.
     Begun,
     /// From a process to its socket.
@@ -51,26 +54,26 @@ pub(crate) struct Transfer {
     pub(crate) at: Duration,
     /// Where the kernel keeps the socket: the name that a change calls it by, too.
     pub(crate) kernel_address: u64,
-    pub(crate) way: Way,
+    pub(crate) way: TransferWay,
     pub(crate) bytes: u64,
 }
 
 /// Where the fields of the events begin, as their `format` files tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
-    send: Fields,
-    receive: Fields,
-    begin: Begin,
+pub(crate) struct TransferLayout {
+    send: TransferFields,
+    receive: TransferFields,
+    begin: BeginFields,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Begin {
+struct BeginFields {
     id: u16,
     skaddr: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fields {
+struct TransferFields {
     id: u16,
     sk: usize,
     protocol: usize,
@@ -78,7 +81,7 @@ struct Fields {
     flags: usize,
 }
 
-impl Layout {
+impl TransferLayout {
     /// Reads the `format` files, which `format` gives by the path of the event. `None` if a field
     /// is missing or has another size.
     ///
@@ -91,9 +94,12 @@ impl Layout {
 
     fn of(send: &str, receive: &str, begin: &str) -> Option<Self> {
         Some(Self {
-            send: Fields::read(send)?,
-            receive: Fields::read(receive)?,
-            begin: Begin { id: id(begin)?, skaddr: field(begin, "skaddr", size_of::<usize>())? },
+            send: TransferFields::read(send)?,
+            receive: TransferFields::read(receive)?,
+            begin: BeginFields {
+                id: id(begin)?,
+                skaddr: field(begin, "skaddr", size_of::<usize>())?,
+            },
         })
     }
 
@@ -104,16 +110,16 @@ impl Layout {
         let place = |at| u64::try_from(usize::from_ne_bytes(bytes(record, at)?)).ok();
         if number == self.begin.id {
             let kernel_address = place(self.begin.skaddr)?;
-            return Some(Transfer { at, kernel_address, way: Way::Begun, bytes: 0 });
+            return Some(Transfer { at, kernel_address, way: TransferWay::Begun, bytes: 0 });
         }
         let (way, fields) = match number {
-            id if id == self.send.id => (Way::Written, self.send),
-            id if id == self.receive.id => (Way::Read, self.receive),
+            id if id == self.send.id => (TransferWay::Written, self.send),
+            id if id == self.receive.id => (TransferWay::Read, self.receive),
             _ => return None,
         };
         let word = |at| Some(i32::from_ne_bytes(bytes(record, at)?));
         if u16::from_ne_bytes(bytes(record, fields.protocol)?) != TCP
-            || (way == Way::Read && word(fields.flags)? & NOT_TAKEN != 0)
+            || (way == TransferWay::Read && word(fields.flags)? & NOT_TAKEN != 0)
         {
             return None;
         }
@@ -122,7 +128,7 @@ impl Layout {
     }
 }
 
-impl Fields {
+impl TransferFields {
     fn read(format: &str) -> Option<Self> {
         Some(Self {
             id: id(format)?,

@@ -2,7 +2,7 @@
 
 /// The one that saw the changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Witness {
+pub(crate) enum TraceWitness {
     Tracepoint {
         /// Why bytes are not told, if they are not.
         no_bytes: Option<String>,

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use evidence::{Observed, Socket, TcpState};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use socket_table::{InState, Ledger, Look};
+use socket_table::{SocketLedger, TableLook, TimeInState};
 
-use super::connections::{Connection, Connections, End};
-use super::tallies::Tallies;
-use super::wanted::Wanted;
+use super::connections::{SeenConnection, SeenConnections, SeenEnd};
+use super::search::ConnectionSearch;
+use super::tallies::StateTallies;
 
 /// In which order connections are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum ListOrder {
     /// The latest that came first.
     Newest,
     /// What may need somebody's attention first: closed by the peer and not noticed, then what is
@@ -23,7 +23,7 @@ pub(crate) enum Order {
     Longest,
 }
 
-impl Order {
+impl ListOrder {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Newest => "newest first",
@@ -43,14 +43,14 @@ impl Order {
 
 /// What a key asks of whoever reads the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum KeyRequest {
     Nothing,
     Quit,
 }
 
 /// Everything there is to show.
 #[derive(Debug)]
-pub(crate) struct App {
+pub(crate) struct WatchApp {
     /// What is watched, in words.
     pub(crate) about: String,
     pub(crate) interval: Duration,
@@ -59,13 +59,13 @@ pub(crate) struct App {
     pub(crate) begun: Instant,
     /// The time of the latest look.
     pub(crate) now: Instant,
-    pub(crate) connections: Connections,
-    pub(crate) tallies: Tallies,
-    pub(crate) order: Order,
+    pub(crate) connections: SeenConnections,
+    pub(crate) tallies: StateTallies,
+    pub(crate) order: ListOrder,
     /// What is typed behind `/`, and whether it is being typed.
     pub(crate) typed: String,
     pub(crate) is_typing: bool,
-    wanted: Wanted,
+    search: ConnectionSearch,
     pub(crate) is_paused: bool,
     /// Whether the next look is the first, or the first after a pause.
     is_resumed: bool,
@@ -85,7 +85,7 @@ pub(crate) struct App {
     pub(crate) is_one_sided: bool,
 }
 
-impl App {
+impl WatchApp {
     pub(crate) fn new(about: String, interval: Duration, begun: Instant) -> Self {
         Self {
             about,
@@ -93,12 +93,12 @@ impl App {
             pace: interval,
             begun,
             now: begun,
-            connections: Connections::default(),
-            tallies: Tallies::new(begun, interval),
-            order: Order::Newest,
+            connections: SeenConnections::default(),
+            tallies: StateTallies::new(begun, interval),
+            order: ListOrder::Newest,
             typed: String::new(),
             is_typing: false,
-            wanted: Wanted::default(),
+            search: ConnectionSearch::default(),
             is_paused: false,
             is_resumed: true,
             selected: None,
@@ -112,7 +112,7 @@ impl App {
     }
 
     /// Takes in a look, which `ledger` has taken in, too.
-    pub(crate) fn take_in(&mut self, look: &Look, ledger: &Ledger) {
+    pub(crate) fn take_in(&mut self, look: &TableLook, ledger: &SocketLedger) {
         look.found.iter().for_each(|socket| self.connections.found(socket));
         self.connections.follow(&look.changes, look.at);
         self.unattributed += look.unattributed;
@@ -133,15 +133,15 @@ impl App {
     }
 
     /// Does what a key asks for.
-    pub(crate) fn press(&mut self, key: KeyEvent, ledger: &Ledger) -> Asked {
+    pub(crate) fn press(&mut self, key: KeyEvent, ledger: &SocketLedger) -> KeyRequest {
         let with_ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Char('c' | 'd') if with_ctrl => return Asked::Quit,
+            KeyCode::Char('c' | 'd') if with_ctrl => return KeyRequest::Quit,
             KeyCode::Char('u') if with_ctrl && self.is_typing => self.retype(String::clear),
             KeyCode::Char('w') if with_ctrl && self.is_typing => self.retype(forget_word),
             KeyCode::Char(_) if with_ctrl || key.modifiers.contains(KeyModifiers::ALT) => {}
             _ if self.is_typing => self.type_key(key.code),
-            KeyCode::Char('q') => return Asked::Quit,
+            KeyCode::Char('q') => return KeyRequest::Quit,
             KeyCode::Esc if !self.typed.is_empty() => self.type_key(KeyCode::Esc),
             KeyCode::Esc => self.selected = None,
             KeyCode::Char('/') => self.is_typing = true,
@@ -160,7 +160,7 @@ impl App {
             _ => {}
         }
         self.arrange(ledger);
-        Asked::Nothing
+        KeyRequest::Nothing
     }
 
     /// The connections that are shown, in their order.
@@ -175,7 +175,7 @@ impl App {
     }
 
     /// The connection whose past is told: the selected one, or the first.
-    pub(crate) fn told(&self) -> Option<&Connection> {
+    pub(crate) fn told(&self) -> Option<&SeenConnection> {
         let number = self.selected().and_then(|at| self.shown.get(at)).or(self.shown.first())?;
         self.connections.get(*number)
     }
@@ -198,7 +198,7 @@ impl App {
 
     fn retype(&mut self, change: impl FnOnce(&mut String)) {
         change(&mut self.typed);
-        self.wanted = Wanted::read(&self.typed);
+        self.search = ConnectionSearch::read(&self.typed);
     }
 
     /// Selects another connection: the first if none was.
@@ -214,14 +214,15 @@ impl App {
     }
 
     /// Chooses the connections that are shown, and their order.
-    fn arrange(&mut self, ledger: &Ledger) {
-        let wanted =
-            |it: &&Connection| self.wanted.is_everything() || self.wanted.matches(it, ledger);
-        let mut shown: Vec<&Connection> = self.connections.iter().rev().filter(wanted).collect();
+    fn arrange(&mut self, ledger: &SocketLedger) {
+        let is_found =
+            |it: &&SeenConnection| self.search.is_everything() || self.search.matches(it, ledger);
+        let mut shown: Vec<&SeenConnection> =
+            self.connections.iter().rev().filter(is_found).collect();
         match self.order {
-            Order::Newest => {}
-            Order::State => shown.sort_by_cached_key(|it| rank(it, ledger)),
-            Order::Longest => {
+            ListOrder::Newest => {}
+            ListOrder::State => shown.sort_by_cached_key(|it| rank(it, ledger)),
+            ListOrder::Longest => {
                 let now = self.now;
                 shown.sort_by_cached_key(|it| Reverse(unchanged_for(it, ledger, now).least));
             }
@@ -236,9 +237,9 @@ fn forget_word(typed: &mut String) {
     typed.truncate(end);
 }
 
-/// What comes first in [`Order::State`].
-fn rank(connection: &Connection, ledger: &Ledger) -> u8 {
-    let rank = |end: &End| match end.state() {
+/// What comes first in [`ListOrder::State`].
+fn rank(connection: &SeenConnection, ledger: &SocketLedger) -> u8 {
+    let rank = |end: &SeenEnd| match end.state() {
         TcpState::CloseWait => 0,
         TcpState::Established if ledger.latest(&end.socket).is_some_and(is_unread) => 1,
         TcpState::Established => 2,
@@ -254,15 +255,19 @@ fn is_unread(socket: &Socket) -> bool {
 }
 
 /// For how long the connection has been as it is, as far as the looks show.
-pub(crate) fn unchanged_for(connection: &Connection, ledger: &Ledger, now: Instant) -> InState {
+pub(crate) fn unchanged_for(
+    connection: &SeenConnection,
+    ledger: &SocketLedger,
+    now: Instant,
+) -> TimeInState {
     if let Some(over) = connection.over() {
         let since = now.saturating_duration_since(over);
-        return InState { least: since, most: Some(since) };
+        return TimeInState { least: since, most: Some(since) };
     }
     let there = connection.seen().filter(|end| end.gone.is_none());
     let times = there.filter_map(|end| ledger.in_state(&end.socket));
     let latest = times.min_by_key(|time| (time.most.is_none(), time.least));
-    latest.unwrap_or(InState { least: Duration::ZERO, most: None })
+    latest.unwrap_or(TimeInState { least: Duration::ZERO, most: None })
 }
 
 #[cfg(test)]
@@ -273,8 +278,8 @@ mod tests {
 
     use TcpState::{CloseWait, Established, TimeWait};
 
-    fn press(app: &mut App, ledger: &Ledger, keys: &str) -> Asked {
-        let mut asked = Asked::Nothing;
+    fn press(app: &mut WatchApp, ledger: &SocketLedger, keys: &str) -> KeyRequest {
+        let mut asked = KeyRequest::Nothing;
         for key in keys.chars() {
             let code = match key {
                 '\n' => KeyCode::Enter,
@@ -289,7 +294,7 @@ mod tests {
         asked
     }
 
-    fn numbers(app: &App) -> Vec<u64> {
+    fn numbers(app: &WatchApp) -> Vec<u64> {
         app.shown().copied().collect()
     }
 
@@ -305,10 +310,10 @@ mod tests {
         press(&mut app, &ledger, "\u{8}\n");
         assert_eq!(numbers(&app), [2]);
         assert!(!app.is_typing);
-        assert_eq!(press(&mut app, &ledger, "\u{1b}"), Asked::Nothing);
+        assert_eq!(press(&mut app, &ledger, "\u{1b}"), KeyRequest::Nothing);
         assert_eq!(numbers(&app).len(), 3);
-        assert_eq!(press(&mut app, &ledger, "\u{1b}"), Asked::Nothing);
-        assert_eq!(press(&mut app, &ledger, "q"), Asked::Quit);
+        assert_eq!(press(&mut app, &ledger, "\u{1b}"), KeyRequest::Nothing);
+        assert_eq!(press(&mut app, &ledger, "q"), KeyRequest::Quit);
     }
 
     #[test]
@@ -363,6 +368,6 @@ mod tests {
         let (mut app, ledger) = looked(&[vec![]]);
         press(&mut app, &ledger, "/");
         let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(app.press(ctrl_c, &ledger), Asked::Quit);
+        assert_eq!(app.press(ctrl_c, &ledger), KeyRequest::Quit);
     }
 }

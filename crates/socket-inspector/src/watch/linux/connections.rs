@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use evidence::{Observed, Owner, Side, Socket, TcpState, canonical};
 use report::words;
-use socket_table::{Change, InState, Ledger};
+use socket_table::{SocketChange, SocketLedger, TimeInState};
 
 /// As many connections that are over are kept; of more, the latest.
 pub(crate) const MOST_OVER: usize = 2000;
@@ -14,20 +14,20 @@ pub(crate) const MOST_OVER: usize = 2000;
 const MOST_PAST: usize = 8;
 
 /// The two addresses of a connection, the lower first, IPv4 as plain IPv4.
-type Addresses = (SocketAddr, SocketAddr);
+type SortedAddresses = (SocketAddr, SocketAddr);
 
 /// One end of a connection.
 #[derive(Clone, Debug)]
-pub(crate) struct End {
+pub(crate) struct SeenEnd {
     /// The socket when its state changed last.
     pub(crate) socket: Socket,
     /// The states that it has left, and how long each lasted.
-    pub(crate) past: VecDeque<(TcpState, InState)>,
+    pub(crate) past: VecDeque<(TcpState, TimeInState)>,
     /// When it was seen to be gone.
     pub(crate) gone: Option<Instant>,
 }
 
-impl End {
+impl SeenEnd {
     fn of(socket: &Socket) -> Self {
         Self { socket: socket.clone(), past: VecDeque::new(), gone: None }
     }
@@ -38,7 +38,7 @@ impl End {
     }
 
     /// The processes that hold it, or were last seen to; `None` if it is not known whether any does.
-    pub(crate) fn owners<'a>(&'a self, ledger: &'a Ledger) -> Option<&'a [Owner]> {
+    pub(crate) fn owners<'a>(&'a self, ledger: &'a SocketLedger) -> Option<&'a [Owner]> {
         let there = ledger.latest(&self.socket).filter(|_| self.gone.is_none());
         match &there.unwrap_or(&self.socket).owners {
             Observed::Known(owners) => Some(owners),
@@ -46,7 +46,7 @@ impl End {
         }
     }
 
-    fn leave(&mut self, change: &Change) {
+    fn leave(&mut self, change: &SocketChange) {
         if let Some(lasted) = change.lasted {
             self.past.push_back((change.from, lasted));
         }
@@ -58,23 +58,23 @@ impl End {
 
 /// One connection: both of its ends, or the one that is on this machine.
 #[derive(Clone, Debug)]
-pub(crate) struct Connection {
+pub(crate) struct SeenConnection {
     /// Counted from 1 in the order in which they were first seen.
     pub(crate) number: u64,
     /// The ends at the lower and at the higher address, as far as they were seen.
-    ends: [Option<End>; 2],
+    ends: [Option<SeenEnd>; 2],
     /// The addresses in words, which never change and are searched often.
     words: [String; 2],
 }
 
-impl Connection {
-    fn new(number: u64, addresses: Addresses) -> Self {
+impl SeenConnection {
+    fn new(number: u64, addresses: SortedAddresses) -> Self {
         let words = [addresses.0, addresses.1].map(words::address);
         Self { number, ends: [None, None], words }
     }
 
     /// Its two ends, the client's first; of unknown sides, the one that was seen.
-    pub(crate) fn ends(&self) -> [(&str, Option<&End>); 2] {
+    pub(crate) fn ends(&self) -> [(&str, Option<&SeenEnd>); 2] {
         let [low, high] = [0, 1].map(|end| (self.words[end].as_str(), self.ends[end].as_ref()));
         let client_is_high = match self.client() {
             Some(client) => client == 1,
@@ -97,7 +97,7 @@ impl Connection {
     }
 
     /// The ends that were seen.
-    pub(crate) fn seen(&self) -> impl Iterator<Item = &End> {
+    pub(crate) fn seen(&self) -> impl Iterator<Item = &SeenEnd> {
         self.ends.iter().flatten()
     }
 
@@ -110,23 +110,26 @@ impl Connection {
     }
 
     /// The processes that hold an end of it, or were last seen to.
-    pub(crate) fn owners<'a>(&'a self, ledger: &'a Ledger) -> impl Iterator<Item = &'a Owner> {
+    pub(crate) fn owners<'a>(
+        &'a self,
+        ledger: &'a SocketLedger,
+    ) -> impl Iterator<Item = &'a Owner> {
         self.seen().flat_map(|end| end.owners(ledger).unwrap_or_default())
     }
 }
 
 /// All of them, in the order of their numbers.
 #[derive(Debug, Default)]
-pub(crate) struct Connections {
-    all: BTreeMap<u64, Connection>,
+pub(crate) struct SeenConnections {
+    all: BTreeMap<u64, SeenConnection>,
     /// The connection of each end that is there: the addresses, and which of them is the end's.
-    ends: HashMap<(Addresses, usize), u64>,
+    ends: HashMap<(SortedAddresses, usize), u64>,
     /// Those that are over, in the order of their ends.
     over: VecDeque<u64>,
     numbers: u64,
 }
 
-impl Connections {
+impl SeenConnections {
     /// Takes in a socket that is seen from now on.
     pub(crate) fn found(&mut self, socket: &Socket) {
         if socket.state != TcpState::Listen {
@@ -135,7 +138,7 @@ impl Connections {
     }
 
     /// Takes in what a look has shown to have changed, what is gone first.
-    pub(crate) fn follow(&mut self, changes: &[Change], at: Instant) {
+    pub(crate) fn follow(&mut self, changes: &[SocketChange], at: Instant) {
         for change in changes.iter().filter(|change| change.socket.state != TcpState::Listen) {
             if change.to == TcpState::Closed {
                 self.disappear(change, at);
@@ -155,11 +158,11 @@ impl Connections {
         while self.forget_first_over() {}
     }
 
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Connection> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &SeenConnection> {
         self.all.values()
     }
 
-    pub(crate) fn get(&self, number: u64) -> Option<&Connection> {
+    pub(crate) fn get(&self, number: u64) -> Option<&SeenConnection> {
         self.all.get(&number)
     }
 
@@ -189,28 +192,28 @@ impl Connections {
             }
             None => self.open(addresses),
         };
-        self.put(number, addresses, place, Some(End::of(socket)));
+        self.put(number, addresses, place, Some(SeenEnd::of(socket)));
     }
 
-    fn put(&mut self, number: u64, addresses: Addresses, place: usize, end: Option<End>) {
+    fn put(&mut self, number: u64, addresses: SortedAddresses, place: usize, end: Option<SeenEnd>) {
         if let Some(slot) = self.slot(number, place) {
             *slot = end;
             self.ends.insert((addresses, place), number);
         }
     }
 
-    fn slot(&mut self, number: u64, place: usize) -> Option<&mut Option<End>> {
+    fn slot(&mut self, number: u64, place: usize) -> Option<&mut Option<SeenEnd>> {
         self.all.get_mut(&number)?.ends.get_mut(place)
     }
 
     /// A new connection, of which no end has been seen yet.
-    fn open(&mut self, addresses: Addresses) -> u64 {
+    fn open(&mut self, addresses: SortedAddresses) -> u64 {
         self.numbers += 1;
-        self.all.insert(self.numbers, Connection::new(self.numbers, addresses));
+        self.all.insert(self.numbers, SeenConnection::new(self.numbers, addresses));
         self.numbers
     }
 
-    fn disappear(&mut self, change: &Change, at: Instant) {
+    fn disappear(&mut self, change: &SocketChange, at: Instant) {
         let Some(end) = self.end(&change.socket) else { return };
         end.leave(change);
         end.socket = change.socket.clone();
@@ -237,7 +240,7 @@ impl Connections {
     }
 
     /// The end that `socket` is, if it is there.
-    fn end(&mut self, socket: &Socket) -> Option<&mut End> {
+    fn end(&mut self, socket: &Socket) -> Option<&mut SeenEnd> {
         let (addresses, place) = addresses(socket);
         let number = *self.ends.get(&(addresses, place))?;
         self.slot(number, place)?.as_mut()
@@ -245,7 +248,7 @@ impl Connections {
 }
 
 /// The addresses of the connection that `socket` is an end of, and the place of its own.
-fn addresses(socket: &Socket) -> (Addresses, usize) {
+fn addresses(socket: &Socket) -> (SortedAddresses, usize) {
     let (local, peer) = (canonical(socket.local), canonical(socket.peer));
     if local <= peer { ((local, peer), 0) } else { ((peer, local), 1) }
 }
@@ -259,8 +262,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// The connections after some looks, of which each shows these sockets.
-    fn after(looks: &[Vec<Socket>]) -> Connections {
-        let (mut ledger, mut connections) = (Ledger::default(), Connections::default());
+    fn after(looks: &[Vec<Socket>]) -> SeenConnections {
+        let (mut ledger, mut connections) = (SocketLedger::default(), SeenConnections::default());
         let start = Instant::now();
         for (look, sockets) in looks.iter().enumerate() {
             let at = start + Duration::from_secs(look as u64);
@@ -273,8 +276,8 @@ mod tests {
         connections
     }
 
-    fn states(connection: &Connection) -> [Option<TcpState>; 2] {
-        connection.ends().map(|(_, end)| end.map(End::state))
+    fn states(connection: &SeenConnection) -> [Option<TcpState>; 2] {
+        connection.ends().map(|(_, end)| end.map(SeenEnd::state))
     }
 
     use TcpState::{CloseWait, Closed, Established, FinWait2, TimeWait};
@@ -367,7 +370,7 @@ mod tests {
             let connections = after(&looks);
             let mut there: Vec<_> = connections
                 .iter()
-                .flat_map(Connection::seen)
+                .flat_map(SeenConnection::seen)
                 .filter(|end| end.gone.is_none())
                 .map(|end| (end.socket.local, end.socket.peer, end.socket.state))
                 .collect();

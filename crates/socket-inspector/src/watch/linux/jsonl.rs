@@ -10,10 +10,10 @@ use evidence::{Observed, Socket};
 use report::json;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
-use socket_table::{Change, Error, InState, Ledger, Look, Watch};
+use socket_table::{Error, SocketChange, SocketLedger, TableLook, TableWatch, TimeInState};
 
-use super::pace::Pace;
-use crate::stop::Stop;
+use super::pace::LookPace;
+use crate::stop::TimeToStop;
 
 /// The version of the layout.
 const SCHEMA: u32 = 1;
@@ -21,10 +21,10 @@ const SCHEMA: u32 = 1;
 /// Writes what `watch` sees until `stop` ends it, or nobody reads any more. `asked` is what is
 /// watched, as an object.
 pub(crate) fn follow(
-    mut watch: Watch,
+    mut watch: TableWatch,
     asked: &Value,
-    mut pace: Pace,
-    stop: &Stop,
+    mut pace: LookPace,
+    stop: &TimeToStop,
     out: &mut impl Write,
 ) -> anyhow::Result<u8> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -37,7 +37,7 @@ pub(crate) fn follow(
         "begun_unix_ms": millis(now),
     });
     write(&opening, out)?;
-    let mut ownerless = Ownerless::default();
+    let mut ownerless = OwnerlessSockets::default();
     ownerless.tell(&first, begun, &watch, out)?;
     let mut total = WatchTotal { looks: 1, ..WatchTotal::default() };
     loop {
@@ -85,15 +85,15 @@ struct WatchTotal {
 
 /// The sockets that were told without the processes that hold them.
 #[derive(Debug, Default)]
-struct Ownerless(HashMap<(SocketAddr, SocketAddr), Socket>);
+struct OwnerlessSockets(HashMap<(SocketAddr, SocketAddr), Socket>);
 
-impl Ownerless {
+impl OwnerlessSockets {
     /// Tells what a look has shown, and who holds what was told before, where that is known now.
     fn tell(
         &mut self,
-        look: &Look,
+        look: &TableLook,
         begun: Instant,
-        watch: &Watch,
+        watch: &TableWatch,
         out: &mut impl Write,
     ) -> io::Result<()> {
         let ledger = watch.ledger();
@@ -132,7 +132,7 @@ impl Ownerless {
     }
 
     /// Those whose owners are known by now, and the places of those that are gone.
-    fn known(&self, ledger: &Ledger) -> (Vec<Socket>, Vec<(SocketAddr, SocketAddr)>) {
+    fn known(&self, ledger: &SocketLedger) -> (Vec<Socket>, Vec<(SocketAddr, SocketAddr)>) {
         let (mut known, mut gone) = (vec![], vec![]);
         for (place, socket) in &self.0 {
             match ledger.latest(socket).filter(|latest| latest.cookie == socket.cookie) {
@@ -154,8 +154,8 @@ fn place(socket: &Socket) -> (SocketAddr, SocketAddr) {
     (socket.local, socket.peer)
 }
 
-fn line(change: &Change, when: &Value) -> Value {
-    let Change { socket, from, to, passed, lasted } = change;
+fn line(change: &SocketChange, when: &Value) -> Value {
+    let SocketChange { socket, from, to, passed, lasted } = change;
     let passed: Vec<&str> = passed.iter().map(|state| state.name()).collect();
     json!({
         "kind": "change",
@@ -163,7 +163,7 @@ fn line(change: &Change, when: &Value) -> Value {
         "from": from.name(),
         "to": to.name(),
         "passed": passed,
-        "from_lasted_ms": lasted.map(|InState { least, most }| {
+        "from_lasted_ms": lasted.map(|TimeInState { least, most }| {
             json!({ "min": millis(least), "max": most.map(millis) })
         }),
         "socket": told(socket),

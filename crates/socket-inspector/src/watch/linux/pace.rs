@@ -15,13 +15,13 @@ const LONGEST_LOOK: Duration = Duration::from_secs(1);
 /// they become rarer; and at a pace that somebody has asked for there is a rest at least as long as
 /// a look that takes longer than the time between two.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct LookPace {
     interval: Duration,
     is_asked_for: bool,
     due: Instant,
 }
 
-impl Pace {
+impl LookPace {
     /// The pace that somebody has `asked` for; else the usual one.
     pub(crate) fn new(asked: Option<Duration>) -> Self {
         let interval = asked.unwrap_or(USUAL);
@@ -68,7 +68,7 @@ mod tests {
     fn looks_are_regular_as_long_as_they_are_cheap() {
         let (due, ms) = (Instant::now(), Duration::from_millis);
         let after = |asked, took| {
-            let pace = Pace { due, ..Pace::new(asked) };
+            let pace = LookPace { due, ..LookPace::new(asked) };
             pace.next(due, due + ms(took)) - due
         };
         assert_eq!(after(None, 2), ms(100));

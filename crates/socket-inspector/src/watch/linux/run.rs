@@ -4,35 +4,36 @@ use anyhow::Context as _;
 use rustix::process::geteuid;
 use serde_json::json;
 
-use super::app::App;
-use super::pace::Pace;
+use super::app::WatchApp;
+use super::pace::LookPace;
 use super::{jsonl, terminal};
 use crate::access::may_look_into;
-use crate::stop::{Parent, Stop};
+use crate::stop::{ParentTie, TimeToStop};
 use crate::watch::args::{WatchArgs, WatchFormat};
 
 /// Shows what is asked for until somebody has seen enough.
 pub(crate) fn run(asked: &WatchArgs) -> anyhow::Result<u8> {
-    let (filter, narrow) = (asked.which.filter(), asked.which.narrow());
-    narrow.pids.iter().try_for_each(|pid| may_look_into(*pid))?;
-    let about = format!("{filter}{narrow}");
+    let (filter, sieve) = (asked.which.filter(), asked.which.sieve());
+    sieve.pids.iter().try_for_each(|pid| may_look_into(*pid))?;
+    let about = format!("{filter}{sieve}");
     // Who may not look into others' processes is told so once; on the screen there is little room.
     let is_root = geteuid().is_root();
     let note = (!is_root).then_some("others' owners unseen");
     let not_seen = (!is_root).then_some("who holds other users' sockets, which root alone sees");
     let asked_for = json!({
-        "ports": filter.ports, "pids": narrow.pids, "processes": narrow.processes,
-        "peers": narrow.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "side": narrow.side.map(evidence::Side::name),
+        "ports": filter.ports, "pids": sieve.pids, "processes": sieve.processes,
+        "peers": sieve.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "side": sieve.side.map(evidence::Side::name),
         "not_seen": not_seen,
     });
-    let is_one_sided = narrow.side.is_some();
-    let watch = socket_table::Watch::new(filter).with_owners().narrowed(narrow);
-    let stop = Stop::new(asked.time, Parent::IsNothing).context("cannot listen for Ctrl-C")?;
-    let pace = Pace::new(asked.interval);
+    let is_one_sided = sieve.side.is_some();
+    let watch = socket_table::TableWatch::new(filter).with_owners().narrowed(sieve);
+    let stop =
+        TimeToStop::new(asked.time, ParentTie::IsNothing).context("cannot listen for Ctrl-C")?;
+    let pace = LookPace::new(asked.interval);
     match asked.format {
         WatchFormat::Screen => terminal::show(watch, pace, &stop, |begun| {
-            let mut app = App::new(about, pace.interval(), begun);
+            let mut app = WatchApp::new(about, pace.interval(), begun);
             (app.note, app.is_one_sided) = (note, is_one_sided);
             app
         }),

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use evidence::{Observed, Owner, Side, Socket, SocketTable, TcpState, Timer, TimerKind};
-use socket_table::{Ledger, Look};
+use socket_table::{SocketLedger, TableLook};
 
-use super::app::App;
+use super::app::WatchApp;
 
 /// The client's end of a connection from port 40000 and something.
 pub(crate) fn client(port: u16, state: TcpState) -> Socket {
@@ -42,11 +42,11 @@ fn socket(port: u16, state: TcpState, side: Side) -> Socket {
 }
 
 /// An application that has looked at these sockets, one look a second.
-pub(crate) fn looked(looks: &[Vec<Socket>]) -> (App, Ledger) {
+pub(crate) fn looked(looks: &[Vec<Socket>]) -> (WatchApp, SocketLedger) {
     let begun = Instant::now();
-    let mut ledger = Ledger::default();
+    let mut ledger = SocketLedger::default();
     let about = "with port 8080 at either end".to_owned();
-    let mut app = App::new(about, Duration::from_secs(1), begun);
+    let mut app = WatchApp::new(about, Duration::from_secs(1), begun);
     for (number, sockets) in looks.iter().enumerate() {
         take_in(&mut app, &mut ledger, sockets, begun + Duration::from_secs(number as u64));
     }
@@ -54,10 +54,15 @@ pub(crate) fn looked(looks: &[Vec<Socket>]) -> (App, Ledger) {
 }
 
 /// Has it look once more.
-pub(crate) fn take_in(app: &mut App, ledger: &mut Ledger, sockets: &[Socket], at: Instant) {
+pub(crate) fn take_in(
+    app: &mut WatchApp,
+    ledger: &mut SocketLedger,
+    sockets: &[Socket],
+    at: Instant,
+) {
     let found = if at == app.begun { sockets.to_vec() } else { vec![] };
     let changes = ledger.record(sockets, at);
     let table = SocketTable { sockets: sockets.to_vec() };
-    let look = Look { table, found, changes, unattributed: 0, since: None, at };
+    let look = TableLook { table, found, changes, unattributed: 0, since: None, at };
     app.take_in(&look, ledger);
 }

@@ -11,10 +11,10 @@ use ratatui::symbols::bar;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use report::words;
-use socket_table::{InState, Ledger};
+use socket_table::{SocketLedger, TimeInState};
 
-use super::app::{App, unchanged_for};
-use super::connections::{Connection, End};
+use super::app::{WatchApp, unchanged_for};
+use super::connections::{SeenConnection, SeenEnd};
 use super::tallies::MOST_BARS;
 
 /// At most so many states have a line of bars.
@@ -28,7 +28,7 @@ const ARROW: &str = "→";
 const NO_LOOK: &str = "·";
 
 /// Draws everything, and tells the application how many rows its list has room for.
-pub(crate) fn draw(app: &mut App, ledger: &Ledger, frame: &mut Frame) {
+pub(crate) fn draw(app: &mut WatchApp, ledger: &SocketLedger, frame: &mut Frame) {
     let height = frame.area().height;
     let states = if height < ROOM_FOR_BARS {
         vec![]
@@ -65,7 +65,7 @@ pub(crate) fn draw(app: &mut App, ledger: &Ledger, frame: &mut Frame) {
     }
 }
 
-fn heading(app: &App, width: usize) -> Line<'static> {
+fn heading(app: &WatchApp, width: usize) -> Line<'static> {
     let time = app.now.saturating_duration_since(app.begun);
     let right =
         if app.is_paused { "paused".to_owned() } else { format!("{:.0} s", time.as_secs_f64()) };
@@ -78,7 +78,7 @@ fn heading(app: &App, width: usize) -> Line<'static> {
 }
 
 /// A line a state: how many now, the most so far, and how it came to that.
-fn tally_lines(app: &App, states: &[TcpState], width: usize) -> Paragraph<'static> {
+fn tally_lines(app: &WatchApp, states: &[TcpState], width: usize) -> Paragraph<'static> {
     if states.is_empty() {
         return Paragraph::new("no connection yet".dim());
     }
@@ -122,7 +122,7 @@ fn bars(heights: &[Option<u64>], most: u64) -> String {
 
 /// The columns for which there is room, and the widths of the two addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Columns {
+struct ScreenColumns {
     addresses: [usize; 2],
     server_is: bool,
     lasting: bool,
@@ -131,7 +131,7 @@ struct Columns {
     held_by: Option<usize>,
 }
 
-impl Columns {
+impl ScreenColumns {
     const STATE: usize = 11;
     const LASTING: usize = 12;
     const UNREAD: usize = 7;
@@ -205,16 +205,16 @@ impl Columns {
     }
 }
 
-fn draw_list(app: &App, ledger: &Ledger, area: Rect, frame: &mut Frame) {
+fn draw_list(app: &WatchApp, ledger: &SocketLedger, area: Rect, frame: &mut Frame) {
     let (room, selected) = (app.room, app.selected());
     let first = selected.map_or(0, |at| (at + 1).saturating_sub(room));
     let shown = app.shown().skip(first).take(room);
-    let visible: Vec<&Connection> =
+    let visible: Vec<&SeenConnection> =
         shown.filter_map(|number| app.connections.get(*number)).collect();
     let wanted = [0, 1].map(|end| {
         visible.iter().map(|it| it.ends()[end].0.chars().count()).max().unwrap_or(0).max(6)
     });
-    let columns = Columns::of(wanted, area.width.into());
+    let columns = ScreenColumns::of(wanted, area.width.into());
     let titles = ["CLIENT", "SERVER", "CLIENT IS", "SERVER IS", "FOR", "UNREAD", "HELD BY"];
     let mut lines = vec![columns.line(titles.map(Span::from)).dim()];
     for (place, connection) in visible.iter().enumerate() {
@@ -241,9 +241,14 @@ fn fitting([one, other]: [usize; 2], room: usize) -> [usize; 2] {
     }
 }
 
-fn row(connection: &Connection, app: &App, ledger: &Ledger, columns: &Columns) -> Line<'static> {
+fn row(
+    connection: &SeenConnection,
+    app: &WatchApp,
+    ledger: &SocketLedger,
+    columns: &ScreenColumns,
+) -> Line<'static> {
     let [(client, client_end), (server, server_end)] = connection.ends();
-    let state = |end: Option<&End>| match end.map(End::state) {
+    let state = |end: Option<&SeenEnd>| match end.map(SeenEnd::state) {
         None => Span::raw(""),
         Some(TcpState::Closed) => "gone".dim(),
         Some(state) => Span::styled(state.name(), style(state)),
@@ -268,7 +273,7 @@ fn row(connection: &Connection, app: &App, ledger: &Ledger, columns: &Columns) -
 }
 
 /// The bytes that a process has let lie.
-fn unread(end: &End, ledger: &Ledger) -> Option<u32> {
+fn unread(end: &SeenEnd, ledger: &SocketLedger) -> Option<u32> {
     ledger.latest(&end.socket)?.unread().known().filter(|bytes| *bytes > 0)
 }
 
@@ -282,7 +287,7 @@ fn bytes(number: u64) -> String {
 }
 
 /// How long it has been as it is, or how long it will be.
-fn lasting(connection: &Connection, app: &App, ledger: &Ledger) -> String {
+fn lasting(connection: &SeenConnection, app: &WatchApp, ledger: &SocketLedger) -> String {
     let mut there = connection.seen().filter(|end| end.gone.is_none());
     if let Some(left) = there.find_map(|end| ledger.latest(&end.socket)?.time_wait_left()) {
         return format!("{} left", seconds(left));
@@ -296,7 +301,7 @@ fn lasting(connection: &Connection, app: &App, ledger: &Ledger) -> String {
 }
 
 /// The past of the connection that is looked at closely.
-fn told(app: &App, ledger: &Ledger, columns: usize) -> Paragraph<'static> {
+fn told(app: &WatchApp, ledger: &SocketLedger, columns: usize) -> Paragraph<'static> {
     let Some(connection) = app.told() else { return Paragraph::new("") };
     let [(client, client_end), (server, server_end)] = connection.ends();
     let between = if connection.sides_known() { ARROW } else { "↔" };
@@ -314,7 +319,7 @@ fn told(app: &App, ledger: &Ledger, columns: usize) -> Paragraph<'static> {
     } else {
         "not seen: elsewhere, or shorter than the time between two looks"
     };
-    let end = |name: &str, end: Option<&End>| {
+    let end = |name: &str, end: Option<&SeenEnd>| {
         let mut line = vec![format!("  {name:<width$}  ").dim()];
         match end {
             None => line.push(not_seen.dim()),
@@ -331,7 +336,7 @@ fn told(app: &App, ledger: &Ledger, columns: usize) -> Paragraph<'static> {
 
 /// `curl (4711)  ESTABLISHED 2.1 s → FIN_WAIT_2 0.1 s → TIME_WAIT 2.7 s, 57.3 s left`, within
 /// `room` columns: of a longer life the latest.
-fn life(end: &End, app: &App, ledger: &Ledger, room: usize) -> Vec<Span<'static>> {
+fn life(end: &SeenEnd, app: &WatchApp, ledger: &SocketLedger, room: usize) -> Vec<Span<'static>> {
     let owners = end.owners(ledger).map_or(words::UNSEEN.to_owned(), words::owners);
     let owners = if owners.is_empty() { vec![] } else { vec![Span::raw(owners + "  ")] };
     let mut steps: VecDeque<Vec<Span<'static>>> = VecDeque::new();
@@ -352,7 +357,7 @@ fn life(end: &End, app: &App, ledger: &Ledger, room: usize) -> Vec<Span<'static>
 }
 
 /// What an end is at: its state, for how long and for how long yet, and what waits in its queues.
-fn present(end: &End, app: &App, ledger: &Ledger) -> Vec<Span<'static>> {
+fn present(end: &SeenEnd, app: &WatchApp, ledger: &SocketLedger) -> Vec<Span<'static>> {
     if let Some(gone) = end.gone {
         let ago = seconds(app.now.saturating_duration_since(gone));
         return vec![format!("gone {ago} ago").dim()];
@@ -374,7 +379,7 @@ fn present(end: &End, app: &App, ledger: &Ledger) -> Vec<Span<'static>> {
     line
 }
 
-fn counts(app: &App) -> Line<'static> {
+fn counts(app: &WatchApp) -> Line<'static> {
     let (there, over) = app.connections.count();
     let mut text = format!("{} there, {over} over and kept", words::count(there, "connection"));
     let forgotten = app.connections.seen().saturating_sub((there + over) as u64);
@@ -401,7 +406,7 @@ fn counts(app: &App) -> Line<'static> {
 }
 
 /// What is being typed, or what may be; and where the cursor stands.
-fn keys(app: &App, width: usize) -> (Line<'static>, usize) {
+fn keys(app: &WatchApp, width: usize) -> (Line<'static>, usize) {
     if app.is_typing {
         let length = app.typed.chars().count();
         let hidden = (length + 2).saturating_sub(width);
@@ -417,7 +422,7 @@ fn keys(app: &App, width: usize) -> (Line<'static>, usize) {
 }
 
 /// `2.1 s`, `≥ 2.1 s`, `< 0.2 s`, `1.0 s to 7.0 s`.
-fn in_state(time: InState) -> String {
+fn in_state(time: TimeInState) -> String {
     match time.most {
         None => at_least(time.least),
         // The next tenth, so that it is not less than it was.
@@ -434,7 +439,7 @@ fn at_least(time: Duration) -> String {
 }
 
 /// Whether one number tells all: the two differ by no more than a reader can see.
-fn is_sharp(time: InState) -> bool {
+fn is_sharp(time: TimeInState) -> bool {
     let spread = time.most.map(|most| most.saturating_sub(time.least));
     spread.is_some_and(|spread| spread <= SHARP.max(time.least / 20))
 }

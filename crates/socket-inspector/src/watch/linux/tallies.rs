@@ -16,7 +16,7 @@ const STATES: usize = TcpState::ALL.len();
 
 /// The tally at the latest look, and how it came to that.
 #[derive(Debug)]
-pub(crate) struct Tallies {
+pub(crate) struct StateTallies {
     begun: Instant,
     pub(crate) bar: Duration,
     now: [u64; STATES],
@@ -25,7 +25,7 @@ pub(crate) struct Tallies {
     bars: VecDeque<(u64, [u64; STATES])>,
 }
 
-impl Tallies {
+impl StateTallies {
     pub(crate) fn new(begun: Instant, interval: Duration) -> Self {
         let (now, most) = ([0; STATES], [0; STATES]);
         Self { begun, bar: BAR.max(interval), now, most, bars: VecDeque::new() }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_bar_is_the_most_of_its_second() {
         let begun = Instant::now();
-        let mut tallies = Tallies::new(begun, Duration::from_millis(100));
+        let mut tallies = StateTallies::new(begun, Duration::from_millis(100));
         for (ms, open) in [(0, 1), (100, 3), (900, 2), (1000, 5), (3500, 0)] {
             let sockets: Vec<Socket> = (0..open).map(|port| client(port, Established)).collect();
             tallies.record(&sockets, begun + Duration::from_millis(ms));

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use socket_table::{Error, Watch};
+use socket_table::{Error, TableWatch};
 
-use super::app::{App, Asked};
-use super::pace::Pace;
+use super::app::{KeyRequest, WatchApp};
+use super::pace::LookPace;
 use super::screen;
-use crate::stop::Stop;
+use crate::stop::TimeToStop;
 
 /// As long at most it takes to notice a signal.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 ///
 /// The inner terminal is never dropped: when it is, it tells on stderr that the cursor cannot be
 /// shown, which is a panic where stderr is the terminal that is gone.
-struct Screen(ManuallyDrop<DefaultTerminal>);
+struct ScreenGuard(ManuallyDrop<DefaultTerminal>);
 
-impl Screen {
+impl ScreenGuard {
     fn take() -> io::Result<Self> {
         match ratatui::try_init() {
             Ok(terminal) => Ok(Self(ManuallyDrop::new(terminal))),
@@ -37,7 +37,7 @@ impl Screen {
     }
 }
 
-impl Drop for Screen {
+impl Drop for ScreenGuard {
     fn drop(&mut self) {
         // A terminal that is gone cannot be given back, and nobody can be told.
         let _ = self.0.show_cursor();
@@ -57,10 +57,10 @@ fn keys() -> io::Result<Receiver<io::Result<Event>>> {
 
 /// Shows what `watch` sees until a key or `stop` ends it.
 pub(crate) fn show(
-    mut watch: Watch,
-    mut pace: Pace,
-    stop: &Stop,
-    app: impl FnOnce(Instant) -> App,
+    mut watch: TableWatch,
+    mut pace: LookPace,
+    stop: &TimeToStop,
+    app: impl FnOnce(Instant) -> WatchApp,
 ) -> anyhow::Result<u8> {
     anyhow::ensure!(
         io::stdout().is_terminal(),
@@ -71,7 +71,7 @@ pub(crate) fn show(
     pace.looked(begun);
     let mut app = app(first.at);
     app.take_in(&first, watch.ledger());
-    let mut screen = Screen::take().context("cannot take the terminal")?;
+    let mut screen = ScreenGuard::take().context("cannot take the terminal")?;
     let events = keys().context("cannot read the terminal")?;
     let mut changed = true;
     while !stop.is_due() {
@@ -85,7 +85,7 @@ pub(crate) fn show(
                 let event = event.context("cannot read the terminal")?;
                 if let Event::Key(key) = event
                     && key.kind != KeyEventKind::Release
-                    && app.press(key, watch.ledger()) == Asked::Quit
+                    && app.press(key, watch.ledger()) == KeyRequest::Quit
                 {
                     break;
                 }

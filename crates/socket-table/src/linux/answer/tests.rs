@@ -35,9 +35,9 @@ fn end() -> Arrival {
 }
 
 /// An answer that brings `arrivals` and then fails the test, as a kernel would block there.
-fn answer(arrivals: Vec<Arrival>) -> Answer<impl Receive> {
+fn answer(arrivals: Vec<Arrival>) -> KernelAnswer<impl DatagramReceiver> {
     let mut arrivals = VecDeque::from(arrivals);
-    Answer::new(Family::V4, ASKED, move |buffer: &mut Vec<u8>| {
+    KernelAnswer::new(IpFamily::V4, ASKED, move |buffer: &mut Vec<u8>| {
         assert!(buffer.is_empty() && buffer.capacity() >= DATAGRAM_LEN);
         match arrivals.pop_front().expect("it reads on after the end") {
             Datagram(bytes) => {
@@ -63,8 +63,8 @@ fn listed(answers: &[Vec<Arrival>]) -> (Result<Vec<u64>, Error>, usize) {
         Ok(answer(arrivals))
     };
     let mut rows = Vec::new();
-    let result = steady_list(Family::V4, &mut rows, ask);
-    (result.map(|()| rows.iter().map(Row::cookie).collect()), asked.get())
+    let result = steady_list(IpFamily::V4, &mut rows, ask);
+    (result.map(|()| rows.iter().map(TableRow::cookie).collect()), asked.get())
 }
 
 /// Asserts that after the answer `broken` the question is asked again, and that the list is then
@@ -124,15 +124,15 @@ fn a_list_of_which_the_kernel_lost_a_part_is_asked_for_again() {
 fn the_family_that_was_read_before_stays_when_the_next_is_asked_for_again() {
     let mut rows = Vec::new();
     let whole = || vec![sockets(1..=3), end()];
-    steady_list(Family::V4, &mut rows, || Ok(answer(whole()))).unwrap();
+    steady_list(IpFamily::V4, &mut rows, || Ok(answer(whole()))).unwrap();
     let mut asked = 0;
     let ask = || {
         asked += 1;
         let lost = vec![sockets(6..=8), Failure(NO_BUFFER_SPACE)];
         Ok(answer(if asked == 1 { lost } else { vec![sockets(4..=5), end()] }))
     };
-    steady_list(Family::V6, &mut rows, ask).unwrap();
-    assert_eq!(rows.iter().map(Row::cookie).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    steady_list(IpFamily::V6, &mut rows, ask).unwrap();
+    assert_eq!(rows.iter().map(TableRow::cookie).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -259,7 +259,7 @@ proptest! {
                 Datagram(bytes) => messages(bytes).all(|message| {
                     let message = message.unwrap();
                     !message.interrupted
-                        && matches!(message.content, Content::Socket(_) | Content::Done(0))
+                        && matches!(message.content, MessageContent::Socket(_) | MessageContent::Done(0))
                 }),
                 Cut(..) => false,
                 Failure(errno) => *errno == INTERRUPTED,
@@ -269,7 +269,7 @@ proptest! {
             for arrival in read {
                 let Datagram(bytes) = arrival else { continue };
                 for message in messages(bytes) {
-                    let Content::Socket(words) = message.unwrap().content else { continue };
+                    let MessageContent::Socket(words) = message.unwrap().content else { continue };
                     let cookie = row(words).unwrap().unwrap().cookie();
                     if !whole.contains(&cookie) {
                         whole.push(cookie);

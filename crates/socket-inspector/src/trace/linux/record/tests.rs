@@ -11,7 +11,7 @@ const FORMAT: &str = include_str!("format.txt");
 #[cfg(all(target_endian = "little", target_pointer_width = "64"))]
 #[test]
 fn a_page_of_the_kernel_is_read_to_its_last_change() {
-    let layout = Layout::read(FORMAT).unwrap();
+    let layout = ChangeLayout::read(FORMAT).unwrap();
     let page = page(include_bytes!("page.bin")).unwrap();
     assert!(!page.missed);
     let changes: Vec<String> = page
@@ -19,7 +19,7 @@ fn a_page_of_the_kernel_is_read_to_its_last_change() {
         .iter()
         .map(|(time, record)| {
             let change = layout.change(*time, record).unwrap();
-            let Change { local, peer, old, new, .. } = change;
+            let StateChange { local, peer, old, new, .. } = change;
             format!("{:>6} us  {local} {peer} {old} {new}", time.as_micros() - 28_664_918_000)
         })
         .collect();
@@ -39,9 +39,9 @@ fn a_page_of_the_kernel_is_read_to_its_last_change() {
 
 #[test]
 fn the_first_change_of_a_client_has_no_port_but_the_address_of_its_socket() {
-    let layout = Layout::read(FORMAT).unwrap();
+    let layout = ChangeLayout::read(FORMAT).unwrap();
     let page = page(include_bytes!("page.bin")).unwrap();
-    let of_client: Vec<Change> = page
+    let of_client: Vec<StateChange> = page
         .records
         .iter()
         .filter_map(|(time, record)| layout.change(*time, record))
@@ -55,7 +55,7 @@ fn the_first_change_of_a_client_has_no_port_but_the_address_of_its_socket() {
 #[test]
 fn a_layout_without_a_field_is_no_layout() {
     for name in ["skaddr", "oldstate", "sport", "daddr_v6", "ID:"] {
-        assert_eq!(Layout::read(&FORMAT.replace(name, "other")), None, "{name}");
+        assert_eq!(ChangeLayout::read(&FORMAT.replace(name, "other")), None, "{name}");
     }
 }
 
@@ -65,7 +65,7 @@ proptest! {
         mut record in prop::collection::vec(any::<u8>(), 0..120),
         ours in any::<bool>(),
     ) {
-        let layout = Layout::read(FORMAT).unwrap();
+        let layout = ChangeLayout::read(FORMAT).unwrap();
         if let (true, Some(id)) = (ours, record.first_chunk_mut()) {
             *id = layout.id.to_ne_bytes();
         }
@@ -74,7 +74,7 @@ proptest! {
 
     #[test]
     fn a_page_with_any_byte_changed_upsets_nobody(at in 0_usize..776, to in any::<u8>()) {
-        let layout = Layout::read(FORMAT).unwrap();
+        let layout = ChangeLayout::read(FORMAT).unwrap();
         let mut bytes = include_bytes!("page.bin").to_vec();
         bytes[at] = to;
         if let Some(page) = page(&bytes) {
@@ -86,8 +86,8 @@ proptest! {
 
     #[test]
     fn no_text_upsets_the_reader_of_layouts(text in ".{0,80}", at in 0_usize..1000) {
-        Layout::read(&text);
+        ChangeLayout::read(&text);
         let cut: String = FORMAT.chars().take(at).chain(text.chars()).collect();
-        Layout::read(&cut);
+        ChangeLayout::read(&cut);
     }
 }

@@ -16,13 +16,13 @@ fn server() -> SocketAddr {
     "127.0.0.1:8080".parse().unwrap()
 }
 
-fn us(moment: u64) -> When {
-    When::at(Duration::from_micros(moment))
+fn us(moment: u64) -> MomentRange {
+    MomentRange::at(Duration::from_micros(moment))
 }
 
-fn change(moment: u64, local: SocketAddr, old: TcpState, new: TcpState) -> Change {
+fn change(moment: u64, local: SocketAddr, old: TcpState, new: TcpState) -> StateChange {
     let peer = if local == client() { server() } else { client() };
-    Change {
+    StateChange {
         when: us(moment),
         kernel_address: None,
         local,
@@ -36,19 +36,19 @@ fn change(moment: u64, local: SocketAddr, old: TcpState, new: TcpState) -> Chang
 }
 
 /// The changes of one end after another, told by a tracepoint.
-fn told(changes: &[(u64, SocketAddr, TcpState, TcpState)]) -> Vec<Told> {
-    let mut story = Story::new(&[8080]);
+fn told(changes: &[(u64, SocketAddr, TcpState, TcpState)]) -> Vec<StoryEvent> {
+    let mut story = ConnectionStory::new(&[8080]);
     for &(moment, local, old, new) in changes {
         story.change(change(moment, local, old, new));
     }
     story.take()
 }
 
-fn summaries(told: &[Told]) -> Vec<&Summary> {
+fn summaries(told: &[StoryEvent]) -> Vec<&ConnectionSummary> {
     told.iter()
         .filter_map(|told| match told {
-            Told::Ended(summary) => Some(summary),
-            Told::Change(_) => None,
+            StoryEvent::Ended(summary) => Some(summary),
+            StoryEvent::Change(_) => None,
         })
         .collect()
 }
@@ -76,11 +76,11 @@ fn the_end_that_closes_first_is_named_and_holds_time_wait() {
     let told = told(&changes);
     let summaries = summaries(&told);
     assert_eq!(summaries.len(), 1);
-    assert_eq!(summaries[0].ending, Ending::ClosedFirst(Some(Side::Client)));
+    assert_eq!(summaries[0].ending, ConnectionEnding::ClosedFirst(Some(Side::Client)));
     assert_eq!(summaries[0].time_wait, [Some(Side::Client)]);
     assert_eq!((summaries[0].client, summaries[0].server), (client(), server()));
     let age = Duration::from_micros(42);
-    assert_eq!(summaries[0].age, Some(Span { shortest: age, longest: age }));
+    assert_eq!(summaries[0].age, Some(TimeSpan { shortest: age, longest: age }));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn two_fins_that_cross_are_nobody_s_first() {
         (41, server(), Closing, TimeWait),
     ]);
     let told = told(&changes);
-    assert_eq!(summaries(&told)[0].ending, Ending::Both);
+    assert_eq!(summaries(&told)[0].ending, ConnectionEnding::Both);
     assert_eq!(summaries(&told)[0].time_wait.len(), 2);
 }
 
@@ -104,17 +104,17 @@ fn a_reset_leaves_no_time_wait_and_a_refusal_no_connection() {
     let mut changes = opened();
     changes.extend([(20, server(), Established, Closed), (21, client(), Established, Closed)]);
     let reset = told(&changes);
-    assert_eq!(summaries(&reset)[0].ending, Ending::Aborted(Some(Side::Server)));
+    assert_eq!(summaries(&reset)[0].ending, ConnectionEnding::Aborted(Some(Side::Server)));
     assert!(summaries(&reset)[0].time_wait.is_empty());
 
     let refused = told(&[(0, client(), Closed, SynSent), (9, client(), SynSent, Closed)]);
-    assert_eq!(summaries(&refused)[0].ending, Ending::NeverOpen);
+    assert_eq!(summaries(&refused)[0].ending, ConnectionEnding::NeverOpen);
     assert_eq!(summaries(&refused)[0].age, None);
 }
 
 #[test]
 fn a_moment_that_was_not_seen_lies_between_two_that_were() {
-    let mut story = Story::new(&[8080]);
+    let mut story = ConnectionStory::new(&[8080]);
     for (moment, local, old, new) in [
         (20, client(), Established, FinWait1),
         (21, server(), Established, CloseWait),
@@ -123,17 +123,17 @@ fn a_moment_that_was_not_seen_lies_between_two_that_were() {
     ] {
         story.change(change(moment, local, old, new));
     }
-    let looked = When { earliest: us(22).earliest, latest: us(9000).latest };
-    story.change(Change { when: looked, ..change(0, client(), FinWait2, TimeWait) });
-    let narrowed = When { earliest: us(50).earliest, latest: us(52).latest };
+    let looked = MomentRange { earliest: us(22).earliest, latest: us(9000).latest };
+    story.change(StateChange { when: looked, ..change(0, client(), FinWait2, TimeWait) });
+    let narrowed = MomentRange { earliest: us(50).earliest, latest: us(52).latest };
     assert!(story.take().iter().any(|told| told.when() == narrowed));
 }
 
 #[test]
 fn a_fresh_client_s_first_change_is_told_with_the_port_that_it_got_later() {
-    let mut story = Story::new(&[8080]);
+    let mut story = ConnectionStory::new(&[8080]);
     let nowhere = SocketAddr::new(client().ip(), 0);
-    let first = Change {
+    let first = StateChange {
         kernel_address: Some(7),
         local: nowhere,
         peer: server(),
@@ -141,19 +141,24 @@ fn a_fresh_client_s_first_change_is_told_with_the_port_that_it_got_later() {
     };
     story.change(first.clone());
     assert_eq!(story.take(), []);
-    story.change(Change { kernel_address: Some(7), ..change(5, client(), SynSent, Established) });
+    story.change(StateChange {
+        kernel_address: Some(7),
+        ..change(5, client(), SynSent, Established)
+    });
     let told = story.take();
-    let [Told::Change(first), Told::Change(second)] = told.as_slice() else { panic!("{told:?}") };
+    let [StoryEvent::Change(first), StoryEvent::Change(second)] = told.as_slice() else {
+        panic!("{told:?}")
+    };
     assert_eq!((first.local, first.when), (client(), us(0)));
     let lasted = Duration::from_micros(5);
-    assert_eq!(second.lasted, Some(Span { shortest: lasted, longest: lasted }));
+    assert_eq!(second.lasted, Some(TimeSpan { shortest: lasted, longest: lasted }));
 }
 
 #[test]
 fn a_fresh_client_that_waits_is_told_before_it_has_a_port_and_once() {
-    let mut story = Story::new(&[8080]);
+    let mut story = ConnectionStory::new(&[8080]);
     let nowhere = SocketAddr::new(client().ip(), 0);
-    story.change(Change {
+    story.change(StateChange {
         kernel_address: Some(7),
         local: nowhere,
         ..change(0, client(), Closed, SynSent)
@@ -161,14 +166,17 @@ fn a_fresh_client_that_waits_is_told_before_it_has_a_port_and_once() {
     story.tick(Duration::from_secs(1));
     story.tick(Duration::from_secs(2));
     assert_eq!(story.take().len(), 1);
-    story.change(Change {
+    story.change(StateChange {
         kernel_address: Some(7),
         ..change(3_000_000, client(), SynSent, Established)
     });
     let told = story.take();
-    let [Told::Change(line)] = told.as_slice() else { panic!("{told:?}") };
+    let [StoryEvent::Change(line)] = told.as_slice() else { panic!("{told:?}") };
     let lasted = Duration::from_secs(3);
-    assert_eq!((line.gap, line.lasted), (false, Some(Span { shortest: lasted, longest: lasted })));
+    assert_eq!(
+        (line.gap, line.lasted),
+        (false, Some(TimeSpan { shortest: lasted, longest: lasted }))
+    );
 }
 
 #[test]
@@ -180,15 +188,15 @@ fn a_state_that_is_announced_once_more_goes_on() {
         (40, client(), FinWait1, FinWait2),
     ]);
     assert_eq!(told.len(), 3);
-    let Some(Told::Change(line)) = told.last() else { panic!("{told:?}") };
+    let Some(StoryEvent::Change(line)) = told.last() else { panic!("{told:?}") };
     let lasted = Duration::from_micros(30);
-    assert_eq!(line.lasted, Some(Span { shortest: lasted, longest: lasted }));
+    assert_eq!(line.lasted, Some(TimeSpan { shortest: lasted, longest: lasted }));
 }
 
 #[test]
 fn a_lost_change_is_told_as_a_gap_without_a_duration() {
     let told = told(&[(0, client(), Closed, SynSent), (9, client(), FinWait1, FinWait2)]);
-    let Told::Change(line) = &told[1] else { panic!("{told:?}") };
+    let StoryEvent::Change(line) = &told[1] else { panic!("{told:?}") };
     assert_eq!((line.gap, line.lasted), (true, None));
 }
 
@@ -202,14 +210,14 @@ fn the_end_of_time_wait_is_told_of_the_connection_it_belonged_to() {
         (60_000_021, server(), TimeWait, Closed),
     ]);
     let told = told(&changes);
-    let Some(Told::Change(last)) = told.last() else { panic!("{told:?}") };
+    let Some(StoryEvent::Change(last)) = told.last() else { panic!("{told:?}") };
     assert_eq!((last.old, last.connection, last.side), (TimeWait, Some(1), Some(Side::Server)));
     let minute = Duration::from_secs(60);
-    assert_eq!(last.lasted, Some(Span { shortest: minute, longest: minute }));
+    assert_eq!(last.lasted, Some(TimeSpan { shortest: minute, longest: minute }));
 }
 
 /// Changes of a few sockets in any order: some follow from each other, most do not.
-fn anything() -> impl Strategy<Value = Change> {
+fn anything() -> impl Strategy<Value = StateChange> {
     let state = || prop::sample::select(TcpState::ALL.to_vec());
     let port = || prop::sample::select(vec![0_u16, 8080, 40001, 40002]);
     let sides = prop::sample::select(vec![None, Some(Side::Client), Some(Side::Server)]);
@@ -225,9 +233,10 @@ fn anything() -> impl Strategy<Value = Change> {
     )
         .prop_map(|((one, other), (local, peer), (old, new), side, kernel_address, unseen)| {
             let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-            let when = When::between(Duration::from_micros(one), Duration::from_micros(other));
+            let when =
+                MomentRange::between(Duration::from_micros(one), Duration::from_micros(other));
             let (local, peer) = (at(local), at(peer));
-            Change { when, kernel_address, local, peer, old, new, side, unseen, left: None }
+            StateChange { when, kernel_address, local, peer, old, new, side, unseen, left: None }
         })
 }
 
@@ -237,7 +246,7 @@ proptest! {
         changes in prop::collection::vec(anything(), 0..60),
         seeds in prop::collection::vec(anything(), 0..5),
     ) {
-        let mut story = Story::new(&[8080]);
+        let mut story = ConnectionStory::new(&[8080]);
         for seed in &seeds {
             story.seed(&socket(seed), seed.when.latest);
         }
@@ -250,11 +259,11 @@ proptest! {
         let mut changes_told = 0;
         for told in &told {
             let span = match told {
-                Told::Change(line) => {
+                StoryEvent::Change(line) => {
                     changes_told += 1;
                     line.lasted
                 }
-                Told::Ended(summary) => summary.age,
+                StoryEvent::Ended(summary) => summary.age,
             };
             prop_assert!(span.is_none_or(|span| span.shortest <= span.longest));
         }
@@ -285,7 +294,7 @@ proptest! {
         }
         let kept: Vec<_> = all.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(c, _)| *c).collect();
         for told in told(&kept) {
-            if let Told::Change(line) = told
+            if let StoryEvent::Change(line) = told
                 && let Some(lasted) = line.lasted
             {
                 prop_assert_eq!(Some(&lasted.longest), real.get(&(line.local, line.old)));
@@ -294,7 +303,7 @@ proptest! {
     }
 }
 
-fn socket(change: &Change) -> evidence::Socket {
+fn socket(change: &StateChange) -> evidence::Socket {
     use evidence::Observed;
     evidence::Socket {
         local: change.local,

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::change::When;
+use super::super::change::MomentRange;
 use super::*;
 use TcpState::{Closed, Established, FinWait1, Listen, SynReceived, SynSent};
 
@@ -9,9 +9,9 @@ fn us(moment: u64) -> Duration {
 }
 
 /// A change of the socket at `place`.
-fn change(moment: u64, place: u64, old: TcpState, new: TcpState) -> Change {
-    Change {
-        when: When::at(us(moment)),
+fn change(moment: u64, place: u64, old: TcpState, new: TcpState) -> StateChange {
+    StateChange {
+        when: MomentRange::at(us(moment)),
         kernel_address: Some(place),
         local: "127.0.0.1:40001".parse().unwrap(),
         peer: "127.0.0.1:8080".parse().unwrap(),
@@ -24,23 +24,23 @@ fn change(moment: u64, place: u64, old: TcpState, new: TcpState) -> Change {
 }
 
 fn wrote(moment: u64, place: u64, bytes: u64) -> Transfer {
-    Transfer { at: us(moment), kernel_address: place, way: Way::Written, bytes }
+    Transfer { at: us(moment), kernel_address: place, way: TransferWay::Written, bytes }
 }
 
 fn read(moment: u64, place: u64, bytes: u64) -> Transfer {
-    Transfer { way: Way::Read, ..wrote(moment, place, bytes) }
+    Transfer { way: TransferWay::Read, ..wrote(moment, place, bytes) }
 }
 
 /// What is known of the socket of each change in the end.
-fn counted(changes: &[Change], transfers: &[Transfer]) -> Vec<Option<Bytes>> {
-    let mut tally = Tally::default();
+fn counted(changes: &[StateChange], transfers: &[Transfer]) -> Vec<Option<EndBytes>> {
+    let mut tally = ByteTally::default();
     let told = tally.take(changes.to_vec(), transfers);
     told.iter().map(|(_, life)| tally.bytes(life.as_ref().unwrap(), true)).collect()
 }
 
-fn exactly(wrote: u64, read: u64) -> Option<Bytes> {
-    let amount = |least| Amount { least, exact: true };
-    Some(Bytes { wrote: amount(wrote), read: amount(read) })
+fn exactly(wrote: u64, read: u64) -> Option<EndBytes> {
+    let amount = |least| ByteAmount { least, exact: true };
+    Some(EndBytes { wrote: amount(wrote), read: amount(read) })
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_call_that_returns_after_a_reset_still_counts() {
 #[test]
 fn a_place_that_somebody_else_has_now_is_no_longer_the_connection_s() {
     let changes = [change(10, 7, Closed, SynSent), change(20, 7, Established, Closed)];
-    let begun = |moment| Transfer { way: Way::Begun, ..wrote(moment, 7, 0) };
+    let begun = |moment| Transfer { way: TransferWay::Begun, ..wrote(moment, 7, 0) };
     // Its own beginning is told by the other instance, too, a little earlier or later.
     let transfers = [begun(11), wrote(12, 7, 83), wrote(21, 7, 2), begun(22), wrote(23, 7, 5000)];
     assert_eq!(counted(&changes, &transfers)[1], exactly(85, 0));
@@ -80,12 +80,12 @@ fn a_place_that_somebody_else_has_now_is_no_longer_the_connection_s() {
 
 #[test]
 fn after_a_loss_nothing_counts_that_came_after_the_end() {
-    let mut tally = Tally::default();
+    let mut tally = ByteTally::default();
     tally.transfers_lost(us(30));
     let changes = vec![change(10, 7, Closed, SynSent), change(20, 7, Established, Closed)];
     let told = tally.take(changes, &[wrote(12, 7, 83), wrote(21, 7, 5000)]);
     let life = told[1].1.as_ref().unwrap();
-    assert_eq!(tally.bytes(life, true), Some(Bytes::at_least(83, 0)));
+    assert_eq!(tally.bytes(life, true), Some(EndBytes::at_least(83, 0)));
 }
 
 #[test]
@@ -93,49 +93,52 @@ fn of_a_connection_from_before_the_trace_only_the_least_is_known() {
     let changes = [change(20, 7, Established, FinWait1)];
     assert_eq!(
         counted(&changes, &[wrote(12, 7, 83), read(21, 7, 2)]),
-        [Some(Bytes::at_least(83, 2))]
+        [Some(EndBytes::at_least(83, 2))]
     );
-    assert_eq!(counted(&changes, &[]), [Some(Bytes::at_least(0, 0))]);
+    assert_eq!(counted(&changes, &[]), [Some(EndBytes::at_least(0, 0))]);
 }
 
 #[test]
 fn after_a_loss_of_transfers_sums_are_the_least_that_was_moved() {
-    let mut tally = Tally::default();
+    let mut tally = ByteTally::default();
     let old = tally.take(vec![change(10, 7, Closed, SynSent)], &[wrote(12, 7, 83)]);
     tally.transfers_lost(us(20));
     let fresh = tally.take(vec![change(21, 8, Closed, SynSent)], &[wrote(22, 8, 83)]);
-    let known =
-        |told: &[(Change, Option<Rc<Life>>)]| tally.bytes(told[0].1.as_ref().unwrap(), true);
-    assert_eq!(known(&old), Some(Bytes::at_least(83, 0)));
+    let known = |told: &[(StateChange, Option<Rc<SocketLife>>)]| {
+        tally.bytes(told[0].1.as_ref().unwrap(), true)
+    };
+    assert_eq!(known(&old), Some(EndBytes::at_least(83, 0)));
     assert_eq!(known(&fresh), exactly(83, 0));
 }
 
 #[test]
 fn after_a_loss_of_changes_nobody_knows_whose_bytes_they_were() {
-    let mut tally = Tally::default();
+    let mut tally = ByteTally::default();
     let old =
         tally.take(vec![change(10, 7, Closed, SynSent)], &[wrote(12, 7, 83), wrote(13, 9, 5)]);
     tally.changes_lost(us(20));
     let later = vec![change(23, 8, Closed, SynSent), change(24, 9, Established, FinWait1)];
     // What was moved before the loss may be somebody else's; what was moved since is not.
     let later = tally.take(later, &[wrote(19, 9, 700), wrote(22, 9, 11)]);
-    let known = |(_, life): &(Change, Option<Rc<Life>>)| tally.bytes(life.as_ref().unwrap(), true);
+    let known = |(_, life): &(StateChange, Option<Rc<SocketLife>>)| {
+        tally.bytes(life.as_ref().unwrap(), true)
+    };
     assert_eq!(known(&old[0]), None);
     assert_eq!(known(&later[0]), exactly(0, 0));
-    assert_eq!(known(&later[1]), Some(Bytes::at_least(11, 0)));
+    assert_eq!(known(&later[1]), Some(EndBytes::at_least(11, 0)));
 }
 
 #[test]
 fn what_is_not_settled_may_become_more() {
-    let mut tally = Tally::default();
+    let mut tally = ByteTally::default();
     let told = tally.take(vec![change(10, 7, Closed, SynSent)], &[wrote(12, 7, 83)]);
     let life = told[0].1.as_ref().unwrap();
-    assert_eq!(tally.bytes(life, false), Some(Bytes::at_least(83, 0)));
+    assert_eq!(tally.bytes(life, false), Some(EndBytes::at_least(83, 0)));
 }
 
 #[test]
 fn a_flood_of_other_peoples_bytes_takes_no_more_memory_than_is_set_aside() {
-    let mut tally = Tally::default();
+    let mut tally = ByteTally::default();
     let flood: Vec<Transfer> = (0..200_000).map(|place| wrote(1, place, 1)).collect();
     tally.take(Vec::new(), &flood);
     assert_eq!(tally.strangers.len(), STRANGERS);
@@ -144,7 +147,7 @@ fn a_flood_of_other_peoples_bytes_takes_no_more_memory_than_is_set_aside() {
 
 #[test]
 fn a_socket_that_is_told_to_its_end_is_forgotten_and_its_successor_is_not() {
-    let mut tally = Tally::default();
+    let mut tally = ByteTally::default();
     let changes = vec![change(10, 7, Closed, SynSent), change(30, 7, Closed, SynSent)];
     let told = tally.take(changes, &[]);
     let [first, second] = [0, 1].map(|i: usize| told[i].1.clone().unwrap());
@@ -166,7 +169,7 @@ proptest! {
         transfers.sort_by_key(|transfer| transfer.at);
         let births: Vec<_> = births.iter().map(|&(at, place)| change(at, place, Closed, SynSent)).collect();
         let whole = counted(&births, &transfers);
-        let mut tally = Tally::default();
+        let mut tally = ByteTally::default();
         let mut told = Vec::new();
         let mut from = 0;
         for to in cuts.iter().copied().chain([2000]) {

@@ -1,42 +1,42 @@
 //! The bytes of a connection in words: once where both ends agree, from each end where they do not.
 
-use super::super::bytes::{Amount, Bytes};
-use super::super::story::{Ending, Summary};
+use super::super::bytes::{ByteAmount, EndBytes};
+use super::super::story::{ConnectionEnding, ConnectionSummary};
 
 /// The width that one line may take, so that it fits a terminal of 80 columns with its indent.
 const WIDTH: usize = 75;
 
 /// Who has done something with how many bytes: `client`, `sent`, 83.
 #[derive(Clone, Copy)]
-struct Phrase(&'static str, &'static str, Amount);
+struct BytePhrase(&'static str, &'static str, ByteAmount);
 
 /// What there is to say: nothing, one line, or one for each direction.
-pub(super) fn lines(summary: &Summary) -> Vec<String> {
-    if summary.ending == Ending::NeverOpen {
+pub(super) fn lines(summary: &ConnectionSummary) -> Vec<String> {
+    if summary.ending == ConnectionEnding::NeverOpen {
         return Vec::new();
     }
     let [client, server] =
         if summary.sides_known { ["client", "server"] } else { ["left end", "right end"] };
-    let directions: [Vec<Phrase>; 2] = match (summary.client_bytes, summary.server_bytes) {
+    let directions: [Vec<BytePhrase>; 2] = match (summary.client_bytes, summary.server_bytes) {
         (Some(near), Some(far)) => [
-            direction(client, near, server, far, Phrase(client, "sent", near.wrote)),
-            direction(server, far, client, near, Phrase(client, "received", near.read)),
+            direction(client, near, server, far, BytePhrase(client, "sent", near.wrote)),
+            direction(server, far, client, near, BytePhrase(client, "received", near.read)),
         ],
-        (Some(Bytes { wrote, read }), None) => {
-            [vec![Phrase(client, "sent", wrote)], vec![Phrase(client, "received", read)]]
+        (Some(EndBytes { wrote, read }), None) => {
+            [vec![BytePhrase(client, "sent", wrote)], vec![BytePhrase(client, "received", read)]]
         }
-        (None, Some(Bytes { wrote, read })) => {
-            [vec![Phrase(server, "received", read)], vec![Phrase(server, "sent", wrote)]]
+        (None, Some(EndBytes { wrote, read })) => {
+            [vec![BytePhrase(server, "received", read)], vec![BytePhrase(server, "sent", wrote)]]
         }
         (None, None) => return Vec::new(),
     };
     let directions = directions.map(|phrases| {
-        phrases.into_iter().filter(|Phrase(.., amount)| amount.tells()).collect::<Vec<_>>()
+        phrases.into_iter().filter(|BytePhrase(.., amount)| amount.tells()).collect::<Vec<_>>()
     });
     let calm = directions.iter().all(|phrases| phrases.len() < 2);
     let [there, back] = directions;
     if calm {
-        let whole: Vec<Phrase> = [there, back].concat();
+        let whole: Vec<BytePhrase> = [there, back].concat();
         return if whole.is_empty() { Vec::new() } else { vec![said(&whole)] };
     }
     let apart: Vec<String> =
@@ -48,22 +48,22 @@ pub(super) fn lines(summary: &Summary) -> Vec<String> {
 /// What went from one end to the other: `agreed` if both ends say the same.
 fn direction(
     from: &'static str,
-    wrote: Bytes,
+    wrote: EndBytes,
     to: &'static str,
-    read: Bytes,
-    agreed: Phrase,
-) -> Vec<Phrase> {
+    read: EndBytes,
+    agreed: BytePhrase,
+) -> Vec<BytePhrase> {
     if wrote.wrote == read.read {
         return vec![agreed];
     }
-    vec![Phrase(from, "wrote", wrote.wrote), Phrase(to, "read", read.read)]
+    vec![BytePhrase(from, "wrote", wrote.wrote), BytePhrase(to, "read", read.read)]
 }
 
 /// The phrases one after another; who did two things is named once.
-fn said(phrases: &[Phrase]) -> String {
+fn said(phrases: &[BytePhrase]) -> String {
     let mut text = String::new();
     let mut last = "";
-    for Phrase(who, did, Amount { least, exact }) in phrases {
+    for BytePhrase(who, did, ByteAmount { least, exact }) in phrases {
         if !text.is_empty() {
             text.push_str(", ");
         }
@@ -82,26 +82,29 @@ fn said(phrases: &[Phrase]) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::super::change::When;
+    use super::super::super::change::MomentRange;
     use super::*;
 
-    fn exactly(wrote: u64, read: u64) -> Option<Bytes> {
-        let amount = |least| Amount { least, exact: true };
-        Some(Bytes { wrote: amount(wrote), read: amount(read) })
+    fn exactly(wrote: u64, read: u64) -> Option<EndBytes> {
+        let amount = |least| ByteAmount { least, exact: true };
+        Some(EndBytes { wrote: amount(wrote), read: amount(read) })
     }
 
-    fn at_least(wrote: u64, read: u64) -> Option<Bytes> {
-        Some(Bytes::at_least(wrote, read))
+    fn at_least(wrote: u64, read: u64) -> Option<EndBytes> {
+        Some(EndBytes::at_least(wrote, read))
     }
 
-    fn summary(client_bytes: Option<Bytes>, server_bytes: Option<Bytes>) -> Summary {
-        Summary {
-            when: When::at(Duration::ZERO),
+    fn summary(
+        client_bytes: Option<EndBytes>,
+        server_bytes: Option<EndBytes>,
+    ) -> ConnectionSummary {
+        ConnectionSummary {
+            when: MomentRange::at(Duration::ZERO),
             connection: 1,
             client: "127.0.0.1:40001".parse().unwrap(),
             server: "127.0.0.1:8080".parse().unwrap(),
             sides_known: true,
-            ending: Ending::AbortedBySomebody,
+            ending: ConnectionEnding::AbortedBySomebody,
             age: None,
             time_wait: Vec::new(),
             left: None,
@@ -111,7 +114,7 @@ mod tests {
         }
     }
 
-    fn of(client: Option<Bytes>, server: Option<Bytes>) -> String {
+    fn of(client: Option<EndBytes>, server: Option<EndBytes>) -> String {
         lines(&summary(client, server)).join("\n")
     }
 
@@ -143,7 +146,7 @@ mod tests {
         assert_eq!(of(exactly(83, 128), None), "client sent 83 B, received 128 B");
         assert_eq!(of(None, exactly(128, 83)), "server received 83 B, sent 128 B");
         assert_eq!(of(None, None), "");
-        let unknown = Summary { sides_known: false, ..summary(exactly(83, 128), None) };
+        let unknown = ConnectionSummary { sides_known: false, ..summary(exactly(83, 128), None) };
         assert_eq!(lines(&unknown), ["left end sent 83 B, received 128 B"]);
     }
 
@@ -165,7 +168,10 @@ mod tests {
 
     #[test]
     fn what_never_was_open_has_no_bytes() {
-        let never = Summary { ending: Ending::NeverOpen, ..summary(exactly(0, 0), None) };
+        let never = ConnectionSummary {
+            ending: ConnectionEnding::NeverOpen,
+            ..summary(exactly(0, 0), None)
+        };
         assert!(lines(&never).is_empty());
     }
 }

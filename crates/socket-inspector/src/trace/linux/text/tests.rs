@@ -1,10 +1,10 @@
 use super::*;
-use crate::trace::linux::change::Change;
-use crate::trace::linux::story::Story;
+use crate::trace::linux::change::StateChange;
+use crate::trace::linux::story::ConnectionStory;
 
 /// What a story comes to on paper, without colours.
-fn written(changes: &[Change]) -> String {
-    let mut story = Story::new(&[8080]);
+fn written(changes: &[StateChange]) -> String {
+    let mut story = ConnectionStory::new(&[8080]);
     for change in changes {
         story.change(change.clone());
     }
@@ -23,25 +23,25 @@ fn ms(moment: u64) -> Duration {
     Duration::from_micros(moment * 100)
 }
 
-fn client(when: When, old: TcpState, new: TcpState) -> Change {
+fn client(when: MomentRange, old: TcpState, new: TcpState) -> StateChange {
     let (local, peer) = ("192.168.100.100:40001", "192.168.100.200:8080");
     let [local, peer] = [local, peer].map(|address| address.parse().unwrap());
     let (kernel_address, side, unseen, left) = (None, None, Vec::new(), None);
-    Change { when, kernel_address, local, peer, old, new, side, unseen, left }
+    StateChange { when, kernel_address, local, peer, old, new, side, unseen, left }
 }
 
 #[test]
 fn a_connection_is_a_line_for_each_change_and_one_for_its_end() {
     use TcpState::{Closed, Established, FinWait1, FinWait2, SynSent, TimeWait};
-    let at = |moment| When::at(ms(moment));
+    let at = |moment| MomentRange::at(ms(moment));
     let written = written(&[
         client(at(10), Closed, SynSent),
         client(at(11), SynSent, Established),
         client(at(60), Established, FinWait1),
         client(at(61), FinWait1, FinWait2),
-        Change {
+        StateChange {
             left: Some(Duration::from_secs(60)),
-            ..client(When::between(ms(80), ms(90)), FinWait2, TimeWait)
+            ..client(MomentRange::between(ms(80), ms(90)), FinWait2, TimeWait)
         },
     ]);
     insta::assert_snapshot!(written, @r"
@@ -59,13 +59,13 @@ fn a_connection_is_a_line_for_each_change_and_one_for_its_end() {
 fn samples_are_told_as_ranges_with_what_they_must_have_missed() {
     use TcpState::{Closed, Established, FinWait1, SynSent, TimeWait};
     let written = written(&[
-        Change {
+        StateChange {
             unseen: vec![SynSent],
-            ..client(When::between(ms(10), ms(30)), Closed, Established)
+            ..client(MomentRange::between(ms(10), ms(30)), Closed, Established)
         },
-        Change {
+        StateChange {
             unseen: vec![FinWait1],
-            ..client(When::between(ms(90), ms(110)), Established, TimeWait)
+            ..client(MomentRange::between(ms(90), ms(110)), Established, TimeWait)
         },
     ]);
     insta::assert_snapshot!(written, @r"
@@ -83,10 +83,10 @@ fn the_witness_is_named_with_what_it_cannot_see() {
     let mut bytes = Vec::new();
     let why = "sock:sock_send_length cannot be enabled (it takes Linux 6.3): No such file";
     for no_bytes in [None, Some(why.to_owned())] {
-        witness(&Witness::Tracepoint { no_bytes }, &[8080], &mut bytes).unwrap();
+        witness(&TraceWitness::Tracepoint { no_bytes }, &[8080], &mut bytes).unwrap();
     }
     let instead = Some("tracefs cannot be reached (it takes root): Permission denied".to_owned());
-    witness(&Witness::Sampling { instead }, &[], &mut bytes).unwrap();
+    witness(&TraceWitness::Sampling { instead }, &[], &mut bytes).unwrap();
     lost(17, &mut bytes).unwrap();
     for lost in [Some(17), None] {
         let total =
@@ -124,9 +124,9 @@ fn no_line_about_a_long_address_is_wider_than_the_terminal() {
     use TcpState::{Closed, SynSent};
     let long = "[2001:db8:1234:5678:9abc:def0:1234:5678]:40001".parse().unwrap();
     let peer = "[2001:db8:1234:5678:9abc:def0:1234:5679]:8080".parse().unwrap();
-    let first = client(When::at(ms(1)), Closed, SynSent);
-    let last = client(When::at(ms(2)), SynSent, Closed);
-    let changes = [first, last].map(|change| Change { local: long, peer, ..change });
+    let first = client(MomentRange::at(ms(1)), Closed, SynSent);
+    let last = client(MomentRange::at(ms(2)), SynSent, Closed);
+    let changes = [first, last].map(|change| StateChange { local: long, peer, ..change });
     let written = written(&changes);
     assert!(written.contains("…]:40001"), "{written}");
     assert!(written.lines().all(|line| line.chars().count() <= WIDTH), "{written}");

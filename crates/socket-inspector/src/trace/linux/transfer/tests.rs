@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn layout() -> Layout {
+fn layout() -> TransferLayout {
     let format = |path: &str| {
         let text = match path {
             SEND => include_str!("send.txt"),
@@ -14,7 +14,7 @@ fn layout() -> Layout {
         };
         Ok::<_, ()>(text.to_owned())
     };
-    Layout::read(format).unwrap().unwrap()
+    TransferLayout::read(format).unwrap().unwrap()
 }
 
 /// A record of the event `id`.
@@ -28,7 +28,7 @@ fn record(id: u16, protocol: u16, ret: i32, flags: i32) -> Vec<u8> {
     record
 }
 
-fn read(record: &[u8]) -> Option<(Way, u64)> {
+fn read(record: &[u8]) -> Option<(TransferWay, u64)> {
     let transfer = layout().transfer(Duration::from_nanos(3), record)?;
     assert_eq!((transfer.at, transfer.kernel_address), (Duration::from_nanos(3), 7));
     Some((transfer.way, transfer.bytes))
@@ -36,15 +36,15 @@ fn read(record: &[u8]) -> Option<(Way, u64)> {
 
 #[test]
 fn what_a_call_moved_is_told_with_its_way() {
-    assert_eq!(read(&record(2284, TCP, 83, 0)), Some((Way::Written, 83)));
-    assert_eq!(read(&record(2283, TCP, 11, 0x40)), Some((Way::Read, 11)));
+    assert_eq!(read(&record(2284, TCP, 83, 0)), Some((TransferWay::Written, 83)));
+    assert_eq!(read(&record(2283, TCP, 11, 0x40)), Some((TransferWay::Read, 11)));
 }
 
 #[test]
 fn a_beginning_is_told_without_bytes() {
     let mut record = record(2287, TCP, 0, 0);
     record.resize(72, 0);
-    assert_eq!(read(&record), Some((Way::Begun, 0)));
+    assert_eq!(read(&record), Some((TransferWay::Begun, 0)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 /// The screen, without the spaces at the ends of its lines.
-fn drawn(app: &mut App, ledger: &Ledger, (width, height): (u16, u16)) -> String {
+fn drawn(app: &mut WatchApp, ledger: &SocketLedger, (width, height): (u16, u16)) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(app, ledger, frame)).unwrap();
     let buffer = terminal.backend().buffer();
@@ -18,7 +18,7 @@ fn drawn(app: &mut App, ledger: &Ledger, (width, height): (u16, u16)) -> String 
     (0..height).map(|y| line(y).trim_end().to_owned() + "\n").collect()
 }
 
-fn press(app: &mut App, ledger: &Ledger, keys: &[KeyCode]) {
+fn press(app: &mut WatchApp, ledger: &SocketLedger, keys: &[KeyCode]) {
     for key in keys {
         app.press(KeyEvent::from(*key), ledger);
     }
@@ -29,7 +29,7 @@ fn unread(bytes: u32, socket: Socket) -> Socket {
 }
 
 /// A connection that is over, one whose client closes first, and one that is open and unread.
-fn some() -> (App, Ledger) {
+fn some() -> (WatchApp, SocketLedger) {
     looked(&[
         vec![client(1, Established)],
         vec![
@@ -192,7 +192,8 @@ fn what_there_is_no_room_for_is_left_out_as_a_whole() {
 #[test]
 fn times_are_told_as_well_as_they_are_known() {
     let s = Duration::from_secs;
-    let time = |least, most: Option<u64>| in_state(InState { least: s(least), most: most.map(s) });
+    let time =
+        |least, most: Option<u64>| in_state(TimeInState { least: s(least), most: most.map(s) });
     assert_eq!(time(101, None), "≥ 1 min 41 s", "no more than it is");
     assert_eq!(time(1, Some(7)), "1.0 s to 7.0 s", "nobody looked meanwhile");
     assert_eq!(time(0, Some(2)), "< 2.1 s", "no less than it was");

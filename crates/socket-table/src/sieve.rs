@@ -9,12 +9,12 @@ use evidence::{Observed, Side, Socket, canonical};
 
 /// The other end of a connection: an address, a port of it, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct PeerPattern {
     ip: IpAddr,
     port: Option<u16>,
 }
 
-impl Peer {
+impl PeerPattern {
     /// The port, if one is named.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
@@ -31,22 +31,22 @@ impl Peer {
 /// A text that names no peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no address, as in 10.0.0.7, 10.0.0.7:443, ::1 or [::1]:443")]
-pub struct NoPeer(String);
+pub struct PeerSyntaxError(String);
 
-impl FromStr for Peer {
-    type Err = NoPeer;
+impl FromStr for PeerPattern {
+    type Err = PeerSyntaxError;
 
     /// Reads `10.0.0.7`, `10.0.0.7:443`, `::1`, `[::1]:443`.
-    fn from_str(text: &str) -> Result<Self, NoPeer> {
+    fn from_str(text: &str) -> Result<Self, PeerSyntaxError> {
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(Self { ip: ip.to_canonical(), port: None });
         }
-        let address: SocketAddr = text.parse().map_err(|_| NoPeer(text.to_owned()))?;
+        let address: SocketAddr = text.parse().map_err(|_| PeerSyntaxError(text.to_owned()))?;
         Ok(Self { ip: address.ip().to_canonical(), port: Some(address.port()) })
     }
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for PeerPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
             Some(port) => SocketAddr::new(self.ip, port).fmt(f),
@@ -55,26 +55,26 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Which of the sockets that a [`Filter`](crate::Filter) selects are kept. The default keeps them
+/// Which of the sockets that a [`SocketFilter`](crate::Filter) selects are kept. The default keeps them
 /// all; each part narrows it.
 ///
 /// ```
 /// use socket_table::Narrow;
 ///
-/// let narrow = Narrow { processes: vec!["nginx".into()], ..Narrow::default() };
-/// assert_eq!(narrow.to_string(), ", held by nginx");
+/// let sieve = SocketSieve { processes: vec!["nginx".into()], ..SocketSieve::default() };
+/// assert_eq!(sieve.to_string(), ", held by nginx");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Narrow {
+pub struct SocketSieve {
     /// Only sockets that one of these processes holds. What no process holds, as `TIME_WAIT`, and
-    /// what cannot be looked into is left out, unless [`Narrow::retain`] keeps it as the other end
+    /// what cannot be looked into is left out, unless [`SocketSieve::retain`] keeps it as the other end
     /// of one that is kept.
     pub pids: Vec<u32>,
     /// Only sockets that a process of one of these names holds. A longer name than the system
     /// keeps (15 bytes on Linux) matches by its beginning.
     pub processes: Vec<String>,
     /// Only sockets whose other end is one of these.
-    pub peers: Vec<Peer>,
+    pub peers: Vec<PeerPattern>,
     /// Only this end of connections.
     pub side: Option<Side>,
 }
@@ -82,7 +82,7 @@ pub struct Narrow {
 /// The bytes that Linux keeps of a process's name.
 const NAME_LEN: usize = 15;
 
-impl Narrow {
+impl SocketSieve {
     /// Keeps of `rows`, whose owners have been asked for, the sockets that are meant; `socket`
     /// tells the socket of a row.
     ///
@@ -125,15 +125,15 @@ impl Narrow {
     }
 }
 
-impl fmt::Display for Narrow {
-    /// Goes on where a [`Filter`](crate::Filter)'s words end: `, held by process 4711`.
+impl fmt::Display for SocketSieve {
+    /// Goes on where a [`SocketFilter`](crate::Filter)'s words end: `, held by process 4711`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |items: Vec<String>| items.join(" or ");
         if let Some(side) = self.side {
             write!(f, ", at the {}'s end", side.name())?;
         }
         if !self.peers.is_empty() {
-            write!(f, ", to {}", list(self.peers.iter().map(Peer::to_string).collect()))?;
+            write!(f, ", to {}", list(self.peers.iter().map(PeerPattern::to_string).collect()))?;
         }
         if !self.pids.is_empty() {
             let pids = list(self.pids.iter().map(u32::to_string).collect());
@@ -172,26 +172,28 @@ mod tests {
         for (peer, meant) in
             [("10.0.0.7", true), ("10.0.0.7:443", true), ("10.0.0.7:80", false), ("::1", false)]
         {
-            let narrow = Narrow { peers: vec![peer.parse().unwrap()], ..Narrow::default() };
-            assert_eq!(narrow.keeps(&mapped), meant, "{peer}");
+            let sieve =
+                SocketSieve { peers: vec![peer.parse().unwrap()], ..SocketSieve::default() };
+            assert_eq!(sieve.keeps(&mapped), meant, "{peer}");
         }
-        assert!("10.0.0".parse::<Peer>().is_err());
-        assert_eq!("[::1]:443".parse::<Peer>().unwrap().to_string(), "[::1]:443");
+        assert!("10.0.0".parse::<PeerPattern>().is_err());
+        assert_eq!("[::1]:443".parse::<PeerPattern>().unwrap().to_string(), "[::1]:443");
     }
 
     #[test]
     fn a_name_longer_than_the_kernel_keeps_still_matches() {
         let held = socket("10.0.0.7:443", Some((7, "socket-inspecto")));
-        let named = |name: &str| Narrow { processes: vec![name.into()], ..Narrow::default() };
+        let named =
+            |name: &str| SocketSieve { processes: vec![name.into()], ..SocketSieve::default() };
         assert!(named("socket-inspector").keeps(&held));
         assert!(!named("socket").keeps(&held));
     }
 
     #[test]
     fn what_nobody_holds_belongs_to_no_process() {
-        let narrow = Narrow { pids: vec![7], ..Narrow::default() };
-        assert!(!narrow.keeps(&socket("10.0.0.7:443", None)));
-        assert!(narrow.keeps(&socket("10.0.0.7:443", Some((7, "curl")))));
+        let sieve = SocketSieve { pids: vec![7], ..SocketSieve::default() };
+        assert!(!sieve.keeps(&socket("10.0.0.7:443", None)));
+        assert!(sieve.keeps(&socket("10.0.0.7:443", Some((7, "curl")))));
     }
 
     #[test]
@@ -209,31 +211,32 @@ mod tests {
             end("127.0.0.1:40212", theirs, Side::Client, 9),
             end(theirs, "127.0.0.1:40212", Side::Server, 8),
         ];
-        let kept = |narrow: Narrow| {
+        let kept = |sieve: SocketSieve| {
             let mut rows = table.to_vec();
-            narrow.retain(&mut rows, |socket| socket);
+            sieve.retain(&mut rows, |socket| socket);
             rows
         };
-        let process = |pid| Narrow { pids: vec![pid], ..Narrow::default() };
+        let process = |pid| SocketSieve { pids: vec![pid], ..SocketSieve::default() };
         assert_eq!(kept(process(7)), table[..2]);
         assert_eq!(kept(process(8)), table);
-        assert_eq!(kept(Narrow { side: Some(Side::Client), ..process(7) }), table[..1]);
-        assert_eq!(kept(Narrow { side: Some(Side::Server), ..process(7) }), []);
-        let to_8080 = Narrow { peers: vec![theirs.parse().unwrap()], ..process(9) };
+        assert_eq!(kept(SocketSieve { side: Some(Side::Client), ..process(7) }), table[..1]);
+        assert_eq!(kept(SocketSieve { side: Some(Side::Server), ..process(7) }), []);
+        let to_8080 = SocketSieve { peers: vec![theirs.parse().unwrap()], ..process(9) };
         assert_eq!(kept(to_8080), table[2..]);
-        let peer_alone = Narrow { peers: vec![theirs.parse().unwrap()], ..Narrow::default() };
+        let peer_alone =
+            SocketSieve { peers: vec![theirs.parse().unwrap()], ..SocketSieve::default() };
         assert_eq!(kept(peer_alone).len(), 2);
     }
 
     #[test]
     fn the_words_go_on_where_the_filter_s_end() {
-        let narrow = Narrow {
+        let sieve = SocketSieve {
             pids: vec![7, 8],
             processes: vec![],
             peers: vec!["10.0.0.7:443".parse().unwrap()],
             side: Some(Side::Client),
         };
         let words = ", at the client's end, to 10.0.0.7:443, held by process 7 or 8";
-        assert_eq!(narrow.to_string(), words);
+        assert_eq!(sieve.to_string(), words);
     }
 }

@@ -1,34 +1,34 @@
 //! Which connections are shown: what is typed behind `/`.
 
-use socket_table::Ledger;
+use socket_table::SocketLedger;
 
-use super::connections::Connection;
+use super::connections::SeenConnection;
 
 /// Words, all of which a connection must match; `!word` must not match.
 ///
 /// A word matches a part of an address, of a state's name, of an owner's name, or a whole process
 /// id; `open` and `over` match what is there and what is gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    words: Vec<Word>,
+pub(crate) struct ConnectionSearch {
+    words: Vec<SearchWord>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Word {
-    wanted: bool,
+struct SearchWord {
+    is_wanted: bool,
     lower: String,
     /// As the names of states are written: `time-wait` is `TIME_WAIT`.
     upper: String,
 }
 
-impl Word {
+impl SearchWord {
     fn read(typed: &str) -> Self {
-        let (wanted, word) = typed.strip_prefix('!').map_or((true, typed), |word| (false, word));
+        let (is_wanted, word) = typed.strip_prefix('!').map_or((true, typed), |word| (false, word));
         let upper = word.to_uppercase().replace('-', "_");
-        Self { wanted, lower: word.to_lowercase(), upper }
+        Self { is_wanted, lower: word.to_lowercase(), upper }
     }
 
-    fn matches(&self, connection: &Connection, ledger: &Ledger) -> bool {
+    fn matches(&self, connection: &SeenConnection, ledger: &SocketLedger) -> bool {
         let Self { lower, upper, .. } = self;
         let over = connection.over().is_some();
         (lower == "over" && over)
@@ -42,9 +42,9 @@ impl Word {
     }
 }
 
-impl Wanted {
+impl ConnectionSearch {
     pub(crate) fn read(typed: &str) -> Self {
-        let words = typed.split_whitespace().map(Word::read);
+        let words = typed.split_whitespace().map(SearchWord::read);
         Self { words: words.filter(|word| !word.lower.is_empty()).collect() }
     }
 
@@ -52,8 +52,8 @@ impl Wanted {
         self.words.is_empty()
     }
 
-    pub(crate) fn matches(&self, connection: &Connection, ledger: &Ledger) -> bool {
-        self.words.iter().all(|word| word.matches(connection, ledger) == word.wanted)
+    pub(crate) fn matches(&self, connection: &SeenConnection, ledger: &SocketLedger) -> bool {
+        self.words.iter().all(|word| word.matches(connection, ledger) == word.is_wanted)
     }
 }
 
@@ -61,13 +61,13 @@ impl Wanted {
 mod tests {
     use super::*;
 
-    use super::super::connections::Connections;
+    use super::super::connections::SeenConnections;
     use super::super::samples::{client, server};
     use evidence::TcpState;
 
     #[test]
     fn every_word_narrows() {
-        let (mut connections, ledger) = (Connections::default(), Ledger::default());
+        let (mut connections, ledger) = (SeenConnections::default(), SocketLedger::default());
         for socket in [
             client(1, TcpState::Established),
             server(1, TcpState::Established),
@@ -77,10 +77,10 @@ mod tests {
             connections.found(&socket);
         }
         let shown = |typed: &str| -> Vec<u64> {
-            let wanted = Wanted::read(typed);
+            let search = ConnectionSearch::read(typed);
             connections
                 .iter()
-                .filter(|it| wanted.matches(it, &ledger))
+                .filter(|it| search.matches(it, &ledger))
                 .map(|it| it.number)
                 .collect()
         };

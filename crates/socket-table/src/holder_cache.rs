@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use evidence::{Observed, Owner};
 
-use crate::system::Row;
+use crate::system::TableRow;
 use crate::{Error, owners, system};
 
 /// Of all time, walks take no more than one part in so many.
@@ -21,14 +21,14 @@ const AGE: Duration = Duration::from_secs(5);
 
 /// The holders that walks have found.
 #[derive(Debug)]
-pub(crate) struct Holding {
+pub(crate) struct HolderCache {
     share: u32,
     known: HashMap<u32, Observed<Arc<[Owner]>>>,
     /// When the last walk ended, and what it took.
     walked: Option<(Instant, Duration)>,
 }
 
-impl Holding {
+impl HolderCache {
     /// Nothing is known yet. If it `matters` who holds a socket, walks may take more of the time.
     pub(crate) fn new(matters: bool) -> Self {
         let share = if matters { LARGE_SHARE } else { SHARE };
@@ -37,8 +37,8 @@ impl Holding {
 
     /// Who holds each of `rows`. A socket that is new since the last walk is not observable until
     /// the next.
-    pub(crate) fn of(&mut self, rows: &[Row]) -> Result<Vec<Observed<Arc<[Owner]>>>, Error> {
-        let is_known = |row: &Row| match row.handle() {
+    pub(crate) fn of(&mut self, rows: &[TableRow]) -> Result<Vec<Observed<Arc<[Owner]>>>, Error> {
+        let is_known = |row: &TableRow| match row.handle() {
             Some(0) => true,
             Some(handle) => self.known.contains_key(&handle),
             None => false,
@@ -51,7 +51,7 @@ impl Holding {
         if tells_at_once || (allowed && (aged || !rows.iter().all(is_known))) {
             return self.walk(rows);
         }
-        let remembered = |row: &Row| match row.handle() {
+        let remembered = |row: &TableRow| match row.handle() {
             Some(0) => Observed::Known(Arc::default()),
             handle => handle
                 .and_then(|handle| self.known.get(&handle).cloned())
@@ -60,7 +60,7 @@ impl Holding {
         Ok(rows.iter().map(remembered).collect())
     }
 
-    fn walk(&mut self, rows: &[Row]) -> Result<Vec<Observed<Arc<[Owner]>>>, Error> {
+    fn walk(&mut self, rows: &[TableRow]) -> Result<Vec<Observed<Arc<[Owner]>>>, Error> {
         let begun = Instant::now();
         let owners = owners::named(system::holders(rows)?)?;
         let handles = rows.iter().map(|row| row.handle().unwrap_or(0));

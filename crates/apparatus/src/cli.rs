@@ -100,8 +100,8 @@ With --target, size and times of a response are asked for in the URL's query,
 which `cargo run -p hello` understands; another server will ignore them.";
 
 impl ClientArgs {
-    /// What was typed, as a plan for `workers` workers of `program`. `matches` tells which flags
-    /// were really typed.
+    /// Returns what was typed, as a plan for `workers` workers of `program`. `matches` tells which
+    /// flags were really typed.
     #[must_use]
     pub fn plan(&self, program: Program, workers: u64, matches: &ArgMatches) -> Plan {
         let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);

@@ -15,7 +15,7 @@ const SURELY_STILL_IN_TIME_WAIT: Duration = Duration::from_secs(55);
 
 /// Everything the witnesses said, at the end of a run.
 pub(crate) struct Testimony<'a> {
-    /// Whether the reader of some exchange did not read its body to the end.
+    /// True if the reader of some exchange did not read its body to the end.
     pub(crate) bodies_left_unread: bool,
     pub(crate) started: Instant,
     /// When the table was read after closing.
@@ -26,7 +26,7 @@ pub(crate) struct Testimony<'a> {
     pub(crate) accepted: Option<&'a [AcceptedNotes]>,
     pub(crate) while_running: &'a Reading,
     pub(crate) after_closing: &'a Reading,
-    /// Whether the kernel keeps no more `TIME_WAIT` sockets than it has, so that one which is
+    /// True if the kernel keeps no more `TIME_WAIT` sockets than it has, so that one which is
     /// missing says nothing.
     pub(crate) time_wait_is_full: bool,
 }
@@ -84,7 +84,7 @@ fn last_on(connections: &BTreeMap<ConnectionId, ConnectionNotes>) -> HashMap<End
     connections.iter().map(|(id, notes)| (notes.ends, *id)).collect()
 }
 
-/// Who holds `TIME_WAIT` by the kernel's table.
+/// The end that holds `TIME_WAIT` by the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TimeWait {
     Client,
@@ -98,7 +98,7 @@ enum TimeWait {
     Unknown,
 }
 
-/// Whether an end in this state has closed first and is on its way to `TIME_WAIT`.
+/// Returns true if an end in this state has closed first and is on its way to `TIME_WAIT`.
 fn on_the_way(state: TcpState) -> bool {
     matches!(state, TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing)
 }
@@ -122,7 +122,7 @@ fn holders(pair: Option<&Pair>, closed_for: Duration, full: bool) -> TimeWait {
     }
 }
 
-/// Who closed first, as far as all witnesses together can tell.
+/// Returns who closed first, as far as all witnesses together can tell.
 ///
 /// The kernel is believed first: whoever holds `TIME_WAIT` has closed first (RFC 9293 section
 /// 3.6). Where nobody holds it, a reset is named only if a witness saw one, or saw what makes the

@@ -94,8 +94,8 @@ pub(crate) async fn settled(client: &ClientWitness) -> Reading {
     }
 }
 
-/// Whether the kernel has as many `TIME_WAIT` sockets as `net.ipv4.tcp_max_tw_buckets` lets it
-/// keep: those that came later are not in its table. `false` where it does not tell.
+/// Returns true if the kernel has as many `TIME_WAIT` sockets as `net.ipv4.tcp_max_tw_buckets` lets
+/// it keep: those that came later are not in its table. `false` where it does not tell.
 pub(crate) fn time_wait_is_full() -> bool {
     let most = fs::read_to_string("/proc/sys/net/ipv4/tcp_max_tw_buckets").ok();
     let most = most.and_then(|most| most.trim().parse::<u64>().ok());
@@ -111,7 +111,7 @@ fn time_wait_in(sockstat: &str) -> Option<u64> {
 
 type Row = (Option<Ends>, Option<Side>, TcpState);
 
-/// What has to agree between two readings: not the queues, nor the timers.
+/// Returns what has to agree between two readings: not the queues, nor the timers.
 fn rows(table: &SocketTable) -> Vec<Row> {
     let mut rows: Vec<Row> =
         table.sockets.iter().map(|socket| (socket.ends(), socket.side, socket.state)).collect();

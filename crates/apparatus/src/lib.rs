@@ -51,7 +51,7 @@ use servers::Servers;
 /// Server, client and witnesses of one run.
 pub struct Apparatus {
     setup: Setup,
-    /// Whether the client tells what becomes of a connection after an exchange.
+    /// True if the client tells what becomes of a connection after an exchange.
     tells_of_its_pool: bool,
     client: Transport,
     servers: Servers,
@@ -65,18 +65,18 @@ pub struct Apparatus {
     strangers: Mutex<HashSet<ClientAddr>>,
 }
 
-/// What one request asks for, and what happens to its response.
+/// A request, and the reader's way with its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// Which of the run's own servers, from 0.
     pub server: usize,
     /// The path that is asked for, such as `/`.
     pub path: String,
-    /// What is asked of that server for this request alone, such as `delay=20ms&bytes=64KiB`.
+    /// The query of this request alone, such as `delay=20ms&bytes=64KiB`.
     pub query: String,
     /// A body to send, which makes the request a POST.
     pub post: Option<Post>,
-    /// What happens to the body of the response.
+    /// The reader's way with the body of the response.
     pub body: BodyPolicy,
 }
 
@@ -85,7 +85,7 @@ pub struct Ask {
 pub struct Post {
     /// Its bytes.
     pub data: Bytes,
-    /// What it claims to be: `Content-Type`.
+    /// The `Content-Type` that it claims.
     pub content_type: HeaderValue,
 }
 
@@ -98,7 +98,7 @@ impl Drop for Sampler {
     }
 }
 
-/// What the exchanges so far have left behind.
+/// The traces that the exchanges so far have left behind.
 #[derive(Default)]
 struct Book {
     exchanges: BTreeMap<ExchangeId, Exchange>,
@@ -143,7 +143,7 @@ impl Apparatus {
         })
     }
 
-    /// What is asked for, with the server's real address.
+    /// Returns what is asked for, with the server's real address.
     #[must_use]
     pub fn setup(&self) -> &Setup {
         &self.setup
@@ -398,7 +398,7 @@ impl Apparatus {
     }
 }
 
-/// Whether the reader of this exchange did not read its body to the end.
+/// Returns true if the reader of this exchange did not read its body to the end.
 fn leaves_its_body(exchange: &Exchange) -> bool {
     matches!(exchange.body, Ok(BodySeen::Dropped { .. } | BodySeen::Held { .. }))
 }

@@ -12,13 +12,13 @@ use crate::{descriptors, predict};
 /// Everything a run needs to know before it starts.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is asked for, in words that a report can repeat.
+    /// The run that is asked for, in words that a report can repeat.
     pub setup: Setup,
     /// The client.
     pub client: Config,
     /// The servers to start in this process; none if the URL names one that is running already.
     pub servers: Vec<ServerPlan>,
-    /// Whether to keep every event of the client's trace.
+    /// True if to keep every event of the client's trace.
     pub trace: bool,
 }
 
@@ -29,7 +29,7 @@ pub struct ServerPlan {
     pub address: SocketAddr,
     /// How it answers, unless a request asks for something else.
     pub answer: Answer,
-    /// Who answers as it says.
+    /// The responder that answers as it says.
     pub responder: fn(Answer) -> Arc<dyn Responder>,
     /// How long it waits for what.
     pub limits: server::ServerLimits,
@@ -88,7 +88,7 @@ pub enum Error {
     NoServer(String),
 }
 
-/// Whether the run can come to an end.
+/// Decides whether the run can come to an end.
 pub(crate) fn feasible(setup: &Setup) -> Result<(), Error> {
     let requests = setup.exchanges();
     if let Some(max) = setup.max_conns_per_host

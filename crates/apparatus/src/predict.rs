@@ -23,7 +23,7 @@ const HEAD_AT_MOST: u64 = 256;
 const HYPER_DROP_SURVIVES: u64 = 16 * 1024;
 const HYPER_DROP_FAILS: u64 = 32 * 1024;
 
-/// What each exchange does to its connection.
+/// The effect of each exchange on its connection.
 enum PerExchange {
     /// The connection can be used again.
     Reused(&'static str),
@@ -74,7 +74,7 @@ pub fn opened(setup: &Setup) -> Option<Prediction> {
     }
 }
 
-/// Whether no connection reaches its idle timeout, or comes near it, between two exchanges.
+/// Returns true if no connection reaches its idle timeout, or comes near it, between two exchanges.
 fn outlives_the_pauses(setup: &Setup) -> bool {
     let longest_pause = setup.interval.saturating_add(Duration::from_millis(500));
     setup.idle_timeout.is_none_or(|limit| limit > longest_pause)
@@ -84,13 +84,13 @@ fn exact(opened: usize, formula: String, because: &str) -> Prediction {
     Prediction { least: opened, most: opened, formula, because: because.into() }
 }
 
-/// Whether the first exchange of every worker begins before any of them ends.
+/// Returns true if the first exchange of every worker begins before any of them ends.
 fn all_start_together(setup: &Setup) -> bool {
     setup.server.delay >= SURE_OVERLAP && setup.workers <= 100
 }
 
-/// Whether the later ones do, too: from round to round the workers drift apart by fractions of a
-/// millisecond, more with large bodies, and the server's delay is what they may drift by.
+/// Returns true if the later ones do, too: from round to round the workers drift apart by fractions
+/// of a millisecond, more with large bodies, and the server's delay is what they may drift by.
 /// Measured: 10 workers with 20 ms stay together for 20 rounds at the least, not for 50.
 fn stay_together(setup: &Setup) -> bool {
     let rounds = u32::try_from(setup.requests).unwrap_or(u32::MAX);

@@ -39,7 +39,7 @@ struct ClientNotes {
     events: Option<Vec<TraceEvent>>,
 }
 
-/// What the trace says about one exchange.
+/// The trace's word on one exchange.
 #[derive(Clone, Debug)]
 pub(crate) struct ExchangeNotes {
     pub(crate) asked_at: Instant,
@@ -52,7 +52,7 @@ pub(crate) struct ExchangeNotes {
     pub(crate) put: Option<Option<NotPooled>>,
 }
 
-/// What the trace says about one connection.
+/// The trace's word on one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionNotes {
     pub(crate) ends: Ends,
@@ -83,8 +83,8 @@ impl ClientWitness {
         events.into_iter().map(|event| event.on_clock(started)).collect()
     }
 
-    /// What is known about an exchange that is over. Forgets it, but if `will_decide`, waits to
-    /// hear what its client decides on the connection, unless it has heard that already.
+    /// Returns what is known about an exchange that is over. Forgets it, but if `will_decide`,
+    /// waits to hear what its client decides on the connection, unless it has heard that already.
     pub(crate) fn take_exchange(
         &self,
         number: ExchangeId,
@@ -128,7 +128,8 @@ impl ClientWitness {
         self.lock().connections.clone()
     }
 
-    /// Whether every connection is decided on, and every decided close has been carried out.
+    /// Returns true if every connection is decided on, and every decided close has been carried
+    /// out.
     pub(crate) fn is_quiet(&self) -> bool {
         let notes = self.lock();
         notes.doomed.is_empty() && notes.undecided.is_empty()
@@ -248,7 +249,7 @@ struct ServerNotes {
     load: Load,
 }
 
-/// What the server says about one connection.
+/// The server's word on one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct AcceptedNotes {
     pub(crate) at: Instant,

@@ -55,7 +55,7 @@ impl Servers {
         Ok(Self { addresses, places: Mutex::new(places), witness })
     }
 
-    /// Whether no server is ours.
+    /// Returns true if no server is ours.
     pub(crate) fn are_strangers(&self) -> bool {
         self.addresses.is_empty()
     }
@@ -88,7 +88,7 @@ impl Servers {
         }
     }
 
-    /// What the servers accepted; `None` if no server is ours to ask.
+    /// Returns what the servers accepted; `None` if no server is ours to ask.
     pub(crate) fn accepted(&self) -> Option<Vec<AcceptedNotes>> {
         (!self.are_strangers()).then(|| self.witness.accepted())
     }

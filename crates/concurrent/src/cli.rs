@@ -39,7 +39,7 @@ Examples:
 }
 
 impl Args {
-    /// What was typed, as a plan. Ends the program if it makes no sense.
+    /// Returns what was typed, as a plan. Ends the program if it makes no sense.
     pub(crate) fn read() -> (Self, Plan) {
         let command = Self::command()
             .mut_arg("delay", |delay| delay.default_value("20ms"))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{Observed, Socket};
 
-/// What TCP remembers about one end of a connection (Linux: `struct tcp_info` of `linux/tcp.h`).
+/// The memory of TCP about one end of a connection (Linux: `struct tcp_info` of `linux/tcp.h`).
 ///
 /// An older kernel tells less: what it does not tell is [`Observed::NotObservable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +20,15 @@ pub struct TcpInfo {
     pub last_received: Observed<Duration>,
     /// Data bytes sent, those that were sent again included (since Linux 4.19).
     pub bytes_sent: Observed<u64>,
-    /// What the peer has acknowledged (since Linux 4.1). SYN and FIN count 1 each, so that it may
-    /// exceed [`TcpInfo::bytes_sent`].
+    /// The bytes that the peer has acknowledged (since Linux 4.1). SYN and FIN count 1 each, so
+    /// that it may exceed [`TcpInfo::bytes_sent`].
     pub bytes_acked: Observed<u64>,
     /// Data bytes received, read or unread (since Linux 4.1). A FIN counts 1.
     pub bytes_received: Observed<u64>,
 }
 
 impl TcpInfo {
-    /// What is known where nothing is told.
+    /// The facts where nothing is told.
     pub const UNSEEN: Self = Self {
         rtt: Observed::NotObservable,
         retransmits: Observed::NotObservable,
@@ -54,7 +54,7 @@ impl TcpInfo {
 pub struct Inspected {
     /// The row, with its owners.
     pub socket: Socket,
-    /// What TCP remembers: [`TcpInfo::UNSEEN`] for a socket that listens, for `TIME_WAIT` and for
+    /// The memory of TCP: [`TcpInfo::UNSEEN`] for a socket that listens, for `TIME_WAIT` and for
     /// a handshake that is not complete, as the kernel keeps no such memory of them.
     pub info: TcpInfo,
     /// The control group (cgroup v2) that the socket is accounted to: its path below the root of

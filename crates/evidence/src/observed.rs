@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a witness says about something it may not be able to see.
+/// The word of a witness on something it may not be able to see.
 ///
 /// hyper-util's client, for one, does not tell whether a connection it hands out had been idle.
 /// Such a fact is [`Observed::NotObservable`]; the lab never fills the gap with a guess.

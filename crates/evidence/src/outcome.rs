@@ -27,7 +27,7 @@ pub struct Exchange {
     pub connection: Option<ConnectionId>,
     /// The client's end of that connection.
     pub client: Option<ClientAddr>,
-    /// Whether the connection had carried an exchange before.
+    /// True if the connection had carried an exchange before.
     pub reused: bool,
     /// How long the connection had been idle; `Known(None)` if it had not been.
     #[serde(rename = "idle_before_us", with = "micros")]
@@ -37,13 +37,13 @@ pub struct Exchange {
     pub first_byte: Option<Duration>,
     /// The status code of the response, if its head came.
     pub status: Option<u16>,
-    /// What the reader saw of the body, or how the exchange failed.
+    /// The reader's view of the body, or how the exchange failed.
     pub body: Result<BodySeen, Failure>,
-    /// What became of the connection.
+    /// The fate of the connection.
     pub afterwards: Afterwards,
 }
 
-/// What the reader saw of a body.
+/// The reader's view of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BodySeen {
@@ -66,7 +66,7 @@ pub enum BodySeen {
     },
 }
 
-/// What became of a connection after an exchange, as far as the trace can tell at that moment.
+/// The fate of a connection after an exchange, as far as the trace can tell at that moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Afterwards {
@@ -134,7 +134,7 @@ impl FailureKind {
         Self::Other,
     ];
 
-    /// Whether it means that there is no server at the other end of the URL.
+    /// Returns true if it means that there is no server at the other end of the URL.
     #[must_use]
     pub fn means_no_server(self) -> bool {
         matches!(self, Self::NameNotFound | Self::Refused | Self::Unreachable | Self::TimedOut)
@@ -166,7 +166,7 @@ impl FailureKind {
 pub struct Failure {
     /// The kind.
     pub kind: FailureKind,
-    /// What was attempted, on what, and the cause.
+    /// The attempt, its object, and the cause.
     pub message: String,
 }
 
@@ -186,9 +186,9 @@ pub struct Connection {
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Close {
-    /// Who closed first, agreed on by all witnesses that could see it.
+    /// The end that closed first, agreed on by all witnesses that could see it.
     pub by: ClosedBy,
-    /// What the client closed it for.
+    /// The reason for which the client closed it.
     pub why: Observed<CloseReason>,
     /// When the client's end was closed, since the start of the run.
     #[serde(rename = "at_us", with = "micros")]
@@ -203,7 +203,7 @@ pub struct Close {
 pub struct Reading {
     /// This run's sockets, or why the system refused its table.
     pub table: Result<SocketTable, Unreadable>,
-    /// Whether two readings in a row agreed and no end was on its way through a passing state.
+    /// True if two readings in a row agreed and no end was on its way through a passing state.
     pub settled: bool,
 }
 
@@ -232,7 +232,7 @@ pub struct Tables {
 /// A number on which two witnesses do not agree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disagreement {
-    /// What is counted, and what each witness says, in one sentence.
+    /// The number and what each witness says of it, in one sentence.
     pub sentence: String,
 }
 
@@ -252,12 +252,12 @@ pub struct InFlight {
     pub mean: f64,
 }
 
-/// What happened in a run.
+/// The outcome of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// What was asked for.
+    /// The request that was made.
     pub setup: Setup,
-    /// What was predicted, where the model covers the setup.
+    /// The prediction, where the model covers the setup.
     pub prediction: Option<Prediction>,
     /// Every exchange that was started, in the order of their numbers.
     pub exchanges: Vec<Exchange>,
@@ -274,7 +274,7 @@ pub struct Outcome {
     /// could be asked.
     #[serde(rename = "accepting_us", with = "micros")]
     pub accepting: Option<Duration>,
-    /// What the kernel listed.
+    /// The kernel's tables.
     pub tables: Tables,
     /// Where the witnesses disagree.
     pub disagreements: Vec<Disagreement>,
@@ -285,7 +285,7 @@ pub struct Outcome {
     /// before that was closed by the rules under study.
     #[serde(rename = "let_go_us", with = "micros")]
     pub let_go: Duration,
-    /// Whether the learner ended the run early (Ctrl-C).
+    /// True if the learner ended the run early (Ctrl-C).
     pub interrupted: bool,
 }
 

@@ -28,7 +28,7 @@ pub enum ServerCloseReason {
     ReadTimeout,
     /// A response could not be handed over within its limit.
     WriteTimeout,
-    /// What came was no request: answered 400, 414 or 431.
+    /// Something came that was no request: answered 400, 414 or 431.
     BadRequest,
     /// The response was over before the request's body was, so what follows on the connection
     /// cannot be told from that body.

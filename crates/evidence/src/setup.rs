@@ -57,7 +57,7 @@ impl Preset {
         }
     }
 
-    /// What it is, honestly: a re-creation or the real thing.
+    /// Returns what it is, honestly: a re-creation or the real thing.
     #[must_use]
     pub fn description(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl Preset {
     }
 }
 
-/// What the reader does with the body of each response.
+/// The reader's way with the body of each response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BodyPolicy {
@@ -95,14 +95,14 @@ impl BodyPolicy {
     }
 }
 
-/// What a run was asked to do.
+/// The task of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     /// The program that runs it.
     pub program: Program,
     /// The client's rules.
     pub preset: Preset,
-    /// What happens to each body.
+    /// The reader's way with each body.
     pub body: BodyPolicy,
     /// How many workers send requests side by side.
     pub workers: usize,
@@ -120,16 +120,16 @@ pub struct Setup {
     /// How long a connection may stay idle; `None` for ever.
     #[serde(rename = "idle_timeout_us", with = "micros")]
     pub idle_timeout: Option<Duration>,
-    /// Whether connections are kept for another exchange at all.
+    /// True if connections are kept for another exchange at all.
     pub keep_alives: bool,
-    /// What is asked of the server for each response.
+    /// The server's part.
     pub server: ServerSetup,
 }
 
 /// The server's part of a [`Setup`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerSetup {
-    /// Whether the server runs in this process, so that it can be asked what it accepted.
+    /// True if the server runs in this process, so that it can be asked what it accepted.
     pub in_process: bool,
     /// The URL of each request.
     pub url: String,
@@ -165,7 +165,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// Whether `opened` connections agree with it.
+    /// Returns true if `opened` connections agree with it.
     #[must_use]
     pub fn holds(&self, opened: usize) -> bool {
         (self.least..=self.most).contains(&opened)

@@ -40,7 +40,7 @@ pub struct Owner {
     pub process: String,
 }
 
-/// What the kernel waits for on a socket.
+/// The event for which the kernel waits on a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimerKind {
@@ -70,7 +70,7 @@ impl TimerKind {
 /// A running kernel timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timer {
-    /// What happens when it runs out.
+    /// The event when it runs out.
     pub kind: TimerKind,
     /// The time left until then.
     #[serde(rename = "left_us", with = "micros")]

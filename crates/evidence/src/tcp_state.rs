@@ -102,8 +102,8 @@ impl TcpState {
         })
     }
 
-    /// Whether a healthy connection passes through this state within moments, so that a table
-    /// that shows it has not settled yet.
+    /// Returns true if a healthy connection passes through this state within moments, so that a
+    /// table that shows it has not settled yet.
     #[must_use]
     pub fn is_passing(self) -> bool {
         matches!(

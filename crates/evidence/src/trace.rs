@@ -45,7 +45,7 @@ pub struct TraceEvent {
     pub exchange: Option<ExchangeId>,
     /// The connection it happened on; `None` before one is chosen.
     pub connection: Option<ConnectionId>,
-    /// What happened.
+    /// The event itself.
     pub moment: Moment,
 }
 
@@ -90,7 +90,7 @@ pub enum Moment {
     DnsDone {
         /// The addresses found, in the resolver's order, or the cause.
         result: Result<Vec<IpAddr>, String>,
-        /// Whether the answer was shared with another look-up of the same name. Go's resolver
+        /// True if the answer was shared with another look-up of the same name. Go's resolver
         /// does that; the system's resolver, asked once for each dial, never does.
         coalesced: bool,
     },
@@ -112,7 +112,7 @@ pub enum Moment {
     TlsHandshakeStart,
     /// The TLS handshake is over.
     TlsHandshakeDone {
-        /// What was agreed on, or the cause of the failure.
+        /// The agreement, or the cause of the failure.
         result: Result<TlsFacts, String>,
     },
     /// The request had to wait, because as many connections to its host were open as may be
@@ -128,9 +128,9 @@ pub enum Moment {
     GotConn {
         /// The client's end of it.
         client: ClientAddr,
-        /// Whether the connection carried an exchange before.
+        /// True if the connection carried an exchange before.
         reused: bool,
-        /// Whether it came out of the idle pool; `false` if it was handed over directly by the
+        /// True if it came out of the idle pool; `false` if it was handed over directly by the
         /// exchange before.
         was_idle: Observed<bool>,
         /// How long it had been idle, if it was.
@@ -188,9 +188,9 @@ pub enum Moment {
     },
     /// The connection is closed at the client's end. Go has no hook for this.
     ConnectionClosed {
-        /// Who closed first, as seen from the client.
+        /// The end that closed first, as seen from the client.
         by: ClosedBy,
-        /// What the client closed it for.
+        /// The reason for which the client closed it.
         why: Observed<CloseReason>,
         /// The time since the connection was established.
         #[serde(rename = "age_us", with = "micros")]
@@ -232,7 +232,7 @@ impl Moment {
     }
 }
 
-/// What a TLS handshake has agreed on.
+/// The agreement of a TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFacts {
     /// The version, such as `TLSv1.3`.
@@ -241,18 +241,18 @@ pub struct TlsFacts {
     pub alpn: Option<String>,
     /// The cipher suite, under its IANA name.
     pub cipher_suite: String,
-    /// Whether an earlier session was resumed.
+    /// True if an earlier session was resumed.
     pub resumed: bool,
     /// The server's certificates, its own first.
     pub certificates: Vec<CertificateFacts>,
 }
 
-/// What a certificate says about itself.
+/// The words of a certificate about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateFacts {
     /// Whose it is.
     pub subject: String,
-    /// Who signed it.
+    /// The name of whoever signed it.
     pub issuer: String,
     /// The last day on which it is valid, as `2027-01-31`.
     pub not_after: String,
@@ -300,8 +300,8 @@ pub enum NotPooled {
 }
 
 impl NotPooled {
-    /// Whether Go's own `PutIdleConn` hook would be called with this refusal. Where it would not,
-    /// a Go program has no way to learn the reason.
+    /// Returns true if Go's own `PutIdleConn` hook would be called with this refusal. Where it
+    /// would not, a Go program has no way to learn the reason.
     #[must_use]
     pub fn go_tells(self) -> bool {
         match self {
@@ -345,7 +345,7 @@ impl fmt::Display for NotPooled {
     }
 }
 
-/// Who closed a connection first, so performed the active close (RFC 9293 section 3.6).
+/// The end that closed a connection first, so performed the active close (RFC 9293 section 3.6).
 ///
 /// In TLS an end can say so with an alert (RFC 8446 section 6) before it sends its FIN. Then
 /// whoever said so first was first, although the FINs may cross on their way.
@@ -372,7 +372,7 @@ impl ClosedBy {
     }
 }
 
-/// What a connection was closed for.
+/// The reason for which a connection was closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CloseReason {

@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// now; about what was, nothing.
 const FRESH: Duration = Duration::from_millis(5);
 
-/// What is to be shown.
+/// The plan of what is to be shown.
 pub(crate) struct ShowPlan {
     pub(crate) shown: Vec<Shown>,
     pub(crate) format: ShowFormat,
@@ -53,7 +53,7 @@ pub(crate) struct ShowPlan {
 }
 
 impl ShowPlan {
-    /// What `args` ask for, of a server at this address, counted from `started`.
+    /// Returns what `args` ask for, of a server at this address, counted from `started`.
     pub(crate) fn of(args: &Args, started: Instant, server: ServerAddr) -> Self {
         Self { shown: args.show.clone(), format: args.format, log: args.log, started, server }
     }
@@ -163,7 +163,7 @@ impl Show {
     }
 }
 
-/// What is written, and how.
+/// The page that is written, and its state.
 struct ShowPage {
     plan: ShowPlan,
     steps: connections::Steps,
@@ -254,8 +254,8 @@ impl ShowPage {
         }
     }
 
-    /// What the kernel says of a connection after its close. `None` if it was not asked, or if its
-    /// answer came too late to belong to the event.
+    /// Returns what the kernel says of a connection after its close. `None` if it was not asked, or
+    /// if its answer came too late to belong to the event.
     fn tcp(&self, event: &ServerEvent) -> Option<TcpReading> {
         if !matches!(event.moment, ServerMoment::Closed { .. }) {
             return None;
@@ -273,7 +273,7 @@ impl ShowPage {
     }
 }
 
-/// What the kernel's table said of the server's end of a connection.
+/// The word of the kernel's table on the server's end of a connection.
 #[derive(Clone, Copy)]
 struct TcpReading {
     /// `None` if it was not there.
@@ -282,7 +282,7 @@ struct TcpReading {
     later: Duration,
 }
 
-/// Whether it carries bytes to look at.
+/// Returns true if it carries bytes to look at.
 fn is_of_bytes(moment: &ServerMoment) -> bool {
     matches!(
         moment,

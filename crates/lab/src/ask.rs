@@ -11,7 +11,7 @@ use crate::render::show;
 /// Lines that somebody types.
 pub(crate) struct Answers(UnboundedReceiver<String>);
 
-/// What the learner says to one question.
+/// The learner's answer to one question.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Answer {
     Number(f64),

@@ -50,7 +50,7 @@ pub(crate) enum Error {
     /// No experiment has this name.
     #[error("there is no experiment `{asked}`; {}", hint(known.as_ref()))]
     Unknown {
-        /// What was asked for.
+        /// The request that was made.
         asked: String,
         /// A name like it.
         known: Option<&'static str>,

@@ -16,13 +16,14 @@ pub(crate) use file::{Error, Override, Wanted};
 pub(crate) struct Experiment {
     /// Its name: that of its file, without the extension.
     pub(crate) name: String,
-    /// What is asked, in one sentence.
+    /// The question, in one sentence.
     pub(crate) question: String,
-    /// What to look for in the result.
+    /// The part of the result to look at.
     pub(crate) look_for: Option<String>,
-    /// Whether nothing else may run beside it.
+    /// True if nothing else may run beside it.
     pub(crate) alone: bool,
-    /// What the chart below its results shows, if there is one: a quantity, case by case.
+    /// The quantity that the chart below its results shows, if there is one: a quantity, case by
+    /// case.
     pub(crate) chart: Option<Formula>,
     /// Its runs: each case through each transport.
     pub(crate) trials: Vec<Trial>,
@@ -37,9 +38,9 @@ pub(crate) struct Trial {
     pub(crate) preset: Preset,
     /// Under which settings.
     pub(crate) settings: Settings,
-    /// What is predicted.
+    /// The predictions.
     pub(crate) predictions: Vec<Prediction>,
-    /// What is shown without a prediction.
+    /// The numbers that are shown without a prediction.
     pub(crate) measures: Vec<Measure>,
     /// Why it needs a private network, if it does.
     pub(crate) needs_private: Option<String>,
@@ -48,7 +49,7 @@ pub(crate) struct Trial {
 /// One quantity and the numbers between which it is predicted to be.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Prediction {
-    /// What is observed.
+    /// The formula of what is observed.
     pub(crate) what: Formula,
     /// The rule, as the file states it.
     pub(crate) expected: Expected,
@@ -61,7 +62,7 @@ pub(crate) struct Prediction {
 }
 
 impl Prediction {
-    /// Whether it agrees with what was observed. Room for the last bit of a division.
+    /// Returns true if it agrees with what was observed. Room for the last bit of a division.
     #[must_use]
     pub(crate) fn holds(&self, observed: f64) -> bool {
         (self.least - 1e-9..=self.most + 1e-9).contains(&observed)

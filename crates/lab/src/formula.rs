@@ -147,7 +147,7 @@ impl Formula {
         &self.text
     }
 
-    /// Whether it is a number and nothing else.
+    /// Returns true if it is a number and nothing else.
     #[must_use]
     pub(crate) fn is_number(&self) -> bool {
         self.text.trim().parse::<f64>().is_ok()
@@ -210,13 +210,13 @@ thread_local! {
     static ENGINE: Engine = engine();
 }
 
-/// What rhai knows beyond arithmetic, and what no formula needs.
+/// The operators that rhai knows beyond arithmetic, and what no formula needs.
 const SWITCHED_OFF: [&str; 19] = [
     "if", "else", "switch", "do", "while", "loop", "for", "in", "let", "const", "return", "throw",
     "eval", "print", "debug", "type_of", "??", "?.", "[",
 ];
 
-/// What makes one number of two.
+/// An operation that makes one number of two.
 type Operator = fn(f64, f64) -> f64;
 
 /// Arithmetic over numbers, and nothing else: an engine without a library, to which the operators

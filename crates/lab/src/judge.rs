@@ -7,7 +7,7 @@ use crate::formula::{self, Names};
 use crate::quantities::quantities;
 use crate::record::RunRecord;
 
-/// What became of one trial.
+/// The end of one trial.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
     /// It ran, and was judged.
@@ -39,7 +39,7 @@ pub(crate) struct Judged<'a> {
     pub(crate) prediction: &'a Prediction,
     /// The number, or why there is none.
     pub(crate) observed: Result<&'a f64, &'a formula::Error>,
-    /// Whether they agree.
+    /// True if they agree.
     pub(crate) held: bool,
 }
 
@@ -63,7 +63,7 @@ impl Verdict {
         Self::Ran(Box::new(Ran { record, quantities, observed, measured }))
     }
 
-    /// Whether it ran, every prediction held and the witnesses agree.
+    /// Returns true if it ran, every prediction held and the witnesses agree.
     #[must_use]
     pub(crate) fn held(&self, trial: &Trial) -> bool {
         match self {
@@ -80,7 +80,7 @@ impl Ran {
         self.judged(trial).filter(|judged| judged.held).count()
     }
 
-    /// Whether the witnesses agree.
+    /// Returns true if the witnesses agree.
     #[must_use]
     pub(crate) fn agree(&self) -> bool {
         self.record.outcome.disagreements.is_empty()

@@ -25,7 +25,7 @@ const TABLE_MEANINGS: [(&str, &str); 3] = [
     ("after", "once the client has closed its idle connections"),
 ];
 
-/// What every run tells, with what it means. Groups are told by their members.
+/// The quantities that every run tells, with their meaning. Groups are told by their members.
 pub(crate) const QUANTITIES: [(&str, &str); 29] = [
     ("opened", "connections that the client's trace saw established"),
     ("accepted", "connections that the servers accepted"),
@@ -58,14 +58,15 @@ pub(crate) const QUANTITIES: [(&str, &str); 29] = [
     ("most_in_flight", "the largest number of requests that the servers were answering"),
 ];
 
-/// What every table tells, beside the number of sockets in each state: `running.client.time_wait`.
+/// The quantities that every table tells, beside the number of sockets in each state:
+/// `running.client.time_wait`.
 pub(crate) const IN_TABLE: [(&str, &str); 3] = [
     ("keepalive_timers", "client ends on which the timer of TCP keepalive runs"),
     ("unread", "bytes that lie unread at the client's ends"),
     ("time_wait_left", "the longest time that a TIME_WAIT has left, in seconds"),
 ];
 
-/// Whether a script may give a table this name.
+/// Decides whether a script may give a table this name.
 ///
 /// # Errors
 /// Why not, in words.
@@ -311,7 +312,7 @@ fn table(name: &str, table: &SocketTable, names: &mut Names) {
     }
 }
 
-/// What an observed name means, under the part of it that is explained: `running` for
+/// Returns what an observed name means, under the part of it that is explained: `running` for
 /// `running.client.time_wait`. Nothing for a value of the file.
 #[must_use]
 pub(crate) fn meaning(name: &str) -> Option<(&str, String)> {

@@ -7,15 +7,15 @@ use evidence::{Outcome, Reading, RunEvent};
 use peers::RawSeen;
 use serde::{Deserialize, Serialize};
 
-/// The evidence of one run, as its process tells it and as `--evidence` writes it. Numbers say their
-/// unit in their key; `not_observable` is what no witness could see.
+/// The evidence of one run, as its process tells it and as `--evidence` writes it. Numbers say
+/// their unit in their key; `not_observable` is what no witness could see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// What all witnesses together say: setup, exchanges, connections, tables, disagreements.
+    /// The words of all witnesses together: setup, exchanges, connections, tables, disagreements.
     pub outcome: Outcome,
     /// The looks at the kernel's table that the script asked for.
     pub snapshots: Vec<Snapshot>,
-    /// What the clients that are none have seen.
+    /// The sights of the clients that are none.
     pub raw: RawSeen,
     /// Every moment of the client's trace, if they were asked for.
     pub events: Vec<RunEvent>,
@@ -23,7 +23,7 @@ pub struct RunRecord {
     pub counters: BTreeMap<String, u64>,
     /// The settings of the private network, read back from the kernel.
     pub network: Vec<(String, String)>,
-    /// What the run's process has taken of the machine.
+    /// The share of the machine that the run's process has taken.
     pub process: ProcessUse,
 }
 
@@ -38,7 +38,8 @@ pub struct Snapshot {
     pub resident_bytes: Option<u64>,
 }
 
-/// What a process has taken of the machine up to its end; `None` where the system does not tell.
+/// The share of the machine that a process has taken up to its end; `None` where the system does
+/// not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessUse {
     /// Processor time.

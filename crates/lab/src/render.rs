@@ -19,13 +19,13 @@ use crate::record::RunRecord;
 /// A trial that is over, with everything there is to tell about it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row<'a> {
-    /// What was to be run.
+    /// The trial that was to be run.
     pub(crate) trial: &'a Trial,
-    /// What became of it.
+    /// Its verdict.
     pub(crate) verdict: &'a Verdict,
     /// How long it took.
     pub(crate) took: Duration,
-    /// What the learner had predicted for its first prediction.
+    /// The learner's own number for its first prediction.
     pub(crate) guess: Option<f64>,
 }
 
@@ -113,13 +113,14 @@ pub(crate) fn range(prediction: &Prediction) -> String {
     }
 }
 
-/// What was observed, or that nobody did.
+/// Returns what was observed, or that nobody did.
 #[must_use]
 pub(crate) fn observed(value: Option<f64>) -> String {
     value.map_or_else(|| report::words::NONE.to_owned(), number)
 }
 
-/// What was observed of a prediction, in words: `observed 21`, `nobody observed first_failed`.
+/// Returns what was observed of a prediction, in words: `observed 21`,
+/// `nobody observed first_failed`.
 #[must_use]
 pub(crate) fn seen(judged: &Judged<'_>) -> String {
     match judged.observed {

@@ -18,7 +18,7 @@ use crate::trial::{ChildAnswer, ChildReply, Order, UnreadableReply};
 /// The hidden command by which this program becomes the child of itself.
 pub(crate) const CHILD: &str = "trial";
 
-/// Whether runs take place in private networks.
+/// The networks in which runs take place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Isolation {
     /// Each in its own.
@@ -47,13 +47,13 @@ pub(crate) struct Done {
     pub(crate) experiment: usize,
     /// Which of its trials, from 0.
     pub(crate) trial: usize,
-    /// What became of it.
+    /// Its verdict.
     pub(crate) verdict: Verdict,
     /// How long it took, its process included.
     pub(crate) took: Duration,
 }
 
-/// Whether a private network can be had; if not, why not, in one line.
+/// Decides whether a private network can be had; if not, why not, in one line.
 ///
 /// # Errors
 /// If this program cannot be started as its own child.

@@ -18,7 +18,7 @@ use crate::render::text::Depth;
 use crate::render::{self, Row, Section, Tally};
 use crate::run::{self, Done, Isolation, TrialLanes};
 
-/// What was typed after each `--set` and `--transport`.
+/// Returns what was typed after each `--set` and `--transport`.
 ///
 /// # Errors
 /// If an override is no setting.
@@ -96,9 +96,9 @@ struct Session<'a, W> {
     out: &'a mut W,
     bar: ProgressBar,
     started: Instant,
-    /// What became of each trial of each experiment.
+    /// The verdict on each trial of each experiment.
     done: Vec<Vec<Option<(Verdict, Duration)>>>,
-    /// What the learner predicted for each of them.
+    /// The learner's own number for each of them.
     guesses: Vec<Vec<Option<f64>>>,
     /// How many experiments have been written.
     written: usize,

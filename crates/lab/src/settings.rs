@@ -68,7 +68,7 @@ section! {
         delay: Time,
         /// The time between head and body of each response.
         pause_before_body: Time,
-        /// Whether responses carry `Connection: close`.
+        /// True if responses carry `Connection: close`.
         close: bool,
         /// After how much idleness the server closes a connection.
         idle_timeout: Limit<Time>,
@@ -88,7 +88,7 @@ section! {
 section! {
     /// `[client]`: the transport's limits, and what the reader does.
     Client {
-        /// What happens to each body.
+        /// The reader's way with each body.
         body: Body,
         /// Max idle connections per host.
         per_host: Count,
@@ -98,7 +98,7 @@ section! {
         max_conns_per_host: Limit<Count>,
         /// How long a connection may be idle.
         idle_timeout: Limit<Time>,
-        /// Whether connections are used again at all.
+        /// True if connections are used again at all.
         keep_alives: bool,
         /// After how much silence TCP keepalive probes start.
         tcp_keepalive: Limit<Time>,
@@ -135,7 +135,7 @@ pub(crate) struct Settings {
     pub(crate) server: Server,
     /// The client's.
     pub(crate) client: Client,
-    /// What the client is asked to do.
+    /// The work that the client is asked to do.
     pub(crate) workload: Workload,
 }
 
@@ -163,7 +163,7 @@ impl Settings {
     }
 }
 
-/// What a value is, where the file may say it as a text or as a number.
+/// The form of a value, where the file may say it as a text or as a number.
 #[derive(Clone, Copy)]
 enum Said<'a> {
     Text(&'a str),
@@ -391,7 +391,7 @@ pub(crate) enum Step {
 }
 
 section! {
-    /// What one request of a script asks for; what it does not say is as in `[server]` and
+    /// A request of a script; what it does not say is as in `[server]` and
     /// `[client]`.
     Request {
         /// How many of them.
@@ -404,20 +404,20 @@ section! {
         post: String,
         /// The same, of so many bytes.
         post_bytes: Size,
-        /// What such a body claims to be.
+        /// The content type that such a body claims.
         content_type: String,
         /// The size of the body.
         bytes: Size,
         /// The time before the head of the response.
         delay: Time,
-        /// Whether the response carries `Connection: close`.
+        /// True if the response carries `Connection: close`.
         close: bool,
-        /// What happens to the body.
+        /// The reader's way with the body.
         body: Body,
     }
 }
 
-/// What clients that are none send, and what they wait for.
+/// The order for clients that are none: what they send, and what they wait for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Raw {
@@ -429,7 +429,7 @@ pub(crate) struct Raw {
     /// Which server, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) server: Option<Count>,
-    /// What each waits for.
+    /// The event that each waits for.
     pub(crate) wait: RawWait,
     /// How long at most; 5 s if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -43,7 +43,7 @@ fn impossible<T>(key: &'static str, because: impl Into<String>) -> Result<T, Err
     Err(Error::Impossible { key, because: because.into() })
 }
 
-/// What the client is asked to do.
+/// The work that the client is asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Workload {
     /// Workers side by side, each sending one request after the other.
@@ -57,9 +57,9 @@ pub(crate) enum Workload {
 /// A run that is ready to be set up.
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
-    /// What the apparatus is given.
+    /// The plan that the apparatus is given.
     pub(crate) plan: Plan,
-    /// What it is then asked to do.
+    /// The work that it is then asked to do.
     pub(crate) workload: Workload,
     /// The kernel's settings.
     pub(crate) network: netlab::NetworkSettings,
@@ -351,8 +351,8 @@ impl Settings {
         self.workload.interval.map_or(Duration::ZERO, |Time(interval)| interval)
     }
 
-    /// What a formula may name: the settings that are numbers, times in seconds. A limit that
-    /// does not exist is infinite.
+    /// Returns what a formula may name: the settings that are numbers, times in seconds. A limit
+    /// that does not exist is infinite.
     #[must_use]
     pub(crate) fn names(&self, preset: Preset) -> Names {
         let client = self.client(preset);

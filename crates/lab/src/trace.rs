@@ -35,7 +35,7 @@ use phases::Phases;
 pub(crate) struct Traced {
     /// Its number.
     pub(crate) number: ExchangeId,
-    /// What was asked for.
+    /// The request that was made.
     pub(crate) asked: Asked,
     /// When it was sent, on the clock of the moments.
     pub(crate) asked_at: Instant,
@@ -73,13 +73,13 @@ pub(crate) struct Answered {
     pub(crate) status: StatusCode,
     /// The words behind it: the server's own in HTTP/1.1, none in HTTP/2.
     pub(crate) reason: String,
-    /// What was spoken.
+    /// The version that was spoken.
     pub(crate) version: Version,
     /// Its header fields.
     pub(crate) headers: HeaderMap,
     /// The bytes of its body that were read.
     pub(crate) body: u64,
-    /// What happened to the body.
+    /// The reader's way with the body.
     pub(crate) body_policy: BodyPolicy,
     /// When its head was there.
     pub(crate) head_at: Instant,
@@ -90,7 +90,7 @@ pub(crate) struct Answered {
 pub(crate) struct Session {
     /// The transport: `go`, `go1.27` or `hyper-util`.
     pub(crate) transport: &'static str,
-    /// Whether certificates were not checked.
+    /// True if certificates were not checked.
     pub(crate) insecure: bool,
     /// When it began: what every moment is counted from.
     pub(crate) started: Instant,

@@ -21,7 +21,7 @@ use crate::record::{ProcessUse, RunRecord, Snapshot};
 use crate::settings::{Count, Raw, Request, Settings, Size, Step, Time, UntilClosed};
 use crate::setup::{Ready, Workload};
 
-/// What the child is to do.
+/// The order for the child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
     /// To find out whether it can have a private network, and nothing else.
@@ -329,8 +329,8 @@ fn times(request: &Request) -> usize {
     request.times.map_or(1, |Count(times)| times)
 }
 
-/// What a request of a script asks for. What it does not say, the settings do; the server was
-/// told those at its start.
+/// Returns what a request of a script asks for. What it does not say, the settings do; the server
+/// was told those at its start.
 fn ask(request: &Request, settings: &Settings) -> Ask {
     let query: Vec<String> = [
         request.bytes.map(|Size(bytes)| format!("bytes={bytes}")),

@@ -27,8 +27,8 @@
 //! use netlab::{Counters, Error, NetworkSettings};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let settings = NetworkSettings { local_ports: Some((50_000, 50_019)), ..NetworkSettings::default() };
-//! match netlab::enter(&settings) {
+//! let settings = NetworkSettings { local_ports: Some((50_000, 50_019)),
+//! ..NetworkSettings::default() }; match netlab::enter(&settings) {
 //!     Ok(private) => {
 //!         assert_eq!(private.settings()?.local_ports, Some((50_000, 50_019)));
 //!         let before = Counters::read()?;

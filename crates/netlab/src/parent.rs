@@ -56,8 +56,8 @@ mod system {
         Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
     }
 
-    /// Returns true if `parent` is the process that takes in orphans, rather than one that started this.
-    /// In a container, process 1 may well be the lab.
+    /// Returns true if `parent` is the process that takes in orphans, rather than one that started
+    /// this. In a container, process 1 may well be the lab.
     fn is_adopted(parent: Option<Pid>) -> bool {
         let program = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
         parent == Some(Pid::INIT) && program(1) != program(std::process::id())

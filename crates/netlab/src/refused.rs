@@ -35,7 +35,8 @@ impl Refused {
         &self.what
     }
 
-    /// The one that refused, as far as it can be told: a switch, a limit, a guard. It says so if it cannot.
+    /// The one that refused, as far as it can be told: a switch, a limit, a guard. It says so if it
+    /// cannot.
     #[must_use]
     pub fn by(&self) -> &str {
         &self.by

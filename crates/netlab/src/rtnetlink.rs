@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    /// What the kernel answers: a header, an error number, the header of the request.
+    /// Returns what the kernel answers: a header, an error number, the header of the request.
     fn answer(kind: u16, sequence: u32, errno: i32) -> Vec<u8> {
         let mut answer = 36_u32.to_ne_bytes().to_vec();
         answer.extend(kind.to_ne_bytes());

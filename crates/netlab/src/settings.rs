@@ -40,8 +40,8 @@ pub struct NetworkSettings {
     /// `net.ipv4.tcp_fin_timeout`: how long a closed socket waits in `FIN_WAIT2` for its peer;
     /// whole seconds, by default 60.
     pub tcp_fin_timeout: Option<Duration>,
-    /// `net.core.somaxconn`: how many connections may wait to be accepted at most, whatever a server
-    /// asks for; by default 4096. Concerns servers that begin to listen after it is set.
+    /// `net.core.somaxconn`: how many connections may wait to be accepted at most, whatever a
+    /// server asks for; by default 4096. Concerns servers that begin to listen after it is set.
     pub somaxconn: Option<u16>,
 }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use wire::http1::{AnsweredMethod, Direction, MessagePart, MessageSplitter};
 
-/// What a client that is none waits for, before it goes on.
+/// The event that a client that is none waits for, before it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RawWait {
@@ -33,9 +33,9 @@ pub enum RawWait {
 pub struct RawOrder {
     /// How many of them, side by side.
     pub times: usize,
-    /// What each of them sends when it is connected.
+    /// The bytes that each of them sends when it is connected.
     pub send: Bytes,
-    /// What it then waits for. After that it stays as it is, until the run is over.
+    /// The event that it then waits for. After that it stays as it is, until the run is over.
     pub wait: RawWait,
     /// How long it waits at most.
     pub at_most: Duration,
@@ -61,7 +61,7 @@ enum RawEnd {
     Reset,
 }
 
-/// What they have seen.
+/// The sights of all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawSeen {
     /// How many there are.

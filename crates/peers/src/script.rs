@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a server does with one connection, step by step. After the last step it keeps the connection
-/// open, silently, until it is stopped.
+/// The doings of a server with one connection, step by step. After the last step it keeps the
+/// connection open, silently, until it is stopped.
 ///
 /// In TOML a script is a list, in which a step without a value is its name:
 ///

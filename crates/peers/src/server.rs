@@ -53,7 +53,7 @@ impl ScriptedServer {
         self.address
     }
 
-    /// What has become so far of each connection, in the order in which they were accepted.
+    /// Returns what has become so far of each connection, in the order in which they were accepted.
     #[must_use]
     pub fn stories(&self) -> Vec<ConnectionStory> {
         lock(&self.stories).clone()

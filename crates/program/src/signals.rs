@@ -16,7 +16,7 @@ pub enum StopSignal {
 }
 
 impl StopSignal {
-    /// What every program listens to: Ctrl-C and SIGTERM.
+    /// The signals that every program listens to: Ctrl-C and SIGTERM.
     pub const USUAL: [Self; 2] = [Self::Interrupt, Self::Terminate];
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
-/// What one column shows in one row.
+/// The content of one column in one row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
     text: String,
@@ -63,7 +63,7 @@ struct Column {
     /// Spaces before it.
     gap: usize,
     width: usize,
-    /// Whether any row has something to show in it.
+    /// True if any row has something to show in it.
     filled: bool,
 }
 

@@ -41,7 +41,7 @@ pub struct SocketRow {
     pub owners: Option<Vec<OwnerRow>>,
 }
 
-/// What waits at a listening socket.
+/// The connections that wait at a listening socket.
 #[derive(Clone, Debug, Serialize)]
 pub struct AcceptQueue {
     /// Connections that wait to be accepted.

@@ -22,7 +22,7 @@ pub struct RunReport<W> {
     lines: usize,
 }
 
-/// Who reads it.
+/// The audience of a report.
 enum Audience {
     People,
     /// Programs want one object, so the trace is kept until the end.

@@ -156,8 +156,8 @@ pub fn shortened(address: &str, width: usize) -> String {
     address.chars().take(room).chain(end.chars()).collect()
 }
 
-/// What others have sent, so that it cannot disturb a terminal: control characters, and those that
-/// turn the direction of writing, are shown as their numbers, such as `\u{1b}`.
+/// Returns what others have sent, so that it cannot disturb a terminal: control characters, and
+/// those that turn the direction of writing, are shown as their numbers, such as `\u{1b}`.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let disturbs = |c: char| {

@@ -30,7 +30,7 @@ Examples:
 }
 
 impl Args {
-    /// What was typed, as a plan. Ends the program if it makes no sense.
+    /// Returns what was typed, as a plan. Ends the program if it makes no sense.
     pub(crate) fn read() -> (Self, Plan) {
         let matches = Self::command().get_matches();
         let args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

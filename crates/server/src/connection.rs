@@ -146,7 +146,7 @@ fn asked_to_close(version: Version, headers: &HeaderMap) -> Option<ServerCloseRe
     }
 }
 
-/// Whether a head's `Connection` has this option.
+/// Returns true if a head's `Connection` has this option.
 fn says(headers: &HeaderMap, option: &str) -> bool {
     let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|it| it.trim().eq_ignore_ascii_case(option))

@@ -74,8 +74,8 @@ async fn serve(
     run(connection, http2::Connection::graceful_shutdown, watch, stop).await;
 }
 
-/// Returns true if the client begins in HTTP/2. Decided by its first bytes, which stay unread: the first
-/// one that departs from the preface, mostly the very first of all, means HTTP/1.1.
+/// Returns true if the client begins in HTTP/2. Decided by its first bytes, which stay unread: the
+/// first one that departs from the preface, mostly the very first of all, means HTTP/1.1.
 ///
 /// # Errors
 /// The client has reset the connection.

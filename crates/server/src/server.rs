@@ -43,7 +43,7 @@ pub enum Error {
     PortInUse {
         /// The address asked for.
         address: SocketAddr,
-        /// Who listens there, as far as the system tells.
+        /// The processes that listen there, as far as the system tells.
         owners: Vec<Owner>,
         /// The system's words.
         source: io::Error,
@@ -64,7 +64,8 @@ fn by(owners: &[Owner]) -> String {
     if owners.is_empty() { String::new() } else { format!(" by {}", owners.join(", ")) }
 }
 
-/// Who listens on `port`, for a message: if that cannot be found out, the message does without.
+/// Returns who listens on `port`, for a message: if that cannot be found out, the message does
+/// without.
 fn owners_of(port: u16) -> Vec<Owner> {
     let listener = socket_table::listener(port).ok().flatten();
     listener.and_then(|listener| listener.owners.known()).unwrap_or_default().to_vec()
@@ -144,8 +145,8 @@ impl Server {
     }
 
     /// Closes connections that have been idle for `limit`; `None`, as before any call: never. The
-    /// most asked for of the [`ServerLimits`], as Go's `Server.IdleTimeout`, but that 0 is no way to
-    /// switch it off.
+    /// most asked for of the [`ServerLimits`], as Go's `Server.IdleTimeout`, but that 0 is no way
+    /// to switch it off.
     ///
     /// It counts from the end of a response, when its last byte is handed to the socket, to the
     /// first byte of the next request. Before its first request a connection is not idle. An

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-/// What `write` writes, without its colours; every line is held against `width`.
+/// Returns what `write` writes, without its colours; every line is held against `width`.
 pub(crate) fn plain(width: usize, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
     let mut coloured = Vec::new();
     write(&mut coloured).unwrap();

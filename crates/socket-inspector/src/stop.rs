@@ -25,7 +25,7 @@ const NOTICE: Duration = Duration::from_millis(20);
 /// when nobody reads what it writes. A second signal ends it at once.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Whether a process is to end with the one that started it.
+/// The bond of a process to the one that started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParentTie {
     /// It leaves something on the machine that has to be taken away.
@@ -83,7 +83,7 @@ impl TimeToStop {
         Ok(Self { deadline, signalled, parent, orphan })
     }
 
-    /// Whether it is over.
+    /// Returns true if it is over.
     pub(crate) fn is_due(&self) -> bool {
         self.signalled.load(Ordering::Relaxed)
             || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
@@ -112,7 +112,7 @@ impl TimeToStop {
 /// SIGHUP: the terminal is gone.
 const HANGUP: u32 = 1;
 
-/// Whether this process ignores a signal, as it was started to.
+/// Returns true if this process ignores a signal, as it was started to.
 fn is_ignored(signal: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -120,8 +120,8 @@ fn is_ignored(signal: u32) -> bool {
     ignored.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
-/// Whether somebody else than the present parent has started this process. No if `/proc` does not
-/// tell, as where the parent is outside of a container.
+/// Returns true if somebody else than the present parent has started this process. No if `/proc`
+/// does not tell, as where the parent is outside of a container.
 fn is_orphan() -> bool {
     let read = |process: &str| {
         let stat = fs::read_to_string(Path::new("/proc").join(process).join("stat")).ok()?;
@@ -139,7 +139,7 @@ fn is_of_a_third_session(own: ProcessStat, parent: ProcessStat) -> bool {
 /// The process that takes over children whose parents are gone.
 const FIRST: i32 = 1;
 
-/// What `/proc/PID/stat` tells of a process, all in the numbers of one PID namespace.
+/// The words of `/proc/PID/stat` on a process, all in the numbers of one PID namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ProcessStat {
     pid: i32,

@@ -47,7 +47,7 @@ impl SocketFilter {
         self
     }
 
-    /// Whether it asks for `socket`.
+    /// Returns true if it asks for `socket`.
     #[must_use]
     pub fn selects(&self, socket: &Socket) -> bool {
         let has = |port| self.ports.contains(&port);
@@ -55,12 +55,12 @@ impl SocketFilter {
             && (self.ports.is_empty() || has(socket.local.port()) || has(socket.peer.port()))
     }
 
-    /// Whether it asks for every socket.
+    /// Returns true if it asks for every socket.
     pub(crate) fn selects_everything(&self) -> bool {
         self.states.is_empty() && self.ports.is_empty()
     }
 
-    /// Whether it asks for every listening socket.
+    /// Returns true if it asks for every listening socket.
     pub(crate) fn selects_every_listener(&self) -> bool {
         self.ports.is_empty() && (self.states.is_empty() || self.states.contains(&TcpState::Listen))
     }

@@ -35,8 +35,8 @@ impl HolderCache {
         Self { share, known: HashMap::new(), walked: None }
     }
 
-    /// Who holds each of `rows`. A socket that is new since the last walk is not observable until
-    /// the next.
+    /// Returns who holds each of `rows`. A socket that is new since the last walk is not observable
+    /// until the next.
     pub(crate) fn of(&mut self, rows: &[TableRow]) -> Result<Vec<Observed<Arc<[Owner]>>>, Error> {
         let is_known = |row: &TableRow| match row.handle() {
             Some(0) => true,

@@ -144,7 +144,7 @@ impl LedgerEntry {
         }
     }
 
-    /// Whether `socket`, at the same addresses, is the socket of another connection.
+    /// Returns true if `socket`, at the same addresses, is the socket of another connection.
     ///
     /// The kernel's number tells, unless the kernel has put a small socket in the place of a closed
     /// one; and out of `TIME_WAIT` there is no way back.
@@ -267,8 +267,8 @@ impl SocketLedger {
         changes
     }
 
-    /// Takes in who holds which of `sockets`, which may be a part of what [`SocketLedger::record`] is
-    /// given: nothing is forgotten, and nothing counts as new.
+    /// Takes in who holds which of `sockets`, which may be a part of what [`SocketLedger::record`]
+    /// is given: nothing is forgotten, and nothing counts as new.
     pub fn glance<'a>(&mut self, sockets: impl IntoIterator<Item = &'a Socket>, at: Instant) {
         for socket in sockets {
             let Observed::Known(owners) = &socket.owners else { continue };

@@ -258,7 +258,7 @@ fn rows(filter: &SocketFilter, in_depth: bool) -> Result<Vec<TableRow>, Error> {
     Ok(rows)
 }
 
-/// Whether the side of `socket` is a matter of what the caller said.
+/// Returns true if the side of `socket` is a matter of what the caller said.
 fn told(known: &KnownPorts, socket: &Socket) -> bool {
     socket.state == TcpState::Listen
         || known.told(socket.local.port(), socket.peer.port()).is_some()

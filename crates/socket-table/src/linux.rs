@@ -107,12 +107,12 @@ pub(crate) fn holders(rows: &[TableRow]) -> Result<Vec<SocketHolders>, Error> {
     Ok(holders.collect())
 }
 
-/// What a walk through all descriptors found.
+/// The find of a walk through all descriptors.
 #[derive(Default)]
 struct HolderWalk {
     /// The processes that hold a socket, by its inode.
     pids: HashMap<u32, Vec<u32>>,
-    /// Whether the descriptors of some process may not be read.
+    /// True if the descriptors of some process may not be read.
     refused: bool,
 }
 

@@ -8,7 +8,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::Error;
 
-/// Who holds a socket.
+/// The processes that hold a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SocketHolders {
     /// These processes, in the order of their ids.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use evidence::Side;
 
-/// What is known about ports. The sets are mostly small, and each is asked about every row.
+/// The knowledge about ports. The sets are mostly small, and each is asked about every row.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownPorts {
     /// Ports that the caller says are servers'.

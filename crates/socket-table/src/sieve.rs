@@ -21,7 +21,7 @@ impl PeerPattern {
         self.port
     }
 
-    /// Whether `address` is meant; an IPv4 address is meant in its mapped form, too.
+    /// Returns true if `address` is meant; an IPv4 address is meant in its mapped form, too.
     #[must_use]
     pub fn is(&self, address: SocketAddr) -> bool {
         address.ip().to_canonical() == self.ip && self.port.is_none_or(|p| p == address.port())
@@ -55,8 +55,8 @@ impl fmt::Display for PeerPattern {
     }
 }
 
-/// Which of the sockets that a [`SocketFilter`](crate::Filter) selects are kept. The default keeps them
-/// all; each part narrows it.
+/// Which of the sockets that a [`SocketFilter`](crate::Filter) selects are kept. The default keeps
+/// them all; each part narrows it.
 ///
 /// ```
 /// use socket_table::Narrow;
@@ -67,8 +67,8 @@ impl fmt::Display for PeerPattern {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SocketSieve {
     /// Only sockets that one of these processes holds. What no process holds, as `TIME_WAIT`, and
-    /// what cannot be looked into is left out, unless [`SocketSieve::retain`] keeps it as the other end
-    /// of one that is kept.
+    /// what cannot be looked into is left out, unless [`SocketSieve::retain`] keeps it as the other
+    /// end of one that is kept.
     pub pids: Vec<u32>,
     /// Only sockets that a process of one of these names holds. A longer name than the system
     /// keeps (15 bytes on Linux) matches by its beginning.
@@ -101,7 +101,7 @@ impl SocketSieve {
         });
     }
 
-    /// Whether it means `socket`, whose owners have been asked for.
+    /// Returns true if it means `socket`, whose owners have been asked for.
     #[must_use]
     pub fn keeps(&self, socket: &Socket) -> bool {
         let owners = match &socket.owners {
@@ -118,7 +118,7 @@ impl SocketSieve {
             && (self.side.is_none() || self.side == socket.side)
     }
 
-    /// Whether it asks who holds a socket.
+    /// Returns true if it asks who holds a socket.
     #[must_use]
     pub fn asks_for_owners(&self) -> bool {
         !self.pids.is_empty() || !self.processes.is_empty()

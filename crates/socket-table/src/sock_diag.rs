@@ -193,7 +193,7 @@ pub(crate) struct TableRow {
     pub(crate) socket: Socket,
     /// The number by which `/proc/PID/fd` names it; 0 if no process holds it.
     pub(crate) inode: u32,
-    /// What TCP remembers, if it was asked for and there is such a memory.
+    /// The memory of TCP, if it was asked for and there is such a memory.
     pub(crate) info: Option<Box<TcpInfo>>,
     /// The number of its control group, where the kernel has them.
     pub(crate) cgroup: Option<u64>,
@@ -221,12 +221,12 @@ impl TableRow {
 pub(crate) struct NetlinkMessage<'a> {
     /// The number of the request that it answers.
     pub(crate) sequence: u32,
-    /// Whether the table changed while the kernel listed it, so that the list is no list.
+    /// True if the table changed while the kernel listed it, so that the list is no list.
     pub(crate) interrupted: bool,
     pub(crate) content: MessageContent<'a>,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MessageContent<'a> {
     /// A socket, still in the kernel's words, for [`row`] to read. In a long list each row is then

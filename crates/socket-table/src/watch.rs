@@ -38,7 +38,7 @@ pub struct TableWatch {
     /// `None` if nobody asks who holds a socket.
     holders: Option<HolderCache>,
     ledger: SocketLedger,
-    /// What the look before kept, where not everything is kept.
+    /// The sockets that the look before kept, where not everything is kept.
     kept: HashSet<AddressPair>,
     /// When the look before was begun.
     before: Option<Instant>,
@@ -47,15 +47,15 @@ pub struct TableWatch {
 /// The addresses of a socket, its own first.
 type AddressPair = (SocketAddr, SocketAddr);
 
-/// What one look shows.
+/// The table at one look.
 #[derive(Clone, Debug)]
 pub struct TableLook {
     /// The table.
     pub table: SocketTable,
-    /// What is seen from this look on without having changed: everything at the first look, and
-    /// later what is found only now to be one of those that are kept.
+    /// The sockets that are seen from this look on without having changed: everything at the first
+    /// look, and later what is found only now to be one of those that are kept.
     pub found: Vec<Socket>,
-    /// What has changed since the look before, in the order of [`SocketLedger::record`]; nothing at the
+    /// The changes since the look before, in the order of [`SocketLedger::record`]; nothing at the
     /// first.
     pub changes: Vec<SocketChange>,
     /// How many sockets have gone, or come to `TIME_WAIT`, of which it cannot be told whether they
@@ -175,7 +175,8 @@ impl TableWatch {
         (sockets.iter().filter(is_found).cloned().collect(), unattributed)
     }
 
-    /// What the looks so far have shown: since when a socket is in its state, and who held it.
+    /// Returns what the looks so far have shown: since when a socket is in its state, and who held
+    /// it.
     #[must_use]
     pub fn ledger(&self) -> &SocketLedger {
         &self.ledger

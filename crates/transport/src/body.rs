@@ -91,7 +91,7 @@ impl Body {
         self.record.info
     }
 
-    /// Whether nothing is left to read, and nothing to decide about the connection.
+    /// Returns true if nothing is left to read, and nothing to decide about the connection.
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(self.state, BodyState::Ended)

@@ -23,7 +23,7 @@ pub struct Limits {
     /// How long a connection may be idle before it is closed. `None`: for ever (in Go: 0). Go's
     /// `DefaultTransport`: 90 s.
     pub idle_timeout: Option<Duration>,
-    /// Whether connections are used again at all. If not, requests carry `Connection: close`.
+    /// True if connections are used again at all. If not, requests carry `Connection: close`.
     pub keep_alives: bool,
 }
 
@@ -47,7 +47,7 @@ impl Limits {
     };
 }
 
-/// What is spoken on a connection.
+/// The version of HTTP that is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpVersion {
     /// HTTP/1.1: one exchange at a time. In TLS nothing else is offered.
@@ -76,11 +76,11 @@ impl fmt::Display for HttpVersion {
 pub struct Config {
     /// Whose client it is.
     pub preset: Preset,
-    /// What it speaks.
+    /// The version that it speaks.
     pub version: HttpVersion,
     /// Its limits.
     pub limits: Limits,
-    /// Whether a timer closes connections that have been idle for too long. Without one, which is
+    /// True if a timer closes connections that have been idle for too long. Without one, which is
     /// how hyper-util's builder leaves it, nobody looks at them before the next request to their
     /// host comes, so that they may stay open for ever. Go's rules always have their timers.
     pub pool_timer: bool,
@@ -100,16 +100,17 @@ pub struct Config {
 pub struct Unsupported {
     /// The preset.
     pub preset: Preset,
-    /// What it does not have.
+    /// The thing that it does not have.
     pub limit: &'static str,
     /// Why not.
     pub because: &'static str,
 }
 
 impl Config {
-    /// What `preset` does when nothing else is asked for. Dial time-out, TCP keepalive (30 s each)
-    /// and the time-out of `Expect: 100-continue` (1 s) are those of Go's `DefaultTransport` for
-    /// every preset, so that the only difference between two presets is their pool.
+    /// Returns what `preset` does when nothing else is asked for. Dial time-out, TCP keepalive (30
+    /// s each) and the time-out of `Expect: 100-continue` (1 s) are those of Go's
+    /// `DefaultTransport` for every preset, so that the only difference between two presets is
+    /// their pool.
     #[must_use]
     pub fn of(preset: Preset) -> Self {
         let limits = match preset {
@@ -128,7 +129,7 @@ impl Config {
         }
     }
 
-    /// Whether the preset's client has everything that is asked for.
+    /// Decides whether the preset's client has everything that is asked for.
     ///
     /// # Errors
     /// [`Unsupported`] names the first thing that it lacks, and why.

@@ -39,7 +39,7 @@ struct WaitingBody {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Whether a body may be sent.
+/// The gate that lets a body be sent, or not.
 #[derive(Default)]
 pub(crate) struct Gate(Mutex<Door>);
 

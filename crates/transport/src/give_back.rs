@@ -75,7 +75,7 @@ impl GiveBack {
         self.lease.close(error.reason());
     }
 
-    /// What is left of the body is read in the background, within limits.
+    /// Tells what is left of the body is read in the background, within limits.
     pub(crate) async fn drain(self, mut rest: Incoming, limit: u64, time: Duration) {
         use http_body_util::BodyExt;
         let mut read = 0;

@@ -283,7 +283,7 @@ impl Go {
     }
 }
 
-/// What a dial leads to.
+/// The result of a dial.
 enum DialOutcome {
     Http1(Lease),
     Http2(Arc<SharedConnection>),

@@ -4,7 +4,8 @@
 //! the wire of every connection; through `capture_connection` which connection a request got.
 //! Whether that had been idle, for how long, and why a connection is closed, cannot be observed.
 //!
-//! Nor is anything mended here: a body that `Expect: 100-continue` should keep back is sent at once.
+//! Nor is anything mended here: a body that `Expect: 100-continue` should keep back is sent at
+//! once.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -41,8 +42,8 @@ pub(crate) struct HyperUtil {
     tracer: Tracer,
 }
 
-/// The failure of the last dial, if it failed, and where it was to lead. In HTTP/2 requests wait for a dial that another one
-/// has started, and the client tells them just that it is over.
+/// The failure of the last dial, if it failed, and where it was to lead. In HTTP/2 requests wait
+/// for a dial that another one has started, and the client tells them just that it is over.
 type LastFailure = Arc<Mutex<Option<(Target, Error)>>>;
 
 impl HyperUtil {
@@ -164,7 +165,7 @@ fn chosen(captured: &CaptureConnection) -> Option<Arc<Record>> {
     extensions.remove::<Carried>().map(|Carried(record)| record)
 }
 
-/// What the client's error means; the error within is hyper's, if hyper was asked at all.
+/// Returns what the client's error means; the error within is hyper's, if hyper was asked at all.
 fn explain(error: LegacyError, record: Option<&Record>, url: String) -> Error {
     let within = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<hyper::Error>());
     match (within, record) {

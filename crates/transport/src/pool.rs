@@ -1,8 +1,8 @@
 //! IdleConnection connections, and requests that wait for one.
 //!
-//! What is decided about them is in `rules.rs`; here it is carried out. A connection of HTTP/2 serves everybody who waits, and stays in the pool meanwhile. It does not
-//! count as idle towards the limits on idle connections: Go counts it, but never closes it for
-//! them.
+//! What is decided about them is in `rules.rs`; here it is carried out. A connection of HTTP/2
+//! serves everybody who waits, and stays in the pool meanwhile. It does not count as idle towards
+//! the limits on idle connections: Go counts it, but never closes it for them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -63,7 +63,7 @@ pub(crate) struct Checkout {
     pub(crate) lease: Lease,
     /// Since when it was idle; `None` if it is new or was handed over directly.
     pub(crate) idle_since: Option<Instant>,
-    /// Whether the transport had it before: then its server may have closed it in the meantime.
+    /// True if the transport had it before: then its server may have closed it in the meantime.
     pub(crate) from_pool: bool,
 }
 
@@ -199,7 +199,7 @@ struct IdleConnection {
     _timer: Option<IdleTimer>,
 }
 
-/// What a request that asks for a connection gets at once.
+/// The pool's answer to a request that asks for a connection.
 pub(crate) enum PoolAnswer {
     /// An idle connection, or one that is shared.
     Granted(Grant),
@@ -214,7 +214,8 @@ impl Pool {
         Arc::new(Self { limits, state: Mutex::default() })
     }
 
-    /// Takes a connection of HTTP/2, or the most recently used idle one, or puts the request in line.
+    /// Takes a connection of HTTP/2, or the most recently used idle one, or puts the request in
+    /// line.
     pub(crate) fn ask(&self, want: &Arc<WaitingRequest>) -> PoolAnswer {
         let mut state = lock(&self.state);
         let host = state.hosts.entry(want.target.clone()).or_default();

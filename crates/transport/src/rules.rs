@@ -1,5 +1,5 @@
-//! Every decision about a connection, as a pure function: this is the file to change in order to see
-//! what another rule would do. The rest of the crate carries out what is decided here.
+//! Every decision about a connection, as a pure function: this is the file to change in order to
+//! see what another rule would do. The rest of the crate carries out what is decided here.
 //!
 //! | question | function |
 //! |---|---|
@@ -88,9 +88,9 @@ pub(crate) fn on_dropped_body(
 
 // The pool: which connection a request gets, and which one stays.
 
-/// Chooses the idle connection that a request gets. `idle_for` holds for each idle connection to the
-/// request's host how long it has been idle, the one that came back first at the front. `None` is
-/// none of them.
+/// Chooses the idle connection that a request gets. `idle_for` holds for each idle connection to
+/// the request's host how long it has been idle, the one that came back first at the front. `None`
+/// is none of them.
 ///
 /// The most recently used one: it is the least likely to have been closed by the server meanwhile,
 /// and those that are not needed grow old enough to be closed.
@@ -224,8 +224,8 @@ pub(crate) fn persistence<B>(
     }
 }
 
-/// Returns true if nothing but the end of the connection is the end of this response's body (RFC 9112
-/// section 6.3).
+/// Returns true if nothing but the end of the connection is the end of this response's body (RFC
+/// 9112 section 6.3).
 fn ends_with_its_connection<B>(response: &Response<B>) -> bool {
     let headers = response.headers();
     let is_bare = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status());
@@ -247,8 +247,8 @@ fn has_connection_option(headers: &HeaderMap, option: &str) -> bool {
         .any(|word| word.trim().eq_ignore_ascii_case(option))
 }
 
-/// Decides whether a body that waits for `100 Continue` is sent although the final response has come, given
-/// whether that response lets the connection persist.
+/// Decides whether a body that waits for `100 Continue` is sent although the final response has
+/// come, given whether that response lets the connection persist.
 ///
 /// It is: the server counts the bytes that `Content-Length` announces as the body, whether it wants
 /// them or not, so without them the connection could not carry another request. A connection that
@@ -257,7 +257,8 @@ pub(crate) fn sends_body_after_final_response(persistence: Result<(), NotPooled>
     persistence.is_ok()
 }
 
-/// Decides whether a request without a body says `Content-Length: 0` (Go's `shouldSendContentLength`).
+/// Decides whether a request without a body says `Content-Length: 0` (Go's
+/// `shouldSendContentLength`).
 pub(crate) fn says_that_there_is_no_body(method: &Method) -> bool {
     [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
@@ -275,7 +276,8 @@ pub(crate) struct ExchangeAttempt {
     pub(crate) replayable: bool,
 }
 
-/// Decides whether a request is silently sent again on another connection (Go's `shouldRetryRequest`).
+/// Decides whether a request is silently sent again on another connection (Go's
+/// `shouldRetryRequest`).
 pub(crate) fn retries(attempt: ExchangeAttempt) -> bool {
     attempt.from_pool
         && !attempt.response_started

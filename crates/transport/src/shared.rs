@@ -183,7 +183,7 @@ pub(crate) struct SharedStream {
     sender: SendRequest<Full<Bytes>>,
     /// Since when the connection was idle; `None` if it was not, or is new.
     pub(crate) idle_since: Option<Instant>,
-    /// Whether the transport had the connection before.
+    /// True if the transport had the connection before.
     pub(crate) from_pool: bool,
 }
 

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Who closed a connection first, as seen from one end.
+/// The end that closed a connection first, as seen from one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstClose {
     /// This end: it shut down its side, or dropped the socket, before the peer's FIN had come.
@@ -30,7 +30,7 @@ pub enum FirstClose {
 /// How a connection ended at this end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// Who closed first.
+    /// The end that closed first.
     pub first: FirstClose,
     /// Bytes that lay unread in the kernel when this end let go of the socket. Linux then sends a
     /// reset instead of a FIN (RFC 2525 section 2.17), and nobody holds `TIME_WAIT`. Always 0
@@ -282,13 +282,13 @@ impl<T: Tap> Drop for Wire<T> {
     }
 }
 
-/// What only the system knows about a socket.
+/// The things that only the system knows about a socket.
 mod system {
     use std::io;
 
     use tokio::net::TcpStream;
 
-    /// What a read would meet next.
+    /// The thing that a read would meet next.
     pub(super) enum Next {
         Fin,
         Reset,

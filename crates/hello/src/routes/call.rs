@@ -22,12 +22,13 @@ pub(super) struct RouteCall<'a> {
 }
 
 impl RouteCall<'_> {
-    /// What stands in the place of the `N` at the end of a route's path.
+    /// Returns what stands in the place of the `N` at the end of a route's path.
     pub(super) fn parameter(&self) -> &str {
         self.request.uri().path().rsplit('/').next().unwrap_or_default()
     }
 
-    /// What the query gives for `key`, read by `read`. The last one counts, as in [`Answer`].
+    /// Returns what the query gives for `key`, read by `read`. The last one counts, as in
+    /// [`Answer`].
     pub(super) fn query<T>(
         &self,
         key: &str,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::uploads::Uploads;
 
-/// What the routes of one server share.
+/// The things that the routes of one server share.
 pub(crate) struct Desk {
     pub(super) uploads: Uploads,
     created: AtomicU64,
@@ -16,7 +16,7 @@ impl Desk {
         Self { uploads, created: AtomicU64::new(0), begun_uploads: AtomicU64::new(0) }
     }
 
-    /// What `/json` has taken is numbered from 1, each once.
+    /// Returns what `/json` has taken is numbered from 1, each once.
     pub(super) fn next_id(&self) -> u64 {
         self.created.fetch_add(1, Ordering::Relaxed) + 1
     }

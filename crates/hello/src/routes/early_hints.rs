@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use super::call::{RouteCall, RouteResult};
 use server::words;
 
-/// What the page will need, so that a client may ask for it while the page is being made.
+/// The things that the page will need, so that a client may ask for it while the page is being
+/// made.
 const LINKS: [&str; 2] =
     ["</style.css>; rel=preload; as=style", "</script.js>; rel=preload; as=script"];
 

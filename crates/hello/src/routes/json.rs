@@ -13,7 +13,7 @@ use server::whole;
 /// The longest body, in bytes. It lies in memory as a whole.
 const LONGEST: usize = 1 << 20;
 
-/// What to send, for whoever sent something else (Linked Data Platform, section 7.1).
+/// The media types to send, for whoever sent something else (Linked Data Platform, section 7.1).
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Created {
     /// 1, 2, 3 and so on, for as long as the server runs.
     id: u64,
     body_bytes: usize,
-    /// What the body says, written anew: of a key that was there twice, the last.
+    /// The content of the body, written anew: of a key that was there twice, the last.
     understood: Value,
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     /// The methods, as the field `Allow` lists them.
     pub(super) allow: &'static str,
-    /// What it does, for people.
+    /// A few words for people about what it does.
     pub(super) about: &'static str,
     pub(super) respond:
         for<'a> fn(RouteCall<'a>) -> Pin<Box<dyn Future<Output = RouteResult> + Send + 'a>>,

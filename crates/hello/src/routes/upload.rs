@@ -36,7 +36,7 @@ struct UploadPart {
     /// The name of the form's field.
     field: Option<String>,
     part_bytes: u64,
-    /// What the client calls its file: to be shown, never to be opened.
+    /// The client's name for its file: to be shown, never to be opened.
     client_file_name: Option<String>,
     /// The name of the file in the server's directory.
     stored_as: Option<String>,
@@ -71,7 +71,7 @@ pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
     json(status, &report)
 }
 
-/// What parts a form's parts, if the body is a form.
+/// Returns what parts a form's parts, if the body is a form.
 fn boundary(call: &RouteCall<'_>) -> Result<Option<String>, RouteRefusal> {
     let content_type = call.content_type().and_then(|value| value.to_str().ok());
     let is_form = |text: &&str| text.to_ascii_lowercase().starts_with("multipart/form-data");
@@ -79,7 +79,7 @@ fn boundary(call: &RouteCall<'_>) -> Result<Option<String>, RouteRefusal> {
     boundary.map_err(|error| RouteRefusal::new(StatusCode::BAD_REQUEST, error).closing())
 }
 
-/// What came of one request so far.
+/// The parts of one request that have come so far.
 struct Inbox<'a> {
     uploads: &'a Uploads,
     files: Vec<PartialFile>,

@@ -17,11 +17,11 @@ pub struct UploadProgress {
     pub received_bytes: u64,
     /// How many the request's `Content-Length` announces, if it has one.
     pub announced_bytes: Option<u64>,
-    /// What becomes of it.
+    /// Its fate.
     pub state: UploadState,
 }
 
-/// What becomes of an upload.
+/// The fate of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadState {
     /// More may come.

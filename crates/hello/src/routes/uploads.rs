@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::upload_progress::{ProgressListener, UploadProgress};
 
-/// What becomes of uploads.
+/// The way of uploads: kept, counted, refused.
 #[derive(Clone)]
 pub struct Uploads {
     pub(super) directory: Option<PathBuf>,

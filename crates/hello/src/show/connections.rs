@@ -11,10 +11,10 @@ use server::{ConnState, KeepAlive, ServerEvent, ServerMoment, SocketFacts, targe
 use super::{TcpReading, bytes};
 use crate::escape::{escaped, shortened};
 
-/// What a step is called, beyond its time and connection.
+/// The title of a step, beyond its time and connection.
 pub(crate) const HEADING: &str = "        ms conn HTTP state       step (TCP state)";
 
-/// What stands before a step on a line of its own.
+/// The room before a step on a line of its own.
 const INDENT: usize = 33;
 
 /// Which parts are wanted, and what is remembered between lines.
@@ -234,7 +234,7 @@ pub(crate) fn upload(
     writeln!(out, "{ms:>10.3}      {title:<16} {received_bytes}{of} bytes{what}")
 }
 
-/// What belongs to the line before.
+/// Writes what belongs to the line before.
 fn more(what: &str, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:INDENT$}{what}", "")
 }

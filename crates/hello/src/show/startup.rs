@@ -24,14 +24,14 @@ struct StartupPhase {
     facts: Value,
 }
 
-/// What is known when `main` begins.
+/// The facts that are known when `main` begins.
 pub(crate) struct Birth {
     /// The zero of all times.
     pub(crate) at: Instant,
     before: Option<Before>,
 }
 
-/// What the kernel knows of the time before `main`.
+/// The kernel's account of the time before `main`.
 struct Before {
     /// The process is no older than this.
     at_most: Duration,
@@ -222,7 +222,7 @@ pub(crate) fn cpu_time() -> Option<Duration> {
     None
 }
 
-/// What the server costs while nothing happens: `cpu` in `time`.
+/// Returns what the server costs while nothing happens: `cpu` in `time`.
 pub(crate) fn at_rest(at: Duration, cpu: Duration, time: Duration, format: ShowFormat) -> String {
     if format == ShowFormat::Jsonl {
         let (cpu_us, time_us) = (super::us(cpu), super::us(time));

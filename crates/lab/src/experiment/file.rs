@@ -14,7 +14,7 @@ use crate::formula::{self, Formula};
 use crate::settings::{Client, Network, Server, Settings, Step, Workload};
 use crate::{quantities, setup};
 
-/// What is wrong with an experiment, and where.
+/// A fault in an experiment, and its place.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// It is no TOML, or not of this shape.
@@ -32,15 +32,15 @@ pub(crate) enum Error {
         file: String,
         /// The line, if one is to blame.
         line: Option<usize>,
-        /// What is wrong.
+        /// The fault.
         what: String,
     },
     /// `--set` is no setting.
     #[error("--set {text}: {what}")]
     BadOverride {
-        /// What was typed.
+        /// The text that was typed.
         text: String,
-        /// What is wrong with it.
+        /// The fault in it.
         what: String,
     },
 }
@@ -159,7 +159,7 @@ impl<'de> Deserialize<'de> for Rule {
     }
 }
 
-/// What was typed after `--set`, such as `client.per_host=5`.
+/// The text that was typed after `--set`, such as `client.per_host=5`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Override {
     text: String,
@@ -189,7 +189,7 @@ impl Override {
     }
 }
 
-/// What is asked of an experiment, beside what its file says.
+/// The wishes for an experiment, beside what its file says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Wanted {
     /// Settings to lay over it.
@@ -244,7 +244,7 @@ impl Reader<'_> {
         Error::NoSense { file: self.shown.to_owned(), line, what: what.to_string() }
     }
 
-    /// What would be ignored without a word is refused.
+    /// Returns what would be ignored without a word is refused.
     fn check(&self, file: &File) -> Result<(), Error> {
         self.check_names_of_cases(file)?;
         self.check_texts(file)?;
@@ -269,7 +269,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What is written to a terminal must not command it.
+    /// Returns what is written to a terminal must not command it.
     fn check_texts(&self, file: &File) -> Result<(), Error> {
         let names = file.case.iter().map(|case| &case.name);
         let reasons = file.predict.iter().map(|row| &row.as_ref().because);
@@ -421,7 +421,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a formula over observations uses names that are known. What it divides by is not
+/// Decides whether a formula over observations uses names that are known. What it divides by is not
 /// known before the run.
 fn check_names(formula: &Formula, names: &formula::Names) -> Result<(), formula::Error> {
     match formula.value(names) {

@@ -47,7 +47,7 @@ struct RunResult<'a> {
     /// Why it was skipped or could not run.
     because: Option<&'a str>,
     took_us: u64,
-    /// What the learner predicted for the first of `predictions`.
+    /// The learner's own number for the first of `predictions`.
     guess: Option<f64>,
     predictions: Vec<PredictionResult<'a>>,
     measured: Vec<Measured<'a>>,
@@ -84,8 +84,8 @@ struct Measured<'a> {
     value: Option<f64>,
 }
 
-/// Writes all results as one JSON object and a line end, on request with the whole evidence of every
-/// run.
+/// Writes all results as one JSON object and a line end, on request with the whole evidence of
+/// every run.
 ///
 /// # Errors
 /// Those of `out`.

@@ -53,7 +53,7 @@ pub(crate) fn section(section: &Section<'_>, depth: Depth, out: &mut impl Write)
     writeln!(out)
 }
 
-/// What the names under WHAT mean.
+/// Writes what the names under WHAT mean.
 fn names(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     let trials = section.rows.iter().map(|row| row.trial);
     let whats = trials.flat_map(|trial| &trial.predictions).map(|p| p.what.text());
@@ -149,7 +149,7 @@ fn held_in_all(row: &Row<'_>, ran: &Ran) -> Cell {
     Cell::new(format!("{held}/{all}")).styled(style)
 }
 
-/// What was measured, not predicted, a column a unit.
+/// Writes what was measured, not predicted, a column a unit.
 fn measures(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     let title = |title: &str| Cell::new(title).styled(FAINT);
     let units = section.rows.first().map(|row| row.trial.measures.as_slice()).unwrap_or_default();
@@ -362,7 +362,7 @@ fn evidence_of(section: &Section<'_>, row: &Row<'_>, out: &mut impl Write) -> io
     writeln!(out)
 }
 
-/// What did not hold, and why it was expected: once, if that is the same for several.
+/// Writes what did not hold, and why it was expected: once, if that is the same for several.
 fn not_held(row: &Row<'_>, ran: &Ran, out: &mut impl Write) -> io::Result<()> {
     let wrong: Vec<Judged<'_>> = ran.judged(row.trial).filter(|judged| !judged.held).collect();
     for (n, judged) in wrong.iter().enumerate() {
@@ -378,7 +378,7 @@ fn not_held(row: &Row<'_>, ran: &Ran, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What was left out, once for each reason.
+/// Writes what was left out, once for each reason.
 fn skipped(sections: &[Section<'_>], out: &mut impl Write) -> io::Result<()> {
     let mut skipped: Vec<(&str, &str)> = Vec::new();
     for section in sections {

@@ -4,7 +4,7 @@ use evidence::{ByteCount, Moment, TraceEvent};
 
 use super::Answered;
 
-/// What was going on after the last of `events`, such as `connecting to 127.0.0.1:80`.
+/// Returns what was going on after the last of `events`, such as `connecting to 127.0.0.1:80`.
 #[must_use]
 pub(crate) fn doing(events: &[&TraceEvent], answered: Option<&Answered>) -> String {
     let last_get = events.iter().rposition(|e| matches!(e.moment, Moment::GetConn { .. }));

@@ -21,12 +21,12 @@ struct Whole<'a> {
     schema: u32,
     program: &'static str,
     transport: &'a str,
-    /// Whether certificates were not checked.
+    /// True if certificates were not checked.
     insecure: bool,
     exchanges: Vec<Exchange<'a>>,
     /// The moments that belong to no exchange, but to a connection alone.
     connection_events: Vec<EventRow>,
-    /// What reuse saved a later request; `null` if there is nothing to compare.
+    /// The time that reuse saved a later request; `null` if there is nothing to compare.
     reuse: Option<Reuse>,
 }
 
@@ -35,7 +35,7 @@ struct Whole<'a> {
 struct Reuse {
     first: u64,
     second: u64,
-    /// What the second one was spared; `null` if it needed a connection of its own, too.
+    /// The time that the second one was spared; `null` if it needed a connection of its own, too.
     saved_us: Option<u64>,
     /// The same as a share of the first one's time.
     saved_share: Option<f64>,

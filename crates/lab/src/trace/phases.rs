@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use evidence::{ConnectionId, Moment, ServerAddr, TraceEvent};
 
-/// What is known of the phases of one exchange, and of its connection.
+/// The facts about the phases of one exchange, and of its connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Phases {
     /// The connection that carried it.
     pub(crate) connection: Option<ConnectionId>,
-    /// Whether that had carried an exchange before.
+    /// True if that had carried an exchange before.
     pub(crate) reused: bool,
     /// A connection that it had got and that broke before anything was answered, if there was one:
     /// then it was silently tried again.
@@ -47,7 +47,7 @@ pub(crate) enum Phase {
     Wait,
     /// Reading the response, from its first byte on.
     Receive,
-    /// What no other phase explains: the client's own work, between the others.
+    /// The time that no other phase explains: the client's own work, between the others.
     Other,
 }
 
@@ -66,7 +66,7 @@ impl Phase {
         Self::Other,
     ];
 
-    /// What a connection costs that is not there yet.
+    /// The phases that a connection costs which is not there yet.
     pub(crate) const SET_UP: [Self; 3] = [Self::Dns, Self::Connect, Self::Tls];
 
     /// Its name, as it is told.
@@ -87,7 +87,7 @@ impl Phase {
     }
 }
 
-/// What of the moments of an exchange the phases are measured between.
+/// The moments of an exchange the phases are measured between.
 struct Attempt<'a> {
     /// Since the last time a connection was asked for.
     events: Vec<&'a TraceEvent>,
@@ -205,7 +205,7 @@ impl Phases {
             .unwrap_or_default();
     }
 
-    /// What happened on the connection.
+    /// Tells what happened on the connection.
     fn exchanged(&mut self, attempt: &Attempt<'_>) {
         let Attempt { events, head_at, over_at, .. } = attempt;
         let Some(got) = events.iter().find(|e| matches!(e.moment, Moment::GotConn { .. })) else {
@@ -251,7 +251,7 @@ impl Phases {
         self.times.get(&phase).copied()
     }
 
-    /// What making the connection took, all in all.
+    /// Returns what making the connection took, all in all.
     #[must_use]
     pub(crate) fn set_up(&self) -> Duration {
         Phase::SET_UP.into_iter().filter_map(|phase| self.get(phase)).sum()

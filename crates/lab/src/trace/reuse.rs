@@ -46,7 +46,7 @@ pub(crate) fn reuse(session: &Session) -> Option<Reuse<'_>> {
     Some(Reuse { first, second, missed })
 }
 
-/// What was told of the first one's connection until the second one had its own.
+/// Returns what was told of the first one's connection until the second one had its own.
 fn why_not(session: &Session, first: &Traced, second: &Traced) -> Option<String> {
     let until = second.over_at;
     let of_first = session
@@ -69,7 +69,7 @@ fn why_not(session: &Session, first: &Traced, second: &Traced) -> Option<String>
 }
 
 impl Reuse<'_> {
-    /// What the second request was spared.
+    /// Returns what the second request was spared.
     #[must_use]
     pub(crate) fn saved(&self) -> Option<Duration> {
         self.missed.is_none().then(|| self.first.phases.set_up())

@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(50);
 struct Ear(Mutex<Vec<TraceEvent>>);
 
 impl Ear {
-    /// What was heard since the last call, in the order of time.
+    /// Returns what was heard since the last call, in the order of time.
     fn take(&self) -> Vec<TraceEvent> {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut events = std::mem::take(&mut *heard);

@@ -18,7 +18,7 @@ struct RunRow<'a> {
     program: &'a str,
     /// `go`, `go1.27` or `hyper-util`.
     transport: &'a str,
-    /// Whether that is the real client, or its rules re-created.
+    /// True if that is the real client, or its rules re-created.
     transport_is: &'a str,
     body: &'a str,
     workers: usize,

@@ -14,7 +14,7 @@ use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// What is about to be run.
+/// Writes what is about to be run.
 pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
     let Setup { program, preset, workers, requests, server, .. } = setup;
     let interval = words::span(setup.interval);
@@ -78,7 +78,7 @@ fn pool(setup: &Setup) -> String {
     text
 }
 
-/// What is predicted, before it is run.
+/// Writes what is predicted, before it is run.
 pub(super) fn predicted(predicted: Option<&Prediction>, out: &mut impl Write) -> io::Result<()> {
     let Some(predicted) = predicted else {
         return fact("predicted", "no number: these settings are beyond the model", out);
@@ -175,7 +175,7 @@ fn afterwards(exchange: &Exchange) -> (String, Style) {
     }
 }
 
-/// What the signs in the lines mean, as far as they occur.
+/// Writes what the signs in the lines mean, as far as they occur.
 pub(super) fn exchange_legend(exchanges: &[Exchange], out: &mut impl Write) -> io::Result<()> {
     let unseen = exchanges.iter().any(|e| e.afterwards == Afterwards::NotObservable);
     if unseen {
@@ -199,7 +199,7 @@ pub(super) fn moment(event: &RunEvent, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", line.trim_end())
 }
 
-/// What there is to say about a moment, beside its name.
+/// Returns what there is to say about a moment, beside its name.
 #[must_use]
 pub fn facts(moment: &Moment) -> String {
     match moment {

@@ -69,7 +69,7 @@ fn ids(outcome: &Outcome) -> HashMap<Ends, ConnectionId> {
     outcome.connections.iter().map(|connection| (connection.ends, connection.id)).collect()
 }
 
-/// What has to differ for a second table to be worth reading.
+/// Returns what has to differ for a second table to be worth reading.
 fn states(table: &SocketTable) -> HashSet<(Option<Ends>, Option<Side>, TcpState)> {
     table.sockets.iter().map(|socket| (socket.ends(), socket.side, socket.state)).collect()
 }

@@ -35,7 +35,7 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     fact("", &format!("{FAINT}{question}{FAINT:#}"), out)
 }
 
-/// What was predicted, what was observed, and what each witness says of it.
+/// Writes what was predicted, what was observed, and what each witness says of it.
 fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     let opened = outcome.opened();
     let observed = words::count(opened, "connection");
@@ -65,7 +65,7 @@ fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What did not go as asked.
+/// Returns what did not go as asked.
 fn run(outcome: &Outcome) -> Option<String> {
     let (done, all) = (outcome.exchanges.len(), outcome.setup.exchanges());
     let ended =
@@ -247,7 +247,7 @@ fn refusal(refused: NotPooled, count: usize, setup: &Setup) -> String {
     }
 }
 
-/// What can be said of a client that does not tell why.
+/// Returns what can be said of a client that does not tell why.
 fn hyper_util(setup: &Setup, few: bool, outcome: &Outcome) -> String {
     match (few, setup.body) {
         (true, BodyPolicy::Drain) => {
@@ -279,7 +279,7 @@ fn hyper_util(setup: &Setup, few: bool, outcome: &Outcome) -> String {
     }
 }
 
-/// Who closed first, so holds `TIME_WAIT`.
+/// Returns who closed first, so holds `TIME_WAIT`.
 fn closers(outcome: &Outcome) -> Option<String> {
     let [client, server, reset] =
         [ClosedBy::Client, ClosedBy::Server, ClosedBy::Reset].map(|by| outcome.closed_by(by));

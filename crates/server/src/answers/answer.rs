@@ -16,10 +16,10 @@ pub struct Answer {
     pub delay: Duration,
     /// The time between head and body. The head is on the wire before it starts.
     pub pause_before_body: Duration,
-    /// Whether the response carries `Connection: close`, so ends the connection. Changes nothing in
+    /// True if the response carries `Connection: close`, so ends the connection. Changes nothing in
     /// HTTP/2, which has no such header.
     pub close: bool,
-    /// Whether the body is sent chunked (RFC 9112 section 7.1), so without announcing its length.
+    /// True if the body is sent chunked (RFC 9112 section 7.1), so without announcing its length.
     /// In HTTP/2 every body comes in frames; there it is only the length that is not announced.
     pub chunked: bool,
 }

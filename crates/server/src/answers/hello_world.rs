@@ -58,7 +58,7 @@ impl Responder for HelloWorld {
     }
 }
 
-/// What is asked of the answer, or why there is none.
+/// Returns what is asked of the answer, or why there is none.
 fn asked<B>(
     request: &Request<B>,
     defaults: &Answer,

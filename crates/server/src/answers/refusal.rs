@@ -25,7 +25,8 @@ pub(crate) enum RequestRefusal {
     FieldsTooLarge,
 }
 
-/// Whether a request is to be refused. In HTTP/2 lengths are the frames' and the host is hyper's.
+/// Decides whether a request is to be refused. In HTTP/2 lengths are the frames' and the host is
+/// hyper's.
 pub(crate) fn refusal(
     version: Version,
     headers: &HeaderMap,

@@ -18,7 +18,7 @@ pub struct RequestBody {
     read: Option<Box<BodyReader>>,
 }
 
-/// What it takes to read a body that is not empty.
+/// The means to read a body that is not empty.
 struct BodyReader {
     watch: ConnectionWatch,
     until: Option<Pin<Box<Sleep>>>,
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::life::limits::ServerLimits;
 
-    /// What a route meets that reads the body of a request of which just this has come.
+    /// Returns what a route meets that reads the body of a request of which just this has come.
     async fn read(sent: &str, until: Option<Duration>) -> Result<Bytes, RequestBodyError> {
         let (server, mut client) = tokio::io::duplex(4096);
         let (sender, mut outcome) = mpsc::unbounded_channel();

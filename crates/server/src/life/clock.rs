@@ -23,7 +23,7 @@ struct ClockState {
     phase: ConnectionPhase,
     /// When the phase began.
     since: Instant,
-    /// What the observer knows; Go's states are coarser than the phases.
+    /// The state that the observer knows; Go's states are coarser than the phases.
     told: ConnState,
     /// Requests whose response is still being made, or taken over by the connection.
     in_flight: usize,
@@ -48,7 +48,7 @@ enum ConnectionPhase {
     Over,
 }
 
-/// What follows a response, as far as the client's bytes tell.
+/// The bytes that follow a response, as far as the client's bytes tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterResponse {
     /// Nothing yet, or a whole request.
@@ -160,8 +160,8 @@ impl ConnectionClock {
         lock(&self.state).reasons.give(reason);
     }
 
-    /// hyper has refused what was to be a request, and closes. Unless a response is under way, which
-    /// then was taken for a refusal.
+    /// hyper has refused what was to be a request, and closes. Unless a response is under way,
+    /// which then was taken for a refusal.
     pub(crate) fn refused(&self) {
         let mut state = lock(&self.state);
         if state.in_flight == 0 && !state.flush_owed {
@@ -214,7 +214,7 @@ impl ConnectionClock {
         Some((state.since.checked_add(limit?)?, reason))
     }
 
-    /// Whether it is between two exchanges, so may be told to end in order.
+    /// Returns true if it is between two exchanges, so may be told to end in order.
     pub(crate) fn is_idle(&self) -> bool {
         lock(&self.state).phase == ConnectionPhase::Idle
     }

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-/// What a connection is doing, as Go's server tells its `ConnState` hook. TCP knows nothing of it:
+/// The state of a connection, as Go's server tells its `ConnState` hook. TCP knows nothing of it:
 /// in all but the last of these states the kernel mostly says `ESTABLISHED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnState {
     /// Accepted; not a byte has come.
     New,
     /// From the first byte of a request to the last byte of its response, as handed to the socket.
-    /// In HTTP/2 while a request is being answered. Requests that follow without a pause (pipelined)
-    /// may leave no idle moment between them.
+    /// In HTTP/2 while a request is being answered. Requests that follow without a pause
+    /// (pipelined) may leave no idle moment between them.
     Active,
     /// Between two exchanges. A connection that ends with its response is not idle before.
     Idle,

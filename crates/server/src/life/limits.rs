@@ -48,7 +48,8 @@ impl ServerLimits {
         self.idle.or(self.read)
     }
 
-    /// Whether a connection has to be timed at all. The limit on the work is the work's own matter.
+    /// Returns true if a connection has to be timed at all. The limit on the work is the work's own
+    /// matter.
     pub(crate) fn need_a_clock(&self) -> bool {
         self.head().is_some() || self.write.is_some() || self.between().is_some()
     }

@@ -14,18 +14,18 @@ use crate::listening::socket_facts::fd;
 pub struct BindStep {
     /// When it was done, on the monotonic clock.
     pub at: Instant,
-    /// What was done.
+    /// The action.
     pub step: BindAction,
 }
 
-/// What was done. Everything but [`BindAction::Listen`] is as the kernel tells it afterwards.
+/// The action. Everything but [`BindAction::Listen`] is as the kernel tells it afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BindAction {
     /// `socket(2)`.
     Socket {
         /// Its number among the files of this process; `None` where sockets have none (not Unix).
         fd: Option<i32>,
-        /// Whether it is of IPv6.
+        /// True if it is of IPv6.
         is_ipv6: bool,
     },
     /// `setsockopt(2)`, where it is called. What the system does not tell is `None`.

@@ -46,14 +46,14 @@ impl fmt::Display for AcceptTrouble {
     }
 }
 
-/// Whether `error` is the end of the one connection that was to be accepted, so says nothing of
-/// the next: the client had given up before its turn came.
+/// Returns true if `error` is the end of the one connection that was to be accepted, so says
+/// nothing of the next: the client had given up before its turn came.
 pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Who is told of trouble.
+/// The one that is told of trouble.
 pub(crate) type TroubleListener = Box<dyn Fn(AcceptTrouble) + Send>;
 
 /// The bookkeeping of trouble: its start and its failures so far, while there is any.

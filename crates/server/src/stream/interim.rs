@@ -21,8 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::lock;
 
-/// What the service and the wire of one HTTP/1 connection share. It lives beside the connection
-/// and costs no allocation of its own, as most connections never use it.
+/// The common ground of the service and the wire of one HTTP/1 connection share. It lives beside
+/// the connection and costs no allocation of its own, as most connections never use it.
 #[derive(Default)]
 pub struct InterimSender(Mutex<InterimSlot>);
 
@@ -90,7 +90,7 @@ impl Future for InterimSend<'_> {
 }
 
 impl Drop for InterimSend<'_> {
-    /// What follows now may be the final response; an informational one must not come after.
+    /// Tells what follows now may be the final response; an informational one must not come after.
     fn drop(&mut self) {
         let mut slot = lock(&self.interim.0);
         if matches!(*slot, InterimSlot::Queued(..)) {
@@ -103,7 +103,7 @@ impl Drop for InterimSend<'_> {
 pub(crate) struct WithInterim<'a, T> {
     io: T,
     interim: &'a InterimSender,
-    /// What is left of the one being written. Nothing else may be written before it.
+    /// The rest of the one being written. Nothing else may be written before it.
     unsent: Bytes,
 }
 

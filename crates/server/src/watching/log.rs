@@ -20,7 +20,7 @@ use crate::watching::observer::{
 use crate::watching::parts::{PartKeeper, WholePart};
 use evidence::ServerCloseReason;
 
-/// What one connection's bookkeeping needs; exists only while somebody observes. All clones are
+/// The bookkeeping of one connection; exists only while somebody observes. All clones are
 /// one.
 #[derive(Clone)]
 pub(crate) struct ConnectionLog(Arc<LogShared>);
@@ -250,9 +250,10 @@ impl ExchangeSoFar {
     }
 }
 
-/// What the wire tells.
+/// The words of the wire.
 impl ConnectionLog {
-    /// So many bytes have come, with them these parts of requests, and `change`, if the connection was doing something else before.
+    /// So many bytes have come, with them these parts of requests, and `change`, if the connection
+    /// was doing something else before.
     pub(crate) fn received(&self, count: u64, parts: Vec<WholePart>, change: Option<ConnState>) {
         self.0.received.fetch_add(count, Ordering::Relaxed);
         let ObserverWants { states, steps, traffic, .. } = self.0.wants;

@@ -35,13 +35,13 @@ pub struct ServerEvent {
     pub moment: ServerMoment,
 }
 
-/// What the server saw. In HTTP/2 exchanges overlap: further requests may come before a response is
-/// done, and responses in another order than their requests.
+/// A sight of the server. In HTTP/2 exchanges overlap: further requests may come before a response
+/// is done, and responses in another order than their requests.
 ///
 /// Everybody is told of [`Accepted`](Self::Accepted), [`Request`](Self::Request),
 /// [`ResponseDone`](Self::ResponseDone) and [`Closed`](Self::Closed); of the rest, who wants it
-/// ([`ObserverWants`]). Lengths on the wire are told for HTTP/1.1 alone: the frames of HTTP/2, in which
-/// several messages interleave and heads are compressed, are not taken apart.
+/// ([`ObserverWants`]). Lengths on the wire are told for HTTP/1.1 alone: the frames of HTTP/2, in
+/// which several messages interleave and heads are compressed, are not taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerMoment {
@@ -51,31 +51,31 @@ pub enum ServerMoment {
     Socket(Box<SocketFacts>),
     /// The connection passed from one state to another ([`ObserverWants::states`]).
     State {
-        /// What it was; `None` at the very first.
+        /// The state before; `None` at the very first.
         from: Option<ConnState>,
-        /// What it is.
+        /// The state now.
         to: ConnState,
-        /// What the kernel said of the server's end at that moment, so before the close if that is
+        /// The kernel's word on the server's end at that moment, so before the close if that is
         /// what comes ([`ObserverWants::tcp`]). `None` if it was not asked, or has forgotten it.
         tcp: Option<TcpState>,
     },
-    /// The first byte came of what ought to become a request ([`ObserverWants::steps`]). Not told of a
-    /// request whose first byte came together with the end of the one before (pipelining), nor in
-    /// HTTP/2.
+    /// The first byte came of what ought to become a request ([`ObserverWants::steps`]). Not told
+    /// of a request whose first byte came together with the end of the one before (pipelining), nor
+    /// in HTTP/2.
     FirstByte,
     /// The head of a request was read.
     Request {
         /// Its number on this connection, from 1.
         number: u64,
     },
-    /// What that head said ([`ObserverWants::steps`] or [`ObserverWants::exchanges`]).
+    /// The content of that head ([`ObserverWants::steps`] or [`ObserverWants::exchanges`]).
     RequestHead(Box<ReceivedHead>),
-    /// A request's body was read from the socket to its end ([`ObserverWants::steps`], HTTP/1.1). Not told
-    /// if there is none.
+    /// A request's body was read from the socket to its end ([`ObserverWants::steps`], HTTP/1.1).
+    /// Not told if there is none.
     RequestBody {
         /// The number of its request on this connection.
         number: u64,
-        /// What was on the wire.
+        /// The body as it was on the wire.
         body: WireBody,
     },
     /// The request's answer is begun ([`ObserverWants::steps`]).
@@ -97,12 +97,13 @@ pub enum ServerMoment {
         number: u64,
         /// Its length, from its first byte to its empty line.
         bytes: u64,
-        /// Whether it is informational (1xx), so that another one follows.
+        /// True if it is informational (1xx), so that another one follows.
         interim: bool,
         /// The head itself ([`ObserverWants::bytes`]).
         raw: Option<Bytes>,
     },
-    /// The last byte of a response was taken over by the socket ([`ObserverWants::steps`], HTTP/1.1).
+    /// The last byte of a response was taken over by the socket ([`ObserverWants::steps`],
+    /// HTTP/1.1).
     ResponseWritten {
         /// The number of its request on this connection.
         number: u64,
@@ -115,10 +116,10 @@ pub enum ServerMoment {
     ResponseDone {
         /// The number of its request on this connection.
         number: u64,
-        /// Whether the whole body was handed over; `false` if the client was gone before.
+        /// True if the whole body was handed over; `false` if the client was gone before.
         complete: bool,
     },
-    /// What there is to say about an exchange that is over ([`ObserverWants::exchanges`]).
+    /// A summary of an exchange that is over ([`ObserverWants::exchanges`]).
     Exchange(Box<ServedExchange>),
     /// Bytes were read from the socket ([`ObserverWants::traffic`]).
     Received {
@@ -132,7 +133,7 @@ pub enum ServerMoment {
     },
     /// The connection was closed at the server's end.
     Closed {
-        /// Who closed first, as seen from the server.
+        /// The end that closed first, as seen from the server.
         by: ClosedBy,
         /// Why, where the server knows it.
         why: Option<ServerCloseReason>,
@@ -174,7 +175,8 @@ pub struct WireBody {
     pub bytes: u64,
     /// Its length without the framing of chunks (RFC 9112 section 7.1).
     pub content_bytes: u64,
-    /// Its first bytes with all their framing, at most [`WireBody::KEPT`] ([`ObserverWants::bytes`]).
+    /// Its first bytes with all their framing, at most [`WireBody::KEPT`]
+    /// ([`ObserverWants::bytes`]).
     pub raw: Option<Bytes>,
 }
 
@@ -204,7 +206,7 @@ pub struct ServedExchange {
     pub body_bytes: u64,
     /// The time from the head of the request to the end of the response, or to its being given up.
     pub duration: Duration,
-    /// Whether the whole response was handed over.
+    /// True if the whole response was handed over.
     pub complete: bool,
 }
 
@@ -237,7 +239,7 @@ pub struct ObserverWants {
 }
 
 impl ObserverWants {
-    /// What either of two wants.
+    /// Returns what either of two wants.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -250,7 +252,7 @@ impl ObserverWants {
         }
     }
 
-    /// Whether `moment` is among them.
+    /// Returns true if `moment` is among them.
     #[must_use]
     pub fn covers(self, moment: &ServerMoment) -> bool {
         use ServerMoment as M;
@@ -271,7 +273,7 @@ impl ObserverWants {
     }
 }
 
-/// Who wants to know what the server sees.
+/// Somebody who wants to know what the server sees.
 ///
 /// Called from the tasks that serve a connection, for each connection one call at a time, so it
 /// must not block. Without an observer the server does no bookkeeping at all.
@@ -279,8 +281,8 @@ pub trait Observer: Send + Sync + 'static {
     /// Something happened.
     fn event(&self, event: ServerEvent);
 
-    /// What it wants to be told of: always the same. By default no more than what everybody is told
-    /// of.
+    /// Returns what it wants to be told of: always the same. By default no more than what everybody
+    /// is told of.
     fn wants(&self) -> ObserverWants {
         ObserverWants::default()
     }

@@ -16,7 +16,7 @@ use crate::watching::log::{ConnectionLog, OpenRequest};
 use crate::watching::parts::{PartKeeper, WholePart};
 use evidence::ServerCloseReason;
 
-/// What is known of one connection. All clones are one: the wire, the service and the bodies of
+/// The knowledge about one connection. All clones are one: the wire, the service and the bodies of
 /// requests each hold one.
 #[derive(Clone)]
 pub(crate) struct ConnectionWatch(Arc<WatchShared>);
@@ -32,7 +32,7 @@ struct WatchShared {
     two_lengths: AtomicU64,
     /// How many heads have begun to come.
     heads: AtomicU64,
-    /// Whether the client's last byte was one of a body that goes on.
+    /// True if the client's last byte was one of a body that goes on.
     in_body: AtomicBool,
     is_http2: AtomicBool,
 }
@@ -116,7 +116,7 @@ impl ConnectionWatch {
         }
     }
 
-    /// Whether it speaks HTTP/2.
+    /// Returns true if it speaks HTTP/2.
     pub(crate) fn speaks_http2(&self) -> bool {
         self.0.is_http2.load(Ordering::Relaxed)
     }
@@ -128,12 +128,12 @@ impl ConnectionWatch {
         }
     }
 
-    /// Whether more of a request's body is on its way, though nobody reads it.
+    /// Returns true if more of a request's body is on its way, though nobody reads it.
     pub(crate) fn body_is_coming(&self) -> bool {
         self.0.in_body.load(Ordering::Relaxed)
     }
 
-    /// Whether a head has begun to come of which hyper has not made a request.
+    /// Returns true if a head has begun to come of which hyper has not made a request.
     pub(crate) fn head_is_ahead(&self) -> bool {
         self.0.heads.load(Ordering::Relaxed) > self.0.requests.load(Ordering::Relaxed)
     }
@@ -262,7 +262,7 @@ impl Tap for WireEar {
     }
 }
 
-/// What there is to know of a request that has begun.
+/// The facts about a request that has begun.
 pub(crate) struct RequestStart {
     /// Its response is over when this is done with.
     pub(crate) in_flight: ResponseInFlight,
@@ -276,7 +276,7 @@ pub(crate) struct RequestStart {
 pub(crate) struct ResponseInFlight {
     /// Nobody, if nobody wants to know.
     watch: Option<ConnectionWatch>,
-    /// What the log knows of it, if there is one.
+    /// The log's part of it, if there is a log.
     open: Option<OpenRequest>,
 }
 

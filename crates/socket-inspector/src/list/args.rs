@@ -31,12 +31,12 @@ pub(crate) struct SocketArgs {
 }
 
 impl SocketArgs {
-    /// What the kernel is asked for.
+    /// Returns what the kernel is asked for.
     pub(crate) fn filter(&self) -> SocketFilter {
         SocketFilter { ports: self.ports.clone(), ..SocketFilter::default() }
     }
 
-    /// What of it is kept.
+    /// Returns what of it is kept.
     pub(crate) fn sieve(&self) -> SocketSieve {
         SocketSieve {
             pids: self.pids.clone(),

@@ -17,7 +17,7 @@ pub(crate) struct SocketList {
     pub(crate) sockets: Vec<InspectedRow>,
     /// How many there are of each kind.
     pub(crate) tally: TallyRow,
-    /// What this user may not see, in words.
+    /// The things that this user may not see, in words.
     pub(crate) not_seen: Vec<String>,
 }
 
@@ -27,13 +27,13 @@ pub(crate) struct InspectedRow {
     /// Its row of the table.
     #[serde(flatten)]
     pub(crate) socket: SocketRow,
-    /// What TCP remembers.
+    /// The memory of TCP.
     pub(crate) tcp_info: TcpInfoRow,
     /// The path of its control group (version 2).
     pub(crate) cgroup: Option<String>,
 }
 
-/// What TCP remembers; `null` is what this kernel, or this state, does not tell.
+/// The memory of TCP; `null` is what this kernel, or this state, does not tell.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TcpInfoRow {
     /// The smoothed round-trip time.

@@ -14,7 +14,7 @@ use report::columns::{Cell, Table};
 use report::ends;
 use report::words::{self, FAINT, HEADING, NO_PROCESS, STRIKING, UNSEEN};
 
-/// What a terminal shows in one line, if nobody has made it wider.
+/// The width that a terminal shows in one line, if nobody has made it wider.
 const TERMINAL_WIDTH: usize = 80;
 
 /// How many tell of a connection: the client's address, then both ends.
@@ -53,7 +53,7 @@ fn pair_row(pair: &Pair) -> [Cell; PAIR] {
     [Cell::new(pair.ends.client.to_string()), c1, c2, c3, c4, s1, s2, s3, s4]
 }
 
-/// Who holds one end of a connection, in the order in which the listing tells them.
+/// The holder of one end of a connection, in the order in which the listing tells them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum EndHolder {
     Processes(String),
@@ -206,7 +206,7 @@ fn section<const N: usize>(
     writeln!(out)
 }
 
-/// What the words that stand for an owner mean, as far as they occur.
+/// Writes what the words that stand for an owner mean, as far as they occur.
 fn legend(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
     let held_by = |holder: EndHolder| sockets.iter().filter(move |s| EndHolder::of(s) == holder);
     let of_nobody: BTreeSet<TcpState> =
@@ -235,7 +235,7 @@ fn legend(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the kernel may keep a socket in this state after its process has closed it.
+/// Returns true if the kernel may keep a socket in this state after its process has closed it.
 fn outlives_its_process(state: TcpState) -> bool {
     matches!(
         state,

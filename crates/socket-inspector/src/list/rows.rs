@@ -12,7 +12,7 @@ use evidence::{Inspected, Observed, Side, Socket, TcpState};
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, NO_PROCESS, NONE, STRIKING, UNSEEN};
 
-/// What no line exceeds.
+/// The width that no line exceeds.
 const WIDTH: usize = 90;
 
 /// One fact of a socket, by which rows are shown and ordered.
@@ -99,7 +99,7 @@ impl SocketColumn {
         }
     }
 
-    /// Whether no other system tells it: queues, timers and what TCP remembers.
+    /// Returns true if no other system tells it: queues, timers and what TCP remembers.
     #[must_use]
     pub(crate) fn is_told_by_linux_alone(self) -> bool {
         !Self::HEAD.contains(&self)
@@ -120,7 +120,7 @@ impl SocketColumn {
         )
     }
 
-    /// What it says of `row`; empty for what does not apply or nobody could see.
+    /// Returns what it says of `row`; empty for what does not apply or nobody could see.
     fn text(self, row: &Inspected) -> String {
         let Inspected { socket, info, cgroup } = row;
         let known = |text: Observed<String>| text.known().unwrap_or_default();
@@ -197,7 +197,7 @@ impl SocketColumn {
     }
 }
 
-/// What waits for the process: bytes, or for a listening socket, connections.
+/// Returns what waits for the process: bytes, or for a listening socket, connections.
 fn recv_queue(socket: &Socket) -> Observed<u32> {
     match socket.state {
         TcpState::Listen => socket.recv_queue,
@@ -240,7 +240,8 @@ pub(crate) fn text(
     Ok(())
 }
 
-/// What this user may not see of `rows`, and what is shown instead; `None` if that is nothing.
+/// Returns what this user may not see of `rows`, and what is shown instead; `None` if that is
+/// nothing.
 #[must_use]
 pub(crate) fn owners_unseen(rows: &[Inspected]) -> Option<String> {
     let unseen = rows.iter().filter(|row| row.socket.owners == Observed::NotObservable).count();

@@ -50,8 +50,8 @@ pub(crate) fn run(asked: &ListArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// What is asked for and Linux alone tells, where the system is not Linux: it is left out, or empty
-/// in JSON and CSV.
+/// Returns what is asked for and Linux alone tells, where the system is not Linux: it is left out,
+/// or empty in JSON and CSV.
 fn untold(asked: &ListArgs, is_linux: bool) -> Option<String> {
     let of_linux = |column: &SocketColumn| column.is_told_by_linux_alone();
     let columns = asked.columns().unwrap_or_default();
@@ -66,7 +66,7 @@ fn hidden<'a>(sockets: impl IntoIterator<Item = &'a Socket>) -> usize {
     sockets.into_iter().filter(hidden).count()
 }
 
-/// What a search by process may have missed: so many sockets were left out without a look.
+/// Returns what a search by process may have missed: so many sockets were left out without a look.
 fn unseen(sieve: &SocketSieve, left_out: usize) -> Option<String> {
     (sieve.asks_for_owners() && left_out > 0).then(|| {
         let sockets = report::words::count(left_out, "socket");

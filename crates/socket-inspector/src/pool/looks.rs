@@ -37,7 +37,8 @@ pub(crate) struct PoolWatch {
     came: BTreeMap<(Option<Owner>, ServerAddr), usize>,
     /// Those of them that the latest look lists and that no look has seen anybody hold.
     holder_unseen: HashSet<AddressPair>,
-    /// What the latest look did not list any more, though it was not in `TIME_WAIT` before.
+    /// The connections that the latest look did not list any more, though it was not in `TIME_WAIT`
+    /// before.
     vanished: HashSet<AddressPair>,
 }
 
@@ -48,8 +49,8 @@ impl PoolWatch {
         Self { pid: Some(pid), ..Self::default() }
     }
 
-    /// Takes in a look: the clients' ends, whoever holds them, as [`inspect`](socket_table::inspect)
-    /// lists them.
+    /// Takes in a look: the clients' ends, whoever holds them, as
+    /// [`inspect`](socket_table::inspect) lists them.
     pub(crate) fn look(&mut self, mut clients: Vec<Inspected>, at: Instant) {
         let changes = self.ledger.record(clients.iter().map(|row| &row.socket), at);
         let mut vanished = HashSet::new();
@@ -103,7 +104,7 @@ impl PoolWatch {
         }
     }
 
-    /// What the looks have shown. `patience` is how long arrived bytes may lie unread;
+    /// Returns what the looks have shown. `patience` is how long arrived bytes may lie unread;
     /// `idle_timeout`, how long the servers let a connection be silent, if that is known.
     ///
     /// If no look saw a connection of the process that is asked for, but connections came and went
@@ -192,20 +193,21 @@ impl PoolWatch {
         counts
     }
 
-    /// Whether the pools of `holder` are of interest.
+    /// Returns true if the pools of `holder` are of interest.
     fn wants(&self, holder: &Option<Owner>) -> bool {
         self.pid.is_none_or(|pid| holder.as_ref().is_some_and(|holder| holder.pid == pid))
     }
 
-    /// Who holds `socket` as it is listed: the process that is asked for, if that is one of them.
+    /// Returns who holds `socket` as it is listed: the process that is asked for, if that is one of
+    /// them.
     fn holder(&self, socket: &Socket) -> Option<Owner> {
         let Observed::Known(owners) = &socket.owners else { return None };
         let asked_for = owners.iter().find(|owner| Some(owner.pid) == self.pid);
         asked_for.or(owners.first()).cloned()
     }
 
-    /// Who holds `socket`, or did at an earlier look. Where one process is asked for, what it has
-    /// closed does not belong to its pool any more.
+    /// Returns who holds `socket`, or did at an earlier look. Where one process is asked for, what
+    /// it has closed does not belong to its pool any more.
     fn last_holder(&self, socket: &Socket) -> Option<Owner> {
         let did = || self.ledger.owners(socket).first().filter(|_| self.pid.is_none()).cloned();
         self.holder(socket).or_else(did)
@@ -216,7 +218,7 @@ fn place(socket: &Socket) -> AddressPair {
     (socket.local, socket.peer)
 }
 
-/// Whether a socket in this state is open at this end, so that a process must hold it.
+/// Returns true if a socket in this state is open at this end, so that a process must hold it.
 fn is_held_by_somebody(state: TcpState) -> bool {
     use TcpState::{CloseWait, Established, SynReceived, SynSent};
     matches!(state, SynSent | SynReceived | Established | CloseWait)
@@ -257,8 +259,8 @@ mod tests {
         row
     }
 
-    /// What `watch` tells of its pools after `looks`, a second apart: process, connections left,
-    /// opened, unattributed.
+    /// Tells what `watch` tells of its pools after `looks`, a second apart: process, connections
+    /// left, opened, unattributed.
     fn told<const N: usize>(
         mut watch: PoolWatch,
         looks: [Vec<Inspected>; N],

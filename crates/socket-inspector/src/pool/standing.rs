@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evidence::{Inspected, Observed, Owner, ServerAddr, TcpState};
 
-/// What a connection of a pool seems to be at, from the worst to the best.
+/// The standing of a connection of a pool, from the worst to the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ConnectionStanding {
     /// The peer has closed, and the process has not noticed or does not care: `CLOSE_WAIT`.
@@ -48,13 +48,13 @@ impl ConnectionStanding {
     /// Judges one connection by the latest look at its client's end, and the look before, if that
     /// saw it. Bytes that nobody reads for longer than `patience` count as abandoned.
     ///
-    /// Where nothing waits and nothing moved, the last word decides: [`ConnectionStanding::Busy`] if it was
-    /// the client's, [`ConnectionStanding::Idle`] if it was the server's. Linux tells both ages in ticks of
-    /// its clock (4 ms, usually), so that a request and an answer within one tick have the same
-    /// age. Such a tie is idle if bytes have been received and nothing has moved for two ticks,
-    /// or else busy: without a byte received there has been no answer to be idle after. A tie that
-    /// is older may be a request that followed an answer within the tick and is not answered yet;
-    /// the kernel tells nothing by which to know it.
+    /// Where nothing waits and nothing moved, the last word decides: [`ConnectionStanding::Busy`]
+    /// if it was the client's, [`ConnectionStanding::Idle`] if it was the server's. Linux tells
+    /// both ages in ticks of its clock (4 ms, usually), so that a request and an answer within one
+    /// tick have the same age. Such a tie is idle if bytes have been received and nothing has moved
+    /// for two ticks, or else busy: without a byte received there has been no answer to be idle
+    /// after. A tie that is older may be a request that followed an answer within the tick and is
+    /// not answered yet; the kernel tells nothing by which to know it.
     #[must_use]
     pub(crate) fn of(now: &Inspected, before: Option<&Inspected>, patience: Duration) -> Self {
         match now.socket.state {
@@ -106,7 +106,7 @@ pub(crate) enum StandingTime {
 pub(crate) struct PoolConnection {
     /// The client's end.
     pub(crate) row: Inspected,
-    /// What it seems to be at.
+    /// The standing that it seems to have.
     pub(crate) standing: ConnectionStanding,
     /// How long the peer has had it closed; for [`ConnectionStanding::ClosedByPeer`] alone.
     pub(crate) closed_for: Option<StandingTime>,
@@ -119,9 +119,9 @@ impl PoolConnection {
         self.row.socket.unread().known().unwrap_or(0).into()
     }
 
-    /// Whether the peer has closed and the process has certainly not even read that: nobody looks
-    /// at this connection. A FIN that came with the last bytes is read along with them, so that
-    /// `false` does not mean that it was noticed.
+    /// Returns true if the peer has closed and the process has certainly not even read that: nobody
+    /// looks at this connection. A FIN that came with the last bytes is read along with them, so
+    /// that `false` does not mean that it was noticed.
     #[must_use]
     pub(crate) fn is_unnoticed(&self) -> bool {
         let waits = self.row.socket.recv_queue.known().is_some_and(|bytes| bytes > 0);
@@ -151,7 +151,7 @@ pub(crate) struct ClientPool {
     pub(crate) idle_timeout: Option<Duration>,
 }
 
-/// What a pool suffers from. None of them: it looks healthy.
+/// An ailment of a pool. None of them: it looks healthy.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PoolAilment {
     /// Bodies are not read to their end: their connections serve no other exchange.
@@ -233,7 +233,8 @@ impl ClientPool {
         self.idle_timeout.or_else(|| seen.min())
     }
 
-    /// Whether the server is about to close this idle connection: four fifths of its time are up.
+    /// Returns true if the server is about to close this idle connection: four fifths of its time
+    /// are up.
     #[must_use]
     pub(crate) fn is_stale_soon(&self, connection: &PoolConnection) -> bool {
         let silent = connection.row.info.silent_for();
@@ -244,7 +245,7 @@ impl ClientPool {
                 .is_some_and(|(timeout, silent)| silent >= timeout.mul_f64(0.8))
     }
 
-    /// What it suffers from, the worst first.
+    /// Returns what it suffers from, the worst first.
     #[must_use]
     pub(crate) fn ailments(&self) -> Vec<PoolAilment> {
         let at = |standing| self.connections.iter().filter(move |c| c.standing == standing);

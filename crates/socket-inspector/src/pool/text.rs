@@ -10,12 +10,12 @@ use crate::pool::standing::{
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, STRIKING};
 
-/// What no line exceeds.
+/// The width that no line exceeds.
 const WIDTH: usize = 90;
 /// Connections that are shown of one pool.
 const SHOWN: usize = 20;
 
-/// What nobody sees from outside.
+/// The facts that nobody sees from outside.
 const UNKNOWABLE: &str = "Not to be seen from outside: whether the pool itself knows a connection \
     that looks idle; bodies that wait inside the process; the number of exchanges; what HTTP/2 \
     carries side by side; connections opened and closed between two looks.";
@@ -72,13 +72,13 @@ fn heading(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{HEADING}{process} → {}{HEADING:#}", pool.server)
 }
 
-/// Whether it stands for connections that may be those of the process that was asked for, of which
-/// no look saw any.
+/// Returns true if it stands for connections that may be those of the process that was asked for,
+/// of which no look saw any.
 fn is_nothing_but_unattributed(pool: &ClientPool) -> bool {
     pool.connections.is_empty() && pool.opened == 0
 }
 
-/// What is told instead of a pool that nobody saw.
+/// Writes what is told instead of a pool that nobody saw.
 fn perhaps(
     pool: &ClientPool,
     whose: &str,
@@ -194,7 +194,7 @@ fn counts(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  {}", parts.join(" · "))
 }
 
-/// What ails `pool`, one of `all` that are told.
+/// Writes what ails `pool`, one of `all` that are told.
 fn verdict(pool: &ClientPool, all: &[ClientPool], out: &mut impl Write) -> io::Result<()> {
     let ailments = pool.ailments();
     if ailments.is_empty() {

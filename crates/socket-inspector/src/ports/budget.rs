@@ -13,7 +13,7 @@ use evidence::{Observed, Side, SocketTable, TcpState};
 /// setting changes.
 pub(crate) const TIME_WAIT: Duration = Duration::from_secs(60);
 
-/// What this machine has set for the ports of its clients.
+/// The settings of this machine for the ports of its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PortSettings {
     /// `ip_local_port_range`: the ports that the system picks from.
@@ -52,7 +52,7 @@ impl PortSettings {
     }
 }
 
-/// What a reading of the table could not tell of the ports in use.
+/// The sockets of which a reading of the table could not tell of the ports in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnseenPorts {
     /// Sockets of which nothing tells whether they are a client's: their ports are not counted.
@@ -63,7 +63,7 @@ pub(crate) struct UnseenPorts {
 }
 
 impl UnseenPorts {
-    /// What `table`, whose owners have been asked for, does not tell.
+    /// Returns what `table`, whose owners have been asked for, does not tell.
     #[must_use]
     pub(crate) fn of(table: &SocketTable) -> Self {
         let ends = table.sockets.iter().filter(|socket| socket.state != TcpState::Listen);
@@ -77,7 +77,7 @@ impl UnseenPorts {
     }
 }
 
-/// Who has closed connections whose ports are not free yet.
+/// An end that has closed connections whose ports are not free yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PortBurner {
     /// The process, by name and id; `None` for ports that no reading saw anybody hold.
@@ -97,7 +97,7 @@ pub(crate) struct PortDestination {
     pub(crate) live: usize,
     /// The time until each port in `TIME_WAIT` is given up by the kernel, the shortest first.
     pub(crate) time_wait: Vec<Duration>,
-    /// Who has burnt those ports, the greatest first.
+    /// The ends that have burnt those ports, the greatest first.
     pub(crate) burners: Vec<PortBurner>,
     /// How fast ports are used; `None` after a single look.
     pub(crate) rate: Option<BurnRate>,
@@ -110,7 +110,7 @@ impl PortDestination {
         self.live + self.time_wait.len()
     }
 
-    /// What becomes of it if nothing changes; `None` after a single look.
+    /// Returns what becomes of it if nothing changes; `None` after a single look.
     #[must_use]
     pub(crate) fn forecast(&self, settings: &PortSettings) -> Option<PortForecast> {
         let hold = settings.hold(self.address);
@@ -135,7 +135,7 @@ pub(crate) struct BurnRate {
     pub(crate) growth: f64,
 }
 
-/// What becomes of a budget of ports.
+/// The fate of a budget of ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortForecast {
     /// Every port is in use: a `connect` to this destination fails with `EADDRNOTAVAIL`.
@@ -192,7 +192,7 @@ pub(crate) fn forecast(
     PortForecast::Steady
 }
 
-/// What lies further ahead than a century is no forecast.
+/// Returns what lies further ahead than a century is no forecast.
 fn after(seconds: f64) -> PortForecast {
     match Duration::try_from_secs_f64(seconds) {
         Ok(time) if seconds < 100.0 * 365.0 * 86_400.0 => PortForecast::In(time),

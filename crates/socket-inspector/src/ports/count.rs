@@ -111,7 +111,7 @@ fn burners(closed: &[&Socket], ledger: &SocketLedger) -> Vec<PortBurner> {
     burners
 }
 
-/// What has changed from one reading to the next, each second.
+/// Returns what has changed from one reading to the next, each second.
 fn rate(before: &[&Socket], now: &[&Socket], time: Duration) -> Option<BurnRate> {
     let seconds = Some(time.as_secs_f64()).filter(|seconds| *seconds > 0.0)?;
     let was: HashMap<SocketAddr, &Socket> = before.iter().map(|s| (s.local, *s)).collect();

@@ -9,7 +9,7 @@ use crate::ports::budget::{PortDestination, PortForecast, PortSettings, TIME_WAI
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, STRIKING};
 
-/// What no line exceeds.
+/// The width that no line exceeds.
 const WIDTH: usize = 80;
 /// How certain a rate is, and what follows from it.
 const LOWER_BOUND: &str = "OPENED/S is what was seen, the least there was: what comes and goes \
@@ -93,7 +93,7 @@ fn addresses(destination: &PortDestination, all: &[PortDestination]) -> Vec<Stri
     [Some(destination.address.to_string()), from].into_iter().flatten().collect()
 }
 
-/// Whether connections to its address come from several addresses of this machine.
+/// Returns true if connections to its address come from several addresses of this machine.
 fn is_one_of_several(destination: &PortDestination, all: &[PortDestination]) -> bool {
     all.iter().filter(|other| other.address == destination.address).count() > 1
 }
@@ -162,7 +162,7 @@ fn outlook(forecast: Option<PortForecast>) -> Cell {
     }
 }
 
-/// Who has burnt the ports in `TIME_WAIT`, as far as earlier readings saw them held.
+/// Writes who has burnt the ports in `TIME_WAIT`, as far as earlier readings saw them held.
 fn burners(destinations: &[PortDestination], out: &mut impl Write) -> io::Result<()> {
     let seen = |destination: &&PortDestination| {
         destination.rate.is_some() && !destination.time_wait.is_empty()

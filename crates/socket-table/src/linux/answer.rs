@@ -155,7 +155,7 @@ fn is_no_entry(message: &NetlinkMessage) -> bool {
     matches!(message.content, MessageContent::Refused(errno) if errno.saturating_abs() == NO_ENTRY)
 }
 
-/// What the next message does to the list.
+/// The effect of the next message on the list.
 enum ListStep<'a> {
     Row(&'a [u8]),
     Skip,
@@ -163,7 +163,7 @@ enum ListStep<'a> {
     End,
 }
 
-/// What a message means for the list.
+/// Returns what a message means for the list.
 fn judge<'a>(family: IpFamily, message: &NetlinkMessage<'a>) -> Result<ListStep<'a>, Error> {
     match message.content {
         MessageContent::Socket(words) => Ok(ListStep::Row(words)),

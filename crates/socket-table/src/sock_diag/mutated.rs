@@ -34,7 +34,7 @@ fn recorded_messages() -> Vec<Range<usize>> {
     ranges
 }
 
-/// What is read of a message, to the last field of a row.
+/// The part of a message that is read, to the last field of a row.
 #[derive(Debug, PartialEq)]
 enum DamagedReading {
     Row(Result<Option<TableRow>, MalformedAnswer>),

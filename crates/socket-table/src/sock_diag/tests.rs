@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// What the kernel does with a port filter (`inet_diag_bc_run` in `net/ipv4/inet_diag.c`).
+/// Returns what the kernel does with a port filter (`inet_diag_bc_run` in `net/ipv4/inet_diag.c`).
 fn accepts(program: &[u8], local: u16, peer: u16) -> bool {
     let mut at = 0;
     while at < program.len() {
@@ -17,8 +17,8 @@ fn accepts(program: &[u8], local: u16, peer: u16) -> bool {
     at == program.len()
 }
 
-/// What the kernel demands of a filter (`inet_diag_bc_audit`): every way through it, by `yes`
-/// alone, ends exactly at its end, and every `no` leads to an instruction on that way, to the
+/// Returns what the kernel demands of a filter (`inet_diag_bc_audit`): every way through it, by
+/// `yes` alone, ends exactly at its end, and every `no` leads to an instruction on that way, to the
 /// end, or 4 bytes past it.
 fn is_well_formed(program: &[u8]) -> bool {
     let mut starts = Vec::new();
@@ -131,7 +131,7 @@ fn contents(datagram: &[u8]) -> Vec<Result<MessageContent<'_>, MalformedAnswer>>
     messages(datagram).map(|message| message.map(|message| message.content)).collect()
 }
 
-/// What is read of each message that tells of a socket, as far as the datagram can be read.
+/// Returns what is read of each message that tells of a socket, as far as the datagram can be read.
 fn rows(datagram: &[u8]) -> Vec<Result<Option<TableRow>, MalformedAnswer>> {
     let told = contents(datagram).into_iter().filter_map(|content| match content {
         Ok(MessageContent::Socket(words)) => Some(row(words)),

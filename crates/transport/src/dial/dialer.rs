@@ -35,7 +35,7 @@ pub(crate) struct Dialer {
     tls: Option<tls::TlsClient>,
     dialled: AtomicU64,
     client_closing: Arc<AtomicBool>,
-    /// Whether bodies wait for `100 Continue`.
+    /// True if bodies wait for `100 Continue`.
     bodies_wait: bool,
 }
 
@@ -54,7 +54,7 @@ impl Dialer {
         }
     }
 
-    /// Who hears of what happens.
+    /// Returns who hears of what happens.
     pub(crate) fn tracer(&self) -> &Tracer {
         &self.tracer
     }

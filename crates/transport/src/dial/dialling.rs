@@ -12,9 +12,10 @@ use crate::failure::error::Error;
 /// How connections are made, beyond the limits.
 #[derive(Clone, Debug, Default)]
 pub struct Dialling {
-    /// What connections to https URLs are made with; without it such a URL is refused.
+    /// The TLS that connections to https URLs are made with; without it such a URL is refused.
     pub tls: Option<Tls>,
-    /// What is dialled in place of a URL's host and port; the first that fits counts.
+    /// The addresses that are dialled in place of a URL's host and port; the first that fits
+    /// counts.
     pub connect_to: Vec<ConnectTo>,
 }
 

@@ -7,7 +7,7 @@ use crate::failure::error::Error;
 /// The scheme, host and port of a URL: what connections are pooled by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
-    /// Whether the scheme is https.
+    /// True if the scheme is https.
     pub(crate) tls: bool,
     /// A name, or an IP address without brackets.
     pub(crate) host: String,

@@ -29,7 +29,7 @@ use crate::seen::wire::Io;
 /// How long a handshake may take (Go's `DefaultTransport`).
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What TLS connections are made with: rustls, with its provider *ring*.
+/// The TLS that connections are made with: rustls, with its provider *ring*.
 ///
 /// Sessions are resumed where the server lets them be: each transport remembers its own. Go's
 /// `DefaultTransport` does not, unless its `tls.Config` is given a `ClientSessionCache`.
@@ -49,7 +49,7 @@ pub enum Trust {
     Anybody,
 }
 
-/// What is trusted cannot be put together.
+/// The roots of trust cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The system's trust store has no certificate that can be read.
@@ -58,7 +58,7 @@ pub enum TlsError {
         /// The system's words, if it has any.
         because: String,
     },
-    /// What should be PEM is not.
+    /// A text that should be PEM is not.
     #[error("cannot read the trusted certificates: they are not PEM")]
     NotPem {
         /// Where it goes wrong.
@@ -141,7 +141,7 @@ pub(crate) struct TlsFailure {
     pub(crate) because: String,
     /// The library's words.
     pub(crate) cause: Cause,
-    /// What is left of the connection: dropping it closes it.
+    /// The rest of the connection: dropping it closes it.
     pub(crate) wire: Option<Box<dyn Io>>,
 }
 
@@ -223,7 +223,7 @@ fn offered(version: HttpVersion) -> &'static [&'static [u8]] {
     }
 }
 
-/// What a handshake has agreed on.
+/// Returns what a handshake has agreed on.
 fn facts(session: &ClientConnection) -> TlsFacts {
     let version = session.protocol_version().and_then(|version| version.as_str());
     let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());

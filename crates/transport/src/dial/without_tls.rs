@@ -11,7 +11,7 @@ use crate::failure::error::Cause;
 use crate::seen::record::Record;
 use crate::seen::wire::Io;
 
-/// What TLS connections are made with. This build is without the cargo feature `tls` of
+/// The TLS that connections are made with. This build is without the cargo feature `tls` of
 /// `transport`, so there is none.
 #[derive(Clone, Debug)]
 pub struct Tls(Infallible);

@@ -17,8 +17,8 @@ pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 ///
 /// A close between messages, a close inside a message and a reset are three different findings.
 ///
-/// Told with its [`source`](StdError::source)s, separated by `: `, it is one sentence. What a library
-/// says less clearly than the sentence is a `cause` and no source.
+/// Told with its [`source`](StdError::source)s, separated by `: `, it is one sentence. What a
+/// library says less clearly than the sentence is a `cause` and no source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text is no URL.
@@ -83,7 +83,7 @@ pub enum Error {
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
-        /// What was under way.
+        /// The phase that was under way.
         during: Phase,
         /// Why, in plain words.
         because: String,
@@ -97,7 +97,7 @@ pub enum Error {
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
-        /// What was under way.
+        /// The phase that was under way.
         during: Phase,
         /// hyper's words.
         cause: Cause,
@@ -126,18 +126,18 @@ pub enum Error {
         /// hyper's words.
         cause: Cause,
     },
-    /// What came is no response in the version of HTTP that the client speaks. In HTTP/2 a server
-    /// sends its SETTINGS as soon as it is connected to; one that ends the connection before does
-    /// not speak it either.
+    /// The bytes that came are no response in the version of HTTP that the client speaks. In HTTP/2
+    /// a server sends its SETTINGS as soon as it is connected to; one that ends the connection
+    /// before does not speak it either.
     #[error("{server} does not answer in {version} on connection {connection}")]
     NotHttp {
-        /// What the client speaks.
+        /// The version that the client speaks.
         version: HttpVersion,
         /// The connection.
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
-        /// What was under way.
+        /// The phase that was under way.
         during: Phase,
         /// hyper's words, if they say more.
         source: Option<Cause>,
@@ -147,13 +147,13 @@ pub enum Error {
         "{server} breaks the rules of {version} on connection {connection} {during}: {because}"
     )]
     Malformed {
-        /// What the client speaks.
+        /// The version that the client speaks.
         version: HttpVersion,
         /// The connection.
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
-        /// What was under way.
+        /// The phase that was under way.
         during: Phase,
         /// Which rule, in the library's words; in HTTP/2 the name of an error code.
         because: String,
@@ -167,7 +167,7 @@ pub enum Error {
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
-        /// What was under way.
+        /// The phase that was under way.
         during: Phase,
         /// hyper's words.
         cause: Cause,
@@ -179,7 +179,7 @@ pub enum Error {
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
-        /// What was under way.
+        /// The phase that was under way.
         during: Phase,
         /// The error code's name (RFC 9113 section 7), such as `INTERNAL_ERROR`.
         code: String,
@@ -193,7 +193,7 @@ pub enum Error {
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
-        /// What was under way.
+        /// The phase that was under way.
         during: Phase,
         /// The error code's name (RFC 9113 section 7), such as `PROTOCOL_ERROR`.
         code: String,
@@ -207,7 +207,7 @@ pub enum Error {
         connection: ConnectionId,
         /// Its server.
         server: ServerAddr,
-        /// What was under way.
+        /// The phase that was under way.
         during: Phase,
         /// hyper's words.
         source: Cause,
@@ -263,7 +263,7 @@ impl Error {
         }
     }
 
-    /// What was under way. `None` if nothing was, or if nobody can tell.
+    /// Returns what was under way. `None` if nothing was, or if nobody can tell.
     #[must_use]
     pub fn during(&self) -> Option<Phase> {
         match self {
@@ -285,8 +285,8 @@ impl Error {
         }
     }
 
-    /// What a connection is closed for on which an exchange failed like this. Beside who closed
-    /// first, so without addresses.
+    /// Returns what a connection is closed for on which an exchange failed like this. Beside who
+    /// closed first, so without addresses.
     pub(crate) fn reason(&self) -> CloseReason {
         match self {
             Self::TlsEnded { because, .. } => CloseReason::Tls(because.clone()),

@@ -4,7 +4,8 @@ use std::error::Error as _;
 
 use super::meaning::Http2Failure;
 
-/// Returns what HTTP/2's library says, if it is about the protocol: not about bytes that do not come.
+/// Returns what HTTP/2's library says, if it is about the protocol: not about bytes that do not
+/// come.
 pub(crate) fn failure(error: &hyper::Error) -> Option<Http2Failure> {
     let within = within_http2(error)?;
     let reason = within.reason().filter(|reason| *reason != h2::Reason::NO_ERROR)?;

@@ -11,7 +11,7 @@ use crate::failure::http2_words;
 use crate::failure::phase::Phase;
 use crate::seen::record::{ConnectionInfo, Record};
 
-/// What the other end of HTTP/2, or this one, has ended: a stream, or the connection.
+/// The part of HTTP/2 that one end has ended: a stream, or the connection.
 #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is no HTTP/2"))]
 pub(crate) enum Http2Failure {
     /// The server has reset the stream, with the error code of this name.
@@ -23,8 +23,8 @@ pub(crate) enum Http2Failure {
 }
 
 impl Error {
-    /// What hyper's error means when it comes instead of a response's head: a function that makes
-    /// an [`Error`] of it, or of whatever error wraps it.
+    /// Returns what hyper's error means when it comes instead of a response's head: a function that
+    /// makes an [`Error`] of it, or of whatever error wraps it.
     pub(crate) fn meaning_before_head(
         record: &Record,
         error: &hyper::Error,
@@ -63,7 +63,7 @@ impl Error {
         Self::meaning_before_head(record, &error)(error.into())
     }
 
-    /// What hyper's error means when it comes inside a body of which `received` bytes came.
+    /// Returns what hyper's error means when it comes inside a body of which `received` bytes came.
     pub(crate) fn inside_body(
         record: &Record,
         received: u64,
@@ -108,7 +108,8 @@ impl Http2Failure {
     }
 }
 
-/// Whether hyper gave up a connection for what the peer sent, rather than for its going away.
+/// Returns true if hyper gave up a connection for what the peer sent, rather than for its going
+/// away.
 pub(crate) fn is_the_peers_fault(error: &hyper::Error) -> bool {
     let gone = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
     !gone && io_causes(error).next().is_none()

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What was under way when an exchange failed.
+/// The phase that was under way when an exchange failed.
 ///
 /// In HTTP/2, where exchanges share the wire in compressed frames, everything from
 /// [`Phase::Request`] to [`Phase::Head`] is [`Phase::Wait`].

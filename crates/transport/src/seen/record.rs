@@ -24,7 +24,7 @@ pub struct ConnectionInfo {
     pub ends: Ends,
 }
 
-/// What is known about one connection, by everybody who has to do with it.
+/// The knowledge about one connection, shared by everybody who has to do with it.
 pub(crate) struct Record {
     pub(crate) info: ConnectionInfo,
     /// Never [`HttpVersion::Negotiated`]; unknown during a TLS handshake.
@@ -40,17 +40,17 @@ pub(crate) struct Record {
     /// Of HTTP/2 only.
     beginning: Mutex<Beginning>,
     peer_left: Mutex<Option<FirstClose>>,
-    /// What ended TLS on it, if that was no goodbye.
+    /// The event that ended TLS on it, if that was no goodbye.
     tls_ended: OnceLock<String>,
     /// Set while the client closes down, by a client that cannot tell why it closes a connection.
     client_closing: Arc<AtomicBool>,
-    /// Whether the client's bodies wait for `100 Continue` where a request expects that.
+    /// True if the client's bodies wait for `100 Continue` where a request expects that.
     bodies_wait: bool,
 }
 
-/// Whether somebody is about to learn why the connection ends. A `Connection: close` in the head of
-/// a response is a reason, and so is a body that is malformed; but hyper may close before whoever
-/// reads has come to it.
+/// The stage of an exchange: somebody may be about to learn why the connection ends. A
+/// `Connection: close` in the head of a response is a reason, and so is a body that is malformed;
+/// but hyper may close before whoever reads has come to it.
 #[derive(Default)]
 enum ExchangeStage {
     /// Nobody is.
@@ -96,7 +96,7 @@ impl Record {
         }
     }
 
-    /// What is spoken on it: HTTP/1.1, unless [`Self::speak`] has said something else.
+    /// Returns what is spoken on it: HTTP/1.1, unless [`Self::speak`] has said something else.
     pub(crate) fn version(&self) -> HttpVersion {
         self.version.get().copied().unwrap_or(HttpVersion::Http1)
     }
@@ -141,19 +141,20 @@ impl Record {
         lock(&self.talk).requests
     }
 
-    /// Whether a byte of the answer to the last request has come.
+    /// Returns true if a byte of the answer to the last request has come.
     pub(crate) fn response_started(&self) -> bool {
         let talk = lock(&self.talk);
         // An exchange that has the connection, but has not written yet, has no answer either.
         talk.response_started && talk.next.is_none()
     }
 
-    /// Whether a request is written in part. hyper goes on writing it even if its sender is gone.
+    /// Returns true if a request is written in part. hyper goes on writing it even if its sender is
+    /// gone.
     pub(crate) fn is_amid_a_request(&self) -> bool {
         !matches!(lock(&self.talk).writing, Writing::Complete)
     }
 
-    /// What was under way, as far as the bytes on the wire tell.
+    /// Returns what was under way, as far as the bytes on the wire tell.
     pub(crate) fn phase(&self) -> Phase {
         if self.version() == HttpVersion::Http2 {
             return Phase::Wait;
@@ -220,8 +221,8 @@ impl Record {
         });
     }
 
-    /// Whether the server's first bytes show that it speaks something else: in HTTP/1.1 it waits to
-    /// be asked, in HTTP/2 it does not.
+    /// Returns true if the server's first bytes show that it speaks something else: in HTTP/1.1 it
+    /// waits to be asked, in HTTP/2 it does not.
     pub(crate) fn server_speaks_something_else(&self) -> bool {
         match self.version() {
             HttpVersion::Http1 | HttpVersion::Negotiated => lock(&self.talk).server_spoke_first,
@@ -246,7 +247,7 @@ impl Record {
         let _ = self.tls_ended.set(because);
     }
 
-    /// What ended TLS, if that was an error.
+    /// Returns what ended TLS, if that was an error.
     pub(crate) fn tls_ended(&self) -> Option<&str> {
         self.tls_ended.get().map(String::as_str)
     }

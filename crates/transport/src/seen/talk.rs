@@ -65,7 +65,7 @@ pub(crate) enum Writing {
     CutShort,
 }
 
-/// What the server begins with. In HTTP/2 that is a frame of SETTINGS, sent without waiting for any
+/// The server's first bytes. In HTTP/2 that is a frame of SETTINGS, sent without waiting for any
 /// request (RFC 9113 section 3.4).
 #[derive(Default)]
 pub(crate) struct Beginning {

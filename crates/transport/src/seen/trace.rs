@@ -30,7 +30,7 @@ impl Tracer {
         Self(listener)
     }
 
-    /// Whether anybody listens: for what costs something before a moment can be told.
+    /// Returns true if anybody listens: for what costs something before a moment can be told.
     pub(crate) fn is_heard(&self) -> bool {
         self.0.is_some()
     }

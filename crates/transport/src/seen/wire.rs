@@ -54,7 +54,7 @@ impl ClientWire {
         Self { wire: Box::new(wire), record }
     }
 
-    /// What is listened in on by others.
+    /// Returns what is listened in on by others.
     pub(crate) fn tapped(wire: Box<dyn Io>, record: Arc<Record>) -> Self {
         Self { wire, record }
     }

@@ -78,7 +78,7 @@ pub(crate) enum BodyPiece {
     Partial(BodyLength),
     /// So many of the bytes belong to it, and it is over.
     Whole(BodyLength),
-    /// What came is no chunk.
+    /// The bytes that came are no chunk.
     Malformed,
 }
 
@@ -143,7 +143,8 @@ impl BodyReader {
         BodyPiece::Partial(length(rest, content_bytes))
     }
 
-    /// Goes on behind a line of the framing; true if that was the last, `None` if it makes no sense.
+    /// Goes on behind a line of the framing; true if that was the last, `None` if it makes no
+    /// sense.
     fn next(&mut self, text: &[u8]) -> Option<bool> {
         self.0 = match &self.0 {
             BodyPlace::Size(_) => {

@@ -10,7 +10,7 @@ const LONGEST: u64 = 1024 * 1024;
 pub struct HeadLine<'a> {
     /// All of it, its end included.
     pub bytes: &'a [u8],
-    /// What it is.
+    /// The state now.
     pub kind: LineKind<'a>,
 }
 
@@ -56,7 +56,7 @@ impl LengthField {
     }
 }
 
-/// What a whole head says about its message.
+/// The words of a whole head about its message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeadFacts {
     /// Its length on the wire, empty lines before it and the one that ends it included.
@@ -96,8 +96,8 @@ pub(crate) enum HeadPiece<'a> {
 }
 
 impl HeadReader {
-    /// Takes further bytes, and tells each line that they complete. Once the head has ended, returns
-    /// what it said and the bytes behind it; the reader is then ready for the next head.
+    /// Takes further bytes, and tells each line that they complete. Once the head has ended,
+    /// returns what it said and the bytes behind it; the reader is then ready for the next head.
     pub fn read<'a>(
         &mut self,
         bytes: &'a [u8],
@@ -109,7 +109,7 @@ impl HeadReader {
         }
     }
 
-    /// What the lines of the head so far say.
+    /// Returns what the lines of the head so far say.
     #[must_use]
     pub fn so_far(&self) -> HeadFacts {
         self.facts

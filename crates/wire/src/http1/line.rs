@@ -11,7 +11,7 @@ pub(crate) struct LineReader {
     cut: Vec<u8>,
 }
 
-/// What a piece of bytes has brought.
+/// The gain of a piece of bytes.
 pub(crate) enum LinePiece<'a> {
     /// A whole line with its end, and the bytes behind it.
     Whole { line: Cow<'a, [u8]>, rest: &'a [u8] },

@@ -3,7 +3,7 @@
 use super::body::{BodyFraming, BodyLength, BodyPiece, BodyReader};
 use super::head::{HeadFacts, HeadLine, HeadPiece, HeadReader};
 
-/// Who sends the messages of a direction.
+/// The direction of messages, named by what is sent in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// The client.
@@ -54,7 +54,7 @@ pub struct MessageSplitter {
 enum MessagePlace {
     Head(HeadReader),
     Body(BodyReader),
-    /// What comes is no message any more: it makes no sense, or it is another protocol's.
+    /// The bytes that come are no message any more: it makes no sense, or it is another protocol's.
     Lost,
 }
 

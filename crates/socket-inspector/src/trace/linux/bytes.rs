@@ -4,12 +4,12 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ByteAmount {
     pub(crate) least: u64,
-    /// Whether it is known that there were no more.
+    /// True if it is known that there were no more.
     pub(crate) exact: bool,
 }
 
 impl ByteAmount {
-    /// Whether it says anything: "0 B or more" does not.
+    /// Returns true if it says anything: "0 B or more" does not.
     pub(crate) fn tells(self) -> bool {
         self.exact || self.least > 0
     }
@@ -20,7 +20,7 @@ impl ByteAmount {
     }
 }
 
-/// What the processes that hold one end have done to it.
+/// The doings of the processes that hold one end.
 ///
 /// Written is what they have handed to the kernel, read is what they have taken from it: a body
 /// that arrived and that nobody took is not read.
@@ -37,7 +37,7 @@ impl EndBytes {
         Self { wrote: amount(wrote), read: amount(read) }
     }
 
-    /// What two readings of the same end say together, neither of them exact.
+    /// Returns what two readings of the same end say together, neither of them exact.
     pub(crate) fn at_least_both(self, other: Self) -> Self {
         let wrote = self.wrote.least.max(other.wrote.least);
         Self::at_least(wrote, self.read.least.max(other.read.least))

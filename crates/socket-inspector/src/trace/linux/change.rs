@@ -65,7 +65,7 @@ pub(crate) struct StateChange {
     pub(crate) side: Option<Side>,
     /// The states between `old` and `new` that it must have passed through, unseen.
     pub(crate) unseen: Vec<TcpState>,
-    /// What is left of `TIME_WAIT`, where `new` is that.
+    /// The rest of `TIME_WAIT`, where `new` is that.
     pub(crate) left: Option<Duration>,
 }
 

@@ -22,7 +22,7 @@ const HIGH_BITS: u64 = 0xf8 << 56;
 /// One page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RingPage<'a> {
-    /// Whether records before this page are lost.
+    /// True if records before this page are lost.
     pub(crate) missed: bool,
     /// The records with their times, which are those of `trace_clock`.
     pub(crate) records: Vec<(Duration, &'a [u8])>,

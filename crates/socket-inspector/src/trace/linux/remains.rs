@@ -48,8 +48,8 @@ impl SmallSockets {
         Self { ports: ports.to_vec(), listed: Duration::ZERO, ..Self::default() }
     }
 
-    /// Whether `change` may leave a small socket behind; if so it is looked for from now on, and
-    /// the change is not to be told.
+    /// Returns true if `change` may leave a small socket behind; if so it is looked for from now
+    /// on, and the change is not to be told.
     pub(crate) fn keeps(&mut self, change: &StateChange) -> bool {
         let leaves = matches!(change.old, TcpState::FinWait2 | TcpState::Closing);
         if leaves && change.new == TcpState::Closed {
@@ -134,7 +134,7 @@ impl SmallSockets {
         }
     }
 
-    /// What a look at one of them, which found `socket`, means.
+    /// Returns what a look at one of them, which found `socket`, means.
     fn judge(
         &mut self,
         ends: AddressPair,

@@ -71,8 +71,8 @@ fn note_bytes<W: Write>(rows: &[Inspected], teller: &mut TraceTeller<'_, W>) {
     }
 }
 
-/// What the process has written and read so far, at least. `None` where the kernel remembers
-/// nothing, as in `TIME_WAIT`.
+/// Returns what the process has written and read so far, at least. `None` where the kernel
+/// remembers nothing, as in `TIME_WAIT`.
 fn bytes(row: &Inspected) -> Option<EndBytes> {
     let Inspected { socket, info, .. } = row;
     // What was sent again was written once; SYN and FIN count 1 each among what is acknowledged.

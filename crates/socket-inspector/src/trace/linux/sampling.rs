@@ -24,7 +24,7 @@ impl TableSamples {
         Self { last, at }
     }
 
-    /// What has changed since the last reading, given another that ended at `at`.
+    /// Returns what has changed since the last reading, given another that ended at `at`.
     pub(crate) fn next(&mut self, sockets: &[Socket], at: Duration) -> Vec<StateChange> {
         let when = MomentRange::between(self.at, at);
         self.at = at;

@@ -15,7 +15,7 @@ use super::change::{MomentRange, StateChange, TimeSpan};
 /// How long the first change of a fresh client socket is kept back for its port to be known.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// What is to be told.
+/// An event that is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StoryEvent {
     Change(ChangeLine),
@@ -46,7 +46,7 @@ pub(crate) struct ChangeLine {
     /// How long it was in `old`; `None` if nobody saw when that began.
     pub(crate) lasted: Option<TimeSpan>,
     pub(crate) unseen: Vec<TcpState>,
-    /// Whether at least one change before this one is missing.
+    /// True if at least one change before this one is missing.
     pub(crate) gap: bool,
     pub(crate) left: Option<Duration>,
 }
@@ -67,14 +67,14 @@ pub(crate) struct ConnectionSummary {
     pub(crate) age: Option<TimeSpan>,
     /// The ends that hold `TIME_WAIT`.
     pub(crate) time_wait: Vec<Option<Side>>,
-    /// What is left of it.
+    /// The rest of it.
     pub(crate) left: Option<Duration>,
-    /// Whether an end should have come to hold it but was not found to. There are several reasons:
+    /// True if an end should have come to hold it but was not found to. There are several reasons:
     /// a reset or a timeout came first, the kernel has no room for more
     /// (`net.ipv4.tcp_max_tw_buckets`), or the connection is in another network namespace, of
     /// which sock_diag does not tell here.
     pub(crate) time_wait_not_found: bool,
-    /// What was written and read at the address that is called the client's; `None` if nobody
+    /// The bytes written and read at the address that is called the client's; `None` if nobody
     /// knows: the end is on another machine, or the witness does not tell.
     pub(crate) client_bytes: Option<EndBytes>,
     /// The same at the other address.
@@ -101,7 +101,7 @@ pub(crate) enum ConnectionEnding {
 /// The two addresses of a socket, its own first.
 type AddressPair = (SocketAddr, SocketAddr);
 
-/// What is known about one end of a connection.
+/// The knowledge about one end of a connection.
 #[derive(Clone, Debug)]
 struct StoryEnd {
     number: u64,
@@ -110,12 +110,12 @@ struct StoryEnd {
     /// When it came into `state`; `None` if it was so before anybody watched.
     since: Option<MomentRange>,
     established: Option<MomentRange>,
-    /// Whether it was open before anybody watched.
+    /// True if it was open before anybody watched.
     older: bool,
     fin_wait: bool,
     close_wait: bool,
     last_ack: Option<MomentRange>,
-    /// What is left of its `TIME_WAIT`.
+    /// The rest of its `TIME_WAIT`.
     left: Option<Duration>,
     /// When it came to be `CLOSED`, and from which state.
     closed: Option<(MomentRange, TcpState)>,
@@ -159,7 +159,7 @@ struct LingeringEnd {
 #[derive(Clone, Debug)]
 struct PortlessSocket {
     change: StateChange,
-    /// Whether it has been told, as its port was too long in coming.
+    /// True if it has been told, as its port was too long in coming.
     told: bool,
 }
 
@@ -183,7 +183,7 @@ impl ConnectionStory {
         Self { asked_for: ports.iter().copied().collect(), ..Self::default() }
     }
 
-    /// What there is to tell since it was asked last, in the order in which it happened.
+    /// Returns what there is to tell since it was asked last, in the order in which it happened.
     pub(crate) fn take(&mut self) -> Vec<StoryEvent> {
         let mut told = std::mem::take(&mut self.told);
         told.sort_by_key(|told| (told.when().latest, told.when().earliest));
@@ -445,7 +445,7 @@ fn new_end(number: u64, side: Option<Side>, state: TcpState) -> StoryEnd {
     }
 }
 
-/// What is to be said of a connection in the end.
+/// Returns what is to be said of a connection in the end.
 fn summary(key: AddressPair, end: &StoryEnd, other: Option<&StoryEnd>) -> ConnectionSummary {
     let ends = || std::iter::once(end).chain(other);
     let side = end.side.or_else(|| other.and_then(|other| other.side.map(opposite)));

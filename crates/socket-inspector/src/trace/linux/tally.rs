@@ -4,8 +4,8 @@
 //! A socket is called by the place where the kernel keeps it, and such a place is soon used again:
 //! at five thousand connections a second within a tenth of a millisecond. So changes and transfers
 //! are taken in the order of their times, and a change that begins a connection begins a new
-//! [`SocketLife`] at its place. After its end a life has the place until somebody else begins there: what
-//! a call has moved that outlived the connection is its own.
+//! [`SocketLife`] at its place. After its end a life has the place until somebody else begins
+//! there: what a call has moved that outlived the connection is its own.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -31,10 +31,10 @@ pub(crate) struct SocketLife(Cell<ByteSum>);
 struct ByteSum {
     /// Since when it is counted.
     since: Duration,
-    /// Whether that is since the beginning of the connection.
+    /// True if that is since the beginning of the connection.
     whole: bool,
     moved: ByteCounts,
-    /// What it was when the socket was closed.
+    /// The counts when the socket was closed.
     at_close: Option<ByteCounts>,
 }
 
@@ -108,8 +108,8 @@ impl ByteTally {
         self.strangers.clear();
     }
 
-    /// What is known of a socket; exact only if nothing more can come (`settled`). `None` if
-    /// changes were lost, so that it cannot be told whose bytes they are.
+    /// Returns what is known of a socket; exact only if nothing more can come (`settled`). `None`
+    /// if changes were lost, so that it cannot be told whose bytes they are.
     pub(crate) fn bytes(&self, life: &SocketLife, settled: bool) -> Option<EndBytes> {
         let sum = life.0.get();
         let before = |until: Option<Duration>| until.is_some_and(|until| sum.since <= until);

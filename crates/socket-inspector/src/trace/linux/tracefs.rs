@@ -14,13 +14,13 @@ use std::rc::Rc;
 use rustix::fs::OFlags;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
-/// What the names of this program's instances begin with; the process id follows.
+/// The beginning of the names of this program's instances; the process id follows.
 pub(crate) const PREFIX: &str = "socket-inspector-";
-/// What the name of the instance for bytes ends with.
+/// The ending of the name of the instance for bytes.
 pub(crate) const SECOND: &str = "-bytes";
 /// Where it is mounted, if it is.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-/// What the buffer of one processor takes, at least and at most.
+/// The room that the buffer of one processor takes, at least and at most.
 const BUFFER_KIB: RangeInclusive<usize> = 256..=8192;
 /// The least that a page of the ring buffer holds: that of 4 KiB, without its header.
 const PAGE_ROOM: usize = 4096 - 16;
@@ -157,7 +157,7 @@ impl TraceInstance {
         OpenOptions::new().write(true).open(self.directory.join(file))?.write_all(text.as_bytes())
     }
 
-    /// What the kernel says about the layout of the event at `path`.
+    /// Returns what the kernel says about the layout of the event at `path`.
     pub(crate) fn format(&self, path: &str) -> io::Result<String> {
         fs::read_to_string(self.directory.join(path).join("format"))
     }

@@ -44,7 +44,7 @@ const SLACK: Duration = Duration::from_millis(1);
 /// has moved is counted up to this time after its end.
 const GRACE: Duration = Duration::from_millis(50);
 const EVENT: &str = "events/sock/inet_sock_set_state";
-/// What the buffers of all processors may take together.
+/// The room that the buffers of all processors may take together.
 const BUFFERS_KIB: usize = 32 * 1024;
 
 /// The tracepoint, enabled in an instance of its own.
@@ -145,8 +145,8 @@ impl TracepointWitness {
         }
     }
 
-    /// What has changed until shortly before `now`, or until the present if there is no `now`, and
-    /// whose socket each change is of.
+    /// Returns what has changed until shortly before `now`, or until the present if there is no
+    /// `now`, and whose socket each change is of.
     fn happened(
         &mut self,
         now: Option<Duration>,
@@ -208,7 +208,7 @@ struct DelayedChange {
     change: StateChange,
     /// Whose it is, if bytes are told.
     life: Option<Rc<SocketLife>>,
-    /// Whether it is to be told. If it is not, as the socket is not gone yet but has become a small
+    /// True if it is to be told. If it is not, as the socket is not gone yet but has become a small
     /// one, it was still the last that can be said of its bytes.
     told: bool,
 }

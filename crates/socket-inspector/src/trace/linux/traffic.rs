@@ -12,7 +12,7 @@ use super::page::page;
 use super::tracefs::{TraceInstance, Tracefs};
 use super::transfer::{Transfer, TransferLayout, events};
 
-/// What the buffers of all processors may take together: half a million calls.
+/// The room that the buffers of all processors may take together: half a million calls.
 const BUFFERS_KIB: usize = 16 * 1024;
 
 /// The two events, enabled in an instance of their own.
@@ -56,7 +56,7 @@ impl TrafficWitness {
         Ok(std::mem::replace(waiting, rest))
     }
 
-    /// Whether records were lost since this was asked last.
+    /// Returns true if records were lost since this was asked last.
     pub(crate) fn missed(&mut self) -> bool {
         std::mem::take(&mut self.missed)
     }

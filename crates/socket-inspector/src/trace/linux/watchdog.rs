@@ -48,8 +48,8 @@ impl Drop for Watchdog {
     }
 }
 
-/// What the child does: it removes `instance` and the one for bytes. An instance of another name
-/// than this program's is not touched.
+/// Returns what the child does: it removes `instance` and the one for bytes. An instance of another
+/// name than this program's is not touched.
 pub(crate) fn watch(instance: &str) -> anyhow::Result<u8> {
     anyhow::ensure!(pid(instance).is_some(), "{instance} is no instance of this program");
     let second = format!("{instance}{SECOND}");

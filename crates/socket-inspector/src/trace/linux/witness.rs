@@ -11,7 +11,7 @@ pub(crate) enum TraceWitness {
     Sampling { instead: Option<String> },
 }
 
-/// What a whole trace came to.
+/// The sums of a whole trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TraceTotal {
     /// Changes that were told.

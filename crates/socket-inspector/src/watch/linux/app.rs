@@ -16,10 +16,10 @@ use super::tallies::StateTallies;
 pub(crate) enum ListOrder {
     /// The latest that came first.
     Newest,
-    /// What may need somebody's attention first: closed by the peer and not noticed, then what is
-    /// open, waits, is over.
+    /// Connections that may need somebody's attention first: closed by the peer and not noticed,
+    /// then what is open, waits, is over.
     State,
-    /// What has been as it is for the longest time first.
+    /// Connections that have been as they are for the longest time first.
     Longest,
 }
 
@@ -41,7 +41,7 @@ impl ListOrder {
     }
 }
 
-/// What a key asks of whoever reads the keys.
+/// The request of a key to whoever reads the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyRequest {
     Nothing,
@@ -51,7 +51,7 @@ pub(crate) enum KeyRequest {
 /// Everything there is to show.
 #[derive(Debug)]
 pub(crate) struct WatchApp {
-    /// What is watched, in words.
+    /// The sockets that are watched, in words.
     pub(crate) about: String,
     pub(crate) interval: Duration,
     /// The time between the latest looks, as it is on average.
@@ -62,12 +62,12 @@ pub(crate) struct WatchApp {
     pub(crate) connections: SeenConnections,
     pub(crate) tallies: StateTallies,
     pub(crate) order: ListOrder,
-    /// What is typed behind `/`, and whether it is being typed.
+    /// The words that are typed behind `/`.
     pub(crate) typed: String,
     pub(crate) is_typing: bool,
     search: ConnectionSearch,
     pub(crate) is_paused: bool,
-    /// Whether the next look is the first, or the first after a pause.
+    /// True if the next look is the first, or the first after a pause.
     is_resumed: bool,
     /// The number of the connection that is looked at closely.
     selected: Option<u64>,
@@ -81,7 +81,7 @@ pub(crate) struct WatchApp {
     pub(crate) unattributed: usize,
     /// Words that hold for the whole watch: what cannot be seen here, and why.
     pub(crate) note: Option<&'static str>,
-    /// Whether only one end of connections is asked for.
+    /// True if only one end of connections is asked for.
     pub(crate) is_one_sided: bool,
 }
 
@@ -237,7 +237,7 @@ fn forget_word(typed: &mut String) {
     typed.truncate(end);
 }
 
-/// What comes first in [`ListOrder::State`].
+/// Returns what comes first in [`ListOrder::State`].
 fn rank(connection: &SeenConnection, ledger: &SocketLedger) -> u8 {
     let rank = |end: &SeenEnd| match end.state() {
         TcpState::CloseWait => 0,

@@ -37,7 +37,8 @@ impl SeenEnd {
         if self.gone.is_some() { TcpState::Closed } else { self.socket.state }
     }
 
-    /// The processes that hold it, or were last seen to; `None` if it is not known whether any does.
+    /// The processes that hold it, or were last seen to; `None` if it is not known whether any
+    /// does.
     pub(crate) fn owners<'a>(&'a self, ledger: &'a SocketLedger) -> Option<&'a [Owner]> {
         let there = ledger.latest(&self.socket).filter(|_| self.gone.is_none());
         match &there.unwrap_or(&self.socket).owners {
@@ -83,7 +84,7 @@ impl SeenConnection {
         if client_is_high { [high, low] } else { [low, high] }
     }
 
-    /// Whether it is known which end is the client's.
+    /// Returns true if it is known which end is the client's.
     pub(crate) fn sides_known(&self) -> bool {
         self.client().is_some()
     }

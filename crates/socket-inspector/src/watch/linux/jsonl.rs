@@ -75,7 +75,7 @@ pub(crate) fn follow(
     }
 }
 
-/// What a watch came to.
+/// The sums of a watch.
 #[derive(Clone, Copy, Debug, Default)]
 struct WatchTotal {
     looks: usize,
@@ -176,8 +176,8 @@ fn told(socket: &Socket) -> json::SocketRow {
     json::SocketRow { owners: told.owners.filter(|owners| !owners.is_empty()), ..told }
 }
 
-/// Whether whoever read from the other end of stdout is gone. While nothing changes, nothing is
-/// written that would tell.
+/// Returns true if whoever read from the other end of stdout is gone. While nothing changes,
+/// nothing is written that would tell.
 fn nobody_reads() -> bool {
     let stdout = io::stdout();
     let mut asked = [PollFd::new(&stdout, PollFlags::empty())];

@@ -171,7 +171,7 @@ impl ScreenColumns {
         self.server_is = false;
     }
 
-    /// What the other columns leave of `width` for the two addresses.
+    /// Returns what the other columns leave of `width` for the two addresses.
     fn left(&self, width: usize) -> usize {
         let column = |is_there: bool, width: usize| if is_there { width + GAP } else { 0 };
         let others = GAP
@@ -356,7 +356,8 @@ fn life(end: &SeenEnd, app: &WatchApp, ledger: &SocketLedger, room: usize) -> Ve
     owners.into_iter().chain(cut).chain(steps.into_iter().flatten()).collect()
 }
 
-/// What an end is at: its state, for how long and for how long yet, and what waits in its queues.
+/// Returns what an end is at: its state, for how long and for how long yet, and what waits in its
+/// queues.
 fn present(end: &SeenEnd, app: &WatchApp, ledger: &SocketLedger) -> Vec<Span<'static>> {
     if let Some(gone) = end.gone {
         let ago = seconds(app.now.saturating_duration_since(gone));
@@ -405,7 +406,7 @@ fn counts(app: &WatchApp) -> Line<'static> {
     Line::from(line)
 }
 
-/// What is being typed, or what may be; and where the cursor stands.
+/// Returns what is being typed, or what may be; and where the cursor stands.
 fn keys(app: &WatchApp, width: usize) -> (Line<'static>, usize) {
     if app.is_typing {
         let length = app.typed.chars().count();
@@ -438,7 +439,7 @@ fn at_least(time: Duration) -> String {
     format!("≥ {}", seconds(time))
 }
 
-/// Whether one number tells all: the two differ by no more than a reader can see.
+/// Returns true if one number tells all: the two differ by no more than a reader can see.
 fn is_sharp(time: TimeInState) -> bool {
     let spread = time.most.map(|most| most.saturating_sub(time.least));
     spread.is_some_and(|spread| spread <= SHARP.max(time.least / 20))

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use evidence::{Socket, TcpState};
 
-/// What one bar stands for: the most at any look in this time, or in the time between two looks if
-/// that is longer.
+/// The time that one bar stands for: the most at any look in this time, or in the time between two
+/// looks if that is longer.
 const BAR: Duration = Duration::from_secs(1);
 /// As many bars are kept and shown: `TIME_WAIT` lasts for 60 of them.
 pub(crate) const MOST_BARS: usize = 60;

@@ -15,7 +15,7 @@ const NOT_PERMITTED: i32 = 1;
 /// `EINTR`: a signal came first.
 const INTERRUPTED: i32 = 4;
 
-/// What one `recv` brings.
+/// The gain of one `recv`.
 #[derive(Clone, Debug)]
 enum Arrival {
     Datagram(Vec<u8>),

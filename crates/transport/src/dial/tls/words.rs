@@ -26,8 +26,8 @@ pub(crate) fn after_handshake(error: &io::Error) -> Option<String> {
     within(error).map(of_library)
 }
 
-/// Who has given up TLS, if that is what `error` is about: whoever sends an alert closes, and tells
-/// so before its FIN (RFC 8446 section 6.2).
+/// Returns who has given up TLS, if that is what `error` is about: whoever sends an alert closes,
+/// and tells so before its FIN (RFC 8446 section 6.2).
 pub(crate) fn who_gives_up(error: &io::Error) -> Option<FirstClose> {
     within(error).map(|error| match error {
         TlsLibrary::AlertReceived(_) => FirstClose::There,

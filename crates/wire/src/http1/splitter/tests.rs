@@ -10,8 +10,8 @@ enum Kept {
     End(u64, u64),
 }
 
-/// What a splitter makes of a stream that comes in pieces of `size` bytes, and the bytes that it has
-/// told of.
+/// Returns what a splitter makes of a stream that comes in pieces of `size` bytes, and the bytes
+/// that it has told of.
 fn split(
     direction: Direction,
     stream: &[u8],

@@ -31,7 +31,7 @@ fn read(moment: u64, place: u64, bytes: u64) -> Transfer {
     Transfer { way: TransferWay::Read, ..wrote(moment, place, bytes) }
 }
 
-/// What is known of the socket of each change in the end.
+/// Returns what is known of the socket of each change in the end.
 fn counted(changes: &[StateChange], transfers: &[Transfer]) -> Vec<Option<EndBytes>> {
     let mut tally = ByteTally::default();
     let told = tally.take(changes.to_vec(), transfers);

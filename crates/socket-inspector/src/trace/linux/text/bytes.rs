@@ -6,11 +6,11 @@ use super::super::story::{ConnectionEnding, ConnectionSummary};
 /// The width that one line may take, so that it fits a terminal of 80 columns with its indent.
 const WIDTH: usize = 75;
 
-/// Who has done something with how many bytes: `client`, `sent`, 83.
+/// The doer of something with so many bytes: `client`, `sent`, 83.
 #[derive(Clone, Copy)]
 struct BytePhrase(&'static str, &'static str, ByteAmount);
 
-/// What there is to say: nothing, one line, or one for each direction.
+/// Returns what there is to say: nothing, one line, or one for each direction.
 pub(super) fn lines(summary: &ConnectionSummary) -> Vec<String> {
     if summary.ending == ConnectionEnding::NeverOpen {
         return Vec::new();
@@ -45,7 +45,7 @@ pub(super) fn lines(summary: &ConnectionSummary) -> Vec<String> {
     if whole.chars().count() <= WIDTH { vec![whole] } else { apart }
 }
 
-/// What went from one end to the other: `agreed` if both ends say the same.
+/// Returns what went from one end to the other: `agreed` if both ends say the same.
 fn direction(
     from: &'static str,
     wrote: EndBytes,

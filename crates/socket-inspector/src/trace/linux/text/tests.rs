@@ -2,7 +2,7 @@ use super::*;
 use crate::trace::linux::change::StateChange;
 use crate::trace::linux::story::ConnectionStory;
 
-/// What a story comes to on paper, without colours.
+/// Returns what a story comes to on paper, without colours.
 fn written(changes: &[StateChange]) -> String {
     let mut story = ConnectionStory::new(&[8080]);
     for change in changes {

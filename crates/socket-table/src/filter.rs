@@ -9,7 +9,7 @@ use evidence::{Socket, TcpState};
 ///
 /// ```
 /// use evidence::TcpState;
-/// use socket_table::Filter;
+/// use socket_table::SocketFilter;
 ///
 /// let filter = SocketFilter::default().port(8080).state(TcpState::TimeWait);
 /// assert_eq!(filter.to_string(), "with port 8080 at either end, in TIME_WAIT");

@@ -17,7 +17,7 @@ type AddressPair = (SocketAddr, SocketAddr);
 /// A connection in `TIME_WAIT` has no owner any more: who made it is known only if an earlier
 /// reading saw the process hold it. A connection that is opened and closed between two readings
 /// leaves nothing but its `TIME_WAIT`, whose maker stays unknown. What a reading does not list any
-/// more is forgotten; give it readings of one and the same [`SocketFilter`](crate::Filter).
+/// more is forgotten; give it readings of one and the same [`SocketFilter`](crate::SocketFilter).
 ///
 /// Where the kernel numbers its sockets, as Linux does, another connection between the same
 /// addresses is told from the one before, even if both are in the same state.

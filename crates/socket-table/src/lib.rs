@@ -24,7 +24,7 @@
 //! use std::net::{TcpListener, TcpStream};
 //!
 //! use evidence::{Side, TcpState};
-//! use socket_table::Filter;
+//! use socket_table::SocketFilter;
 //!
 //! let server = TcpListener::bind("127.0.0.1:0")?;
 //! let port = server.local_addr()?.port();
@@ -133,7 +133,7 @@ pub fn snapshot_with_owners(filter: &SocketFilter) -> Result<SocketTable, Error>
 /// use std::net::{TcpListener, TcpStream};
 ///
 /// use evidence::{Observed, Side};
-/// use socket_table::Filter;
+/// use socket_table::SocketFilter;
 ///
 /// let server = TcpListener::bind("127.0.0.1:0")?;
 /// let mut client = TcpStream::connect(server.local_addr()?)?;

@@ -55,11 +55,11 @@ impl fmt::Display for PeerPattern {
     }
 }
 
-/// Which of the sockets that a [`SocketFilter`](crate::Filter) selects are kept. The default keeps
+/// Which of the sockets that a [`SocketFilter`](crate::SocketFilter) selects are kept. The default keeps
 /// them all; each part narrows it.
 ///
 /// ```
-/// use socket_table::Narrow;
+/// use socket_table::SocketSieve;
 ///
 /// let sieve = SocketSieve { processes: vec!["nginx".into()], ..SocketSieve::default() };
 /// assert_eq!(sieve.to_string(), ", held by nginx");
@@ -126,7 +126,7 @@ impl SocketSieve {
 }
 
 impl fmt::Display for SocketSieve {
-    /// Goes on where a [`SocketFilter`](crate::Filter)'s words end: `, held by process 4711`.
+    /// Goes on where a [`SocketFilter`](crate::SocketFilter)'s words end: `, held by process 4711`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |items: Vec<String>| items.join(" or ");
         if let Some(side) = self.side {

@@ -197,7 +197,7 @@ fn place(socket: &Socket) -> AddressPair {
 /// use std::time::Duration;
 ///
 /// use futures_util::StreamExt as _;
-/// use socket_table::Filter;
+/// use socket_table::SocketFilter;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -26,12 +26,12 @@ const BREATH: Duration = Duration::from_millis(4);
 
 /// Which sockets are this run's: those of its connections, and no others. An earlier run's
 /// `TIME_WAIT` on the same port, or somebody else's connection to the same server, is not.
-struct Ours {
+struct OwnSockets {
     ends: HashSet<Ends>,
     filter: SocketFilter,
 }
 
-impl Ours {
+impl OwnSockets {
     fn of(client: &ClientWitness) -> Self {
         let ends: HashSet<Ends> = client.all_ends().into_iter().collect();
         let servers: HashSet<ServerAddr> = ends.iter().map(|ends| ends.server).collect();
@@ -66,9 +66,9 @@ impl Ours {
 /// readings in a row agree. Gives up after [`PATIENCE`] and says so.
 pub(crate) async fn settled(client: &ClientWitness) -> Reading {
     let deadline = Instant::now() + PATIENCE;
-    let mut before: Option<Vec<Row>> = None;
+    let mut before: Option<Vec<WatchedSocket>> = None;
     loop {
-        let ours = Ours::of(client);
+        let ours = OwnSockets::of(client);
         let opened = client.opened();
         let mut readings = pin!(ours.readings());
         while let Some(table) = readings.next().await {
@@ -109,11 +109,11 @@ fn time_wait_in(sockstat: &str) -> Option<u64> {
     line.split_whitespace().skip_while(|word| *word != "tw").nth(1)?.parse().ok()
 }
 
-type Row = (Option<Ends>, Option<Side>, TcpState);
+type WatchedSocket = (Option<Ends>, Option<Side>, TcpState);
 
 /// Returns what has to agree between two readings: not the queues, nor the timers.
-fn rows(table: &SocketTable) -> Vec<Row> {
-    let mut rows: Vec<Row> =
+fn rows(table: &SocketTable) -> Vec<WatchedSocket> {
+    let mut rows: Vec<WatchedSocket> =
         table.sockets.iter().map(|socket| (socket.ends(), socket.side, socket.state)).collect();
     rows.sort_unstable();
     rows
@@ -131,7 +131,7 @@ impl Busiest {
             client.busier.notified().await;
             tokio::time::sleep(breath).await;
             let started = Instant::now();
-            if let Ok(table) = Ours::of(&client).read() {
+            if let Ok(table) = OwnSockets::of(&client).read() {
                 let mut busiest = lock(&self.0);
                 if busiest.as_ref().is_none_or(|busiest| open(&table) > open(busiest)) {
                     *busiest = Some(table);

@@ -60,7 +60,7 @@ pub struct Apparatus {
     sampler: Sampler,
     started: Instant,
     next: AtomicU64,
-    book: Mutex<Book>,
+    book: Mutex<RunBook>,
     /// Whose connections are not the client's.
     strangers: Mutex<HashSet<ClientAddr>>,
 }
@@ -100,7 +100,7 @@ impl Drop for Sampler {
 
 /// The traces that the exchanges so far have left behind.
 #[derive(Default)]
-struct Book {
+struct RunBook {
     exchanges: BTreeMap<ExchangeId, Exchange>,
     held: Vec<(ExchangeId, Body)>,
     last_end: Option<Instant>,
@@ -362,7 +362,7 @@ impl Apparatus {
         let in_flight = self.servers.in_flight();
         let accepting = accepted.as_deref().map(recorder::span_of_accepts);
         self.servers.stop().await;
-        let Book { exchanges, last_end, .. } = std::mem::take(&mut *lock(&self.book));
+        let RunBook { exchanges, last_end, .. } = std::mem::take(&mut *lock(&self.book));
         let elapsed = last_end.unwrap_or(self.started).duration_since(self.started);
         let exchanges: Vec<Exchange> = exchanges.into_values().collect();
         let connections = self.client_witness.connections();

@@ -17,16 +17,16 @@ const GRACE: Duration = Duration::from_millis(200);
 /// Our own servers, in the order in which the plan names them.
 pub(crate) struct Servers {
     addresses: Vec<ServerAddr>,
-    places: Mutex<Vec<Place>>,
+    places: Mutex<Vec<ServerPlace>>,
     witness: Arc<ServerWitness>,
 }
 
-struct Place {
+struct ServerPlace {
     plan: ServerPlan,
-    stage: Stage,
+    stage: ServerStage,
 }
 
-enum Stage {
+enum ServerStage {
     /// Nobody listens at the address.
     Absent,
     /// Whoever connects waits to be accepted.
@@ -44,13 +44,13 @@ impl Servers {
             let (address, stage) = match plan.starts {
                 Starts::AtOnce => {
                     let server = bound(&plan, &witness)?;
-                    (server.address(), Stage::Accepting(server.start()))
+                    (server.address(), ServerStage::Accepting(server.start()))
                 }
-                Starts::WhenTold => (free_address(plan.address)?, Stage::Absent),
+                Starts::WhenTold => (free_address(plan.address)?, ServerStage::Absent),
             };
             plan.address = address.socket_addr();
             addresses.push(address);
-            places.push(Place { plan, stage });
+            places.push(ServerPlace { plan, stage });
         }
         Ok(Self { addresses, places: Mutex::new(places), witness })
     }
@@ -72,8 +72,8 @@ impl Servers {
 
     pub(crate) fn listen(&self) -> Result<(), Error> {
         for place in lock(&self.places).iter_mut() {
-            if matches!(place.stage, Stage::Absent) {
-                place.stage = Stage::Listening(Box::new(bound(&place.plan, &self.witness)?));
+            if matches!(place.stage, ServerStage::Absent) {
+                place.stage = ServerStage::Listening(Box::new(bound(&place.plan, &self.witness)?));
             }
         }
         Ok(())
@@ -81,8 +81,8 @@ impl Servers {
 
     pub(crate) fn accept(&self) {
         for place in lock(&self.places).iter_mut() {
-            place.stage = match std::mem::replace(&mut place.stage, Stage::Absent) {
-                Stage::Listening(server) => Stage::Accepting(server.start()),
+            place.stage = match std::mem::replace(&mut place.stage, ServerStage::Absent) {
+                ServerStage::Listening(server) => ServerStage::Accepting(server.start()),
                 stage => stage,
             };
         }
@@ -101,7 +101,7 @@ impl Servers {
     pub(crate) async fn stop(self) {
         let places = std::mem::take(&mut *lock(&self.places));
         for place in places {
-            if let Stage::Accepting(running) = place.stage {
+            if let ServerStage::Accepting(running) = place.stage {
                 running.stop(GRACE).await;
             }
         }

@@ -9,18 +9,18 @@ use crate::experiment::{Experiment, Trial};
 use crate::render::show;
 
 /// Lines that somebody types.
-pub(crate) struct Answers(UnboundedReceiver<String>);
+pub(crate) struct LearnerAnswers(UnboundedReceiver<String>);
 
 /// The learner's answer to one question.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Answer {
+enum LearnerAnswer {
     Number(f64),
     /// An empty line: no prediction.
     Skip,
     Unclear,
 }
 
-impl Answer {
+impl LearnerAnswer {
     fn of(line: &str) -> Self {
         match line.trim() {
             "" => Self::Skip,
@@ -32,7 +32,7 @@ impl Answer {
     }
 }
 
-impl Answers {
+impl LearnerAnswers {
     /// Listens to stdin. In a thread of its own, which nobody waits for: a read from a terminal
     /// cannot be given up, and Ctrl-C must end the lab at a question, too.
     #[must_use]
@@ -79,10 +79,12 @@ impl Answers {
                 writeln!(out)?;
                 return Ok(None);
             };
-            match Answer::of(&line) {
-                Answer::Number(number) => return Ok(Some(number)),
-                Answer::Skip => return Ok(None),
-                Answer::Unclear => writeln!(out, "  a number, such as 10, or an empty line")?,
+            match LearnerAnswer::of(&line) {
+                LearnerAnswer::Number(number) => return Ok(Some(number)),
+                LearnerAnswer::Skip => return Ok(None),
+                LearnerAnswer::Unclear => {
+                    writeln!(out, "  a number, such as 10, or an empty line")?
+                }
             }
         }
     }
@@ -94,10 +96,10 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_number_or_nothing() {
-        assert_eq!(Answer::of(" 82 "), Answer::Number(82.0));
-        assert_eq!(Answer::of("0.5"), Answer::Number(0.5));
-        assert_eq!(Answer::of(""), Answer::Skip);
-        assert_eq!(Answer::of("many"), Answer::Unclear);
-        assert_eq!(Answer::of("inf"), Answer::Unclear);
+        assert_eq!(LearnerAnswer::of(" 82 "), LearnerAnswer::Number(82.0));
+        assert_eq!(LearnerAnswer::of("0.5"), LearnerAnswer::Number(0.5));
+        assert_eq!(LearnerAnswer::of(""), LearnerAnswer::Skip);
+        assert_eq!(LearnerAnswer::of("many"), LearnerAnswer::Unclear);
+        assert_eq!(LearnerAnswer::of("inf"), LearnerAnswer::Unclear);
     }
 }

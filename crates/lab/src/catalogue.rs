@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::experiment::{Error as Wrong, Experiment, Wanted};
+use crate::experiment::{Experiment, ExperimentError as Wrong, ExperimentWish};
 use crate::formula::closest;
 
 macro_rules! built_in {
@@ -46,7 +46,7 @@ const BUILT_IN: [(&str, &str); 28] = built_in![
 
 /// Why there is no such experiment.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum CatalogueError {
     /// No experiment has this name.
     #[error("there is no experiment `{asked}`; {}", hint(known.as_ref()))]
     Unknown {
@@ -79,11 +79,11 @@ fn hint(known: Option<&&str>) -> String {
 ///
 /// # Errors
 /// If an override fits one of them badly.
-pub(crate) fn all(wanted: &Wanted) -> Result<Vec<Experiment>, Error> {
+pub(crate) fn all(wanted: &ExperimentWish) -> Result<Vec<Experiment>, CatalogueError> {
     BUILT_IN.iter().map(|(name, text)| built_in(name, text, wanted)).collect()
 }
 
-fn built_in(name: &str, text: &str, wanted: &Wanted) -> Result<Experiment, Error> {
+fn built_in(name: &str, text: &str, wanted: &ExperimentWish) -> Result<Experiment, CatalogueError> {
     let shown = format!("experiments/{name}.toml");
     Ok(Experiment::read(name, &shown, text, wanted)?)
 }
@@ -92,8 +92,8 @@ fn built_in(name: &str, text: &str, wanted: &Wanted) -> Result<Experiment, Error
 /// the number (`concurrent-cap-2`), or as a file.
 ///
 /// # Errors
-/// [`Error`] says what is wrong, and what may have been meant.
-pub(crate) fn find(asked: &str, wanted: &Wanted) -> Result<Experiment, Error> {
+/// [`CatalogueError`] says what is wrong, and what may have been meant.
+pub(crate) fn find(asked: &str, wanted: &ExperimentWish) -> Result<Experiment, CatalogueError> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| is_called(name, asked)) {
         return built_in(name, text, wanted);
     }
@@ -105,10 +105,10 @@ pub(crate) fn find(asked: &str, wanted: &Wanted) -> Result<Experiment, Error> {
             let bare = closest(asked, names.clone().map(without_number))?;
             names.clone().find(|name| without_number(name) == bare)
         });
-        return Err(Error::Unknown { asked: asked.to_owned(), known });
+        return Err(CatalogueError::Unknown { asked: asked.to_owned(), known });
     }
     let text = fs::read_to_string(path)
-        .map_err(|source| Error::Unreadable { file: asked.to_owned(), source })?;
+        .map_err(|source| CatalogueError::Unreadable { file: asked.to_owned(), source })?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     Ok(Experiment::read(&name, asked, &text, wanted)?)
 }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn every_experiment_makes_sense_and_asks_in_one_line() {
-        for experiment in all(&Wanted::default()).unwrap() {
+        for experiment in all(&ExperimentWish::default()).unwrap() {
             let Experiment { name, question, look_for, .. } = &experiment;
             assert!(name.len() + 2 + question.len() <= 80, "{name}: {question}");
             assert!(question.ends_with('?'), "{name}");
@@ -180,7 +180,8 @@ mod tests {
             page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
         assert_eq!(blocks.len(), 3);
         for block in blocks {
-            Experiment::read("own", "experiments/README.md", block, &Wanted::default()).unwrap();
+            Experiment::read("own", "experiments/README.md", block, &ExperimentWish::default())
+                .unwrap();
         }
     }
 
@@ -201,12 +202,12 @@ mod tests {
     fn an_experiment_is_found_by_name_number_and_what_comes_near() {
         for asked in ["04-concurrent-cap-2", "4", "04", "concurrent-cap-2"] {
             assert_eq!(
-                find(asked, &Wanted::default()).unwrap().name,
+                find(asked, &ExperimentWish::default()).unwrap().name,
                 "04-concurrent-cap-2",
                 "{asked}"
             );
         }
-        let told = |asked| find(asked, &Wanted::default()).unwrap_err().to_string();
+        let told = |asked| find(asked, &ExperimentWish::default()).unwrap_err().to_string();
         insta::assert_snapshot!(
             told("concurent-cap-2"),
             @"there is no experiment `concurent-cap-2`; did you mean `04-concurrent-cap-2`?"

@@ -76,7 +76,7 @@ pub(crate) struct Run {
 
     /// Write results for people, for programs, or for a CI system
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
+    pub(crate) format: RunFormat,
 
     /// Show the evidence of every run, not only of those that did not go as predicted; with
     /// --format json all that the witnesses saw: exchanges, connections, moments, tables
@@ -112,7 +112,7 @@ pub(crate) enum Isolate {
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum RunFormat {
     /// For people
     Text,
     /// For programs: one JSON object

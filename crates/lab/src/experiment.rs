@@ -9,7 +9,7 @@ use evidence::Preset;
 use crate::formula::{self, Formula};
 use crate::settings::Settings;
 
-pub(crate) use file::{Error, Override, Wanted};
+pub(crate) use file::{ExperimentError, ExperimentWish, Override};
 
 /// An experiment whose every formula is known to give a number.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,7 @@ pub(crate) struct Trial {
     /// Under which settings.
     pub(crate) settings: Settings,
     /// The predictions.
-    pub(crate) predictions: Vec<Prediction>,
+    pub(crate) predictions: Vec<RunPrediction>,
     /// The numbers that are shown without a prediction.
     pub(crate) measures: Vec<Measure>,
     /// Why it needs a private network, if it does.
@@ -48,7 +48,7 @@ pub(crate) struct Trial {
 
 /// One quantity and the numbers between which it is predicted to be.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Prediction {
+pub(crate) struct RunPrediction {
     /// The formula of what is observed.
     pub(crate) what: Formula,
     /// The rule, as the file states it.
@@ -61,7 +61,7 @@ pub(crate) struct Prediction {
     pub(crate) because: String,
 }
 
-impl Prediction {
+impl RunPrediction {
     /// Returns true if it agrees with what was observed. Room for the last bit of a division.
     #[must_use]
     pub(crate) fn holds(&self, observed: f64) -> bool {
@@ -91,7 +91,7 @@ pub(crate) enum Expected {
 }
 
 impl Expected {
-    fn parse(text: &str) -> Result<Self, formula::Error> {
+    fn parse(text: &str) -> Result<Self, formula::FormulaError> {
         let Some((least, most)) = text.split_once("..") else {
             return Formula::parse(text.trim()).map(Self::Exactly);
         };
@@ -102,7 +102,7 @@ impl Expected {
         Ok(Self::Between(end(least)?, end(most)?))
     }
 
-    fn range(&self, names: &formula::Names) -> Result<(f64, f64), formula::Error> {
+    fn range(&self, names: &formula::Names) -> Result<(f64, f64), formula::FormulaError> {
         match self {
             Self::Exactly(formula) => formula.value(names).map(|value| (value, value)),
             Self::Between(least, most) => {

@@ -96,7 +96,7 @@ impl PartialEq for Formula {
 
 /// Why a formula gives no number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum FormulaError {
     /// It is no expression.
     #[error("`{formula}` is no formula: {cause}")]
     NoFormula {
@@ -133,10 +133,10 @@ impl Formula {
     /// Reads an expression.
     ///
     /// # Errors
-    /// [`Error::NoFormula`] says where it stops being one.
-    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+    /// [`FormulaError::NoFormula`] says where it stops being one.
+    pub(crate) fn parse(text: &str) -> Result<Self, FormulaError> {
         let tree = ENGINE.with(|engine| engine.compile_expression(text)).map_err(|cause| {
-            Error::NoFormula { formula: text.to_owned(), cause: cause.to_string() }
+            FormulaError::NoFormula { formula: text.to_owned(), cause: cause.to_string() }
         })?;
         Ok(Self { text: text.to_owned(), tree })
     }
@@ -156,8 +156,8 @@ impl Formula {
     /// Its value, where `names` have theirs.
     ///
     /// # Errors
-    /// [`Error::UnknownName`], or [`Error::NoNumber`], as after a division by zero.
-    pub(crate) fn value(&self, names: &Names) -> Result<f64, Error> {
+    /// [`FormulaError::UnknownName`], or [`FormulaError::NoNumber`], as after a division by zero.
+    pub(crate) fn value(&self, names: &Names) -> Result<f64, FormulaError> {
         let mut scope = names.scope();
         let result =
             ENGINE.with(|engine| engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.tree));
@@ -178,13 +178,13 @@ impl Formula {
         }
     }
 
-    fn error(&self, error: EvalAltResult, names: &Names) -> Error {
+    fn error(&self, error: EvalAltResult, names: &Names) -> FormulaError {
         match error {
             EvalAltResult::ErrorVariableNotFound(name, _)
             | EvalAltResult::ErrorPropertyNotFound(name, _) => {
                 let name = self.full_name(&name);
                 let known = names.most_like(&name).map(str::to_owned);
-                Error::UnknownName { formula: self.text.clone(), name, known }
+                FormulaError::UnknownName { formula: self.text.clone(), name, known }
             }
             other => self.no_number(other.to_string()),
         }
@@ -200,8 +200,8 @@ impl Formula {
             .to_owned()
     }
 
-    fn no_number(&self, cause: String) -> Error {
-        Error::NoNumber { formula: self.text.clone(), cause }
+    fn no_number(&self, cause: String) -> FormulaError {
+        FormulaError::NoNumber { formula: self.text.clone(), cause }
     }
 }
 

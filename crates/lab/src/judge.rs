@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::experiment::{Prediction, Trial};
+use crate::experiment::{RunPrediction, Trial};
 use crate::formula::{self, Names};
 use crate::quantities::quantities;
 use crate::record::RunRecord;
@@ -11,7 +11,7 @@ use crate::record::RunRecord;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
     /// It ran, and was judged.
-    Ran(Box<Ran>),
+    Ran(Box<TrialResult>),
     /// It was left out, for this reason.
     Skipped(String),
     /// It could not run, for this reason.
@@ -20,25 +20,25 @@ pub(crate) enum Verdict {
 
 /// A trial that ran.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ran {
+pub(crate) struct TrialResult {
     /// All that was observed.
     pub(crate) record: RunRecord,
     /// The numbers of it, by name; what was not observed is not there.
     pub(crate) quantities: BTreeMap<String, f64>,
     /// Each prediction's observed number, or why there is none: nobody observed it, or the
     /// arithmetic has no result.
-    pub(crate) observed: Vec<Result<f64, formula::Error>>,
+    pub(crate) observed: Vec<Result<f64, formula::FormulaError>>,
     /// Each measure's number, or why there is none.
-    pub(crate) measured: Vec<Result<f64, formula::Error>>,
+    pub(crate) measured: Vec<Result<f64, formula::FormulaError>>,
 }
 
 /// A prediction beside what was observed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Judged<'a> {
     /// The prediction.
-    pub(crate) prediction: &'a Prediction,
+    pub(crate) prediction: &'a RunPrediction,
     /// The number, or why there is none.
-    pub(crate) observed: Result<&'a f64, &'a formula::Error>,
+    pub(crate) observed: Result<&'a f64, &'a formula::FormulaError>,
     /// True if they agree.
     pub(crate) held: bool,
 }
@@ -60,7 +60,7 @@ impl Verdict {
         let names = seen.and(&trial.settings.names(trial.preset));
         let observed = trial.predictions.iter().map(|p| p.what.value(&names)).collect();
         let measured = trial.measures.iter().map(|m| m.what.value(&names)).collect();
-        Self::Ran(Box::new(Ran { record, quantities, observed, measured }))
+        Self::Ran(Box::new(TrialResult { record, quantities, observed, measured }))
     }
 
     /// Returns true if it ran, every prediction held and the witnesses agree.
@@ -73,7 +73,7 @@ impl Verdict {
     }
 }
 
-impl Ran {
+impl TrialResult {
     /// How many predictions held.
     #[must_use]
     pub(crate) fn held(&self, trial: &Trial) -> usize {

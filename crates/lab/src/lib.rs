@@ -43,7 +43,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Action, Cli};
-use crate::experiment::Wanted;
+use crate::experiment::ExperimentWish;
 
 pub use record::{ProcessUse, RunRecord, Snapshot};
 
@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
 fn execute(action: Action) -> anyhow::Result<u8> {
     let mut out = anstream::stdout();
     match action {
-        Action::List => render::show::list(&catalogue::all(&Wanted::default())?, &mut out)?,
+        Action::List => render::show::list(&catalogue::all(&ExperimentWish::default())?, &mut out)?,
         Action::Show { name, overrides } => {
             let experiment = catalogue::find(&name, &session::wanted(&overrides, &[])?)?;
             render::show::show(&experiment, &mut out)?;

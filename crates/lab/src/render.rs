@@ -11,14 +11,14 @@ use std::time::Duration;
 use evidence::Reading;
 use program::exit;
 
-use crate::experiment::{Experiment, Prediction, Trial};
+use crate::experiment::{Experiment, RunPrediction, Trial};
 use crate::formula;
 use crate::judge::{Judged, Verdict};
 use crate::record::RunRecord;
 
 /// A trial that is over, with everything there is to tell about it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Row<'a> {
+pub(crate) struct TrialRow<'a> {
     /// The trial that was to be run.
     pub(crate) trial: &'a Trial,
     /// Its verdict.
@@ -35,7 +35,7 @@ pub(crate) struct Section<'a> {
     /// The experiment.
     pub(crate) experiment: &'a Experiment,
     /// Its rows, in its order.
-    pub(crate) rows: Vec<Row<'a>>,
+    pub(crate) rows: Vec<TrialRow<'a>>,
 }
 
 /// How many trials went how.
@@ -53,7 +53,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Counts `rows`.
-    pub(crate) fn of<'a>(rows: impl IntoIterator<Item = &'a Row<'a>>) -> Self {
+    pub(crate) fn of<'a>(rows: impl IntoIterator<Item = &'a TrialRow<'a>>) -> Self {
         let mut tally = Self::default();
         for row in rows {
             let count = match row.verdict {
@@ -102,8 +102,8 @@ pub(crate) fn number(value: f64) -> String {
 
 /// `82`, `10 to 82`, `at least 3`, `at most 5`.
 #[must_use]
-pub(crate) fn range(prediction: &Prediction) -> String {
-    let Prediction { least, most, .. } = prediction;
+pub(crate) fn range(prediction: &RunPrediction) -> String {
+    let RunPrediction { least, most, .. } = prediction;
     match (least.is_finite(), most.is_finite()) {
         (true, true) if least == most => number(*least),
         (true, true) => format!("{} to {}", number(*least), number(*most)),
@@ -125,7 +125,7 @@ pub(crate) fn observed(value: Option<f64>) -> String {
 pub(crate) fn seen(judged: &Judged<'_>) -> String {
     match judged.observed {
         Ok(value) => format!("observed {}", number(*value)),
-        Err(formula::Error::UnknownName { name, .. }) => format!("nobody observed {name}"),
+        Err(formula::FormulaError::UnknownName { name, .. }) => format!("nobody observed {name}"),
         Err(other) => other.to_string(),
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct TrialLanes {
 
 /// A trial that is over.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub(crate) struct EndedTrial {
     /// Which experiment, from 0.
     pub(crate) experiment: usize,
     /// Which of its trials, from 0.
@@ -74,7 +74,7 @@ pub(crate) async fn all<E>(
     experiments: &[Experiment],
     lanes: &TrialLanes,
     interrupt: &Interrupt,
-    mut tell: impl FnMut(Done) -> Result<(), E>,
+    mut tell: impl FnMut(EndedTrial) -> Result<(), E>,
 ) -> Result<(), E> {
     let free = Semaphore::new(lanes.jobs);
     let mut running: FuturesUnordered<_> = experiments
@@ -93,7 +93,7 @@ pub(crate) async fn all<E>(
                 let _places = interrupt.or(free.acquire_many(places)).await?;
                 let started = Instant::now();
                 let verdict = one(trial, lanes, interrupt).await?;
-                Some(Done { experiment, trial: number, verdict, took: started.elapsed() })
+                Some(EndedTrial { experiment, trial: number, verdict, took: started.elapsed() })
             }
         })
         .collect();

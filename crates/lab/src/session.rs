@@ -9,14 +9,14 @@ use indicatif::ProgressBar;
 use program::progress::{self, BarPlace};
 use program::{Interrupt, exit};
 
-use crate::ask::Answers;
+use crate::ask::LearnerAnswers;
 use crate::catalogue;
-use crate::cli::{Format, Isolate, Run};
-use crate::experiment::{self, Experiment, Override, Wanted};
+use crate::cli::{Isolate, Run, RunFormat};
+use crate::experiment::{self, Experiment, ExperimentWish, Override};
 use crate::judge::Verdict;
 use crate::render::text::Depth;
-use crate::render::{self, Row, Section, Tally};
-use crate::run::{self, Done, Isolation, TrialLanes};
+use crate::render::{self, Section, Tally, TrialRow};
+use crate::run::{self, EndedTrial, Isolation, TrialLanes};
 
 /// Returns what was typed after each `--set` and `--transport`.
 ///
@@ -25,9 +25,9 @@ use crate::run::{self, Done, Isolation, TrialLanes};
 pub(crate) fn wanted(
     overrides: &[String],
     transports: &[PresetArg],
-) -> Result<Wanted, experiment::Error> {
+) -> Result<ExperimentWish, experiment::ExperimentError> {
     let overrides = overrides.iter().map(|text| Override::parse(text));
-    Ok(Wanted {
+    Ok(ExperimentWish {
         overrides: overrides.collect::<Result<_, _>>()?,
         transports: transports.iter().map(|transport| transport.0).collect(),
     })
@@ -40,15 +40,15 @@ pub(crate) fn wanted(
 pub(crate) async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     anyhow::ensure!(
-        !asked.predict || asked.format == Format::Text,
+        !asked.predict || asked.format == RunFormat::Text,
         "--predict asks people: it does not go with --format json or junit"
     );
     let experiments = experiments(asked)?;
     let isolation = isolation(asked.isolate).await?;
     // People see connections and tables; the moments are for programs.
-    let moments = asked.evidence && asked.format == Format::Json;
+    let moments = asked.evidence && asked.format == RunFormat::Json;
     let lanes = TrialLanes { jobs: asked.jobs.into(), at_most: asked.at_most, isolation, moments };
-    let mut session = Session::new(asked, &experiments, lanes, &interrupt, out);
+    let mut session = LabSession::new(asked, &experiments, lanes, &interrupt, out);
     session.begin()?;
     let over = if asked.predict { session.one_by_one().await } else { session.all_at_once().await };
     match over.and_then(|()| session.end(interrupt.has_come())) {
@@ -59,7 +59,7 @@ pub(crate) async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8>
 
 fn experiments(asked: &Run) -> anyhow::Result<Vec<Experiment>> {
     let wanted = wanted(&asked.overrides, &asked.transports)?;
-    let read = |wanted: &Wanted| -> Result<Vec<Experiment>, catalogue::Error> {
+    let read = |wanted: &ExperimentWish| -> Result<Vec<Experiment>, catalogue::CatalogueError> {
         match &asked.names[..] {
             [] => catalogue::all(wanted),
             names => names.iter().map(|name| catalogue::find(name, wanted)).collect(),
@@ -68,7 +68,7 @@ fn experiments(asked: &Run) -> anyhow::Result<Vec<Experiment>> {
     let mut experiments = read(&wanted)?;
     experiments.retain(|experiment| !experiment.trials.is_empty());
     if experiments.is_empty() {
-        let all = read(&Wanted { transports: Vec::new(), ..wanted })?;
+        let all = read(&ExperimentWish { transports: Vec::new(), ..wanted })?;
         anyhow::bail!(
             "nothing that was asked for runs through that transport: {}",
             catalogue::transports_of(&all)
@@ -88,7 +88,7 @@ async fn isolation(mode: Isolate) -> anyhow::Result<Isolation> {
     }
 }
 
-struct Session<'a, W> {
+struct LabSession<'a, W> {
     asked: &'a Run,
     experiments: &'a [Experiment],
     lanes: TrialLanes,
@@ -104,7 +104,7 @@ struct Session<'a, W> {
     written: usize,
 }
 
-impl<'a, W: Write> Session<'a, W> {
+impl<'a, W: Write> LabSession<'a, W> {
     fn new(
         asked: &'a Run,
         experiments: &'a [Experiment],
@@ -150,19 +150,19 @@ impl<'a, W: Write> Session<'a, W> {
     async fn one_by_one(&mut self) -> io::Result<()> {
         let lanes = self.lanes.clone();
         let interrupt = self.interrupt.clone();
-        let mut answers = Answers::listen();
+        let mut answers = LearnerAnswers::listen();
         for (number, experiment) in self.experiments.iter().enumerate() {
             let asked = interrupt.or(answers.about(experiment, &mut self.out)).await;
             let Some(guesses) = asked.transpose()? else { return Ok(()) };
             self.guesses[number] = guesses;
             let only = std::slice::from_ref(experiment);
-            let tell = |done: Done| self.note(Done { experiment: number, ..done });
+            let tell = |done: EndedTrial| self.note(EndedTrial { experiment: number, ..done });
             run::all(only, &lanes, &interrupt, tell).await?;
         }
         Ok(())
     }
 
-    fn note(&mut self, done: Done) -> io::Result<()> {
+    fn note(&mut self, done: EndedTrial) -> io::Result<()> {
         self.bar.inc(1);
         self.done[done.experiment][done.trial] = Some((done.verdict, done.took));
         while self.done.get(self.written).is_some_and(|all| all.iter().all(Option::is_some)) {
@@ -174,7 +174,7 @@ impl<'a, W: Write> Session<'a, W> {
 
     /// Writes the results of an experiment, as far as there are any.
     fn write(&mut self, number: usize) -> io::Result<()> {
-        if self.asked.format != Format::Text {
+        if self.asked.format != RunFormat::Text {
             return Ok(());
         }
         let explained = self.asked.predict || !self.asked.names.is_empty();
@@ -195,7 +195,7 @@ impl<'a, W: Write> Session<'a, W> {
         let rows = experiment.trials.iter().zip(&self.done[number]).zip(guesses);
         let rows = rows.filter_map(|((trial, done), guess)| {
             let (verdict, took) = done.as_ref()?;
-            Some(Row { trial, verdict, took: *took, guess: *guess })
+            Some(TrialRow { trial, verdict, took: *took, guess: *guess })
         });
         Section { experiment, rows: rows.collect() }
     }
@@ -211,16 +211,16 @@ impl<'a, W: Write> Session<'a, W> {
             (0..self.experiments.len()).map(|number| self.section(number)).collect();
         let mut text = Vec::new();
         match self.asked.format {
-            Format::Text => {
+            RunFormat::Text => {
                 render::text::evidence(&sections, self.asked.evidence, &mut text)?;
                 render::text::summary(&sections, took, interrupted, &mut text)?;
             }
-            Format::Json => {
+            RunFormat::Json => {
                 let isolation = &self.lanes.isolation;
                 let evidence = self.asked.evidence;
                 render::json::write(&sections, isolation, took, interrupted, evidence, &mut text)?;
             }
-            Format::Junit => render::junit::write(&sections, &mut text)?,
+            RunFormat::Junit => render::junit::write(&sections, &mut text)?,
         }
         let tally = Tally::of(sections.iter().flat_map(|section| &section.rows));
         drop(sections);

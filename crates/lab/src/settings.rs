@@ -71,17 +71,17 @@ section! {
         /// True if responses carry `Connection: close`.
         close: bool,
         /// After how much idleness the server closes a connection.
-        idle_timeout: Limit<Time>,
+        idle_timeout: LimitSetting<Time>,
         /// How long it waits for the head of a request.
-        read_header_timeout: Limit<Time>,
+        read_header_timeout: LimitSetting<Time>,
         /// How long it waits for a whole request.
-        read_timeout: Limit<Time>,
+        read_timeout: LimitSetting<Time>,
         /// How long a response may take, the work on it included.
-        write_timeout: Limit<Time>,
+        write_timeout: LimitSetting<Time>,
         /// How long the work on a response may take.
-        handler_timeout: Limit<Time>,
+        handler_timeout: LimitSetting<Time>,
         /// When it starts.
-        starts: Starts,
+        starts: StartSetting,
     }
 }
 
@@ -89,19 +89,19 @@ section! {
     /// `[client]`: the transport's limits, and what the reader does.
     Client {
         /// The reader's way with each body.
-        body: Body,
+        body: BodySetting,
         /// Max idle connections per host.
         per_host: Count,
         /// Max idle connections in all.
-        max_idle: Limit<Count>,
+        max_idle: LimitSetting<Count>,
         /// Max connections per host, busy ones included.
-        max_conns_per_host: Limit<Count>,
+        max_conns_per_host: LimitSetting<Count>,
         /// How long a connection may be idle.
-        idle_timeout: Limit<Time>,
+        idle_timeout: LimitSetting<Time>,
         /// True if connections are used again at all.
         keep_alives: bool,
         /// After how much silence TCP keepalive probes start.
-        tcp_keepalive: Limit<Time>,
+        tcp_keepalive: LimitSetting<Time>,
         /// `http1`, or `http2` in cleartext with prior knowledge.
         version: Version,
         /// hyper-util's `pool_timer`.
@@ -113,7 +113,7 @@ section! {
     /// `[workload]`: what the client is asked to do.
     Workload {
         /// How requests follow each other.
-        kind: Kind,
+        kind: WorkloadKind,
         /// How many workers send requests side by side.
         workers: Count,
         /// How many requests each of them sends, or how many bursts there are.
@@ -165,7 +165,7 @@ impl Settings {
 
 /// The form of a value, where the file may say it as a text or as a number.
 #[derive(Clone, Copy)]
-enum Said<'a> {
+enum ValueForm<'a> {
     Text(&'a str),
     Number(u64),
 }
@@ -176,7 +176,7 @@ struct Listener<F> {
     understand: F,
 }
 
-impl<T, F: FnOnce(Said<'_>) -> Result<T, String>> Visitor<'_> for Listener<F> {
+impl<T, F: FnOnce(ValueForm<'_>) -> Result<T, String>> Visitor<'_> for Listener<F> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,7 +185,7 @@ impl<T, F: FnOnce(Said<'_>) -> Result<T, String>> Visitor<'_> for Listener<F> {
 
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
         let expecting = self.expecting;
-        (self.understand)(Said::Number(number))
+        (self.understand)(ValueForm::Number(number))
             .map_err(|why| E::custom(format_args!("{number}: {why}; expected {expecting}")))
     }
 
@@ -198,7 +198,7 @@ impl<T, F: FnOnce(Said<'_>) -> Result<T, String>> Visitor<'_> for Listener<F> {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
         let expecting = self.expecting;
-        (self.understand)(Said::Text(text))
+        (self.understand)(ValueForm::Text(text))
             .map_err(|why| E::custom(format_args!("`{text}`: {why}; expected {expecting}")))
     }
 }
@@ -208,12 +208,12 @@ impl<T, F: FnOnce(Said<'_>) -> Result<T, String>> Visitor<'_> for Listener<F> {
 pub(crate) struct Count(pub usize);
 
 impl Count {
-    fn understand(said: Said<'_>) -> Result<Self, String> {
+    fn understand(said: ValueForm<'_>) -> Result<Self, String> {
         match said {
-            Said::Number(number) => {
+            ValueForm::Number(number) => {
                 usize::try_from(number).map(Self).map_err(|_| "too large".to_owned())
             }
-            Said::Text(_) => Err("not a number".to_owned()),
+            ValueForm::Text(_) => Err("not a number".to_owned()),
         }
     }
 }
@@ -233,8 +233,8 @@ pub(crate) struct Time(pub Duration);
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Time {
-    fn understand(said: Said<'_>) -> Result<Self, String> {
-        let Said::Text(text) = said else { return Err("no unit".to_owned()) };
+    fn understand(said: ValueForm<'_>) -> Result<Self, String> {
+        let ValueForm::Text(text) = said else { return Err("no unit".to_owned()) };
         let time = humantime::parse_duration(text).map_err(|cause| cause.to_string())?;
         if time > LONGEST { Err("longer than a day".to_owned()) } else { Ok(Self(time)) }
     }
@@ -260,9 +260,9 @@ pub(crate) struct Size(pub u64);
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let expecting = "a number of bytes as in 11 or \"64KiB\"";
-        let understand = |said: Said<'_>| match said {
-            Said::Number(bytes) => Ok(Self(bytes)),
-            Said::Text(text) => match text.parse() {
+        let understand = |said: ValueForm<'_>| match said {
+            ValueForm::Number(bytes) => Ok(Self(bytes)),
+            ValueForm::Text(text) => match text.parse() {
                 Ok(ByteCount(bytes)) => Ok(Self(bytes)),
                 Err(_) => Err("not a number of bytes".to_owned()),
             },
@@ -273,19 +273,19 @@ impl<'de> Deserialize<'de> for Size {
 
 /// A limit, or `"none"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limit<T>(pub Option<T>);
+pub(crate) struct LimitSetting<T>(pub Option<T>);
 
 /// Reads a limit whose value `understand` knows.
 fn limit<T>(
-    understand: impl FnOnce(Said<'_>) -> Result<T, String>,
-) -> impl FnOnce(Said<'_>) -> Result<Limit<T>, String> {
+    understand: impl FnOnce(ValueForm<'_>) -> Result<T, String>,
+) -> impl FnOnce(ValueForm<'_>) -> Result<LimitSetting<T>, String> {
     |said| match said {
-        Said::Text("none") => Ok(Limit(None)),
-        said => understand(said).map(|limit| Limit(Some(limit))),
+        ValueForm::Text("none") => Ok(LimitSetting(None)),
+        said => understand(said).map(|limit| LimitSetting(Some(limit))),
     }
 }
 
-impl<T: Serialize> Serialize for Limit<T> {
+impl<T: Serialize> Serialize for LimitSetting<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             Some(limit) => limit.serialize(to),
@@ -294,14 +294,14 @@ impl<T: Serialize> Serialize for Limit<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Limit<Count> {
+impl<'de> Deserialize<'de> for LimitSetting<Count> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let expecting = "a number, 0 or more, or \"none\"";
         from.deserialize_any(Listener { expecting, understand: limit(Count::understand) })
     }
 }
 
-impl<'de> Deserialize<'de> for Limit<Time> {
+impl<'de> Deserialize<'de> for LimitSetting<Time> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let expecting = "a time as in \"20ms\", or \"none\"";
         from.deserialize_any(Listener { expecting, understand: limit(Time::understand) })
@@ -311,7 +311,7 @@ impl<'de> Deserialize<'de> for Limit<Time> {
 /// `drain`, `drop` or `hold`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Body {
+pub(crate) enum BodySetting {
     /// Read to its end.
     Drain,
     /// Let go of unread.
@@ -320,12 +320,12 @@ pub(crate) enum Body {
     Hold,
 }
 
-impl From<Body> for BodyPolicy {
-    fn from(body: Body) -> Self {
+impl From<BodySetting> for BodyPolicy {
+    fn from(body: BodySetting) -> Self {
         match body {
-            Body::Drain => Self::Drain,
-            Body::Drop => Self::Drop,
-            Body::Hold => Self::Hold,
+            BodySetting::Drain => Self::Drain,
+            BodySetting::Drop => Self::Drop,
+            BodySetting::Hold => Self::Hold,
         }
     }
 }
@@ -333,7 +333,7 @@ impl From<Body> for BodyPolicy {
 /// When a server starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Starts {
+pub(crate) enum StartSetting {
     /// Before the first request.
     AtOnce,
     /// When the script says `listen`, and later `accept`.
@@ -353,7 +353,7 @@ pub(crate) enum Version {
 /// How requests follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum WorkloadKind {
     /// One after the other.
     Sequential,
     /// Several workers, each one after the other.
@@ -413,7 +413,7 @@ section! {
         /// True if the response carries `Connection: close`.
         close: bool,
         /// The reader's way with the body.
-        body: Body,
+        body: BodySetting,
     }
 }
 

@@ -14,7 +14,8 @@ use transport::{Config, HttpVersion, Limits};
 use crate::formula::Names;
 use crate::quantities;
 use crate::settings::{
-    Count, Kind, Limit, Raw, Request, Settings, Size, Starts, Step, Time, Version,
+    Count, LimitSetting, Raw, Request, Settings, Size, StartSetting, Step, Time, Version,
+    WorkloadKind,
 };
 
 /// The port of the first server in a private network, where nobody else can have it.
@@ -25,7 +26,7 @@ const MOST: usize = 100_000;
 
 /// Why settings make no run. Completes "`experiment`: …".
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum SetupError {
     /// The transport has no such limit.
     #[error(transparent)]
     Unsupported(#[from] transport::Unsupported),
@@ -39,8 +40,8 @@ pub(crate) enum Error {
     },
 }
 
-fn impossible<T>(key: &'static str, because: impl Into<String>) -> Result<T, Error> {
-    Err(Error::Impossible { key, because: because.into() })
+fn impossible<T>(key: &'static str, because: impl Into<String>) -> Result<T, SetupError> {
+    Err(SetupError::Impossible { key, because: because.into() })
 }
 
 /// The work that the client is asked to do.
@@ -70,8 +71,8 @@ impl Settings {
     /// machine's own.
     ///
     /// # Errors
-    /// [`Error`] says which setting is impossible.
-    pub(crate) fn ready(&self, preset: Preset, private: bool) -> Result<Ready, Error> {
+    /// [`SetupError`] says which setting is impossible.
+    pub(crate) fn ready(&self, preset: Preset, private: bool) -> Result<Ready, SetupError> {
         let workload = self.workload()?;
         let client = self.client(preset);
         client.check()?;
@@ -89,15 +90,15 @@ impl Settings {
         Ok(Ready { plan: Plan { setup, client, servers, trace: false }, workload, network })
     }
 
-    fn check_client(&self) -> Result<(), Error> {
-        if self.client.max_conns_per_host == Some(Limit(Some(Count(0)))) {
+    fn check_client(&self) -> Result<(), SetupError> {
+        if self.client.max_conns_per_host == Some(LimitSetting(Some(Count(0)))) {
             return impossible(
                 "client.max_conns_per_host",
                 "with none every request waits for ever",
             );
         }
         // The kernel counts in whole seconds, in 15 bits (TCP_KEEPIDLE).
-        if let Some(Limit(Some(Time(time)))) = self.client.tcp_keepalive
+        if let Some(LimitSetting(Some(Time(time)))) = self.client.tcp_keepalive
             && (time.subsec_nanos() > 0 || !(1..=32_767).contains(&time.as_secs()))
         {
             return impossible("client.tcp_keepalive", "whole seconds, from 1 to 32767");
@@ -105,7 +106,7 @@ impl Settings {
         Ok(())
     }
 
-    fn workload(&self) -> Result<Workload, Error> {
+    fn workload(&self) -> Result<Workload, SetupError> {
         let workload = &self.workload;
         for (key, number) in
             [("workload.workers", workload.workers), ("workload.requests", workload.requests)]
@@ -118,26 +119,30 @@ impl Settings {
                 _ => {}
             }
         }
-        let kind = workload.kind.unwrap_or(Kind::Sequential);
-        if kind == Kind::Script {
+        let kind = workload.kind.unwrap_or(WorkloadKind::Sequential);
+        if kind == WorkloadKind::Script {
             return self.script().map(Workload::Script);
         }
         if workload.steps.is_some() {
             return impossible("workload.steps", "only for kind = \"script\"");
         }
-        if self.server.starts == Some(Starts::WhenTold) {
+        if self.server.starts == Some(StartSetting::WhenTold) {
             return impossible("server.starts", "when-told needs a script that tells it");
         }
         match kind {
-            Kind::Sequential if workload.workers.is_some_and(|workers| workers != Count(1)) => {
+            WorkloadKind::Sequential
+                if workload.workers.is_some_and(|workers| workers != Count(1)) =>
+            {
                 impossible("workload.workers", "kind = \"sequential\" has one")
             }
-            Kind::Burst => Ok(Workload::Bursts),
-            Kind::Sequential | Kind::Concurrent | Kind::Script => Ok(Workload::Workers),
+            WorkloadKind::Burst => Ok(Workload::Bursts),
+            WorkloadKind::Sequential | WorkloadKind::Concurrent | WorkloadKind::Script => {
+                Ok(Workload::Workers)
+            }
         }
     }
 
-    fn script(&self) -> Result<Vec<Step>, Error> {
+    fn script(&self) -> Result<Vec<Step>, SetupError> {
         const KEY: &str = "workload.steps";
         let workload = &self.workload;
         if workload.workers.is_some() || workload.requests.is_some() || workload.interval.is_some()
@@ -182,7 +187,9 @@ impl Settings {
                     return impossible(KEY, format!("{times} times"));
                 }
                 Step::Request(request) | Step::Start(request) => self.check_request(request)?,
-                Step::Listen | Step::Accept if self.server.starts != Some(Starts::WhenTold) => {
+                Step::Listen | Step::Accept
+                    if self.server.starts != Some(StartSetting::WhenTold) =>
+                {
                     let because = "listen and accept need server.starts = \"when-told\"";
                     return impossible(KEY, because);
                 }
@@ -192,7 +199,7 @@ impl Settings {
         Ok(steps)
     }
 
-    fn check_request(&self, request: &Request) -> Result<(), Error> {
+    fn check_request(&self, request: &Request) -> Result<(), SetupError> {
         const KEY: &str = "workload.steps";
         if request.post.is_some() && request.post_bytes.is_some() {
             return impossible(KEY, "post and post_bytes are two bodies of one request");
@@ -210,8 +217,8 @@ impl Settings {
 
     /// Servers that start when told have to be told, in the right order: whoever waits for one that
     /// never accepts waits for ever.
-    fn check_told_starts(&self, steps: &[Step]) -> Result<(), Error> {
-        if self.server.starts != Some(Starts::WhenTold) {
+    fn check_told_starts(&self, steps: &[Step]) -> Result<(), SetupError> {
+        if self.server.starts != Some(StartSetting::WhenTold) {
             return Ok(());
         }
         let place = |wanted: &Step| steps.iter().position(|step| step == wanted);
@@ -266,14 +273,14 @@ impl Settings {
         }
     }
 
-    fn servers(&self, private: bool) -> Result<Vec<ServerPlan>, Error> {
+    fn servers(&self, private: bool) -> Result<Vec<ServerPlan>, SetupError> {
         let count = self.server_count();
         if !(1..=16).contains(&count) {
             return impossible("server.count", "from 1 to 16");
         }
         let starts = match self.server.starts {
-            Some(Starts::WhenTold) => apparatus::Starts::WhenTold,
-            Some(Starts::AtOnce) | None => apparatus::Starts::AtOnce,
+            Some(StartSetting::WhenTold) => apparatus::Starts::WhenTold,
+            Some(StartSetting::AtOnce) | None => apparatus::Starts::AtOnce,
         };
         let ports = (FIRST_PORT..).take(count).map(|port| if private { port } else { 0 });
         Ok(ports
@@ -328,7 +335,8 @@ impl Settings {
     }
 
     fn workers(&self) -> usize {
-        let one = !matches!(self.workload.kind, Some(Kind::Concurrent | Kind::Burst));
+        let one =
+            !matches!(self.workload.kind, Some(WorkloadKind::Concurrent | WorkloadKind::Burst));
         self.workload.workers.map_or(if one { 1 } else { 10 }, |Count(workers)| workers)
     }
 
@@ -384,10 +392,10 @@ impl Settings {
     }
 }
 
-fn count(limit: Limit<Count>) -> Option<usize> {
+fn count(limit: LimitSetting<Count>) -> Option<usize> {
     limit.0.map(|Count(count)| count)
 }
 
-fn limit(limit: Limit<Time>) -> Option<Duration> {
+fn limit(limit: LimitSetting<Time>) -> Option<Duration> {
     limit.0.map(|Time(time)| time)
 }

@@ -27,32 +27,32 @@ use std::time::{Duration, Instant, SystemTime};
 use evidence::{BodyPolicy, ConnectionId, ExchangeId, TraceEvent};
 use http::{HeaderMap, StatusCode, Version};
 
-use asked::Asked;
-use phases::Phases;
+use asked::FetchPlan;
+use phases::FetchPhases;
 
 /// One traced request, and what became of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Traced {
+pub(crate) struct FetchedExchange {
     /// Its number.
     pub(crate) number: ExchangeId,
     /// The request that was made.
-    pub(crate) asked: Asked,
+    pub(crate) asked: FetchPlan,
     /// When it was sent, on the clock of the moments.
     pub(crate) asked_at: Instant,
     /// The same on the wall's clock.
     pub(crate) asked_on: SystemTime,
     /// The head of the response, if it came, and what was read of its body.
-    pub(crate) answered: Option<Answered>,
+    pub(crate) answered: Option<FetchAnswer>,
     /// Why it did not end as it should, if it did not. It may have been answered, in part, all the
     /// same.
     pub(crate) error: Option<String>,
     /// When it was over.
     pub(crate) over_at: Instant,
     /// How long each phase took.
-    pub(crate) phases: Phases,
+    pub(crate) phases: FetchPhases,
 }
 
-impl Traced {
+impl FetchedExchange {
     /// From the question to the end.
     #[must_use]
     pub(crate) fn took(&self) -> Duration {
@@ -68,7 +68,7 @@ impl Traced {
 
 /// A response.
 #[derive(Clone, Debug)]
-pub(crate) struct Answered {
+pub(crate) struct FetchAnswer {
     /// Its status.
     pub(crate) status: StatusCode,
     /// The words behind it: the server's own in HTTP/1.1, none in HTTP/2.
@@ -87,7 +87,7 @@ pub(crate) struct Answered {
 
 /// A whole session: every request, and every moment.
 #[derive(Clone, Debug)]
-pub(crate) struct Session {
+pub(crate) struct FetchSession {
     /// The transport: `go`, `go1.27` or `hyper-util`.
     pub(crate) transport: &'static str,
     /// True if certificates were not checked.
@@ -95,12 +95,12 @@ pub(crate) struct Session {
     /// When it began: what every moment is counted from.
     pub(crate) started: Instant,
     /// Its requests, in order.
-    pub(crate) exchanges: Vec<Traced>,
+    pub(crate) exchanges: Vec<FetchedExchange>,
     /// Every moment, in the order in which it was heard.
     pub(crate) events: Vec<TraceEvent>,
 }
 
-impl Session {
+impl FetchSession {
     /// The moments of one exchange; `None` for those that belong to a connection alone.
     pub(crate) fn events_of(
         &self,

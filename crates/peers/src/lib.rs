@@ -48,4 +48,4 @@ mod story;
 pub use client::{RawClient, RawOrder, RawSeen, RawWait, carry_out};
 pub use script::{ConnectionScript, ServerStep, StepTime};
 pub use server::ScriptedServer;
-pub use story::{ConnectionStory, HeadStory, PeerEnd, PeerLeft};
+pub use story::{PeerEnd, PeerHead, PeerLeft, PeerStory};

@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use wire::http1::{AnsweredMethod, Direction, MessagePart, MessageSplitter, RequestLine};
 
 use crate::script::{ConnectionScript, ServerStep};
-use crate::story::{ConnectionStory, HeadStory, PeerEnd, PeerLeft, us};
+use crate::story::{PeerEnd, PeerHead, PeerLeft, PeerStory, us};
 
 /// As many bytes are read, and written as filler, at a time.
 const PIECE: usize = 16 * 1024;
@@ -26,7 +26,7 @@ pub struct ScriptedServer {
     address: ServerAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<JoinSet<()>>,
-    stories: Arc<Mutex<Vec<ConnectionStory>>>,
+    stories: Arc<Mutex<Vec<PeerStory>>>,
 }
 
 impl ScriptedServer {
@@ -42,7 +42,7 @@ impl ScriptedServer {
         let listener = TcpListener::from_std(listener)?;
         let address = ServerAddr::new(listener.local_addr()?);
         let (stop, stopped) = watch::channel(false);
-        let stories: Arc<Mutex<Vec<ConnectionStory>>> = Arc::default();
+        let stories: Arc<Mutex<Vec<PeerStory>>> = Arc::default();
         let task = tokio::spawn(accept(listener, scripts, Arc::clone(&stories), stopped));
         Ok(Self { address, stop, task, stories })
     }
@@ -55,12 +55,12 @@ impl ScriptedServer {
 
     /// Returns what has become so far of each connection, in the order in which they were accepted.
     #[must_use]
-    pub fn stories(&self) -> Vec<ConnectionStory> {
+    pub fn stories(&self) -> Vec<PeerStory> {
         lock(&self.stories).clone()
     }
 
     /// Closes all that is open, and tells what became of each connection.
-    pub async fn stop(self) -> Vec<ConnectionStory> {
+    pub async fn stop(self) -> Vec<PeerStory> {
         self.stop.send_replace(true);
         if let Ok(mut connections) = self.task.await {
             while connections.join_next().await.is_some() {}
@@ -76,7 +76,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn accept(
     listener: TcpListener,
     scripts: Vec<ConnectionScript>,
-    stories: Arc<Mutex<Vec<ConnectionStory>>>,
+    stories: Arc<Mutex<Vec<PeerStory>>>,
     mut stop: watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let started = Instant::now();
@@ -94,7 +94,7 @@ async fn accept(
         };
         // A client that has given up before its turn leaves its script to nobody.
         let Ok((stream, client)) = accepted else { continue };
-        let story = ConnectionStory {
+        let story = PeerStory {
             client: ClientAddr::new(client),
             accepted_us: us(started.elapsed()),
             heads: Vec::new(),
@@ -130,7 +130,7 @@ async fn accept_as(
 struct ScriptedConnection {
     stream: TcpStream,
     started: Instant,
-    stories: Arc<Mutex<Vec<ConnectionStory>>>,
+    stories: Arc<Mutex<Vec<PeerStory>>>,
     place: usize,
     requests: MessageSplitter,
     /// Bytes that were read beyond what a step wanted.
@@ -147,14 +147,14 @@ impl ScriptedConnection {
     fn new(
         stream: TcpStream,
         started: Instant,
-        stories: Arc<Mutex<Vec<ConnectionStory>>>,
+        stories: Arc<Mutex<Vec<PeerStory>>>,
         place: usize,
     ) -> Self {
         let requests = MessageSplitter::new(Direction::Requests);
         Self { stream, started, stories, place, requests, ahead: Vec::new(), head: Vec::new() }
     }
 
-    fn note(&self, note: impl FnOnce(&mut ConnectionStory)) {
+    fn note(&self, note: impl FnOnce(&mut PeerStory)) {
         if let Some(story) = lock(&self.stories).get_mut(self.place) {
             note(story);
         }
@@ -264,7 +264,7 @@ impl ScriptedConnection {
         let at_us = us(self.started.elapsed());
         self.note(|story| {
             let (method, target) = line.map(|line| (line.method, line.target)).unzip();
-            story.heads.push(HeadStory { at_us, method, target, bytes });
+            story.heads.push(PeerHead { at_us, method, target, bytes });
         });
     }
 

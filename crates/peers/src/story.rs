@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 /// One connection, from accept to its end, as the server saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectionStory {
+pub struct PeerStory {
     /// The client's address.
     pub client: ClientAddr,
     /// When it was accepted, since the server listens.
     pub accepted_us: u64,
     /// The heads of requests that were read, in their order.
-    pub heads: Vec<HeadStory>,
+    pub heads: Vec<PeerHead>,
     /// Bytes that were read.
     pub read_bytes: u64,
     /// Bytes that were written, as far as the kernel has taken them.
@@ -28,7 +28,7 @@ pub struct ConnectionStory {
 
 /// The head of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeadStory {
+pub struct PeerHead {
     /// When its last byte was read, since the server listens.
     pub at_us: u64,
     /// Its method; `None` if it is no head of HTTP/1.

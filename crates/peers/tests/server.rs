@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use peers::{ConnectionScript, ConnectionStory, PeerEnd, PeerLeft, ScriptedServer, ServerStep};
+use peers::{ConnectionScript, PeerEnd, PeerLeft, PeerStory, ScriptedServer, ServerStep};
 use tokio::runtime::{Builder, Runtime};
 
 /// How long a test waits for something that must happen.
@@ -38,7 +38,7 @@ impl Site {
     }
 
     /// Waits until there is a first connection that is so, and tells of it.
-    fn until(&self, is_so: impl Fn(&ConnectionStory) -> bool) -> ConnectionStory {
+    fn until(&self, is_so: impl Fn(&PeerStory) -> bool) -> PeerStory {
         let start = Instant::now();
         loop {
             let stories = self.server.stories();
@@ -51,7 +51,7 @@ impl Site {
         }
     }
 
-    fn stop(self) -> Vec<ConnectionStory> {
+    fn stop(self) -> Vec<PeerStory> {
         self.runtime.block_on(self.server.stop())
     }
 }

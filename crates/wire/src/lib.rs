@@ -170,9 +170,9 @@ impl<T: Tap> Wire<T> {
         if self.first_close.is_none() {
             // The peer's FIN may lie in the queue without anybody having read it.
             self.first_close = Some(match system::next_in_queue(&self.stream) {
-                system::Next::Fin => FirstClose::There,
-                system::Next::Reset => FirstClose::Reset,
-                system::Next::DataOrNothing => FirstClose::Here,
+                system::NextRead::Fin => FirstClose::There,
+                system::NextRead::Reset => FirstClose::Reset,
+                system::NextRead::DataOrNothing => FirstClose::Here,
             });
         }
     }
@@ -289,20 +289,20 @@ mod system {
     use tokio::net::TcpStream;
 
     /// The thing that a read would meet next.
-    pub(super) enum Next {
+    pub(super) enum NextRead {
         Fin,
         Reset,
         DataOrNothing,
     }
 
     #[cfg(unix)]
-    pub(super) fn next_in_queue(stream: &TcpStream) -> Next {
+    pub(super) fn next_in_queue(stream: &TcpStream) -> NextRead {
         use rustix::net::{RecvFlags, recv};
         let mut one = [0_u8; 1];
         match recv(stream, &mut one, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => Next::Fin,
-            Err(rustix::io::Errno::CONNRESET) => Next::Reset,
-            Ok(_) | Err(_) => Next::DataOrNothing,
+            Ok((_, 0)) => NextRead::Fin,
+            Err(rustix::io::Errno::CONNRESET) => NextRead::Reset,
+            Ok(_) | Err(_) => NextRead::DataOrNothing,
         }
     }
 
@@ -374,8 +374,8 @@ mod system {
     }
 
     #[cfg(not(unix))]
-    pub(super) fn next_in_queue(_: &TcpStream) -> Next {
-        Next::DataOrNothing
+    pub(super) fn next_in_queue(_: &TcpStream) -> NextRead {
+        NextRead::DataOrNothing
     }
 
     #[cfg(not(unix))]

@@ -9,14 +9,14 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 use toml::Spanned;
 
-use super::{Expected, Experiment, MEASURES, Measure, Prediction, Trial};
+use super::{Expected, Experiment, MEASURES, Measure, RunPrediction, Trial};
 use crate::formula::{self, Formula};
 use crate::settings::{Client, Network, Server, Settings, Step, Workload};
 use crate::{quantities, setup};
 
 /// A fault in an experiment, and its place.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum ExperimentError {
     /// It is no TOML, or not of this shape.
     #[error("{file}: {}", cause.to_string().trim_end())]
     NotAnExperiment {
@@ -51,7 +51,7 @@ pub(crate) enum Error {
 struct File {
     question: String,
     look_for: Option<String>,
-    transports: Option<Vec<Transport>>,
+    transports: Option<Vec<TransportName>>,
     #[serde(default)]
     alone: bool,
     chart: Option<Spanned<String>>,
@@ -77,7 +77,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
-    transports: Option<Vec<Transport>>,
+    transports: Option<Vec<TransportName>>,
     #[serde(default)]
     network: Network,
     #[serde(default)]
@@ -92,14 +92,14 @@ struct Case {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Predict {
-    transports: Option<Vec<Transport>>,
+    transports: Option<Vec<TransportName>>,
     cases: Option<Vec<String>>,
     expect: IndexMap<String, Spanned<Rule>>,
     because: String,
 }
 
 impl Predict {
-    fn is_for(&self, transport: Transport, case: &str) -> bool {
+    fn is_for(&self, transport: TransportName, case: &str) -> bool {
         self.transports.as_ref().is_none_or(|all| all.contains(&transport))
             && self.cases.as_ref().is_none_or(|all| all.iter().any(|name| name == case))
     }
@@ -115,9 +115,9 @@ struct Shown {
 
 /// A transport by its name.
 #[derive(Clone, Copy, PartialEq)]
-struct Transport(Preset);
+struct TransportName(Preset);
 
-impl<'de> Deserialize<'de> for Transport {
+impl<'de> Deserialize<'de> for TransportName {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         const NAMES: &[&str] = &["go", "go1.27", "hyper-util"];
         let name = String::deserialize(from)?;
@@ -170,9 +170,9 @@ impl Override {
     /// Reads `key=value`. A value that is no TOML is taken as a text: `20ms` for `"20ms"`.
     ///
     /// # Errors
-    /// [`Error::BadOverride`] with the allowed keys.
-    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let bad = |what: String| Error::BadOverride { text: text.to_owned(), what };
+    /// [`ExperimentError::BadOverride`] with the allowed keys.
+    pub(crate) fn parse(text: &str) -> Result<Self, ExperimentError> {
+        let bad = |what: String| ExperimentError::BadOverride { text: text.to_owned(), what };
         let (key, value) =
             text.split_once('=').ok_or_else(|| bad("not of the form KEY=VALUE".into()))?;
         let (key, value) = (key.trim(), value.trim());
@@ -191,7 +191,7 @@ impl Override {
 
 /// The wishes for an experiment, beside what its file says.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Wanted {
+pub(crate) struct ExperimentWish {
     /// Settings to lay over it.
     pub(crate) overrides: Vec<Override>,
     /// Only these transports; all of them if there is none.
@@ -211,17 +211,16 @@ impl Experiment {
     /// transports.
     ///
     /// # Errors
-    /// [`Error`] with the file and the line.
+    /// [`ExperimentError`] with the file and the line.
     pub(crate) fn read(
         name: &str,
         shown: &str,
         source: &str,
-        wanted: &Wanted,
-    ) -> Result<Self, Error> {
+        wanted: &ExperimentWish,
+    ) -> Result<Self, ExperimentError> {
         let reader = Reader { shown, source };
-        let file: File = toml::from_str(source).map_err(|cause| Error::NotAnExperiment {
-            file: shown.to_owned(),
-            cause: Box::new(cause),
+        let file: File = toml::from_str(source).map_err(|cause| {
+            ExperimentError::NotAnExperiment { file: shown.to_owned(), cause: Box::new(cause) }
         })?;
         reader.check(&file)?;
         let trials = reader.trials(&file, wanted)?;
@@ -238,18 +237,18 @@ impl Experiment {
 }
 
 impl Reader<'_> {
-    fn no_sense(&self, span: Option<Range<usize>>, what: impl fmt::Display) -> Error {
+    fn no_sense(&self, span: Option<Range<usize>>, what: impl fmt::Display) -> ExperimentError {
         let before = span.and_then(|span| self.source.get(..span.start));
         let line = before.map(|before| before.matches('\n').count() + 1);
-        Error::NoSense { file: self.shown.to_owned(), line, what: what.to_string() }
+        ExperimentError::NoSense { file: self.shown.to_owned(), line, what: what.to_string() }
     }
 
     /// Returns what would be ignored without a word is refused.
-    fn check(&self, file: &File) -> Result<(), Error> {
+    fn check(&self, file: &File) -> Result<(), ExperimentError> {
         self.check_names_of_cases(file)?;
         self.check_texts(file)?;
         for case in cases(file) {
-            let twice = |(n, it): (usize, &Transport)| case.transports[..n].contains(it);
+            let twice = |(n, it): (usize, &TransportName)| case.transports[..n].contains(it);
             if case.transports.is_empty() {
                 return Err(self.no_sense(None, "there is no transport to run it through"));
             }
@@ -259,7 +258,7 @@ impl Reader<'_> {
             }
         }
         for row in &file.predict {
-            let speaks = |case: &Laid<'_>| {
+            let speaks = |case: &LaidSettings<'_>| {
                 case.transports.iter().any(|&transport| row.as_ref().is_for(transport, case.name))
             };
             if !cases(file).iter().any(speaks) {
@@ -270,7 +269,7 @@ impl Reader<'_> {
     }
 
     /// Returns what is written to a terminal must not command it.
-    fn check_texts(&self, file: &File) -> Result<(), Error> {
+    fn check_texts(&self, file: &File) -> Result<(), ExperimentError> {
         let names = file.case.iter().map(|case| &case.name);
         let reasons = file.predict.iter().map(|row| &row.as_ref().because);
         let units = file.measure.iter().map(|row| &row.as_ref().unit);
@@ -282,7 +281,7 @@ impl Reader<'_> {
         }
     }
 
-    fn trials(&self, file: &File, wanted: &Wanted) -> Result<Vec<Trial>, Error> {
+    fn trials(&self, file: &File, wanted: &ExperimentWish) -> Result<Vec<Trial>, ExperimentError> {
         if let Some(measure) = file.measure.get(MEASURES) {
             let what = format!("no more than {MEASURES} measures");
             return Err(self.no_sense(Some(measure.span()), what));
@@ -300,7 +299,7 @@ impl Reader<'_> {
                 self.check_override(over, &case)?;
                 settings = settings.with(&over.settings);
             }
-            let is_wanted = |Transport(preset): &&Transport| {
+            let is_wanted = |TransportName(preset): &&TransportName| {
                 wanted.transports.is_empty() || wanted.transports.contains(preset)
             };
             for &transport in case.transports.iter().filter(is_wanted) {
@@ -311,12 +310,16 @@ impl Reader<'_> {
     }
 
     /// A case that is about a key would tell a lie if that key were overridden.
-    fn check_override(&self, over: &Override, case: &Laid<'_>) -> Result<(), Error> {
+    fn check_override(
+        &self,
+        over: &Override,
+        case: &LaidSettings<'_>,
+    ) -> Result<(), ExperimentError> {
         let of_case = case.settings.keys();
         let both = over.settings.keys().into_iter().find(|key| of_case.contains(key));
         match both {
             None => Ok(()),
-            Some(key) => Err(Error::BadOverride {
+            Some(key) => Err(ExperimentError::BadOverride {
                 text: over.text.clone(),
                 what: format!(
                     "{}: its case `{}` sets {key} itself; copy the file to change that",
@@ -326,7 +329,7 @@ impl Reader<'_> {
         }
     }
 
-    fn check_names_of_cases(&self, file: &File) -> Result<(), Error> {
+    fn check_names_of_cases(&self, file: &File) -> Result<(), ExperimentError> {
         let names: Vec<&str> = file.case.iter().map(|case| case.name.as_str()).collect();
         if let Some(twice) = (1..names.len()).find(|&n| names[..n].contains(&names[n])) {
             return Err(self.no_sense(None, format!("two cases are called `{}`", names[twice])));
@@ -348,12 +351,14 @@ impl Reader<'_> {
     fn trial(
         &self,
         file: &File,
-        case: &Laid<'_>,
-        transport: Transport,
+        case: &LaidSettings<'_>,
+        transport: TransportName,
         settings: Settings,
-    ) -> Result<Trial, Error> {
-        let Transport(preset) = transport;
-        settings.ready(preset, false).map_err(|error: setup::Error| self.no_sense(None, error))?;
+    ) -> Result<Trial, ExperimentError> {
+        let TransportName(preset) = transport;
+        settings
+            .ready(preset, false)
+            .map_err(|error: setup::SetupError| self.no_sense(None, error))?;
         let names = settings.names(preset);
         let observed = quantities::vocabulary(snapshots(&settings)).and(&names);
         let mut predictions = Vec::new();
@@ -387,7 +392,7 @@ impl Reader<'_> {
         because: &str,
         names: &formula::Names,
         observed: &formula::Names,
-    ) -> Result<Prediction, Error> {
+    ) -> Result<RunPrediction, ExperimentError> {
         let blame = |error| self.no_sense(Some(rule.span()), error);
         let what = Formula::parse(what).map_err(blame)?;
         check_names(&what, observed).map_err(blame)?;
@@ -402,10 +407,14 @@ impl Reader<'_> {
             let what = format!("the range `{text}` is empty: from {least} to {most}");
             return Err(self.no_sense(Some(rule.span()), what));
         }
-        Ok(Prediction { what, expected, least, most, because: because.to_owned() })
+        Ok(RunPrediction { what, expected, least, most, because: because.to_owned() })
     }
 
-    fn measure(&self, row: &Spanned<Shown>, observed: &formula::Names) -> Result<Measure, Error> {
+    fn measure(
+        &self,
+        row: &Spanned<Shown>,
+        observed: &formula::Names,
+    ) -> Result<Measure, ExperimentError> {
         let blame = |error| self.no_sense(Some(row.span()), error);
         let Shown { show, unit } = row.as_ref();
         let what = Formula::parse(show).map_err(blame)?;
@@ -413,7 +422,7 @@ impl Reader<'_> {
         Ok(Measure { what, unit: unit.clone() })
     }
 
-    fn chart(&self, chart: &Spanned<String>) -> Result<Formula, Error> {
+    fn chart(&self, chart: &Spanned<String>) -> Result<Formula, ExperimentError> {
         let blame = |error| self.no_sense(Some(chart.span()), error);
         let formula = Formula::parse(chart.as_ref()).map_err(blame)?;
         check_names(&formula, &quantities::vocabulary([])).map_err(blame)?;
@@ -423,11 +432,11 @@ impl Reader<'_> {
 
 /// Decides whether a formula over observations uses names that are known. What it divides by is not
 /// known before the run.
-fn check_names(formula: &Formula, names: &formula::Names) -> Result<(), formula::Error> {
+fn check_names(formula: &Formula, names: &formula::Names) -> Result<(), formula::FormulaError> {
     match formula.value(names) {
-        Err(formula::Error::NoNumber { .. }) | Ok(_) => Ok(()),
+        Err(formula::FormulaError::NoNumber { .. }) | Ok(_) => Ok(()),
         // Where the counters cannot be read nobody knows their names; they will be missed later.
-        Err(formula::Error::UnknownName { name, .. })
+        Err(formula::FormulaError::UnknownName { name, .. })
             if name.starts_with("counter.") && netlab::Counters::read().is_err() =>
         {
             Ok(())
@@ -437,17 +446,17 @@ fn check_names(formula: &Formula, names: &formula::Names) -> Result<(), formula:
 }
 
 /// A case that is laid over the file, or the file itself if it has none.
-struct Laid<'a> {
+struct LaidSettings<'a> {
     name: &'a str,
     settings: Settings,
-    transports: Vec<Transport>,
+    transports: Vec<TransportName>,
 }
 
-fn cases(file: &File) -> Vec<Laid<'_>> {
-    let all = || Preset::ALL.map(Transport).to_vec();
+fn cases(file: &File) -> Vec<LaidSettings<'_>> {
+    let all = || Preset::ALL.map(TransportName).to_vec();
     let transports = file.transports.clone().unwrap_or_else(all);
     if file.case.is_empty() {
-        return vec![Laid { name: "", settings: Settings::default(), transports }];
+        return vec![LaidSettings { name: "", settings: Settings::default(), transports }];
     }
     let laid = |case: &'_ Case| Settings {
         network: case.network.clone(),
@@ -457,7 +466,7 @@ fn cases(file: &File) -> Vec<Laid<'_>> {
     };
     file.case
         .iter()
-        .map(|case| Laid {
+        .map(|case| LaidSettings {
             name: &case.name,
             settings: laid(case),
             transports: case.transports.clone().unwrap_or(transports.clone()),
@@ -475,7 +484,7 @@ fn snapshots(settings: &Settings) -> impl Iterator<Item = &str> {
 
 fn needs_private(
     settings: &Settings,
-    predictions: &[Prediction],
+    predictions: &[RunPrediction],
     measures: &[Measure],
 ) -> Option<String> {
     if let Some(key) = settings.keys().iter().find(|key| key.starts_with("network.")) {

@@ -4,13 +4,13 @@ use super::*;
 use proptest::prelude::*;
 
 fn read(source: &str) -> Result<Experiment, String> {
-    Experiment::read("own", "own.toml", source, &Wanted::default())
+    Experiment::read("own", "own.toml", source, &ExperimentWish::default())
         .map_err(|error| error.to_string())
 }
 
-fn over(overrides: &[&str]) -> Wanted {
+fn over(overrides: &[&str]) -> ExperimentWish {
     let parse = |text: &&str| Override::parse(text).unwrap();
-    Wanted { overrides: overrides.iter().map(parse).collect(), transports: Vec::new() }
+    ExperimentWish { overrides: overrides.iter().map(parse).collect(), transports: Vec::new() }
 }
 
 fn wrong(source: &str) -> String {
@@ -26,7 +26,7 @@ const CAP: &str = "question = 'x'\n\
     expect.opened = 'workers + (requests - 1) * (workers - per_host)'\n\
     because = 'y'\n";
 
-fn first(experiment: &Experiment) -> &Prediction {
+fn first(experiment: &Experiment) -> &RunPrediction {
     &experiment.trials[0].predictions[0]
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Row, Section, Tally};
+use super::{Section, Tally, TrialRow};
 use crate::judge::Verdict;
 use crate::record::RunRecord;
 use crate::run::Isolation;
@@ -50,7 +50,7 @@ struct RunResult<'a> {
     /// The learner's own number for the first of `predictions`.
     guess: Option<f64>,
     predictions: Vec<PredictionResult<'a>>,
-    measured: Vec<Measured<'a>>,
+    measured: Vec<MeasureResult<'a>>,
     /// One sentence each; empty if the witnesses agree.
     disagreements: Vec<&'a str>,
     failures: Option<BTreeMap<&'static str, &'a str>>,
@@ -78,7 +78,7 @@ struct PredictionResult<'a> {
 }
 
 #[derive(Serialize)]
-struct Measured<'a> {
+struct MeasureResult<'a> {
     what: &'a str,
     unit: &'a str,
     value: Option<f64>,
@@ -132,7 +132,7 @@ fn experiment<'a>(section: &'a Section<'a>, with_evidence: bool) -> ExperimentOf
     }
 }
 
-fn run<'a>(row: &'a Row<'a>, with_evidence: bool) -> RunResult<'a> {
+fn run<'a>(row: &'a TrialRow<'a>, with_evidence: bool) -> RunResult<'a> {
     let trial = row.trial;
     let ran = match row.verdict {
         Verdict::Ran(ran) => Some(ran),
@@ -161,7 +161,7 @@ fn run<'a>(row: &'a Row<'a>, with_evidence: bool) -> RunResult<'a> {
             held: ran.map(|_| observed.is_some_and(|observed| prediction.holds(observed))),
         }
     });
-    let measured = trial.measures.iter().enumerate().map(|(n, measure)| Measured {
+    let measured = trial.measures.iter().enumerate().map(|(n, measure)| MeasureResult {
         what: measure.what.text(),
         unit: &measure.unit,
         value: ran.and_then(|ran| ran.measured.get(n)?.as_ref().ok().copied()),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Row, Section, range};
+use super::{Section, TrialRow, range};
 use crate::judge::Verdict;
 
 /// Writes all results as one XML document.
@@ -22,7 +22,7 @@ pub(crate) fn write(sections: &[Section<'_>], out: &mut impl Write) -> io::Resul
     writeln!(out)
 }
 
-fn case(section: &Section<'_>, row: &Row<'_>) -> TestCase {
+fn case(section: &Section<'_>, row: &TrialRow<'_>) -> TestCase {
     let trial = row.trial;
     let name = match trial.case.as_str() {
         "" => trial.preset.name().to_owned(),
@@ -34,7 +34,7 @@ fn case(section: &Section<'_>, row: &Row<'_>) -> TestCase {
     case
 }
 
-fn status(row: &Row<'_>) -> TestCaseStatus {
+fn status(row: &TrialRow<'_>) -> TestCaseStatus {
     match row.verdict {
         Verdict::Skipped(why) => {
             let mut status = TestCaseStatus::skipped();

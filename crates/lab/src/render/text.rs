@@ -9,10 +9,10 @@ use evidence::Preset;
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, NONE, STRIKING};
 
-use super::{Row, Section, Tally, number, observed, range};
+use super::{Section, Tally, TrialRow, number, observed, range};
 use crate::experiment::{Experiment, MEASURES, Trial};
 use crate::formula::names_in;
-use crate::judge::{Judged, Ran, Verdict};
+use crate::judge::{Judged, TrialResult, Verdict};
 use crate::quantities;
 use crate::settings::Network;
 
@@ -91,7 +91,7 @@ fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Resul
     Table::new(2, header, rows).write(out)
 }
 
-fn lines(row: &Row<'_>, depth: Depth) -> Vec<[Cell; COLUMNS]> {
+fn lines(row: &TrialRow<'_>, depth: Depth) -> Vec<[Cell; COLUMNS]> {
     let mut first = [(); COLUMNS].map(|()| Cell::empty());
     first[0] = Cell::new(&*row.trial.case);
     first[1] = Cell::new(row.trial.preset.name());
@@ -143,7 +143,7 @@ fn seconds(time: Duration) -> String {
 }
 
 /// `3/3`: all predictions of a trial in one cell.
-fn held_in_all(row: &Row<'_>, ran: &Ran) -> Cell {
+fn held_in_all(row: &TrialRow<'_>, ran: &TrialResult) -> Cell {
     let (held, all) = (ran.held(row.trial), row.trial.predictions.len());
     let style = if held == all { GOOD } else { BAD };
     Cell::new(format!("{held}/{all}")).styled(style)
@@ -333,7 +333,7 @@ pub(crate) fn evidence(
     skipped(sections, out)
 }
 
-fn evidence_of(section: &Section<'_>, row: &Row<'_>, out: &mut impl Write) -> io::Result<()> {
+fn evidence_of(section: &Section<'_>, row: &TrialRow<'_>, out: &mut impl Write) -> io::Result<()> {
     let style = if row.verdict.held(row.trial) { HEADING } else { BAD };
     writeln!(out, "{style}{}, {}{style:#}", section.experiment.name, run_name(row.trial))?;
     match row.verdict {
@@ -363,7 +363,7 @@ fn evidence_of(section: &Section<'_>, row: &Row<'_>, out: &mut impl Write) -> io
 }
 
 /// Writes what did not hold, and why it was expected: once, if that is the same for several.
-fn not_held(row: &Row<'_>, ran: &Ran, out: &mut impl Write) -> io::Result<()> {
+fn not_held(row: &TrialRow<'_>, ran: &TrialResult, out: &mut impl Write) -> io::Result<()> {
     let wrong: Vec<Judged<'_>> = ran.judged(row.trial).filter(|judged| !judged.held).collect();
     for (n, judged) in wrong.iter().enumerate() {
         let Judged { prediction, .. } = judged;

@@ -9,15 +9,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use transport::Dialling;
 use url::Url;
 
-use super::Answered;
+use super::FetchAnswer;
 use crate::cli::Trace;
 
 /// One request, before it is sent.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct FetchPlan {
     /// Its method.
     pub(crate) method: Method,
-    /// Its URL, without a user's name and password: those are in [`Asked::headers`].
+    /// Its URL, without a user's name and password: those are in [`FetchPlan::headers`].
     pub(crate) url: Url,
     /// Its header fields, as they were asked for.
     pub(crate) headers: HeaderMap,
@@ -35,7 +35,7 @@ pub(crate) fn round(
     args: &Trace,
     urls: &[String],
     dialling: &Dialling,
-) -> anyhow::Result<Vec<Asked>> {
+) -> anyhow::Result<Vec<FetchPlan>> {
     let data = args.data.as_deref().map(data).transpose()?.unwrap_or_default();
     let method = match &args.method {
         Some(method) => method.parse().with_context(|| format!("--method {method}"))?,
@@ -54,7 +54,7 @@ pub(crate) fn round(
         anyhow::ensure!(!data.is_empty(), "--expect-continue needs a body to wait with (--data)");
         headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     }
-    let ask = |text: &String| -> anyhow::Result<Asked> {
+    let ask = |text: &String| -> anyhow::Result<FetchPlan> {
         let no_url = |cause: String| anyhow::anyhow!("cannot fetch `{text}`: {cause}");
         let mut url = Url::parse(text).map_err(|error| no_url(is_no_url(text, error)))?;
         dialling.check_url(url.as_str()).map_err(|error| anyhow::anyhow!(with_causes(&error)))?;
@@ -63,7 +63,7 @@ pub(crate) fn round(
             headers.entry(header::AUTHORIZATION).or_insert(credentials);
         }
         let (method, data) = (method.clone(), data.clone());
-        Ok(Asked { method, url, headers, data, redirected_from: None })
+        Ok(FetchPlan { method, url, headers, data, redirected_from: None })
     };
     urls.iter().map(ask).collect()
 }
@@ -116,10 +116,10 @@ fn parse_field(field: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
 /// # Errors
 /// It does, but says nothing that could be followed.
 pub(crate) fn redirected(
-    asked: &Asked,
+    asked: &FetchPlan,
     number: ExchangeId,
-    answered: &Answered,
-) -> Result<Option<Asked>, String> {
+    answered: &FetchAnswer,
+) -> Result<Option<FetchPlan>, String> {
     let keeps_method = match answered.status {
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => false,
         StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => true,
@@ -129,7 +129,7 @@ pub(crate) fn redirected(
     let shown = String::from_utf8_lossy(location.as_bytes()).into_owned();
     let url = location.to_str().ok().and_then(|location| asked.url.join(location).ok());
     let url = url.ok_or_else(|| format!("the redirect leads to `{shown}`, which is no URL"))?;
-    let mut next = Asked { url, redirected_from: Some(number), ..asked.clone() };
+    let mut next = FetchPlan { url, redirected_from: Some(number), ..asked.clone() };
     if !keeps_method && next.method != Method::HEAD {
         next.method = Method::GET;
         next.data.clear();
@@ -154,18 +154,18 @@ mod tests {
     use http::Version;
     use std::time::Instant;
 
-    fn asked(url: &str) -> Asked {
+    fn asked(url: &str) -> FetchPlan {
         let (method, data) = (Method::POST, b"x".to_vec());
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Basic eA=="));
         headers.insert(header::HOST, HeaderValue::from_static("other.example"));
-        Asked { method, url: Url::parse(url).unwrap(), headers, data, redirected_from: None }
+        FetchPlan { method, url: Url::parse(url).unwrap(), headers, data, redirected_from: None }
     }
 
-    fn led(status: u16, location: &[u8]) -> Result<Option<Asked>, String> {
+    fn led(status: u16, location: &[u8]) -> Result<Option<FetchPlan>, String> {
         let mut headers = HeaderMap::new();
         headers.insert(header::LOCATION, HeaderValue::from_bytes(location).unwrap());
-        let answered = Answered {
+        let answered = FetchAnswer {
             status: StatusCode::from_u16(status).unwrap(),
             reason: String::new(),
             version: Version::HTTP_11,

@@ -11,9 +11,9 @@ use http::Version;
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, NONE};
 
-use super::phases::Phase;
+use super::phases::FetchPhase;
 use super::reuse::{ms, reuse};
-use super::{Session, Traced};
+use super::{FetchSession, FetchedExchange};
 
 /// How long the longest bar is.
 const BAR: usize = 60;
@@ -23,14 +23,19 @@ const BAR: usize = 60;
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn summary(session: &Session, expects: bool, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn summary(
+    session: &FetchSession,
+    expects: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
     if session.exchanges.is_empty() {
         return Ok(());
     }
     phases(session, out)?;
     bars(session, out)?;
-    let is_http2 =
-        |traced: &Traced| traced.answered.as_ref().is_some_and(|a| a.version == Version::HTTP_2);
+    let is_http2 = |traced: &FetchedExchange| {
+        traced.answered.as_ref().is_some_and(|a| a.version == Version::HTTP_2)
+    };
     if session.exchanges.iter().any(is_http2) {
         note(
             "With HTTP/2 hyper does not tell when the fields or the body of one request are \
@@ -60,8 +65,8 @@ fn note(text: &str, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// The requests of each connection; those without one come last.
-fn by_connection(session: &Session) -> Vec<(Option<ConnectionId>, Vec<&Traced>)> {
-    let mut groups: BTreeMap<(bool, Option<ConnectionId>), Vec<&Traced>> = BTreeMap::new();
+fn by_connection(session: &FetchSession) -> Vec<(Option<ConnectionId>, Vec<&FetchedExchange>)> {
+    let mut groups: BTreeMap<(bool, Option<ConnectionId>), Vec<&FetchedExchange>> = BTreeMap::new();
     for traced in &session.exchanges {
         let connection = traced.connection();
         groups.entry((connection.is_none(), connection)).or_default().push(traced);
@@ -70,13 +75,13 @@ fn by_connection(session: &Session) -> Vec<(Option<ConnectionId>, Vec<&Traced>)>
 }
 
 /// The numbers: a row a request, a column a phase, in milliseconds.
-fn phases(session: &Session, out: &mut impl Write) -> io::Result<()> {
-    const COLUMNS: usize = 2 + Phase::ALL.len() + 1;
+fn phases(session: &FetchSession, out: &mut impl Write) -> io::Result<()> {
+    const COLUMNS: usize = 2 + FetchPhase::ALL.len() + 1;
     writeln!(out, "{HEADING}Phases{HEADING:#}  {FAINT}in milliseconds{FAINT:#}")?;
     let title = |title: &str| Cell::new(title.to_uppercase()).styled(FAINT).right();
     let mut header = [(); COLUMNS].map(|()| Cell::empty());
     (header[0], header[1]) = (Cell::new("CONN").styled(FAINT), title("NO"));
-    for (cell, phase) in header[2..].iter_mut().zip(Phase::ALL) {
+    for (cell, phase) in header[2..].iter_mut().zip(FetchPhase::ALL) {
         *cell = title(phase.name());
     }
     header[COLUMNS - 1] = title("total");
@@ -88,7 +93,7 @@ fn phases(session: &Session, out: &mut impl Write) -> io::Result<()> {
                 row[0] = Cell::new(connection.map_or(NONE.into(), |id| id.to_string()));
             }
             row[1] = Cell::number(traced.number.0);
-            for (cell, phase) in row[2..].iter_mut().zip(Phase::ALL) {
+            for (cell, phase) in row[2..].iter_mut().zip(FetchPhase::ALL) {
                 if let Some(time) = traced.phases.get(phase) {
                     *cell = Cell::new(ms(time)).right();
                 }
@@ -102,8 +107,8 @@ fn phases(session: &Session, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// The picture: a letter for each bit of time, the same scale for all.
-fn bars(session: &Session, out: &mut impl Write) -> io::Result<()> {
-    let longest = session.exchanges.iter().map(Traced::took).max().unwrap_or_default();
+fn bars(session: &FetchSession, out: &mut impl Write) -> io::Result<()> {
+    let longest = session.exchanges.iter().map(FetchedExchange::took).max().unwrap_or_default();
     if longest.is_zero() {
         return Ok(());
     }
@@ -119,10 +124,11 @@ fn bars(session: &Session, out: &mut impl Write) -> io::Result<()> {
             writeln!(out)?;
         }
     }
-    let happened =
-        |phase: &Phase| session.exchanges.iter().any(|traced| traced.phases.get(*phase).is_some());
+    let happened = |phase: &FetchPhase| {
+        session.exchanges.iter().any(|traced| traced.phases.get(*phase).is_some())
+    };
     let mut legend = String::new();
-    for phase in Phase::ALL.into_iter().filter(happened) {
+    for phase in FetchPhase::ALL.into_iter().filter(happened) {
         let style = style(phase);
         let _ =
             write!(legend, "{style}{}{style:#} {FAINT}{}{FAINT:#}  ", letter(phase), phase.name());
@@ -131,41 +137,41 @@ fn bars(session: &Session, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// How many letters each phase gets: by its share of the longest request, but one at least.
-fn lengths(traced: &Traced, longest: Duration) -> Vec<(Phase, usize)> {
+fn lengths(traced: &FetchedExchange, longest: Duration) -> Vec<(FetchPhase, usize)> {
     let length = |time: Duration| {
         let share = time.as_secs_f64() / longest.as_secs_f64() * BAR as f64;
         (share.round() as usize).clamp(1, BAR)
     };
     let happened =
-        Phase::ALL.into_iter().filter_map(|phase| Some((phase, traced.phases.get(phase)?)));
+        FetchPhase::ALL.into_iter().filter_map(|phase| Some((phase, traced.phases.get(phase)?)));
     happened.map(|(phase, time)| (phase, length(time))).collect()
 }
 
-fn letter(phase: Phase) -> char {
+fn letter(phase: FetchPhase) -> char {
     match phase {
-        Phase::Retry => 'R',
-        Phase::Slot => 's',
-        Phase::Dns => 'd',
-        Phase::Connect => 'c',
-        Phase::Tls => 't',
-        Phase::Send => 'r',
-        Phase::Expect => 'e',
-        Phase::Wait => 'w',
-        Phase::Receive => 'b',
-        Phase::Other => '.',
+        FetchPhase::Retry => 'R',
+        FetchPhase::Slot => 's',
+        FetchPhase::Dns => 'd',
+        FetchPhase::Connect => 'c',
+        FetchPhase::Tls => 't',
+        FetchPhase::Send => 'r',
+        FetchPhase::Expect => 'e',
+        FetchPhase::Wait => 'w',
+        FetchPhase::Receive => 'b',
+        FetchPhase::Other => '.',
     }
 }
 
-fn style(phase: Phase) -> Style {
+fn style(phase: FetchPhase) -> Style {
     let colour = match phase {
-        Phase::Retry | Phase::Slot => AnsiColor::Red,
-        Phase::Dns => AnsiColor::Cyan,
-        Phase::Connect => AnsiColor::Yellow,
-        Phase::Tls => AnsiColor::Magenta,
-        Phase::Send => AnsiColor::Blue,
-        Phase::Expect | Phase::Wait => AnsiColor::White,
-        Phase::Receive => AnsiColor::Green,
-        Phase::Other => return FAINT,
+        FetchPhase::Retry | FetchPhase::Slot => AnsiColor::Red,
+        FetchPhase::Dns => AnsiColor::Cyan,
+        FetchPhase::Connect => AnsiColor::Yellow,
+        FetchPhase::Tls => AnsiColor::Magenta,
+        FetchPhase::Send => AnsiColor::Blue,
+        FetchPhase::Expect | FetchPhase::Wait => AnsiColor::White,
+        FetchPhase::Receive => AnsiColor::Green,
+        FetchPhase::Other => return FAINT,
     };
     colour.on_default()
 }

@@ -2,11 +2,11 @@
 
 use evidence::{ByteCount, Moment, TraceEvent};
 
-use super::Answered;
+use super::FetchAnswer;
 
 /// Returns what was going on after the last of `events`, such as `connecting to 127.0.0.1:80`.
 #[must_use]
-pub(crate) fn doing(events: &[&TraceEvent], answered: Option<&Answered>) -> String {
+pub(crate) fn doing(events: &[&TraceEvent], answered: Option<&FetchAnswer>) -> String {
     let last_get = events.iter().rposition(|e| matches!(e.moment, Moment::GetConn { .. }));
     let events = events.get(last_get.unwrap_or_default()..).unwrap_or_default();
     let happened =

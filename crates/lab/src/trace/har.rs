@@ -15,9 +15,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::phases::{Phase, Phases};
+use super::phases::{FetchPhase, FetchPhases};
 use super::text::version_name;
-use super::{Answered, Session, Traced};
+use super::{FetchAnswer, FetchSession, FetchedExchange};
 
 #[derive(Serialize)]
 struct Timings {
@@ -33,24 +33,25 @@ struct Timings {
 }
 
 impl Timings {
-    fn of(traced: &Traced) -> Self {
-        let phases: &Phases = &traced.phases;
+    fn of(traced: &FetchedExchange) -> Self {
+        let phases: &FetchPhases = &traced.phases;
         let time = |phase| phases.get(phase);
         let or_not = |time: Option<Duration>| time.map_or(-1.0, ms);
-        let connect =
-            time(Phase::Connect).map(|connect| connect + time(Phase::Tls).unwrap_or_default());
+        let connect = time(FetchPhase::Connect)
+            .map(|connect| connect + time(FetchPhase::Tls).unwrap_or_default());
         // HAR knows nothing of a pause before a body.
-        let send = time(Phase::Send).map(|send| send + time(Phase::Expect).unwrap_or_default());
-        let (wait, receive) = (time(Phase::Wait), time(Phase::Receive));
+        let send =
+            time(FetchPhase::Send).map(|send| send + time(FetchPhase::Expect).unwrap_or_default());
+        let (wait, receive) = (time(FetchPhase::Wait), time(FetchPhase::Receive));
         let known: Duration =
-            [time(Phase::Dns), connect, send, wait, receive].into_iter().flatten().sum();
+            [time(FetchPhase::Dns), connect, send, wait, receive].into_iter().flatten().sum();
         let blocked = traced.took().saturating_sub(known);
         let is_http2 = traced.answered.as_ref().is_some_and(|a| a.version == Version::HTTP_2);
         Self {
             blocked: ms(blocked),
-            dns: or_not(time(Phase::Dns)),
+            dns: or_not(time(FetchPhase::Dns)),
             connect: or_not(connect),
-            ssl: or_not(time(Phase::Tls)),
+            ssl: or_not(time(FetchPhase::Tls)),
             send: send.map_or(0.0, ms),
             wait: wait.map_or(0.0, ms),
             receive: receive.map_or(0.0, ms),
@@ -83,7 +84,7 @@ fn ms(time: Duration) -> f64 {
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn write(session: &Session, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write(session: &FetchSession, out: &mut impl Write) -> io::Result<()> {
     let creator = json!({ "name": "lab trace", "version": env!("CARGO_PKG_VERSION") });
     let mut addresses = HashMap::new();
     for event in &session.events {
@@ -103,7 +104,11 @@ pub(crate) fn write(session: &Session, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn entry(session: &Session, traced: &Traced, addresses: &HashMap<ConnectionId, IpAddr>) -> Value {
+fn entry(
+    session: &FetchSession,
+    traced: &FetchedExchange,
+    addresses: &HashMap<ConnectionId, IpAddr>,
+) -> Value {
     let timings = Timings::of(traced);
     let mut entry = json!({
         "startedDateTime": humantime::format_rfc3339_micros(traced.asked_on).to_string(),
@@ -125,7 +130,7 @@ fn entry(session: &Session, traced: &Traced, addresses: &HashMap<ConnectionId, I
     entry
 }
 
-fn request(session: &Session, traced: &Traced) -> Value {
+fn request(session: &FetchSession, traced: &FetchedExchange) -> Value {
     let asked = &traced.asked;
     let version = traced.answered.as_ref().map_or("HTTP/1.1".into(), |a| version_name(a.version));
     let query = asked.url.query_pairs();
@@ -168,7 +173,7 @@ fn without_fragment(url: &Url) -> String {
 }
 
 /// The response; status 0 stands for none, as browsers have it.
-fn response(answered: Option<&Answered>) -> Value {
+fn response(answered: Option<&FetchAnswer>) -> Value {
     let Some(answered) = answered else {
         return json!({
             "status": 0, "statusText": "", "httpVersion": "", "cookies": [], "headers": [],

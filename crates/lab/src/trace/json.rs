@@ -8,31 +8,31 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use report::json::EventRow;
 use serde::Serialize;
 
-use super::phases::{Phase, Phases};
+use super::phases::{FetchPhase, FetchPhases};
 use super::reuse::{self, reuse};
 use super::text::version_name;
-use super::{Session, Traced};
+use super::{FetchSession, FetchedExchange};
 
 /// The keys keep their names as long as this number stays; more may be added.
 const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
-struct Whole<'a> {
+struct WholeTrace<'a> {
     schema: u32,
     program: &'static str,
     transport: &'a str,
     /// True if certificates were not checked.
     insecure: bool,
-    exchanges: Vec<Exchange<'a>>,
+    exchanges: Vec<ExchangeRow<'a>>,
     /// The moments that belong to no exchange, but to a connection alone.
     connection_events: Vec<EventRow>,
     /// The time that reuse saved a later request; `null` if there is nothing to compare.
-    reuse: Option<Reuse>,
+    reuse: Option<ReuseRow>,
 }
 
 /// Two exchanges to one place.
 #[derive(Serialize)]
-struct Reuse {
+struct ReuseRow {
     first: u64,
     second: u64,
     /// The time that the second one was spared; `null` if it needed a connection of its own, too.
@@ -46,7 +46,7 @@ struct Reuse {
     text: String,
 }
 
-impl Reuse {
+impl ReuseRow {
     fn of(reuse: &reuse::Reuse<'_>) -> Self {
         let of = |phase| reuse.saved().and(reuse.first.phases.get(phase)).map(us);
         Self {
@@ -54,16 +54,16 @@ impl Reuse {
             second: reuse.second.number.0,
             saved_us: reuse.saved().map(us),
             saved_share: reuse.share().map(|share| (share * 1e4).round() / 1e4),
-            dns_us: of(Phase::Dns),
-            connect_us: of(Phase::Connect),
-            tls_us: of(Phase::Tls),
+            dns_us: of(FetchPhase::Dns),
+            connect_us: of(FetchPhase::Connect),
+            tls_us: of(FetchPhase::Tls),
             text: reuse.sentence(),
         }
     }
 }
 
 #[derive(Serialize)]
-struct Exchange<'a> {
+struct ExchangeRow<'a> {
     exchange: u64,
     method: &'a str,
     url: &'a str,
@@ -109,19 +109,19 @@ struct PhaseTimes {
 }
 
 impl PhaseTimes {
-    fn of(phases: &Phases) -> Self {
+    fn of(phases: &FetchPhases) -> Self {
         let of = |phase| phases.get(phase).map(us);
         Self {
-            retry_us: of(Phase::Retry),
-            slot_us: of(Phase::Slot),
-            dns_us: of(Phase::Dns),
-            connect_us: of(Phase::Connect),
-            tls_us: of(Phase::Tls),
-            request_us: of(Phase::Send),
-            expect_us: of(Phase::Expect),
-            wait_us: of(Phase::Wait),
-            body_us: of(Phase::Receive),
-            other_us: of(Phase::Other),
+            retry_us: of(FetchPhase::Retry),
+            slot_us: of(FetchPhase::Slot),
+            dns_us: of(FetchPhase::Dns),
+            connect_us: of(FetchPhase::Connect),
+            tls_us: of(FetchPhase::Tls),
+            request_us: of(FetchPhase::Send),
+            expect_us: of(FetchPhase::Expect),
+            wait_us: of(FetchPhase::Wait),
+            body_us: of(FetchPhase::Receive),
+            other_us: of(FetchPhase::Other),
         }
     }
 }
@@ -134,25 +134,25 @@ fn us(time: Duration) -> u64 {
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn whole(session: &Session, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn whole(session: &FetchSession, out: &mut impl Write) -> io::Result<()> {
     let started = session.started;
-    let whole = Whole {
+    let whole = WholeTrace {
         schema: SCHEMA,
         program: "lab trace",
         transport: session.transport,
         insecure: session.insecure,
         exchanges: session.exchanges.iter().map(|traced| exchange(session, traced)).collect(),
         connection_events: events(session.events_of(None), started),
-        reuse: reuse(session).as_ref().map(Reuse::of),
+        reuse: reuse(session).as_ref().map(ReuseRow::of),
     };
     serde_json::to_writer_pretty(&mut *out, &whole)?;
     writeln!(out)
 }
 
-fn exchange<'a>(session: &Session, traced: &'a Traced) -> Exchange<'a> {
+fn exchange<'a>(session: &FetchSession, traced: &'a FetchedExchange) -> ExchangeRow<'a> {
     let (started, asked) = (session.started, &traced.asked);
     let answered = traced.answered.as_ref();
-    Exchange {
+    ExchangeRow {
         exchange: traced.number.0,
         method: asked.method.as_str(),
         url: asked.url.as_str(),

@@ -8,7 +8,7 @@ use evidence::{ConnectionId, Moment, ServerAddr, TraceEvent};
 
 /// The facts about the phases of one exchange, and of its connection.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Phases {
+pub(crate) struct FetchPhases {
     /// The connection that carried it.
     pub(crate) connection: Option<ConnectionId>,
     /// True if that had carried an exchange before.
@@ -22,12 +22,12 @@ pub(crate) struct Phases {
     pub(crate) server: Option<ServerAddr>,
     /// The addresses that the look-up gave.
     pub(crate) addresses: Vec<IpAddr>,
-    times: BTreeMap<Phase, Duration>,
+    times: BTreeMap<FetchPhase, Duration>,
 }
 
 /// The phases, in the order in which they happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
+pub(crate) enum FetchPhase {
     /// A first attempt, on a connection that broke before anything was answered.
     Retry,
     /// Waiting for a place among the connections that its host may have.
@@ -51,7 +51,7 @@ pub(crate) enum Phase {
     Other,
 }
 
-impl Phase {
+impl FetchPhase {
     /// Every phase.
     pub(crate) const ALL: [Self; 10] = [
         Self::Retry,
@@ -88,7 +88,7 @@ impl Phase {
 }
 
 /// The moments of an exchange the phases are measured between.
-struct Attempt<'a> {
+struct ExchangeTry<'a> {
     /// Since the last time a connection was asked for.
     events: Vec<&'a TraceEvent>,
     /// When the head of the response was there. Where the first byte cannot be seen, as in HTTP/2,
@@ -97,7 +97,7 @@ struct Attempt<'a> {
     over_at: Instant,
 }
 
-impl Phases {
+impl FetchPhases {
     /// Works the phases out of the moments of one exchange, asked for at `asked_at` and over at
     /// `over_at`; the head of its response, if any, was there at `head_at`. Later moments than
     /// `over_at` are left out: they are what giving up leads to.
@@ -115,24 +115,24 @@ impl Phases {
         let broken = before.iter().find(|e| matches!(e.moment, Moment::GotConn { .. }));
         if let (Some(broken), Some(again)) = (broken, events.first()) {
             phases.broke = broken.connection;
-            phases.took(Phase::Retry, broken.at, again.at);
+            phases.took(FetchPhase::Retry, broken.at, again.at);
         }
-        let attempt = Attempt { events: events.to_vec(), head_at, over_at };
+        let attempt = ExchangeTry { events: events.to_vec(), head_at, over_at };
         phases.made(&attempt);
         phases.exchanged(&attempt);
         let known: Duration = phases.times.values().sum();
         let total = over_at.saturating_duration_since(asked_at);
-        phases.times.insert(Phase::Other, total.saturating_sub(known));
+        phases.times.insert(FetchPhase::Other, total.saturating_sub(known));
         phases
     }
 
-    fn took(&mut self, phase: Phase, from: Instant, to: Instant) {
+    fn took(&mut self, phase: FetchPhase, from: Instant, to: Instant) {
         self.times.insert(phase, to.saturating_duration_since(from));
     }
 
     /// How the connection was made, if it was.
-    fn made(&mut self, attempt: &Attempt<'_>) {
-        let Attempt { events, over_at, .. } = attempt;
+    fn made(&mut self, attempt: &ExchangeTry<'_>) {
+        let ExchangeTry { events, over_at, .. } = attempt;
         if let Some(got) = events.iter().find(|e| matches!(e.moment, Moment::GotConn { .. })) {
             self.connection = got.connection;
             self.reused = matches!(got.moment, Moment::GotConn { reused: true, .. });
@@ -141,7 +141,7 @@ impl Phases {
             Moment::WaitedForSlot { waited } => Some(waited),
             _ => None,
         }) {
-            self.times.insert(Phase::Slot, waited);
+            self.times.insert(FetchPhase::Slot, waited);
         }
         // A dial may have been for nothing, when another connection came back first: then what it
         // took is no phase of this exchange. Without any connection, the dial is all there is.
@@ -176,17 +176,17 @@ impl Phases {
         self.server = connect_done.map(|(_, server)| server).or(dialled);
         let spans = [
             (
-                Phase::Dns,
+                FetchPhase::Dns,
                 at(|moment| matches!(moment, Moment::DnsStart { .. })),
                 at(|moment| matches!(moment, Moment::DnsDone { .. })),
             ),
             (
-                Phase::Connect,
+                FetchPhase::Connect,
                 at(|moment| matches!(moment, Moment::ConnectStart { .. })),
                 connect_done.map(|(at, _)| at),
             ),
             (
-                Phase::Tls,
+                FetchPhase::Tls,
                 at(|moment| matches!(moment, Moment::TlsHandshakeStart)),
                 at(|moment| matches!(moment, Moment::TlsHandshakeDone { .. })),
             ),
@@ -206,8 +206,8 @@ impl Phases {
     }
 
     /// Tells what happened on the connection.
-    fn exchanged(&mut self, attempt: &Attempt<'_>) {
-        let Attempt { events, head_at, over_at, .. } = attempt;
+    fn exchanged(&mut self, attempt: &ExchangeTry<'_>) {
+        let ExchangeTry { events, head_at, over_at, .. } = attempt;
         let Some(got) = events.iter().find(|e| matches!(e.moment, Moment::GotConn { .. })) else {
             return;
         };
@@ -227,9 +227,9 @@ impl Phases {
         });
         if is_http1 {
             let send = asked.saturating_duration_since(got.at);
-            self.times.insert(Phase::Send, send.saturating_sub(expect.unwrap_or_default()));
+            self.times.insert(FetchPhase::Send, send.saturating_sub(expect.unwrap_or_default()));
             if let Some(expect) = expect {
-                self.times.insert(Phase::Expect, expect);
+                self.times.insert(FetchPhase::Expect, expect);
             }
             if written.is_none() && head_at.is_none() {
                 return;
@@ -239,22 +239,22 @@ impl Phases {
         // The first byte of an interim response is not the one that was waited for.
         let interim = after(|moment| matches!(moment, Moment::Got1xxResponse { .. })).is_some();
         let first_byte = first_byte.filter(|at| !interim && *at >= asked).or(*head_at);
-        self.took(Phase::Wait, asked, first_byte.unwrap_or(*over_at));
+        self.took(FetchPhase::Wait, asked, first_byte.unwrap_or(*over_at));
         if let Some(first_byte) = first_byte {
-            self.took(Phase::Receive, first_byte.max(asked), *over_at);
+            self.took(FetchPhase::Receive, first_byte.max(asked), *over_at);
         }
     }
 
     /// How long `phase` took. `None` if it did not happen, or nobody could see it.
     #[must_use]
-    pub(crate) fn get(&self, phase: Phase) -> Option<Duration> {
+    pub(crate) fn get(&self, phase: FetchPhase) -> Option<Duration> {
         self.times.get(&phase).copied()
     }
 
     /// Returns what making the connection took, all in all.
     #[must_use]
     pub(crate) fn set_up(&self) -> Duration {
-        Phase::SET_UP.into_iter().filter_map(|phase| self.get(phase)).sum()
+        FetchPhase::SET_UP.into_iter().filter_map(|phase| self.get(phase)).sum()
     }
 }
 
@@ -294,7 +294,7 @@ mod tests {
         moments: &[(u64, u64, Moment)],
         head: Option<u64>,
         over: u64,
-    ) -> (Phases, Vec<(&'static str, u64)>) {
+    ) -> (FetchPhases, Vec<(&'static str, u64)>) {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let events: Vec<TraceEvent> = moments
@@ -306,8 +306,8 @@ mod tests {
                 moment: moment.clone(),
             })
             .collect();
-        let phases = Phases::of(events.iter(), start, head.map(at), at(over));
-        let times = Phase::ALL.into_iter().filter_map(|phase| {
+        let phases = FetchPhases::of(events.iter(), start, head.map(at), at(over));
+        let times = FetchPhase::ALL.into_iter().filter_map(|phase| {
             Some((phase.name(), u64::try_from(phases.get(phase)?.as_millis()).unwrap()))
         });
         let times = times.collect();

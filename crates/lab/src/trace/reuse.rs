@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use evidence::{Moment, Observed};
 
-use super::phases::Phase;
-use super::{Session, Traced};
+use super::phases::FetchPhase;
+use super::{FetchSession, FetchedExchange};
 
 /// Two requests to one place, and whether the later one could do with the earlier one's connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Reuse<'a> {
     /// The first request that needed a connection of its own and was answered.
-    pub(crate) first: &'a Traced,
+    pub(crate) first: &'a FetchedExchange,
     /// The next one to the same scheme, host and port.
-    pub(crate) second: &'a Traced,
+    pub(crate) second: &'a FetchedExchange,
     /// Why the second one needed its own, too; `None` if it did not.
-    pub(crate) missed: Option<Missed>,
+    pub(crate) missed: Option<MissedReuse>,
 }
 
 /// Why a connection was not used again.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Missed {
+pub(crate) enum MissedReuse {
     /// It was used, but broke before anything was answered.
     Broke,
     /// It was not used, for this reason if it is known.
@@ -30,24 +30,28 @@ pub(crate) enum Missed {
 /// Compares two requests of `session`: the first that was answered on a connection of its own with
 /// the next to the same place that was answered, too. `None` without such two.
 #[must_use]
-pub(crate) fn reuse(session: &Session) -> Option<Reuse<'_>> {
-    let answered = |traced: &&Traced| traced.error.is_none() && traced.answered.is_some();
+pub(crate) fn reuse(session: &FetchSession) -> Option<Reuse<'_>> {
+    let answered = |traced: &&FetchedExchange| traced.error.is_none() && traced.answered.is_some();
     let mut exchanges = session.exchanges.iter();
     let first = exchanges.by_ref().filter(answered).find(|traced| !traced.phases.reused)?;
     let origin = first.asked.url.origin();
     let second = exchanges.filter(answered).find(|traced| traced.asked.url.origin() == origin)?;
     let missed = if second.phases.broke.is_some() && second.phases.broke == first.connection() {
-        Some(Missed::Broke)
+        Some(MissedReuse::Broke)
     } else if second.phases.reused {
         None
     } else {
-        Some(Missed::NotUsed(why_not(session, first, second)))
+        Some(MissedReuse::NotUsed(why_not(session, first, second)))
     };
     Some(Reuse { first, second, missed })
 }
 
 /// Returns what was told of the first one's connection until the second one had its own.
-fn why_not(session: &Session, first: &Traced, second: &Traced) -> Option<String> {
+fn why_not(
+    session: &FetchSession,
+    first: &FetchedExchange,
+    second: &FetchedExchange,
+) -> Option<String> {
     let until = second.over_at;
     let of_first = session
         .events
@@ -90,11 +94,11 @@ impl Reuse<'_> {
         let own = second.connection().map_or(String::new(), |id| format!(", {id}"));
         let Some(missed) = missed else { return self.saving() };
         match missed {
-            Missed::Broke => format!(
+            MissedReuse::Broke => format!(
                 "Request {other} took the connection of request {one}, but the server had closed \
                  it: it was sent again on one of its own{own}, and reuse saved nothing."
             ),
-            Missed::NotUsed(why) => {
+            MissedReuse::NotUsed(why) => {
                 let why = why.as_ref().map_or(String::new(), |why| format!(" ({why})"));
                 format!(
                     "Request {other} could not use the connection of request {one}{why}: it paid \
@@ -106,7 +110,7 @@ impl Reuse<'_> {
 
     fn saving(&self) -> String {
         let Self { first, second, .. } = self;
-        let parts: Vec<String> = Phase::SET_UP
+        let parts: Vec<String> = FetchPhase::SET_UP
             .into_iter()
             .filter_map(|phase| {
                 Some(format!("{} {} ms", phase.name(), ms(first.phases.get(phase)?)))

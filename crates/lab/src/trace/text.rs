@@ -6,8 +6,8 @@ use evidence::{BodyPolicy, ByteCount, ExchangeId, Moment, TraceEvent};
 use http::{Version, header};
 use report::words::{self, FAINT, HEADING, STRIKING};
 
-use super::asked::Asked;
-use super::{Session, Traced};
+use super::asked::FetchPlan;
+use super::{FetchSession, FetchedExchange};
 
 /// Within so many columns.
 pub(super) const WIDTH: usize = 80;
@@ -20,8 +20,12 @@ const LONGEST: usize = 300;
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn heading(number: ExchangeId, asked: &Asked, out: &mut impl Write) -> io::Result<()> {
-    let Asked { method, url, redirected_from, .. } = asked;
+pub(crate) fn heading(
+    number: ExchangeId,
+    asked: &FetchPlan,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let FetchPlan { method, url, redirected_from, .. } = asked;
     let hop = redirected_from.map_or(String::new(), |from| format!(" (redirected by {from})"));
     let asked = words::printable(&format!("{number}  {method} {url}"));
     let mut lines = words::fold(&cut(asked), WIDTH).into_iter();
@@ -37,7 +41,7 @@ pub(crate) fn heading(number: ExchangeId, asked: &Asked, out: &mut impl Write) -
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn ending(traced: &Traced, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn ending(traced: &FetchedExchange, out: &mut impl Write) -> io::Result<()> {
     if let Some(answered) = &traced.answered {
         let version = version_name(answered.version);
         let mut text = format!("{version} {} {}", answered.status.as_u16(), answered.reason);
@@ -83,7 +87,7 @@ pub(crate) fn version_name(version: Version) -> String {
 pub(crate) fn aside(
     title: &str,
     why: &str,
-    session: &Session,
+    session: &FetchSession,
     events: &[TraceEvent],
     out: &mut impl Write,
 ) -> io::Result<()> {
@@ -98,7 +102,7 @@ pub(crate) fn aside(
 /// # Errors
 /// Those of `out`.
 pub(crate) fn moments(
-    session: &Session,
+    session: &FetchSession,
     number: Option<ExchangeId>,
     events: &[TraceEvent],
     out: &mut impl Write,

@@ -16,10 +16,10 @@ use hyper::ext::ReasonPhrase;
 use program::{Interrupt, exit};
 use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, Trust};
 
-use super::asked::{Asked, redirected, round};
+use super::asked::{FetchPlan, redirected, round};
 use super::doing::doing;
-use super::phases::{Phase, Phases};
-use super::{Answered, Session, Traced, bars, har, json, text};
+use super::phases::{FetchPhase, FetchPhases};
+use super::{FetchAnswer, FetchSession, FetchedExchange, bars, har, json, text};
 use crate::cli::{Trace, TraceFormat};
 
 /// More hops than this are a circle, as in Go.
@@ -32,9 +32,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Keeps every moment until somebody asks.
 #[derive(Default)]
-struct Ear(Mutex<Vec<TraceEvent>>);
+struct FetchEar(Mutex<Vec<TraceEvent>>);
 
-impl Ear {
+impl FetchEar {
     /// Returns what was heard since the last call, in the order of time.
     fn take(&self) -> Vec<TraceEvent> {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,7 +44,7 @@ impl Ear {
     }
 }
 
-impl transport::Listener for Ear {
+impl transport::Listener for FetchEar {
     fn event(&self, event: TraceEvent) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
@@ -64,7 +64,7 @@ pub(crate) async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8
     anyhow::ensure!(!args.timeout.is_zero(), "--timeout 0s leaves no time for a request");
     let dialling = dialling(args)?;
     let round = round(args, &urls, &dialling)?;
-    let mut tracer = Tracer::new(args, dialling, interrupt.clone())?;
+    let mut tracer = FetchTracer::new(args, dialling, interrupt.clone())?;
     tracer.all(&round, out).await?;
     tracer.end(out).await?;
     let failed = tracer.session.exchanges.iter().any(|traced| traced.error.is_some());
@@ -77,20 +77,20 @@ fn own_server() -> Result<server::RunningServer, server::Error> {
     Ok(server::Server::bind(any, server::Answer::default())?.start())
 }
 
-struct Tracer<'a> {
+struct FetchTracer<'a> {
     args: &'a Trace,
     client: Transport,
     dialling: Dialling,
-    ear: Arc<Ear>,
+    ear: Arc<FetchEar>,
     interrupt: Interrupt,
-    session: Session,
+    session: FetchSession,
     /// Bodies that are kept unread.
     held: Vec<Body>,
 }
 
-impl<'a> Tracer<'a> {
+impl<'a> FetchTracer<'a> {
     fn new(args: &'a Trace, dialling: Dialling, interrupt: Interrupt) -> anyhow::Result<Self> {
-        let ear = Arc::new(Ear::default());
+        let ear = Arc::new(FetchEar::default());
         let preset = args.transport.0;
         let version = match (args.http1, args.http2) {
             (true, _) => HttpVersion::Http1,
@@ -104,7 +104,7 @@ impl<'a> Tracer<'a> {
             dialling,
             ear,
             interrupt,
-            session: Session {
+            session: FetchSession {
                 transport: preset.name(),
                 insecure: args.insecure,
                 started: Instant::now(),
@@ -115,7 +115,7 @@ impl<'a> Tracer<'a> {
         })
     }
 
-    async fn all(&mut self, round: &[Asked], out: &mut impl Write) -> io::Result<()> {
+    async fn all(&mut self, round: &[FetchPlan], out: &mut impl Write) -> io::Result<()> {
         for number in 1..=self.args.requests {
             for asked in round {
                 self.with_redirects(asked.clone(), out).await?;
@@ -131,7 +131,11 @@ impl<'a> Tracer<'a> {
     }
 
     /// Carries out a request, and the ones to which it is redirected if that is wanted.
-    async fn with_redirects(&mut self, mut asked: Asked, out: &mut impl Write) -> io::Result<()> {
+    async fn with_redirects(
+        &mut self,
+        mut asked: FetchPlan,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         for hop in 0..=MOST_REDIRECTS {
             let mut traced = self.one(asked, out).await?;
             let next = match &traced.answered {
@@ -164,7 +168,7 @@ impl<'a> Tracer<'a> {
     }
 
     /// Carries out one request: to its end, to its time limit or until Ctrl-C.
-    async fn one(&mut self, asked: Asked, out: &mut impl Write) -> io::Result<Traced> {
+    async fn one(&mut self, asked: FetchPlan, out: &mut impl Write) -> io::Result<FetchedExchange> {
         let number = ExchangeId(self.session.exchanges.len() as u64 + 1);
         let meanwhile = self.ear.take();
         if !meanwhile.is_empty() {
@@ -190,10 +194,10 @@ impl<'a> Tracer<'a> {
             let end = loop {
                 tokio::select! {
                     biased;
-                    () = self.interrupt.come() => break End::Interrupted,
+                    () = self.interrupt.come() => break FetchEnd::Interrupted,
                     fetched = fetching.as_mut() => break match fetched {
-                        Ok(fetched) => End::Fetched(fetched),
-                        Err(_) => End::TimedOut,
+                        Ok(fetched) => FetchEnd::Fetched(fetched),
+                        Err(_) => FetchEnd::TimedOut,
                     },
                     () = tokio::time::sleep(LOOK) => {
                         let news = self.ear.take();
@@ -210,27 +214,27 @@ impl<'a> Tracer<'a> {
         self.session.events.extend(news);
         let own = || self.session.events_of(Some(number)).filter(|event| event.at <= over_at);
         let head_at = answered.as_ref().map(|answered| answered.head_at);
-        let phases = Phases::of(own(), asked_at, head_at, over_at);
+        let phases = FetchPhases::of(own(), asked_at, head_at, over_at);
         let given_up = |how: String| {
             let doing = doing(&own().collect::<Vec<_>>(), answered.as_ref());
             Some(format!("{how} while {doing}{}", spent(&phases)))
         };
         let error = match end {
-            End::Fetched(Ok(held)) => {
+            FetchEnd::Fetched(Ok(held)) => {
                 self.held.extend(held);
                 None
             }
-            End::Fetched(Err(error)) => Some(error),
-            End::TimedOut => {
+            FetchEnd::Fetched(Err(error)) => Some(error),
+            FetchEnd::TimedOut => {
                 let limit = report::words::span(self.args.timeout);
                 given_up(format!("gave up after {limit} (--timeout)"))
             }
-            End::Interrupted => {
+            FetchEnd::Interrupted => {
                 let after = report::words::short(over_at.saturating_duration_since(asked_at));
                 given_up(format!("interrupted by Ctrl-C after {after}"))
             }
         };
-        Ok(Traced { number, asked, asked_at, asked_on, answered, error, over_at, phases })
+        Ok(FetchedExchange { number, asked, asked_at, asked_on, answered, error, over_at, phases })
     }
 
     /// Moments that were heard while `number` was being carried out.
@@ -265,7 +269,7 @@ impl<'a> Tracer<'a> {
     }
 
     /// How a request ended. Where only moments are told, a failure goes to stderr.
-    fn tell_end(&self, traced: &Traced, out: &mut impl Write) -> io::Result<()> {
+    fn tell_end(&self, traced: &FetchedExchange, out: &mut impl Write) -> io::Result<()> {
         match (self.args.format, &traced.error) {
             (TraceFormat::Text, _) => text::ending(traced, out)?,
             (TraceFormat::Jsonl, Some(error)) => {
@@ -327,7 +331,7 @@ fn opens(event: &TraceEvent) -> i64 {
 }
 
 /// How a request came to its end.
-enum End {
+enum FetchEnd {
     /// With a body that is to be held, if there is one; or with an error.
     Fetched(Result<Option<Body>, String>),
     TimedOut,
@@ -340,9 +344,9 @@ async fn fetch(
     client: Transport,
     dialling: &Dialling,
     number: ExchangeId,
-    asked: &Asked,
+    asked: &FetchPlan,
     policy: BodyPolicy,
-    answered: &mut Option<Answered>,
+    answered: &mut Option<FetchAnswer>,
 ) -> Result<Option<Body>, String> {
     let mut request = Request::new(Full::new(Bytes::from(asked.data.clone())));
     *request.method_mut() = asked.method.clone();
@@ -354,7 +358,7 @@ async fn fetch(
     let response = client.send(number, request).await.map_err(|error| with_causes(&error))?;
     let reason = reason(&response);
     let (head, mut body) = response.into_parts();
-    let answered = answered.insert(Answered {
+    let answered = answered.insert(FetchAnswer {
         status: head.status,
         reason,
         version: head.version,
@@ -389,10 +393,10 @@ fn reason(response: &Response<Body>) -> String {
 }
 
 /// `: DNS 0.21 ms, connect 300 ms`: where the time went.
-fn spent(phases: &Phases) -> String {
-    let spent: Vec<String> = Phase::ALL
+fn spent(phases: &FetchPhases) -> String {
+    let spent: Vec<String> = FetchPhase::ALL
         .into_iter()
-        .filter(|phase| *phase != Phase::Other)
+        .filter(|phase| *phase != FetchPhase::Other)
         .filter_map(|phase| {
             Some(format!("{} {}", phase.name(), report::words::short(phases.get(phase)?)))
         })

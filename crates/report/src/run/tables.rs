@@ -108,11 +108,11 @@ fn rows(
         return Ok(());
     }
     let all = pairs.len() <= ROWS;
-    let mut shown: HashMap<Kind, usize> = HashMap::new();
-    let mut left_out: Vec<(Kind, usize)> = Vec::new();
+    let mut shown: HashMap<RowKind, usize> = HashMap::new();
+    let mut left_out: Vec<(RowKind, usize)> = Vec::new();
     let mut lines = Vec::new();
     for (id, pair) in &pairs {
-        let kind = Kind::of(pair);
+        let kind = RowKind::of(pair);
         let count = shown.entry(kind).or_default();
         *count += 1;
         if all || *count <= EXAMPLES {
@@ -165,12 +165,12 @@ fn line(id: Option<ConnectionId>, pair: &Pair) -> [Cell; COLUMNS] {
 
 /// Rows that look alike: the states of both ends.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Kind {
+struct RowKind {
     client: Option<TcpState>,
     server: Option<TcpState>,
 }
 
-impl Kind {
+impl RowKind {
     fn of(pair: &Pair) -> Self {
         Self {
             client: pair.client.as_ref().map(|end| end.state),

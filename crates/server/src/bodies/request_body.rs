@@ -15,11 +15,11 @@ use evidence::ServerCloseReason;
 pub struct RequestBody {
     incoming: Incoming,
     /// Boxed, because most requests have no body.
-    read: Option<Box<BodyReader>>,
+    read: Option<Box<BodyProgress>>,
 }
 
 /// The means to read a body that is not empty.
-struct BodyReader {
+struct BodyProgress {
     watch: ConnectionWatch,
     until: Option<Pin<Box<Sleep>>>,
     is_over: bool,
@@ -46,7 +46,7 @@ impl RequestBody {
     pub(crate) fn new(incoming: Incoming, watch: &ConnectionWatch, until: Option<Instant>) -> Self {
         let read = (!incoming.is_end_stream()).then(|| {
             let until = until.map(|until| Box::pin(tokio::time::sleep_until(until)));
-            Box::new(BodyReader { watch: watch.clone(), until, is_over: false })
+            Box::new(BodyProgress { watch: watch.clone(), until, is_over: false })
         });
         Self { incoming, read }
     }

@@ -83,7 +83,7 @@ impl LearnerAnswers {
                 LearnerAnswer::Number(number) => return Ok(Some(number)),
                 LearnerAnswer::Skip => return Ok(None),
                 LearnerAnswer::Unclear => {
-                    writeln!(out, "  a number, such as 10, or an empty line")?
+                    writeln!(out, "  a number, such as 10, or an empty line")?;
                 }
             }
         }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use wire::{Tap, Wire};
 
 use crate::answers::responder::Responder;
-use crate::connection::answered;
+use crate::answers::service::answered;
 use crate::to_its_end::{run, until_stopped};
 use crate::watching::watch::{ConnectionWatch, WireEar};
 

@@ -39,7 +39,6 @@ enum BodyState {
     /// Go's rules: the end was read, the connection is on its way back.
     GivingBack(Pin<Box<dyn Future<Output = ()> + Send>>, Handle),
     /// HTTP/2 after Go's rules: the connection stays, the stream ends.
-    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is no HTTP/2"))]
     Stream {
         incoming: Incoming,
         _open: Box<SharedStream>,
@@ -64,7 +63,6 @@ impl Body {
         Self { record, received: 0, announced, state: BodyState::HyperUtil { incoming } }
     }
 
-    #[cfg(feature = "http2")]
     pub(crate) fn of_stream(incoming: Incoming, stream: SharedStream) -> Self {
         let record = Arc::clone(stream.record());
         let announced = incoming.size_hint().exact();

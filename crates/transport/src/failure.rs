@@ -4,16 +4,17 @@
 //! |---|---|
 //! | what can go wrong | `error.rs` |
 //! | what was under way | `phase.rs` |
-//! | what hyper's errors mean | `meaning.rs`, and for HTTP/2 `http2_words.rs` |
+//! | what hyper's errors mean | `meaning.rs`, and for HTTP/2 `http2_words.rs`, `http2_failure.rs` |
 
 pub(crate) mod error;
+pub(crate) mod http2_failure;
 #[cfg(feature = "http2")]
 pub(crate) mod http2_words;
 #[cfg(not(feature = "http2"))]
 pub(crate) mod http2_words {
     //! Nobody speaks HTTP/2, so nothing is said in it.
 
-    use super::meaning::Http2Failure;
+    use super::http2_failure::Http2Failure;
 
     pub(crate) fn failure(_: &hyper::Error) -> Option<Http2Failure> {
         None

@@ -297,7 +297,11 @@ async fn exchange_in_http2(
 ) -> Option<Result<Response<Body>, Error>> {
     let (record, from_pool) = (Arc::clone(stream.record()), stream.from_pool);
     match stream.send(request).await {
-        Ok(response) => Some(Ok(response)),
+        Ok((response, stream)) => {
+            let mut response = response.map(|incoming| Body::of_stream(incoming, stream));
+            response.extensions_mut().insert(record.info);
+            Some(Ok(response))
+        }
         Err(UnansweredRequest { error, unprocessed: nothing_written }) => {
             let attempt = ExchangeAttempt {
                 from_pool,

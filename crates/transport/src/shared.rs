@@ -12,11 +12,11 @@ use bytes::Bytes;
 use evidence::CloseReason;
 use http::{Request, Response};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
 
-use crate::body::Body;
 use crate::failure::error::Error;
 use crate::failure::{http2_words, meaning};
 use crate::lock;
@@ -205,18 +205,14 @@ impl SharedStream {
         &self.shared.record
     }
 
-    /// Sends the request and waits for the head of the response.
+    /// Sends the request and waits for the head of the response. The stream lasts as long as it is
+    /// kept.
     pub(crate) async fn send(
         mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Body>, UnansweredRequest> {
+    ) -> Result<(Response<Incoming>, Self), UnansweredRequest> {
         match self.sender.try_send_request(request).await {
-            Ok(response) => {
-                let info = self.record().info;
-                let mut response = response.map(|incoming| Body::of_stream(incoming, self));
-                response.extensions_mut().insert(info);
-                Ok(response)
-            }
+            Ok(response) => Ok((response, self)),
             Err(mut failed) => {
                 let never_sent = failed.take_message().is_some();
                 let error = failed.into_error();

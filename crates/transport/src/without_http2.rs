@@ -9,8 +9,8 @@ use bytes::Bytes;
 use evidence::CloseReason;
 use http::{Request, Response};
 use http_body_util::Full;
+use hyper::body::Incoming;
 
-use crate::body::Body;
 use crate::failure::error::Error;
 use crate::seen::record::Record;
 use crate::seen::wire::ClientWire;
@@ -63,7 +63,7 @@ impl SharedStream {
     pub(crate) async fn send(
         self,
         _: Request<Full<Bytes>>,
-    ) -> Result<Response<Body>, UnansweredRequest> {
+    ) -> Result<(Response<Incoming>, Self), UnansweredRequest> {
         match self.never {}
     }
 }

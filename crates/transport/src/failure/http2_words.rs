@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use super::meaning::Http2Failure;
+use super::http2_failure::Http2Failure;
 
 /// Returns what HTTP/2's library says, if it is about the protocol: not about bytes that do not
 /// come.

@@ -7,20 +7,10 @@ use wire::FirstClose;
 
 use crate::config::HttpVersion;
 use crate::failure::error::{Cause, Error};
+use crate::failure::http2_failure::Http2Failure;
 use crate::failure::http2_words;
 use crate::failure::phase::Phase;
 use crate::seen::record::{ConnectionInfo, Record};
-
-/// The part of HTTP/2 that one end has ended: a stream, or the connection.
-#[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is no HTTP/2"))]
-pub(crate) enum Http2Failure {
-    /// The server has reset the stream, with the error code of this name.
-    StreamReset(String),
-    /// The server has ended the connection, with the error code of this name.
-    GoAway(String),
-    /// The server has broken the rules, those that the error code of this name is about.
-    Malformed(String),
-}
 
 impl Error {
     /// Returns what hyper's error means when it comes instead of a response's head: a function that

@@ -27,6 +27,12 @@ mod stop;
 mod trace;
 mod watch;
 
+/// Doors for a fuzzer, which alone can open them (`--cfg fuzzing`).
+#[cfg(all(fuzzing, target_os = "linux"))]
+pub mod fuzzing {
+    pub use crate::trace::fuzzed as tracefs;
+}
+
 use std::process::ExitCode;
 
 use clap::Parser;

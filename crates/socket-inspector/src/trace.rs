@@ -6,6 +6,8 @@ pub(crate) mod args;
 #[cfg(target_os = "linux")]
 mod linux;
 
+#[cfg(all(fuzzing, target_os = "linux"))]
+pub use linux::fuzzed;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{run, watchdog};
 

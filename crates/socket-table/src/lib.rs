@@ -63,6 +63,20 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use portable as system;
 
+/// Doors for a fuzzer, which alone can open them (`--cfg fuzzing`).
+#[cfg(all(fuzzing, target_os = "linux"))]
+pub mod fuzzing {
+    /// Reads a datagram as if the kernel had sent it.
+    pub fn datagram(datagram: &[u8]) {
+        use crate::sock_diag::{MessageContent, messages, row};
+        for message in messages(datagram).map_while(Result::ok) {
+            if let MessageContent::Socket(words) = message.content {
+                let _ = row(words);
+            }
+        }
+    }
+}
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;

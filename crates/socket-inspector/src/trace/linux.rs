@@ -65,3 +65,24 @@ pub(crate) fn run(asked: &TraceArgs, out: &mut impl Write) -> anyhow::Result<u8>
     let teller = TraceTeller::new(asked, clock::now(), out);
     sampler::follow(&asked.ports, instead, &stop, teller)
 }
+
+/// Reads what a kernel's tracing directory might hold: a format up to a byte 0, then a page, whose
+/// records are read in the layout of that format and in the usual one.
+#[cfg(fuzzing)]
+pub fn fuzzed(input: &[u8]) {
+    let end = input.iter().position(|byte| *byte == 0).unwrap_or(input.len());
+    let (format, rest) = input.split_at(end);
+    let format = String::from_utf8_lossy(format);
+    let usual = record::ChangeLayout::read(include_str!("linux/record/format.txt"));
+    let layouts = [record::ChangeLayout::read(&format), usual];
+    let transfers = transfer::TransferLayout::read(|_| Ok::<_, ()>(format.clone().into_owned()));
+    let Some(page) = page::page(rest.get(1..).unwrap_or_default()) else { return };
+    for (time, record) in &page.records {
+        for layout in layouts.iter().flatten() {
+            let _ = layout.change(*time, record);
+        }
+        if let Ok(Some(layout)) = &transfers {
+            let _ = layout.transfer(*time, record);
+        }
+    }
+}

@@ -32,10 +32,11 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     for direction in [Direction::Requests, Direction::Responses] {
         let (whole, ended) = told(direction, stream, stream.len().max(1), answers);
         let (pieces, ended_in_pieces) = told(direction, stream, size, answers);
-        assert!(stream.starts_with(&whole) && stream.starts_with(&pieces));
+        assert!(stream.starts_with(&whole));
+        assert_eq!(whole, pieces);
         assert_eq!(ended, ended_in_pieces);
     }
     let lines: Vec<u8> = wire::http1::head_lines(stream).flat_map(|line| line.bytes).copied().collect();
     assert_eq!(lines, stream);
-    let _ = (wire::http1::RequestLine::of(stream), wire::http1::StatusLine::of(stream));
+    let _ = wire::http1::RequestLine::of(stream);
 });

@@ -5,6 +5,31 @@
 //! come, copies only lines that are cut, and never panics; what makes no sense is
 //! [lost](MessageSplitter::is_lost), and nothing after it is a message.
 //!
+//! Both directions of a connection that is merely observed are read side by side, the requests
+//! first, because the end of a response may depend on the method that it answers:
+//!
+//! ```
+//! use std::collections::VecDeque;
+//!
+//! use wire::http1::{Direction, MessagePart, MessageSplitter};
+//!
+//! let mut methods = VecDeque::new();
+//! let mut requests = MessageSplitter::new(Direction::Requests);
+//! requests.feed(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", Default::default, |part| {
+//!     if let MessagePart::Head(facts) = part {
+//!         methods.push_back(facts.method);
+//!     }
+//! });
+//!
+//! let mut answered = 0;
+//! let mut responses = MessageSplitter::new(Direction::Responses);
+//! let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n"; // and no body
+//! responses.feed(bytes, || methods.pop_front().unwrap_or_default(), |part| {
+//!     answered += u32::from(matches!(part, MessagePart::End(_)));
+//! });
+//! assert_eq!(answered, 1);
+//! ```
+//!
 //! | idea | file |
 //! |---|---|
 //! | one direction of a connection, message after message | `splitter.rs` |
@@ -19,7 +44,7 @@ mod line;
 mod splitter;
 mod whole;
 
-pub use body::{BodyFraming, BodyLength};
+pub use body::BodyLength;
 pub use head::{HeadFacts, HeadLine, HeadReader, LengthField, LineKind, is_100_continue};
 pub use splitter::{AnsweredMethod, Direction, MessagePart, MessageSplitter, is_one_bodyless_head};
-pub use whole::{RequestLine, StatusLine, head_lines};
+pub use whole::{RequestLine, head_lines};

@@ -1,11 +1,11 @@
 //! One body, and where it ends.
 
 use super::head::{HeadFacts, LengthField};
-use super::line::{LinePiece, LineReader, number, text};
+use super::line::{LinePiece, LineReader, number, trimmed};
 
 /// How the end of a body is told (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyFraming {
+pub(crate) enum BodyFraming {
     /// By its length; 0 is no body.
     Length(u64),
     /// By its last chunk.
@@ -17,9 +17,9 @@ pub enum BodyFraming {
 impl BodyFraming {
     /// Returns how the body behind the head of a request is framed. `None` if nobody can tell: two
     /// readers might see its end in two places.
-    #[must_use]
-    pub fn of_request(head: &HeadFacts) -> Option<Self> {
+    pub(crate) fn of_request(head: &HeadFacts) -> Option<Self> {
         match (head.chunked, head.length) {
+            _ if head.is_ambiguous => None,
             (None, LengthField::Absent) => Some(Self::Length(0)),
             (None, LengthField::Bytes(length)) => Some(Self::Length(length)),
             (Some(true), LengthField::Absent) => Some(Self::Chunked),
@@ -28,9 +28,9 @@ impl BodyFraming {
     }
 
     /// Returns the same for a response that may have a body.
-    #[must_use]
-    pub fn of_response(head: &HeadFacts) -> Option<Self> {
+    pub(crate) fn of_response(head: &HeadFacts) -> Option<Self> {
         match (head.chunked, head.length) {
+            _ if head.is_ambiguous => None,
             (Some(true), _) => Some(Self::Chunked),
             (Some(false), _) | (None, LengthField::Absent) => Some(Self::UntilClose),
             (None, LengthField::Bytes(length)) => Some(Self::Length(length)),
@@ -78,8 +78,8 @@ pub(crate) enum BodyPiece {
     Partial(BodyLength),
     /// So many of the bytes belong to it, and it is over.
     Whole(BodyLength),
-    /// The bytes that came are no chunk.
-    Malformed,
+    /// So many of the bytes were taken for its own, and the last of them are no chunk.
+    Malformed(BodyLength),
 }
 
 impl BodyReader {
@@ -130,12 +130,14 @@ impl BodyReader {
                             line
                         }
                         LinePiece::Cut => return BodyPiece::Partial(length(&[], content_bytes)),
-                        LinePiece::TooLong => return BodyPiece::Malformed,
+                        LinePiece::TooLong { rest } => {
+                            return BodyPiece::Malformed(length(rest, content_bytes));
+                        }
                     };
-                    match self.next(text(&whole)) {
+                    match self.next(&whole) {
                         Some(true) => return BodyPiece::Whole(length(rest, content_bytes)),
                         Some(false) => {}
-                        None => return BodyPiece::Malformed,
+                        None => return BodyPiece::Malformed(length(rest, content_bytes)),
                     }
                 }
             }
@@ -144,13 +146,15 @@ impl BodyReader {
     }
 
     /// Goes on behind a line of the framing; true if that was the last, `None` if it makes no
-    /// sense.
-    fn next(&mut self, text: &[u8]) -> Option<bool> {
+    /// sense. Here a line feed alone ends no line: some readers would see a chunk where others see
+    /// an extension or a trailer.
+    fn next(&mut self, line: &[u8]) -> Option<bool> {
+        let text = line.strip_suffix(b"\r\n")?;
         self.0 = match &self.0 {
             BodyPlace::Size(_) => {
                 // What follows the size is an extension, which means nothing here.
                 let size = text.split(|byte| *byte == b';').next().unwrap_or_default();
-                match number(size.trim_ascii(), 16)? {
+                match number(trimmed(size), 16)? {
                     0 => BodyPlace::Trailers(LineReader::default()),
                     size => BodyPlace::Data(size),
                 }

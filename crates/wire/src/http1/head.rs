@@ -1,16 +1,14 @@
 //! One head, line by line, and what it says about the body behind it.
 
-use super::line::{LinePiece, LineReader, number, text};
-
-/// The most bytes that are read as one head.
-const LONGEST: u64 = 1024 * 1024;
+use super::line::{LONGEST, LinePiece, LineReader, number, text, trimmed};
+use super::splitter::AnsweredMethod;
 
 /// A line of a head, as it is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLine<'a> {
     /// All of it, its end included.
     pub bytes: &'a [u8],
-    /// The state now.
+    /// The part that it has in the head.
     pub kind: LineKind<'a>,
 }
 
@@ -28,10 +26,27 @@ pub enum LineKind<'a> {
         /// Its value, without the white space around it.
         value: &'a [u8],
     },
-    /// A line in the place of a field that has no colon.
+    /// A line in the place of a field that is none: it has no colon, or goes on with the line
+    /// before it, because it begins with white space (RFC 9112 section 5.2).
     Other,
     /// The empty line that ends the head.
     End,
+}
+
+impl<'a> LineKind<'a> {
+    /// Tells the kind of a line without its end, in a head that has its start line already or not.
+    pub(crate) fn of(text: &'a [u8], has_start: bool) -> Self {
+        match (has_start, text) {
+            (false, []) => Self::Blank,
+            (true, []) => Self::End,
+            (false, _) => Self::Start,
+            (true, [b' ' | b'\t', ..]) => Self::Other,
+            (true, _) => match field(text) {
+                Some((name, value)) => Self::Field { name, value },
+                None => Self::Other,
+            },
+        }
+    }
 }
 
 /// The `Content-Length` of a head, over all fields of that name.
@@ -67,12 +82,14 @@ pub struct HeadFacts {
     pub length: LengthField,
     /// `Some` if it has a `Transfer-Encoding`: true if the last coding is `chunked`.
     pub chunked: Option<bool>,
+    /// It tells the body's end in a way that readers take differently: `Content-Length` or
+    /// `Transfer-Encoding` is folded, or has white space before its colon, or the second stands in
+    /// a message of HTTP/1.0 (RFC 9112 sections 5.1, 5.2 and 6.1).
+    pub is_ambiguous: bool,
     /// It asks for `100 Continue` before the body.
     pub expects_continue: bool,
-    /// It asks for a tunnel, so its request line begins with `CONNECT`.
-    pub asks_for_tunnel: bool,
-    /// Its request line begins with `HEAD`, so its response has no body.
-    pub asks_for_head: bool,
+    /// Its method, as far as the response's body depends on it.
+    pub method: AnsweredMethod,
 }
 
 /// Reads one head, however it is cut into pieces.
@@ -80,6 +97,9 @@ pub struct HeadFacts {
 pub struct HeadReader {
     line: LineReader,
     has_start: bool,
+    is_http_1_0: bool,
+    /// The line before told how long the body is.
+    is_after_framing: bool,
     facts: HeadFacts,
     /// Bytes read so far, those of a cut line included.
     read: u64,
@@ -109,46 +129,47 @@ impl HeadReader {
         }
     }
 
-    /// Returns what the lines of the head so far say.
-    #[must_use]
-    pub fn so_far(&self) -> HeadFacts {
-        self.facts
-    }
-
     pub(crate) fn advance<'a>(
         &mut self,
         mut bytes: &'a [u8],
         mut tell: impl FnMut(HeadLine<'_>),
     ) -> HeadPiece<'a> {
-        loop {
-            if self.read > LONGEST {
-                return HeadPiece::TooLong;
-            }
+        while !self.is_too_long() {
             let before = bytes.len();
             match self.line.read(bytes) {
                 LinePiece::Whole { line, rest } => {
                     self.read += (before - rest.len()) as u64;
+                    if self.is_too_long() {
+                        break;
+                    }
                     let kind = self.note(&line);
                     tell(HeadLine { bytes: &line, kind });
                     bytes = rest;
                     if kind == LineKind::End {
                         let facts = HeadFacts { bytes: self.read, ..self.facts };
-                        (self.facts, self.read, self.has_start) = Default::default();
+                        *self = Self::default();
                         return HeadPiece::Whole { facts, rest };
                     }
                 }
                 LinePiece::Cut => {
                     self.read += before as u64;
-                    return HeadPiece::Partial;
+                    if !self.is_too_long() {
+                        return HeadPiece::Partial;
+                    }
                 }
-                LinePiece::TooLong => return HeadPiece::TooLong,
+                LinePiece::TooLong { .. } => self.read += before as u64,
             }
         }
+        HeadPiece::TooLong
+    }
+
+    /// Once it is, it stays so.
+    fn is_too_long(&self) -> bool {
+        self.read > LONGEST as u64
     }
 
     /// Returns true if a head has begun: more than empty lines has come.
-    #[must_use]
-    pub fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.has_start || self.line.has_begun()
     }
 
@@ -159,51 +180,67 @@ impl HeadReader {
 
     fn note<'a>(&mut self, line: &'a [u8]) -> LineKind<'a> {
         let text = text(line);
-        match (self.has_start, text.is_empty()) {
-            (false, true) => LineKind::Blank,
-            (true, true) => LineKind::End,
-            (false, false) => {
-                self.has_start = true;
-                self.facts.status = status(text);
-                self.facts.asks_for_tunnel = text.starts_with(b"CONNECT ");
-                self.facts.asks_for_head = text.starts_with(b"HEAD ");
-                LineKind::Start
+        let kind = LineKind::of(text, self.has_start);
+        match kind {
+            LineKind::Start => self.note_start(text),
+            LineKind::Field { name, value } => self.note_field(name, value),
+            LineKind::Other => {
+                let frames = field(text).is_some_and(|(name, _)| is_framing(trimmed(name)));
+                self.facts.is_ambiguous |= frames || self.is_after_framing;
             }
-            (true, false) => match field(text) {
-                Some((name, value)) => {
-                    self.note_field(name, value);
-                    LineKind::Field { name, value }
-                }
-                None => LineKind::Other,
-            },
+            LineKind::Blank | LineKind::End => {}
         }
+        kind
+    }
+
+    fn note_start(&mut self, text: &[u8]) {
+        self.has_start = true;
+        self.is_http_1_0 = text.starts_with(b"HTTP/1.0 ") || text.ends_with(b" HTTP/1.0");
+        self.facts.status = status(text);
+        self.facts.method = match text {
+            [b'H', b'E', b'A', b'D', b' ', ..] => AnsweredMethod::Head,
+            [b'C', b'O', b'N', b'N', b'E', b'C', b'T', b' ', ..] => AnsweredMethod::Connect,
+            _ => AnsweredMethod::Other,
+        };
     }
 
     fn note_field(&mut self, name: &[u8], value: &[u8]) {
         let facts = &mut self.facts;
-        if name.eq_ignore_ascii_case(b"content-length") {
+        let bare_name = trimmed(name);
+        self.is_after_framing = is_framing(bare_name);
+        facts.is_ambiguous |= self.is_after_framing && bare_name != name;
+        if name.eq_ignore_ascii_case(LENGTH) {
             facts.length = facts.length.and(value);
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        } else if name.eq_ignore_ascii_case(CODING) {
             let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
-            facts.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+            facts.chunked = Some(trimmed(last).eq_ignore_ascii_case(b"chunked"));
+            facts.is_ambiguous |= self.is_http_1_0;
         } else if name.eq_ignore_ascii_case(b"expect") {
             facts.expects_continue |= is_100_continue(value);
         }
     }
 }
 
-/// Splits a line at its colon.
-pub(crate) fn field(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = text.iter().position(|byte| *byte == b':')?;
-    let (name, value) = text.split_at(colon);
-    Some((name, value.get(1..).unwrap_or_default().trim_ascii()))
+const LENGTH: &[u8] = b"content-length";
+const CODING: &[u8] = b"transfer-encoding";
+
+/// Returns true for the names of the fields that tell where a body ends.
+fn is_framing(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(LENGTH) || name.eq_ignore_ascii_case(CODING)
 }
 
-/// The code of a status line.
+/// Splits a line at its colon.
+fn field(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    let (name, value) = text.split_at(colon);
+    Some((name, trimmed(value.get(1..).unwrap_or_default())))
+}
+
+/// The code of a status line: `HTTP/1.1 200 OK`, of which the reason may be missing.
 fn status(text: &[u8]) -> Option<u16> {
-    let rest = text.strip_prefix(b"HTTP/1.")?;
-    let code = number(rest.get(2..5)?, 10)?;
-    u16::try_from(code).ok()
+    let [b'0'..=b'9', b' ', rest @ ..] = text.strip_prefix(b"HTTP/1.")? else { return None };
+    let code = rest.split(|byte| *byte == b' ').next().filter(|code| code.len() == 3)?;
+    u16::try_from(number(code, 10)?).ok()
 }
 
 /// Returns true if the value of an `Expect` field asks for `100 Continue`.
@@ -211,7 +248,7 @@ fn status(text: &[u8]) -> Option<u16> {
 pub fn is_100_continue(value: &[u8]) -> bool {
     value
         .split(|byte| *byte == b',')
-        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+        .any(|word| trimmed(word).eq_ignore_ascii_case(b"100-continue"))
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use super::head::{HeadFacts, HeadLine, HeadPiece, HeadReader};
 /// The direction of messages, named by what is sent in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// The client.
+    /// From client to server.
     Requests,
-    /// The server.
+    /// From server to client.
     Responses,
 }
 
@@ -25,6 +25,10 @@ pub enum AnsweredMethod {
 }
 
 /// A part of a message, told as soon as it is there.
+///
+/// The bytes of all [`Line`](Self::Line)s and [`Body`](Self::Body)s, one behind the other, are
+/// those of the stream from its beginning, up to the line of a head that is not whole yet or up to
+/// where the splitter is lost; so their sum tells where in the stream a part stands.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MessagePart<'a> {
     /// A line of a head is whole.
@@ -93,15 +97,17 @@ impl MessageSplitter {
                     let (length, is_over) = match body.read(bytes) {
                         BodyPiece::Partial(length) => (length, false),
                         BodyPiece::Whole(length) => (length, true),
-                        BodyPiece::Malformed => {
+                        BodyPiece::Malformed(length) => {
                             self.place = MessagePlace::Lost;
-                            return;
+                            (length, false)
                         }
                     };
                     let taken = usize::try_from(length.bytes).unwrap_or(bytes.len());
                     let (taken, rest) = bytes.split_at(taken.min(bytes.len()));
                     self.body += length;
-                    tell(MessagePart::Body(taken));
+                    if !taken.is_empty() {
+                        tell(MessagePart::Body(taken));
+                    }
                     bytes = rest;
                     if is_over {
                         self.end(&mut tell);
@@ -111,7 +117,8 @@ impl MessageSplitter {
         }
     }
 
-    /// The direction is closed: so is a body whose end that is.
+    /// The direction is closed: so is a body whose end that is. Also for the requests before a
+    /// tunnel, once its response has come: what follows is no message in either direction.
     pub fn close(&mut self, mut tell: impl FnMut(MessagePart<'_>)) {
         if matches!(&self.place, MessagePlace::Body(body) if body.ends_with_its_connection()) {
             self.end(&mut tell);
@@ -142,7 +149,7 @@ impl MessageSplitter {
                 BodyFraming::of_request(head)
             }
             Direction::Responses => match (head.status, self.of_final(head, answers)) {
-                (Some(101), _) | (_, Some(AnsweredMethod::Connect)) => None,
+                (Some(101) | None, _) | (_, Some(AnsweredMethod::Connect)) => None,
                 (_, None) => {
                     self.place = MessagePlace::Head(HeadReader::default());
                     return;
@@ -218,7 +225,7 @@ pub fn is_one_bodyless_head(bytes: &[u8]) -> bool {
     let mut after_end = false;
     let could_be_more = lines.iter().any(|byte| {
         let start = std::mem::replace(&mut after_end, *byte == b'\n');
-        start && matches!(byte, b'C' | b'c' | b'T' | b't' | b'\r' | b'\n')
+        start && matches!(byte, b'C' | b'c' | b'T' | b't' | b' ' | b'\t' | b'\r' | b'\n')
     });
     starts_well && !could_be_more
 }

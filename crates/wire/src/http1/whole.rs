@@ -1,6 +1,6 @@
 //! A whole head taken apart.
 
-use super::head::{HeadLine, LineKind, field};
+use super::head::{HeadLine, LineKind};
 use super::line::text;
 
 /// The most header fields that are looked at.
@@ -10,17 +10,8 @@ const MOST_FIELDS: usize = 128;
 pub fn head_lines(head: &[u8]) -> impl Iterator<Item = HeadLine<'_>> {
     let mut has_start = false;
     head.split_inclusive(|byte| *byte == b'\n').map(move |bytes| {
-        let text = text(bytes);
-        let kind = match (has_start, text.is_empty()) {
-            (false, true) => LineKind::Blank,
-            (true, true) => LineKind::End,
-            (false, false) => LineKind::Start,
-            (true, false) => match field(text) {
-                Some((name, value)) => LineKind::Field { name, value },
-                None => LineKind::Other,
-            },
-        };
-        has_start |= !text.is_empty();
+        let kind = LineKind::of(text(bytes), has_start);
+        has_start |= kind == LineKind::Start;
         HeadLine { bytes, kind }
     })
 }
@@ -51,39 +42,13 @@ impl RequestLine {
     }
 }
 
-/// The first line of a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatusLine {
-    /// The minor version of HTTP/1: 0 or 1.
-    pub minor_version: u8,
-    /// The status code.
-    pub status: u16,
-    /// The reason phrase, which may be empty.
-    pub reason: String,
-}
-
-impl StatusLine {
-    /// Reads the first line of a whole response head; `None` if the head is none.
-    #[must_use]
-    pub fn of(head: &[u8]) -> Option<Self> {
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let mut response = httparse::Response::new(&mut fields);
-        response.parse(head).ok()?.is_complete().then_some(())?;
-        Some(Self {
-            minor_version: response.version?,
-            status: response.code?,
-            reason: response.reason?.to_owned(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     #[test]
-    fn first_lines_are_those_of_whole_heads() {
+    fn a_request_line_is_that_of_a_whole_head() {
         let request = b"GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n";
         let line = RequestLine::of(request).unwrap();
         assert_eq!(
@@ -92,8 +57,6 @@ mod tests {
         );
         assert_eq!(RequestLine::of(&request[..20]), None, "cut");
         assert_eq!(RequestLine::of(b"\x16\x03\x01\x02\x00"), None, "TLS");
-        let line = StatusLine::of(b"HTTP/1.0 404 Not Found\r\n\r\n").unwrap();
-        assert_eq!((line.minor_version, line.status, line.reason.as_str()), (0, 404, "Not Found"));
     }
 
     proptest! {

@@ -194,6 +194,115 @@ fn a_head_without_an_end_is_given_up() {
     assert!(splitter.is_lost(), "2 MiB of a line");
 }
 
+#[test]
+fn a_field_that_tells_the_end_in_a_way_of_its_own_is_not_believed() {
+    for (fields, is_lost) in [
+        ("Content-Length: 1\r\n 0", true),
+        ("Content-Length:\r\n 5", true),
+        ("Content-Length: 5\r\n\t", true),
+        ("X: y\r\n Content-Length: 5", true),
+        (" Transfer-Encoding: chunked", true),
+        ("Transfer-Encoding:\r\n chunked", true),
+        ("Content-Length : 5", true),
+        ("Transfer-Encoding\t: chunked", true),
+        ("Transfer-Encoding: \x0bchunked", true),
+        ("Transfer-Encoding: \x0cchunked", true),
+        ("Transfer-Encoding: chunked\0", true),
+        ("Content-Length: 5\0", true),
+        ("Content-Length: 5\r", true),
+        ("Content-Length: \u{ff15}", true),
+        ("X: y\r\n folded", false),
+        ("X: \0", false),
+        ("Content-Length:\t0 ", false),
+    ] {
+        let request = format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n");
+        assert_eq!(read(&request).is_lost(), is_lost, "{fields:?}");
+        assert!(!is_one_bodyless_head(request.as_bytes()) || !is_lost, "{fields:?}");
+    }
+    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n 0\r\n\r\n0";
+    assert_eq!(responses(response, 9, AnsweredMethod::Other), [Kept::Head(42)]);
+    assert_eq!(responses(response, 9, AnsweredMethod::Head)[1], Kept::End(0, 0), "no body at all");
+}
+
+#[test]
+fn chunks_are_of_http_1_1_alone() {
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    for (minor, count) in [(0, 1), (1, 2)] {
+        let request = format!("POST / HTTP/1.{minor}\r\n{chunked}");
+        assert_eq!(requests(request.as_bytes(), 9).len(), count);
+        let response = format!("HTTP/1.{minor} 200 OK\r\n{chunked}");
+        assert_eq!(responses(response.as_bytes(), 9, AnsweredMethod::Other).len(), count);
+    }
+}
+
+#[test]
+fn a_chunk_is_framed_by_whole_line_ends_alone() {
+    let is_lost = |body: &str| {
+        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        read(&format!("{head}{body}")).is_lost()
+    };
+    assert!(!is_lost("3 ;x\r\nabc\r\n0\r\nT: 1\r\n\r\n"));
+    for body in
+        ["3\nabc\r\n", "3;x\ny\r\nabc\r\n", "3\r\nabc\n", "0\r\nT: 1\n\r\n", "0\r\n\n", "3\0\r\n"]
+    {
+        assert!(is_lost(body), "{body:?}");
+    }
+}
+
+#[test]
+fn what_begins_without_a_status_line_is_no_response() {
+    for start in ["220 mail.example ESMTP", "HTTP/2 200", "HTTP/1.1 2000 x", "HTTP/1.1", "\0"] {
+        let stream = format!("{start}\r\n\r\nbytes");
+        assert_eq!(responses(stream.as_bytes(), 4, AnsweredMethod::Other).len(), 1, "{start}");
+    }
+    let no_reason = b"HTTP/1.1 204\r\n\r\n";
+    assert_eq!(responses(no_reason, 4, AnsweredMethod::Other).len(), 2);
+}
+
+#[test]
+fn the_longest_line_and_the_longest_head_are_as_long_in_one_piece_as_in_many() {
+    const MOST: usize = 1024 * 1024;
+    const START: &[u8] = b"GET / HTTP/1.1\r\n";
+    let line = |length: usize| [b"X:".as_slice(), &vec![b'y'; length - 4], b"\r\n"].concat();
+    for (length, is_read) in [(MOST, true), (MOST + 1, false)] {
+        let fields = length - START.len() - 2;
+        let one = [START, &line(fields), b"\r\n"].concat();
+        let two = [START, &line(fields / 2), &line(fields - fields / 2), b"\r\n"].concat();
+        for stream in [one, two] {
+            assert_eq!(stream.len(), length);
+            for size in [1, 4096, length - 1, length] {
+                assert_eq!(!requests(&stream, size).is_empty(), is_read, "{length}, {size}");
+            }
+        }
+    }
+    let head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".as_slice();
+    let stream = [head, b"3;", &vec![b'x'; MOST], b"\r\nabc"].concat();
+    for size in [1, 4096, stream.len()] {
+        let (_, told, _) = split(Direction::Requests, &stream, size, AnsweredMethod::Other);
+        assert_eq!(told.len(), head.len() + MOST, "in pieces of {size}");
+    }
+}
+
+/// A message without its first line.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let fixed = prop::collection::vec(any::<u8>(), 0..40).prop_map(|content| {
+        [format!("Content-Length: {}\r\n\r\n", content.len()).as_bytes(), &content].concat()
+    });
+    let chunks = prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..4);
+    let chunked = (chunks, "(;[a-z=]{0,9})?", "(T: [a-z]{0,9}\r\n){0,2}").prop_map(
+        |(chunks, extension, trailers)| {
+            let mut message = b"Transfer-Encoding: chunked\r\n\r\n".to_vec();
+            for chunk in chunks {
+                message.extend(format!("{:x}{extension}\r\n", chunk.len()).into_bytes());
+                message.extend([chunk.as_slice(), b"\r\n"].concat());
+            }
+            message.extend(format!("0{extension}\r\n{trailers}\r\n").into_bytes());
+            message
+        },
+    );
+    prop_oneof![fixed, chunked]
+}
+
 /// Bytes that are likely to mean something.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
@@ -220,6 +329,7 @@ proptest! {
                 let whole = split(direction, &stream, stream.len().max(1), answers);
                 let pieces = split(direction, &stream, size, answers);
                 prop_assert_eq!(&whole.0, &pieces.0);
+                prop_assert_eq!(&whole.1, &pieces.1);
                 prop_assert_eq!(whole.2.two_lengths(), pieces.2.two_lengths());
             }
         }
@@ -232,6 +342,22 @@ proptest! {
         for direction in [Direction::Requests, Direction::Responses] {
             let (_, told, _) = split(direction, &stream, size, AnsweredMethod::Other);
             prop_assert!(stream.starts_with(&told));
+        }
+    }
+
+    #[test]
+    fn of_messages_that_make_sense_every_byte_is_told(
+        messages in prop::collection::vec(message(), 0..8), size in 1_usize..50,
+    ) {
+        for direction in [Direction::Requests, Direction::Responses] {
+            let start: &[u8] = match direction {
+                Direction::Requests => b"POST / HTTP/1.1\r\n",
+                Direction::Responses => b"HTTP/1.1 200 OK\r\n",
+            };
+            let stream: Vec<u8> = messages.iter().flat_map(|rest| [start, rest].concat()).collect();
+            let (parts, told, _) = split(direction, &stream, size, AnsweredMethod::Other);
+            prop_assert_eq!(parts.len(), 2 * messages.len());
+            prop_assert_eq!(told, stream);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Nobody traces them. What they see is what meets their sockets, and they are not among the run's
 //! connections.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct RawClient {
     /// Closed as soon as the server has closed its side: nobody waits for more.
     stream: Option<TcpStream>,
     responses: MessageSplitter,
+    /// The methods that are not answered yet, as far as what was sent is HTTP.
+    methods: VecDeque<AnsweredMethod>,
     /// The status code of the first response, and whether that is whole.
     status: Option<u16>,
     is_answered: bool,
@@ -112,6 +115,7 @@ impl RawClient {
             address,
             stream: Some(stream),
             responses: MessageSplitter::new(Direction::Responses),
+            methods: methods_in(&ask.send),
             status: None,
             is_answered: false,
             ended: None,
@@ -156,8 +160,9 @@ impl RawClient {
 
     /// Reads along. Interim responses (1xx) count as answers: who is let in by 100 was answered.
     fn take(&mut self, bytes: &[u8]) {
-        let Self { responses, status, is_answered, .. } = self;
-        responses.feed(bytes, AnsweredMethod::default, |part| match part {
+        let Self { responses, methods, status, is_answered, .. } = self;
+        let answers = || methods.pop_front().unwrap_or_default();
+        responses.feed(bytes, answers, |part| match part {
             MessagePart::Head(facts) if status.is_none() => {
                 *status = facts.status;
                 *is_answered |= facts.status.is_some_and(|status| status < 200);
@@ -165,6 +170,8 @@ impl RawClient {
             MessagePart::End(_) => *is_answered = true,
             _ => {}
         });
+        // In a tunnel, or behind what makes no sense, there is nothing more to wait for.
+        *is_answered |= responses.is_lost();
     }
 
     /// Reads what is there, as long as more is wanted.
@@ -180,4 +187,15 @@ impl RawClient {
             }
         }
     }
+}
+
+/// The methods of the requests in these bytes, on which the length of their responses depends.
+fn methods_in(bytes: &[u8]) -> VecDeque<AnsweredMethod> {
+    let mut methods = VecDeque::new();
+    MessageSplitter::new(Direction::Requests).feed(bytes, AnsweredMethod::default, |part| {
+        if let MessagePart::Head(facts) = part {
+            methods.push_back(facts.method);
+        }
+    });
+    methods
 }

@@ -40,15 +40,26 @@ impl ConnectionScript {
     pub fn of(steps: impl IntoIterator<Item = ServerStep>) -> Self {
         Self { accept_after: None, steps: steps.into_iter().collect() }
     }
+
+    /// Returns true if it is to write when its own side is closed already.
+    pub(crate) fn writes_behind_its_end(&self) -> bool {
+        let is_end = |step: &ServerStep| matches!(step, ServerStep::HalfClose);
+        let writes =
+            |step: &ServerStep| matches!(step, ServerStep::Answer(_) | ServerStep::Fill(_));
+        self.steps.iter().skip_while(|step| !is_end(step)).any(writes)
+    }
 }
 
 /// A step of a script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerStep {
-    /// Reads until the head of the next request is whole. A connection that ends before is over.
+    /// Reads until the head of the next request is whole, and no byte beyond it. A connection that
+    /// ends before is over; and so it is to be when something has come that is no HTTP/1, because
+    /// behind that there is no further head.
     ReadHead,
-    /// Reads so many bytes of the request's body, framing included, or to its end if it is shorter.
+    /// Reads so many bytes of the request's body, framing included, or to its end if it is shorter,
+    /// and no byte beyond it.
     ReadBody(u64),
     /// Writes this text, as it stands.
     Answer(String),
@@ -56,7 +67,7 @@ pub enum ServerStep {
     Fill(u64),
     /// Does nothing for so long.
     Wait(StepTime),
-    /// Waits until further bytes of the client lie unread, and leaves them there: a close then is a
+    /// Waits until further bytes of the client have come, and leaves them unread: a close then is a
     /// reset.
     AwaitUnread,
     /// Waits until the client has closed its side, reading and throwing away what comes.

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use evidence::{ClientAddr, ServerAddr};
 use socket2::SockRef;
@@ -18,6 +18,9 @@ use crate::story::{PeerEnd, PeerHead, PeerLeft, PeerStory, us};
 
 /// As many bytes are read, and written as filler, at a time.
 const PIECE: usize = 16 * 1024;
+
+/// After so long it is tried again to accept.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// A server that listens, accepts, and does with each connection what its script says. Without a
 /// script it listens alone: connections wait in its backlog.
@@ -35,8 +38,16 @@ impl ScriptedServer {
     /// nothing is ever accepted.
     ///
     /// # Errors
-    /// If the system does not let it listen, or there is no tokio runtime.
+    /// If a script writes behind a half-close, which no socket can; if the system does not let it
+    /// listen.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn bind(address: SocketAddr, scripts: Vec<ConnectionScript>) -> io::Result<Self> {
+        if scripts.iter().any(ConnectionScript::writes_behind_its_end) {
+            let refusal = "a script writes after it has closed its own side (half_close)";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, refusal));
+        }
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
@@ -92,8 +103,7 @@ async fn accept(
             accepted = accept_as(&script, &listener) => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        // A client that has given up before its turn leaves its script to nobody.
-        let Ok((stream, client)) = accepted else { continue };
+        let (stream, client) = accepted;
         let story = PeerStory {
             client: ClientAddr::new(client),
             accepted_us: us(started.elapsed()),
@@ -116,14 +126,18 @@ async fn accept(
 }
 
 /// Accepts the next connection, not before its time.
-async fn accept_as(
-    script: &ConnectionScript,
-    listener: &TcpListener,
-) -> io::Result<(TcpStream, SocketAddr)> {
+async fn accept_as(script: &ConnectionScript, listener: &TcpListener) -> (TcpStream, SocketAddr) {
     if let Some(after) = script.accept_after {
         tokio::time::sleep(after.0).await;
     }
-    listener.accept().await
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // A client has given up before its turn, or there are too many open files just now: the
+            // script is for the next one.
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    }
 }
 
 /// A connection, and how far its messages are read.
@@ -133,14 +147,6 @@ struct ScriptedConnection {
     stories: Arc<Mutex<Vec<PeerStory>>>,
     place: usize,
     requests: MessageSplitter,
-    /// Bytes that were read beyond what a step wanted.
-    ahead: Vec<u8>,
-    head: Vec<u8>,
-}
-
-/// The reason for which a script is over before its last step.
-enum CutShort {
-    ClientLeft(PeerLeft),
 }
 
 impl ScriptedConnection {
@@ -151,7 +157,7 @@ impl ScriptedConnection {
         place: usize,
     ) -> Self {
         let requests = MessageSplitter::new(Direction::Requests);
-        Self { stream, started, stories, place, requests, ahead: Vec::new(), head: Vec::new() }
+        Self { stream, started, stories, place, requests }
     }
 
     fn note(&self, note: impl FnOnce(&mut PeerStory)) {
@@ -174,7 +180,7 @@ impl ScriptedConnection {
                         story.end = end;
                     });
                 }
-                Err(CutShort::ClientLeft(how)) => {
+                Err(how) => {
                     return self.note(|story| {
                         story.client_left = Some(how);
                         story.end = PeerEnd::ClientWasFirst;
@@ -186,7 +192,7 @@ impl ScriptedConnection {
     }
 
     /// Carries out a step. `Some` if the connection is to be let go of with it, and how.
-    async fn step(&mut self, step: &ServerStep) -> Result<Option<PeerEnd>, CutShort> {
+    async fn step(&mut self, step: &ServerStep) -> Result<Option<PeerEnd>, PeerLeft> {
         match step {
             ServerStep::ReadHead => self.read_head().await?,
             ServerStep::ReadBody(most) => self.read_body(*most).await?,
@@ -200,8 +206,13 @@ impl ScriptedConnection {
                 }
             }
             ServerStep::Wait(time) => tokio::time::sleep(time.0).await,
-            ServerStep::AwaitUnread => self.await_unread().await?,
-            ServerStep::AwaitClose => self.await_close().await,
+            ServerStep::AwaitUnread => {
+                peer_left(self.stream.peek(&mut [0]).await)?;
+            }
+            ServerStep::AwaitClose => {
+                let how = self.until_client_leaves().await;
+                self.note(|story| story.client_left = Some(how));
+            }
             ServerStep::HalfClose => {
                 // A client that is gone already is seen by whoever reads.
                 let _ = self.stream.shutdown().await;
@@ -209,114 +220,90 @@ impl ScriptedConnection {
             ServerStep::Close => return Ok(Some(PeerEnd::Closed)),
             ServerStep::Reset => {
                 // Linger for no time at all is what makes a close a reset.
-                let _ = SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO));
+                let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
                 return Ok(Some(PeerEnd::Reset));
             }
         }
         Ok(None)
     }
 
-    /// Reads a piece, or takes what was read ahead.
-    async fn piece(&mut self) -> Result<Vec<u8>, CutShort> {
-        if !self.ahead.is_empty() {
-            return Ok(std::mem::take(&mut self.ahead));
-        }
+    /// Takes the client's bytes, one after the other, up to the one that `is_last` says is the
+    /// last: what comes behind it stays unread in the kernel.
+    async fn take_until(
+        &mut self,
+        mut is_last: impl FnMut(&mut MessageSplitter, u8) -> bool,
+    ) -> Result<(), PeerLeft> {
         let mut piece = vec![0; PIECE];
-        let count = match self.stream.read(&mut piece).await {
-            Ok(0) => return Err(CutShort::ClientLeft(PeerLeft::Closed)),
-            Ok(count) => count,
-            Err(_) => return Err(CutShort::ClientLeft(PeerLeft::Reset)),
-        };
-        piece.truncate(count);
-        self.note(|story| story.read_bytes += count as u64);
-        Ok(piece)
-    }
-
-    async fn read_head(&mut self) -> Result<(), CutShort> {
         loop {
-            let piece = self.piece().await?;
-            // Byte by byte up to the end of the head, so that what comes behind it waits.
-            for (place, byte) in piece.iter().enumerate() {
-                let mut is_whole = None;
-                let head = &mut self.head;
-                self.requests.feed(&[*byte], AnsweredMethod::default, |part| match part {
-                    MessagePart::Line(line) => head.extend_from_slice(line.bytes),
-                    MessagePart::Head(facts) => is_whole = Some(facts.bytes),
-                    MessagePart::Body(_) | MessagePart::End(_) => {}
-                });
-                if let Some(bytes) = is_whole {
-                    self.ahead = piece.get(place + 1..).unwrap_or_default().to_vec();
-                    self.note_head(bytes);
-                    return Ok(());
-                }
-                if self.requests.is_lost() {
-                    // It is no HTTP: what has come is all that there will be of a head.
-                    self.note_head(self.head.len() as u64);
-                    return Ok(());
-                }
+            let count = peer_left(self.stream.peek(&mut piece).await)?;
+            let there = piece.get_mut(..count).unwrap_or_default();
+            let last = there.iter().position(|byte| is_last(&mut self.requests, *byte));
+            let taken = there.get_mut(..last.map_or(count, |last| last + 1)).unwrap_or_default();
+            let taken = peer_left(self.stream.read_exact(taken).await)?;
+            self.note(|story| story.read_bytes += taken as u64);
+            if last.is_some() {
+                return Ok(());
             }
         }
     }
 
-    fn note_head(&mut self, bytes: u64) {
-        let head = std::mem::take(&mut self.head);
-        let line = RequestLine::of(&head);
+    async fn read_head(&mut self) -> Result<(), PeerLeft> {
+        if self.requests.is_lost() {
+            return Err(self.until_client_leaves().await);
+        }
+        let (mut head, mut length) = (Vec::new(), None);
+        self.take_until(|requests, byte| {
+            requests.feed(&[byte], AnsweredMethod::default, |part| match part {
+                MessagePart::Line(line) => head.extend_from_slice(line.bytes),
+                MessagePart::Head(facts) => length = Some(facts.bytes),
+                MessagePart::Body(_) | MessagePart::End(_) => {}
+            });
+            length.is_some() || requests.is_lost()
+        })
+        .await?;
+        // If it is no HTTP, what has come is all that there will be of a head.
+        let bytes = length.unwrap_or(head.len() as u64);
         let at_us = us(self.started.elapsed());
-        self.note(|story| {
-            let (method, target) = line.map(|line| (line.method, line.target)).unzip();
-            story.heads.push(PeerHead { at_us, method, target, bytes });
-        });
+        let (method, target) =
+            RequestLine::of(&head).map(|line| (line.method, line.target)).unzip();
+        self.note(|story| story.heads.push(PeerHead { at_us, method, target, bytes }));
+        Ok(())
     }
 
-    async fn read_body(&mut self, most: u64) -> Result<(), CutShort> {
-        let mut content = 0;
-        while content < most && self.requests.is_within_a_body() && !self.requests.is_lost() {
-            let piece = self.piece().await?;
-            for (place, byte) in piece.iter().enumerate() {
-                let mut is_over = false;
-                self.requests.feed(&[*byte], AnsweredMethod::default, |part| match part {
-                    MessagePart::Body(bytes) => content += bytes.len() as u64,
-                    MessagePart::End(_) => is_over = true,
-                    MessagePart::Line(_) | MessagePart::Head(_) => {}
-                });
-                if is_over || content >= most {
-                    self.ahead = piece.get(place + 1..).unwrap_or_default().to_vec();
-                    break;
-                }
-            }
+    async fn read_body(&mut self, most: u64) -> Result<(), PeerLeft> {
+        if most == 0 || !self.requests.is_within_a_body() || self.requests.is_lost() {
+            return Ok(());
+        }
+        let mut read = 0;
+        self.take_until(|requests, byte| {
+            requests.feed(&[byte], AnsweredMethod::default, |_| {});
+            read += 1;
+            read == most || !requests.is_within_a_body() || requests.is_lost()
+        })
+        .await
+    }
+
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), PeerLeft> {
+        while !bytes.is_empty() {
+            let count = peer_left(self.stream.write(bytes).await)?;
+            bytes = bytes.get(count..).unwrap_or_default();
+            self.note(|story| story.written_bytes += count as u64);
         }
         Ok(())
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), CutShort> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match self.stream.write(rest).await {
-                Ok(count) if count > 0 => {
-                    rest = rest.get(count..).unwrap_or_default();
-                    self.note(|story| story.written_bytes += count as u64);
-                }
-                Ok(_) => return Err(CutShort::ClientLeft(PeerLeft::Closed)),
-                Err(_) => return Err(CutShort::ClientLeft(PeerLeft::Reset)),
-            }
-        }
-        Ok(())
-    }
-
-    async fn await_unread(&mut self) -> Result<(), CutShort> {
-        match self.stream.peek(&mut [0]).await {
-            Ok(0) => Err(CutShort::ClientLeft(PeerLeft::Closed)),
-            Ok(_) => Ok(()),
-            Err(_) => Err(CutShort::ClientLeft(PeerLeft::Reset)),
-        }
-    }
-
-    async fn await_close(&mut self) {
-        self.ahead.clear();
+    /// Reads what comes, and throws it away.
+    async fn until_client_leaves(&mut self) -> PeerLeft {
         loop {
-            if let Err(CutShort::ClientLeft(how)) = self.piece().await {
-                return self.note(|story| story.client_left = Some(how));
+            if let Err(how) = self.take_until(|_, _| false).await {
+                return how;
             }
         }
     }
+}
+
+/// Takes "nothing more" for the client's FIN, and every error for its reset.
+fn peer_left(count: io::Result<usize>) -> Result<usize, PeerLeft> {
+    let count = count.map_err(|_| PeerLeft::Reset)?;
+    if count == 0 { Err(PeerLeft::Closed) } else { Ok(count) }
 }

@@ -38,6 +38,16 @@ async fn an_answer_is_waited_for_to_its_last_byte() {
 }
 
 #[tokio::test]
+async fn an_answer_to_head_is_whole_without_a_body() {
+    let head_alone = [ServerStep::ReadHead, answer("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n")];
+    let request = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
+    // Whoever waits for a body waits longer than the test lasts.
+    let seen =
+        tokio::time::timeout(Duration::from_secs(10), seen(request, RawWait::Answer, &head_alone));
+    assert_eq!(seen.await.unwrap().statuses, [200; 5]);
+}
+
+#[tokio::test]
 async fn a_close_and_a_reset_are_told_apart() {
     let closed = seen(GET, RawWait::Close, &[ServerStep::ReadHead, ServerStep::Close]).await;
     assert_eq!((closed.closed, closed.reset, closed.connections), (5, 0, 5));

@@ -102,6 +102,56 @@ fn a_close_over_unread_bytes_is_a_reset_though_the_script_says_close() {
 }
 
 #[test]
+fn a_step_reads_no_byte_beyond_what_it_is_for() {
+    let site = Site::of([ServerStep::ReadHead, ServerStep::ReadBody(3), ServerStep::Close]);
+    let mut client = site.connect();
+    client.write_all(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nHello").unwrap();
+    assert_eq!(all(&mut client).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let story = site.stop().remove(0);
+    assert_eq!((story.end, story.read_bytes), (PeerEnd::Closed, 41));
+}
+
+#[test]
+fn a_client_that_resets_is_told_from_one_that_closes() {
+    let site = Site::of([answer("go"), ServerStep::AwaitClose]);
+    let mut client = site.connect();
+    client.read_exact(&mut [0; 1]).unwrap();
+    drop(client); // over an unread byte
+    let story = site.until(|story| story.client_left.is_some());
+    assert_eq!((story.client_left, story.end), (Some(PeerLeft::Reset), PeerEnd::Stopped));
+}
+
+#[test]
+fn a_script_that_writes_behind_its_end_is_refused() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    for (steps, is_refused) in [
+        ([ServerStep::HalfClose, answer("late")], true),
+        ([ServerStep::HalfClose, ServerStep::Fill(1)], true),
+        ([answer("early"), ServerStep::HalfClose], false),
+    ] {
+        let scripts = vec![ConnectionScript::of(steps)];
+        let bind = async { ScriptedServer::bind("127.0.0.1:0".parse().unwrap(), scripts) };
+        let refusal = runtime.block_on(bind).err().map(|error| error.kind());
+        assert_eq!(refusal, is_refused.then_some(ErrorKind::InvalidInput));
+    }
+}
+
+#[test]
+fn behind_what_has_two_lengths_there_is_no_further_head() {
+    let site = Site::of([ServerStep::ReadHead, ServerStep::ReadHead, answer("never")]);
+    let mut client = site.connect();
+    client
+        .write_all(b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .unwrap();
+    client.write_all(&[b"0\r\n\r\n", REQUEST].concat()).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(all(&mut client).unwrap(), "");
+    let story = site.stop().remove(0);
+    assert_eq!((story.heads.len(), story.steps_done), (1, 1));
+    assert_eq!(story.end, PeerEnd::ClientWasFirst);
+}
+
+#[test]
 fn after_a_half_close_the_server_still_reads() {
     let site = Site::of([answer("early"), ServerStep::HalfClose, ServerStep::ReadHead]);
     let mut client = site.connect();

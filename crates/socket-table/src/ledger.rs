@@ -26,7 +26,7 @@ type AddressPair = (SocketAddr, SocketAddr);
 /// use std::net::{TcpListener, TcpStream};
 /// use std::time::Instant;
 ///
-/// use evidence::{Side, TcpState};
+/// use evidence::TcpState;
 /// use socket_table::{SocketFilter, SocketLedger, snapshot_with_owners};
 ///
 /// let server = TcpListener::bind("127.0.0.1:0")?;
@@ -36,12 +36,13 @@ type AddressPair = (SocketAddr, SocketAddr);
 ///
 /// let mut ledger = SocketLedger::default();
 /// ledger.record(&snapshot_with_owners(&filter)?.sockets, Instant::now());
+/// let local = client.local_addr()?;
 /// drop(client);
 /// drop(accepted);
 /// let table = snapshot_with_owners(&filter)?;
 /// let changes = ledger.record(&table.sockets, Instant::now());
 ///
-/// let client = table.sockets.iter().find(|socket| socket.side == Some(Side::Client)).unwrap();
+/// let client = table.sockets.iter().find(|socket| socket.local == local).unwrap();
 /// # #[cfg(target_os = "linux")]
 /// assert_eq!(ledger.owners(client)[0].pid, std::process::id());
 /// assert!(changes.iter().any(|change| change.from == TcpState::Established));

@@ -146,7 +146,7 @@ pub fn snapshot_with_owners(filter: &SocketFilter) -> Result<SocketTable, Error>
 /// use std::io::Write;
 /// use std::net::{TcpListener, TcpStream};
 ///
-/// use evidence::{Observed, Side};
+/// use evidence::Observed;
 /// use socket_table::SocketFilter;
 ///
 /// let server = TcpListener::bind("127.0.0.1:0")?;
@@ -155,7 +155,8 @@ pub fn snapshot_with_owners(filter: &SocketFilter) -> Result<SocketTable, Error>
 ///
 /// let port = server.local_addr()?.port();
 /// let sockets = socket_table::inspect(&SocketFilter::default().port(port))?;
-/// let client = sockets.iter().find(|row| row.socket.side == Some(Side::Client)).unwrap();
+/// let local = client.local_addr()?;
+/// let client = sockets.iter().find(|row| row.socket.local == local).unwrap();
 /// # #[cfg(target_os = "linux")]
 /// assert_eq!(client.info.bytes_sent, Observed::Known(11));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

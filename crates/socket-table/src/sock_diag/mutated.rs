@@ -220,7 +220,7 @@ fn what_the_kernel_said_is_understood() {
     127.0.0.1:52208 127.0.0.1:8080 TimeWait (0, 0)
     127.0.0.1:52210 127.0.0.1:8080 Established (0, 0) depth (23, 0) cgroup
     127.0.0.1:52212 127.0.0.1:8080 FinWait1 (0, 1) depth (0, 0) cgroup
-    Ok(Message { sequence: 7, interrupted: false, content: Done(0) })
+    Ok(NetlinkMessage { sequence: 7, interrupted: false, content: Done(0) })
     [::1]:8081 [::]:0 Listen (0, 128) cgroup
     [::]:8082 [::]:0 Listen (0, 128) cgroup
     [::ffff:127.0.0.1]:8082 [::ffff:127.0.0.1]:60908 Established (23, 0) depth (0, 23) cgroup
@@ -230,7 +230,7 @@ fn what_the_kernel_said_is_understood() {
     [::1]:38288 [::1]:8081 TimeWait (0, 0)
     [::1]:38302 [::1]:8081 Established (0, 0) depth (23, 0) cgroup
     [::1]:38304 [::1]:8081 FinWait1 (0, 1) depth (0, 0) cgroup
-    Ok(Message { sequence: 7, interrupted: false, content: Done(0) })
+    Ok(NetlinkMessage { sequence: 7, interrupted: false, content: Done(0) })
     127.0.0.1:8083 0.0.0.0:0 Listen (1, 0) cgroup
     127.0.0.1:8080 0.0.0.0:0 Listen (0, 128) cgroup
     127.0.0.1:60902 127.0.0.1:8082 TimeWait (0, 0)
@@ -244,8 +244,8 @@ fn what_the_kernel_said_is_understood() {
     127.0.0.1:52208 127.0.0.1:8080 TimeWait (0, 0)
     127.0.0.1:52210 127.0.0.1:8080 Established (0, 0) cgroup
     127.0.0.1:52212 127.0.0.1:8080 FinWait1 (0, 1) cgroup
-    Ok(Message { sequence: 7, interrupted: false, content: Done(0) })
-    Ok(Message { sequence: 7, interrupted: false, content: Refused(-2) })
+    Ok(NetlinkMessage { sequence: 7, interrupted: false, content: Done(0) })
+    Ok(NetlinkMessage { sequence: 7, interrupted: false, content: Refused(-2) })
     ");
 }
 

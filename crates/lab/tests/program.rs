@@ -373,3 +373,23 @@ fn without_evidence_json_has_none() {
     let (_, value) = json(&["1", "--transport", "go"]);
     assert_eq!(value["experiments"][0]["runs"][0].get("evidence"), None);
 }
+
+#[test]
+fn the_page_on_evidence_names_what_is_there() {
+    let (_, value) = json(&["1", "--transport", "go", "--evidence"]);
+    let evidence = &value["experiments"][0]["runs"][0]["evidence"];
+    let page = include_str!("../../../experiments/README.md");
+    let section = page.split_once("## All that was seen").unwrap().1;
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let mut named = std::collections::BTreeSet::new();
+    for name in rows.flat_map(|(keys, _)| keys.split(", ")) {
+        let path = name.trim_matches('`').replace('.', "/");
+        // `.accepted` behind `outcome.connections` is short for `outcome.accepted`.
+        let path =
+            if path.starts_with('/') { format!("/outcome{path}") } else { format!("/{path}") };
+        assert!(evidence.pointer(&path).is_some(), "{path} of the page is not in the evidence");
+        named.insert(path.split('/').nth(1).unwrap().to_owned());
+    }
+    let there = evidence.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(named, there, "the page names everything");
+}

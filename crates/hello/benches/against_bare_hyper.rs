@@ -63,7 +63,7 @@ fn main() {
         ("hello, observed", Site::start(move |told| hello(told, Some(counter)))),
     ];
     let rounds = compare(&servers, &size);
-    let told = events.load(Ordering::Relaxed); // Request and ResponseDone of every exchange
+    let told = events.load(Ordering::Relaxed); // `Request` and `ResponseDone` of every exchange
     assert!(told >= 2 * (size.rounds * size.connections * size.requests_per_connection) as u64);
     let programs = FLAGS.map(|flags| (flags, Site::program(flags)));
     let size_of_programs = if asked_for { PROGRAMS } else { SMOKE };

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::failure::error::Error;
 use crate::give_back::GiveBack;
+use crate::read_ahead::AskedBody;
 use crate::rules::{self, DroppedBody, EarlyDrop};
 use crate::seen::record::{ConnectionInfo, Record};
 use crate::shared::SharedStream;
@@ -32,7 +33,7 @@ pub struct Body {
 enum BodyState {
     /// Go's rules: the end of the body decides on the connection.
     Go {
-        incoming: Incoming,
+        incoming: AskedBody,
         give_back: Box<GiveBack>,
         early_drop: EarlyDrop,
     },
@@ -54,6 +55,7 @@ impl Body {
     pub(crate) fn of_go(incoming: Incoming, give_back: GiveBack, early_drop: EarlyDrop) -> Self {
         let record = Arc::clone(give_back.record());
         let announced = incoming.size_hint().exact();
+        let incoming = AskedBody::new(incoming, Arc::clone(&give_back.lease.demand));
         let state = BodyState::Go { incoming, give_back: Box::new(give_back), early_drop };
         Self { record, received: 0, announced, state }
     }
@@ -112,10 +114,11 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         loop {
-            let incoming = match &mut this.state {
-                BodyState::Go { incoming, .. }
-                | BodyState::Stream { incoming, .. }
-                | BodyState::HyperUtil { incoming } => incoming,
+            let frame = match &mut this.state {
+                BodyState::Go { incoming, .. } => Pin::new(incoming).poll_frame(cx),
+                BodyState::Stream { incoming, .. } | BodyState::HyperUtil { incoming } => {
+                    Pin::new(incoming).poll_frame(cx)
+                }
                 BodyState::GivingBack(back, _) => {
                     ready!(back.as_mut().poll(cx));
                     this.state = BodyState::Ended;
@@ -123,7 +126,7 @@ impl HttpBody for Body {
                 }
                 BodyState::Ended => return Poll::Ready(None),
             };
-            let frame = ready!(Pin::new(incoming).poll_frame(cx));
+            let frame = ready!(frame);
             if let Some(Ok(frame)) = frame {
                 this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
                 return Poll::Ready(Some(Ok(frame)));

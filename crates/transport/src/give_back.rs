@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evidence::{CloseReason, ExchangeId, Moment, NotPooled};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 use tokio::runtime::Handle;
 
 use crate::expect::Withheld;
 use crate::failure::error::Error;
 use crate::pool::{Lease, Pool};
+use crate::read_ahead::AskedBody;
 use crate::rules;
 use crate::seen::record::Record;
 use crate::seen::trace::Tracer;
@@ -43,6 +44,8 @@ impl GiveBack {
             Ok(Ok(())) => {
                 let Self { lease, exchange, pool, tracer, .. } = self;
                 lease.record.exchange_is_over();
+                // Before somebody else has it and wants the next response.
+                lease.demand.nothing();
                 let (at, id) = (Instant::now(), lease.record.info.id);
                 let refused = pool.put(lease).err();
                 tracer.tell_at(at, Some(exchange), Some(id), || Moment::PutIdleConn { refused });
@@ -76,7 +79,7 @@ impl GiveBack {
     }
 
     /// Tells what is left of the body is read in the background, within limits.
-    pub(crate) async fn drain(self, mut rest: Incoming, limit: u64, time: Duration) {
+    pub(crate) async fn drain(self, mut rest: AskedBody, limit: u64, time: Duration) {
         use http_body_util::BodyExt;
         let mut read = 0;
         let to_the_end = async {

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::Body as _;
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::body::Body;
 use crate::config::Config;
@@ -22,6 +22,7 @@ use crate::failure::error::Error;
 use crate::failure::meaning;
 use crate::give_back::GiveBack;
 use crate::pool::{Checkout, Grant, Lease, Pool, PoolAnswer, WaitingRequest};
+use crate::read_ahead::{Demand, ReadAhead};
 use crate::rules::{self, EarlyDrop, ExchangeAttempt, RequestSays};
 use crate::seen::record::Record;
 use crate::seen::trace::Tracer;
@@ -179,7 +180,7 @@ impl Go {
                     let fresh = Checkout { lease, idle_since: None, from_pool: false };
                     let delivered = want.deliver(Ok(Grant::Http1(fresh)));
                     if let Err(Ok(Grant::Http1(unwanted))) = delivered {
-                        // DialOutcome in vain; if it is refused, its record says why.
+                        // Dialled in vain; if it is refused, its record says why.
                         let _ = go.pool.put(unwanted.lease);
                     }
                 }
@@ -211,18 +212,19 @@ impl Go {
                 .await
                 .map(DialOutcome::Http2);
         }
+        let demand = Arc::new(Demand::default());
+        let io = ReadAhead::new(io, Arc::clone(&demand));
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io))
             .await
             .map_err(|error| Error::before_head(&record, error))?;
-        let kill = Arc::new(Notify::new());
         let lease = Lease {
             sender,
             record: Arc::clone(&record),
             target: want.target.clone(),
-            kill: Arc::clone(&kill),
+            demand: Arc::clone(&demand),
         };
         tokio::spawn(async move {
-            drive(connection, &record, &kill).await;
+            drive(connection, &record, &demand).await;
             drop(slot);
         });
         Ok(DialOutcome::Http1(lease))
@@ -245,6 +247,7 @@ impl Go {
             expect::hear_interim(&mut request, gate.as_ref(), move || Some(Arc::clone(&record)));
         }
         record.head_is_awaited();
+        lease.demand.response(asked.answered_method());
         let response = match lease.sender.send_request(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -334,19 +337,21 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// Runs a connection to its end, or until it is killed. The wire is dropped here, after the reason
-/// is known.
+/// Runs a connection to its end, or until it is given up. The wire is dropped here, after the
+/// reason is known.
 async fn drive<T>(
     connection: hyper::client::conn::http1::Connection<T, OutgoingBody>,
     record: &Record,
-    kill: &Notify,
+    demand: &Demand,
 ) where
     T: hyper::rt::Read + hyper::rt::Write + Unpin,
 {
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
+        // First of all, or hyper would see that nobody listens any more, and say goodbye.
+        biased;
+        () = demand.given_up() => return,
         result = connection.as_mut() => result,
-        () = kill.notified() => return,
     };
     if let Err(error) = result
         && meaning::is_the_peers_fault(&error)

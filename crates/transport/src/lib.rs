@@ -14,6 +14,7 @@
 //! | one exchange after Go's rules, from `GetConn` to the response's head | `go.rs` |
 //! | idle connections, and requests that wait for one | `pool.rs`, `timer.rs` |
 //! | a body that gives its connection back at its end, or loses it | `body.rs`, `give_back.rs` |
+//! | how far a response is read before anybody asks for its body | `read_ahead.rs` |
 //! | HTTP/2: one connection for many exchanges at once | `shared.rs`, or `without_http2.rs` |
 //! | a request body that waits for the server's word | `expect.rs` |
 //! | from a URL to an established connection | `dial/` |
@@ -42,6 +43,7 @@ mod give_back;
 mod go;
 mod hyper_util;
 mod pool;
+mod read_ahead;
 mod rules;
 mod seen;
 #[cfg(feature = "http2")]

@@ -1,4 +1,4 @@
-//! IdleConnection connections, and requests that wait for one.
+//! Idle connections, and requests that wait for one.
 //!
 //! What is decided about them is in `rules.rs`; here it is carried out. A connection of HTTP/2
 //! serves everybody who waits, and stays in the pool meanwhile. It does not count as idle towards
@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use evidence::{CloseReason, ConnectionId, ExchangeId, NotPooled};
 use hyper::client::conn::http1::SendRequest;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::config::Limits;
 use crate::dial::target::Target;
 use crate::expect::OutgoingBody;
 use crate::failure::error::Error;
 use crate::lock;
+use crate::read_ahead::Demand;
 use crate::rules;
 use crate::seen::record::Record;
 use crate::shared::{SharedConnection, SharedStream};
@@ -29,20 +30,23 @@ pub(crate) struct Lease {
     pub(crate) sender: SendRequest<OutgoingBody>,
     pub(crate) record: Arc<Record>,
     pub(crate) target: Target,
-    /// Ends the connection at once, whatever hyper is still busy with.
-    pub(crate) kill: Arc<Notify>,
+    pub(crate) demand: Arc<Demand>,
 }
 
 impl Lease {
-    /// Closes the connection, for this reason, even if its request is not written to the end.
+    /// Closes the connection, for this reason, whatever hyper is still busy with.
     pub(crate) fn close(self, why: CloseReason) {
         self.record.close_because(why);
+        if !self.target.tls {
+            self.demand.give_up();
+        }
+        // With TLS it is hyper that says goodbye, once its sender is gone.
     }
 
-    /// Closes the connection even if hyper still writes a request to it.
+    /// Closes the connection without a goodbye, in TLS too.
     pub(crate) fn kill(self, why: CloseReason) {
         self.record.close_because(why);
-        self.kill.notify_one();
+        self.demand.give_up();
     }
 }
 
@@ -53,7 +57,7 @@ impl Drop for Lease {
         self.record.exchange_is_over();
         if self.record.is_amid_a_request() {
             // hyper would write the request to its end before it closes.
-            self.kill.notify_one();
+            self.demand.give_up();
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | which idle connection does a request get? | [`which_idle`] |
 //! | is it too old to be used? | [`is_too_old`] |
 //! | may a request that finds none dial? | [`may_dial`] |
+//! | how much of a response is read before anybody asks for its body? | [`READ_AHEAD`] |
 //! | may the connection carry another exchange after this response? | [`persistence`] |
 //! | what becomes of it if the reader lets go of the body? | [`early_drop`], [`on_dropped_body`] |
 //! | may it go back at all? | [`returns`] |
@@ -23,6 +24,8 @@ use std::time::Duration;
 use evidence::{NotPooled, Preset};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
+
+use wire::http1::AnsweredMethod;
 
 use crate::config::Limits;
 
@@ -46,6 +49,10 @@ impl EarlyDrop {
     /// Go's rule since 1.27 (golang/go#77370).
     pub const GO_1_27: Self = Self::Drain { bytes: 256 * 1024, time: Duration::from_millis(50) };
 }
+
+/// The most bytes of a response that are read at once, and before anybody asks for its body: the
+/// size of the buffer through which Go reads (`Transport.ReadBufferSize`, 4 KiB by default).
+pub(crate) const READ_AHEAD: usize = 4096;
 
 /// The time for which a connection whose response has ended may still be busy with its request
 /// before it counts as broken (Go's `maxWriteWaitBeforeConnReuse`).
@@ -194,6 +201,15 @@ impl RequestSays {
             close: has_connection_option(request.headers(), "close"),
             head_only: request.method() == Method::HEAD,
             tunnel: request.method() == Method::CONNECT,
+        }
+    }
+
+    /// The method, as far as the end of the response depends on it.
+    pub(crate) fn answered_method(self) -> AnsweredMethod {
+        match self {
+            Self { head_only: true, .. } => AnsweredMethod::Head,
+            Self { tunnel: true, .. } => AnsweredMethod::Connect,
+            _ => AnsweredMethod::Other,
         }
     }
 }

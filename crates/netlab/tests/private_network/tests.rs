@@ -35,7 +35,7 @@ pub(crate) const ALL: &[Test] = tests![
 
 const NOTHING: Value = Value::Null;
 
-/// NetworkSettings that are nobody's default.
+/// Settings that are nobody's default.
 fn settings() -> NetworkSettings {
     NetworkSettings {
         local_ports: Some((50_000, 50_019)),

@@ -6,7 +6,7 @@ use socket_table::{PeerPattern, SocketFilter, SocketSieve};
 
 use crate::list::rows::SocketColumn;
 
-/// SocketArgs sockets.
+/// The sockets that are meant.
 #[derive(Debug, Args)]
 pub(crate) struct SocketArgs {
     /// List only sockets with this port at either end; may be repeated
@@ -116,12 +116,12 @@ const USUAL: [SocketColumn; 7] = [
 ];
 
 impl ListArgs {
-    /// SocketArgs sockets are asked for.
+    /// The sockets that are asked for.
     pub(crate) fn filter(&self) -> SocketFilter {
         SocketFilter { states: self.states.iter().copied().collect(), ..self.which.filter() }
     }
 
-    /// SocketArgs of them are kept.
+    /// Those of them that are kept.
     pub(crate) fn sieve(&self) -> SocketSieve {
         self.which.sieve()
     }

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -177,19 +179,32 @@ async fn a_fin_right_behind_the_response_does_not_keep_its_connection_out_of_the
 #[tokio::test]
 async fn an_answer_that_is_quicker_than_its_upload_keeps_the_connection() {
     const SIZE: usize = 4 * 1024 * 1024;
-    let early = [
-        ServerStep::ReadHead,
-        ServerStep::ReadBody(64 * 1024),
-        ServerStep::Answer("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno".to_owned()),
-        ServerStep::ReadBody(SIZE as u64),
-    ];
-    let site = Site::of(early.iter().cycle().take(4 * 8).cloned());
-    for _ in 0..8 {
-        let request = http::Request::post(format!("http://{}/", site.server.address()));
+    const FIRST: usize = 64 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut content = vec![0; SIZE];
+        for _ in 0..8 {
+            while stream.by_ref().lines().next().unwrap().unwrap() != "" {}
+            stream.read_exact(&mut content[..FIRST]).unwrap();
+            let answer = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno";
+            stream.get_mut().write_all(answer).unwrap();
+            // The answer is read by then, and the client's kernel takes no more of the request.
+            std::thread::sleep(Duration::from_millis(10));
+            stream.read_exact(&mut content[FIRST..]).unwrap();
+        }
+    });
+    let events = Arc::default();
+    let client = watched(Config::of(Preset::Go), &events);
+    for number in 1..=8 {
+        let request = http::Request::post(&url);
         let request = request.body(Full::new(Bytes::from(vec![b'u'; SIZE]))).unwrap();
-        let response = site.client.send(ExchangeId(1), request).await.unwrap();
+        let response = client.send(ExchangeId(number), request).await.unwrap();
         assert_eq!(response.status(), 413);
         response.into_body().collect().await.unwrap();
     }
-    assert_eq!((site.put_idle(), site.opened()), (vec![None; 8], 1));
+    server.join().unwrap();
+    let is_refused = |moment: &Moment| matches!(moment, Moment::PutIdleConn { refused: Some(_) });
+    assert_eq!(count(&events.lock().unwrap(), is_refused), 0);
 }

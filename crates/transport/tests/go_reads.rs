@@ -208,3 +208,29 @@ async fn an_answer_that_is_quicker_than_its_upload_keeps_the_connection() {
     let is_refused = |moment: &Moment| matches!(moment, Moment::PutIdleConn { refused: Some(_) });
     assert_eq!(count(&events.lock().unwrap(), is_refused), 0);
 }
+
+#[tokio::test]
+async fn an_answer_in_http_1_0_changes_neither_the_next_request_nor_what_is_told_of_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut heads = Vec::new();
+        for _ in 0..2 {
+            let lines = stream.by_ref().lines().map(Result::unwrap);
+            heads.push(lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>());
+            let head = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok";
+            stream.get_mut().write_all(head).unwrap();
+        }
+        heads
+    });
+    let client = watched(Config::of(Preset::Go), &Arc::default());
+    for _ in 0..2 {
+        let response = client.get(&url).await.unwrap();
+        assert_eq!(response.version(), http::Version::HTTP_10);
+        response.into_body().collect().await.unwrap();
+    }
+    let heads = server.join().unwrap();
+    assert_eq!(heads[0][0], "GET / HTTP/1.1");
+    assert_eq!(heads[0], heads[1]);
+}

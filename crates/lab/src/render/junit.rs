@@ -25,8 +25,8 @@ pub(crate) fn write(sections: &[Section<'_>], out: &mut impl Write) -> io::Resul
 fn case(section: &Section<'_>, row: &TrialRow<'_>) -> TestCase {
     let trial = row.trial;
     let name = match trial.case.as_str() {
-        "" => trial.preset.name().to_owned(),
-        case => format!("{case}, {}", trial.preset.name()),
+        "" => trial.transport().to_owned(),
+        case => format!("{case}, {}", trial.transport()),
     };
     let mut case = TestCase::new(name, status(row));
     case.set_classname(section.experiment.name.as_str());

@@ -108,7 +108,7 @@ fn predictions(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> 
             let at_first = |text: &str| if n == 0 { Cell::new(text) } else { Cell::empty() };
             rows.push([
                 at_first(&trial.case),
-                at_first(trial.preset.name()),
+                at_first(trial.transport()),
                 Cell::new(prediction.what.text()),
                 Cell::new(range(prediction)).right(),
                 Cell::new(prediction.expected.rule().unwrap_or_default()).styled(FAINT),

@@ -63,12 +63,17 @@ pub struct ClientArgs {
 
     /// Open so many connections per host, busy ones included; `none` for no limit. Not with
     /// hyper-util
-    #[arg(long, value_name = "N", default_value = "none", allow_hyphen_values = true, value_parser = args::count_limit)]
+    #[arg(long, value_name = "N", default_value = "none", allow_hyphen_values = true, value_parser = max_conns)]
     max_conns_per_host: Limit<usize>,
 
     /// Close a connection that has been idle so long; `none` for never
     #[arg(long, value_name = "TIME", default_value = "90s", value_parser = args::time_limit)]
     idle_timeout: Limit<Duration>,
+
+    /// Give up on a request that takes longer; `none` for never. Unless it is typed, what
+    /// --delay and --pause-before-body ask for comes on top
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
+    timeout: Limit<Duration>,
 
     /// Use every connection once, and tell the server so. Not with hyper-util
     #[arg(long)]
@@ -163,7 +168,12 @@ impl ClientArgs {
             server: server_setup,
         };
         let client = Config { limits, ..Config::of(preset) };
-        Plan { setup, client, servers, trace: self.trace }
+        let timeout = match self.timeout.0 {
+            limit if typed("timeout") => limit,
+            // Times that were asked for are no reason to give up.
+            limit => limit.map(|limit| limit + self.delay + self.pause_before_body),
+        };
+        Plan { setup, client, timeout, servers, trace: self.trace }
     }
 
     /// A server that is not ours is asked only for what was typed.
@@ -190,6 +200,20 @@ impl ClientArgs {
             delay: time("delay", self.delay),
             pause_before_body: time("pause_before_body", self.pause_before_body),
         }
+    }
+}
+
+fn max_conns(text: &str) -> Result<Limit<usize>, String> {
+    match args::count_limit(text)? {
+        Limit(Some(0)) => Err("with none every request waits for ever".to_owned()),
+        limit => Ok(limit),
+    }
+}
+
+fn timeout(text: &str) -> Result<Limit<Duration>, String> {
+    match args::time_limit(text)? {
+        Limit(Some(Duration::ZERO)) => Err("leaves no time for a request".to_owned()),
+        limit => Ok(limit),
     }
 }
 

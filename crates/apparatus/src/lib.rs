@@ -14,6 +14,7 @@
 //! | who closed first, and where the witnesses disagree | `judge.rs` |
 //! | how many connections a run will open | `predict.rs` |
 //! | how many files the system lets us open | `descriptors.rs` |
+//! | what is said of an exchange that took too long | `time_limit.rs` |
 
 pub mod cli;
 mod descriptors;
@@ -23,6 +24,7 @@ mod plan;
 mod predict;
 mod recorder;
 mod servers;
+mod time_limit;
 
 use std::collections::{BTreeMap, HashSet};
 use std::error::Error as StdError;
@@ -54,6 +56,8 @@ pub struct Apparatus {
     /// True if the client tells what becomes of a connection after an exchange.
     tells_of_its_pool: bool,
     client: Transport,
+    /// How long an exchange may take.
+    timeout: Option<Duration>,
     servers: Servers,
     client_witness: Arc<ClientWitness>,
     busiest: Arc<Busiest>,
@@ -113,7 +117,7 @@ impl Apparatus {
     /// [`Error`] says what could not be set up.
     pub fn set_up(plan: Plan) -> Result<Self, Error> {
         plan::feasible(&plan.setup)?;
-        let Plan { mut setup, client, servers, trace } = plan;
+        let Plan { mut setup, client, timeout, servers, trace } = plan;
         // In HTTP/2 a connection is never put back: it is shared all the time.
         let tells_of_its_pool =
             setup.preset != Preset::HyperUtil && client.version == HttpVersion::Http1;
@@ -132,6 +136,7 @@ impl Apparatus {
             setup,
             tells_of_its_pool,
             client,
+            timeout,
             servers,
             client_witness,
             busiest,
@@ -189,12 +194,23 @@ impl Apparatus {
         let number = ExchangeId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
         let asked_at = Instant::now();
         let mut status = None;
-        let body = self.send_and_read(number, ask, &mut status).await;
+        // `None`: it took too long.
+        let body = {
+            let exchanging = self.send_and_read(number, ask, &mut status);
+            match self.timeout {
+                Some(limit) => tokio::time::timeout(limit, exchanging).await.ok(),
+                None => Some(exchanging.await),
+            }
+        };
         let ended_at = Instant::now();
-        let lets_go = matches!(body, Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. }));
+        let lets_go = matches!(body, Some(Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. })));
         let will_decide = lets_go && self.tells_of_its_pool;
         let notes = self.client_witness.take_exchange(number, will_decide);
         let notes = notes.unwrap_or_else(|| ExchangeNotes::begun(asked_at));
+        let body = body.unwrap_or_else(|| {
+            let limit = self.timeout.unwrap_or_default();
+            Err(time_limit::given_up(limit, &notes, status.is_some()))
+        });
         let exchange = Exchange {
             number,
             started: notes.asked_at.duration_since(self.started),
@@ -211,6 +227,7 @@ impl Apparatus {
         let mut book = lock(&self.book);
         if let Err(failure) = &exchange.body
             && failure.kind.means_no_server()
+            && exchange.connection.is_none()
             && self.servers.are_strangers()
             && !book.exchanges.values().any(|exchange| exchange.connection.is_some())
         {

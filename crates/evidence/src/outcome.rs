@@ -104,6 +104,8 @@ pub enum FailureKind {
     Tls,
     /// The peer sent something that is no response in the version of HTTP that it was asked in.
     NotHttp,
+    /// The peer went on with interim responses (1xx) until the client gave up on a final one.
+    InterimOnly,
     /// The peer closed cleanly before it sent any of the response: a close between messages.
     ClosedBeforeResponse,
     /// The peer closed inside the response: it is shorter than announced.
@@ -118,7 +120,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NameNotFound,
         Self::Refused,
         Self::Unreachable,
@@ -127,6 +129,7 @@ impl FailureKind {
         Self::TimedOut,
         Self::Tls,
         Self::NotHttp,
+        Self::InterimOnly,
         Self::ClosedBeforeResponse,
         Self::CutShort,
         Self::Reset,
@@ -152,6 +155,7 @@ impl FailureKind {
             Self::TimedOut => "timed-out",
             Self::Tls => "tls",
             Self::NotHttp => "not-http",
+            Self::InterimOnly => "interim-only",
             Self::ClosedBeforeResponse => "closed-before-response",
             Self::CutShort => "cut-short",
             Self::Reset => "reset",

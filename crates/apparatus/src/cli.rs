@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum, value_parser};
 use evidence::{BodyPolicy, ByteCount, Preset, Program, ServerSetup, Setup};
@@ -84,7 +85,7 @@ pub struct ClientArgs {
     port: u16,
 
     /// Talk to a server that is running already, instead of starting one
-    #[arg(long, value_name = "URL", value_parser = url)]
+    #[arg(long, value_name = "URL")]
     target: Option<String>,
 
     /// Show every moment of the client's trace
@@ -151,7 +152,14 @@ impl ClientArgs {
                     setup,
                 )
             }
-            Some(target) => (Vec::new(), self.target_setup(target, typed)),
+            Some(target) => {
+                // clap would repeat the value, which may hold a password.
+                if let Err(error) = transport::check_url(target) {
+                    let text = format!("--target: {}\n", crate::with_causes(&error));
+                    clap::Error::raw(ErrorKind::ValueValidation, text).exit();
+                }
+                (Vec::new(), self.target_setup(target, typed))
+            }
         };
         let setup = Setup {
             program,
@@ -187,7 +195,8 @@ impl ClientArgs {
         .filter(|(key, _)| typed(key))
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-        let mut url = target.to_owned();
+        // What is after the `#` is for the reader (RFC 9110 section 7.1), and is not sent.
+        let mut url = target.split_once('#').map_or(target, |(url, _)| url).to_owned();
         if !asked.is_empty() {
             url.push(if url.contains('?') { '&' } else { '?' });
             url.push_str(&asked.join("&"));
@@ -215,10 +224,6 @@ fn timeout(text: &str) -> Result<Limit<Duration>, String> {
         Limit(Some(Duration::ZERO)) => Err("leaves no time for a request".to_owned()),
         limit => Ok(limit),
     }
-}
-
-fn url(text: &str) -> Result<String, String> {
-    transport::check_url(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// [`Preset`] as a flag's value.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use apparatus::cli::{BodyArg, PresetArg};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use program::args;
 
 /// Experiments on TCP connections of HTTP clients: predicted, run on this machine's kernel, judged
 #[derive(Debug, Parser)]
@@ -88,7 +89,7 @@ pub(crate) struct Run {
     pub(crate) jobs: u16,
 
     /// Give up on a run that takes longer
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = args::time)]
     pub(crate) at_most: Duration,
 }
 
@@ -134,7 +135,7 @@ pub(crate) struct Trace {
     pub(crate) requests: u32,
 
     /// Wait between a round of requests and the next
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
     pub(crate) interval: Duration,
 
     /// Use this method; GET by default, POST with --data
@@ -186,7 +187,7 @@ pub(crate) struct Trace {
     pub(crate) insecure: bool,
 
     /// Give up on a request that takes longer
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = args::time)]
     pub(crate) timeout: Duration,
 
     /// Write results for people or for programs

@@ -38,7 +38,21 @@ fn arguments_that_make_no_sense_are_refused_with_what_would() {
     refused("--format xml", &["text, json"]);
     refused("--target https://localhost/", &["TLS"]);
     refused("--target localhost:8080", &["http"]);
+    refused("--target file:///x", &["the scheme is neither http nor https"]);
+    for port in ["99999", "-1", "0", "", "http"] {
+        refused(&format!("--target http://localhost:{port}/"), &["a number from 1 to 65535"]);
+    }
     refused("--target http://localhost/ --port 8080", &["cannot be used with"]);
+}
+
+#[test]
+fn a_password_in_a_target_is_refused_and_not_repeated() {
+    for target in ["http://alice:s3cret@localhost/", "http://alice:s3cret@localhost:99999/"] {
+        let ran = sequential(&format!("--target {target}"));
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+        assert!(ran.stderr.contains("would not be sent"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("s3cret"), "{}", ran.stderr);
+    }
 }
 
 #[test]

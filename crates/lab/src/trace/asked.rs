@@ -1,5 +1,7 @@
 //! What is asked for: by the command line, or by a redirect.
 
+use std::cell::RefCell;
+
 use anyhow::Context;
 use apparatus::with_causes;
 use base64::Engine;
@@ -7,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use evidence::ExchangeId;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use transport::Dialling;
-use url::Url;
+use url::{SyntaxViolation, Url};
 
 use super::FetchAnswer;
 use crate::cli::Trace;
@@ -55,11 +57,13 @@ pub(crate) fn round(
         headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     }
     let ask = |text: &String| -> anyhow::Result<FetchPlan> {
-        let no_url = |cause: String| anyhow::anyhow!("cannot fetch `{text}`: {cause}");
-        let mut url = Url::parse(text).map_err(|error| no_url(is_no_url(text, error)))?;
-        dialling.check_url(url.as_str()).map_err(|error| anyhow::anyhow!(with_causes(&error)))?;
+        let shown = transport::shown_url(text);
+        let no_url = |cause: String| anyhow::anyhow!("cannot fetch `{shown}`: {cause}");
+        let mut url = parse_url(text).map_err(no_url)?;
         let mut headers = headers.clone();
-        if let Some(credentials) = take_credentials(&mut url) {
+        let credentials = take_credentials(&mut url);
+        dialling.check_url(url.as_str()).map_err(|error| anyhow::anyhow!(with_causes(&error)))?;
+        if let Some(credentials) = credentials {
             headers.entry(header::AUTHORIZATION).or_insert(credentials);
         }
         let (method, data) = (method.clone(), data.clone());
@@ -68,13 +72,40 @@ pub(crate) fn round(
     urls.iter().map(ask).collect()
 }
 
-fn is_no_url(text: &str, error: url::ParseError) -> String {
-    match error {
+/// Reads a URL as it was typed. A browser makes a URL of almost anything; here nothing is put in
+/// place of what was typed, but for a host in the form in which it is looked up, and characters that
+/// have to be encoded.
+fn parse_url(text: &str) -> Result<Url, String> {
+    let violations = RefCell::new(Vec::new());
+    let heard = |violation| violations.borrow_mut().push(violation);
+    let url = Url::options().syntax_violation_callback(Some(&heard)).parse(text);
+    let url = url.map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => {
-            format!("it does not start with http:// or https:// (http://{text}?)")
+            let shown = transport::shown_url(text);
+            format!("it does not start with http:// or https:// (http://{shown}?)")
         }
         other => other.to_string(),
+    })?;
+    let is_guess = |violation: &&SyntaxViolation| {
+        !matches!(
+            violation,
+            SyntaxViolation::EmbeddedCredentials
+                | SyntaxViolation::NonUrlCodePoint
+                | SyntaxViolation::UnencodedAtSign
+                | SyntaxViolation::PercentDecode
+                | SyntaxViolation::NullInFragment
+        )
+    };
+    if let Some(guess) = violations.borrow().iter().find(is_guess) {
+        return Err(guess.to_string());
     }
+    // The parser leaves an empty port out.
+    let (_, behind) = text.split_once("//").unwrap_or_default();
+    let authority = behind.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.ends_with(':') || url.port() == Some(0) {
+        return Err("a port is a number from 1 to 65535".to_owned());
+    }
+    Ok(url)
 }
 
 /// Takes the user's name and password out of `url`, as what they are sent as (RFC 7617): a URL is
@@ -128,7 +159,10 @@ pub(crate) fn redirected(
     let Some(location) = answered.headers.get(header::LOCATION) else { return Ok(None) };
     let shown = String::from_utf8_lossy(location.as_bytes()).into_owned();
     let url = location.to_str().ok().and_then(|location| asked.url.join(location).ok());
-    let url = url.ok_or_else(|| format!("the redirect leads to `{shown}`, which is no URL"))?;
+    let url = url.ok_or_else(|| {
+        let shown = transport::shown_url(&shown);
+        format!("the redirect leads to `{shown}`, which is no URL")
+    })?;
     let mut next = FetchPlan { url, redirected_from: Some(number), ..asked.clone() };
     if !keeps_method && next.method != Method::HEAD {
         next.method = Method::GET;

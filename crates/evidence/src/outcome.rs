@@ -43,6 +43,20 @@ pub struct Exchange {
     pub afterwards: Afterwards,
 }
 
+impl Exchange {
+    /// Returns the status of the response if that is none of success.
+    #[must_use]
+    pub fn other_status(&self) -> Option<u16> {
+        self.status.filter(|status| !is_success(*status))
+    }
+}
+
+/// Returns true for a status of success: 2xx (RFC 9110 section 15.3).
+#[must_use]
+pub fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
 /// The reader's view of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -310,6 +324,16 @@ impl Outcome {
     #[must_use]
     pub fn failed(&self) -> usize {
         self.exchanges.iter().filter(|exchange| exchange.body.is_err()).count()
+    }
+
+    /// The statuses of the responses whose head came, and how many had each.
+    #[must_use]
+    pub fn statuses(&self) -> BTreeMap<u16, usize> {
+        let mut statuses = BTreeMap::new();
+        for status in self.exchanges.iter().filter_map(|exchange| exchange.status) {
+            *statuses.entry(status).or_default() += 1;
+        }
+        statuses
     }
 
     /// Connections whose first close was `by`.

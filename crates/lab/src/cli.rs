@@ -186,6 +186,10 @@ pub(crate) struct Trace {
     #[arg(long, conflicts_with = "cacert")]
     pub(crate) insecure: bool,
 
+    /// Show credentials and cookies as they are; without it their values are left out
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+
     /// Give up on a request that takes longer
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = args::time)]
     pub(crate) timeout: Duration,

@@ -134,13 +134,27 @@ fn data(text: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 fn parse_field(field: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
-    let (name, value) = field
-        .split_once(':')
-        .with_context(|| format!("--header `{field}` is not of the form NAME: VALUE"))?;
-    let name = name.trim().parse().with_context(|| format!("--header `{field}`: the name"))?;
-    let value = value.trim().parse().with_context(|| format!("--header `{field}`: the value"))?;
+    // The value may be a secret, and is not repeated.
+    let (name, value) = field.split_once(':').with_context(|| {
+        let first = field.split_whitespace().next().unwrap_or_default();
+        format!("--header `{first}…` is not of the form NAME: VALUE")
+    })?;
+    let name = name.trim();
+    let value = value.trim().parse().with_context(|| format!("--header `{name}`: the value"))?;
+    let name = name.parse().with_context(|| format!("--header `{name}`: the name"))?;
     Ok((name, value))
 }
+
+/// The fields that are meant for one origin alone: what Go drops, and the name of the host.
+const NOT_FOR_OTHERS: [&str; 7] = [
+    "authorization",
+    "cookie",
+    "cookie2",
+    "host",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "www-authenticate",
+];
 
 /// The request to which `answered` redirects (RFC 9110 section 15.4), if it does.
 ///
@@ -172,7 +186,7 @@ pub(crate) fn redirected(
     }
     // Another host is none of what was meant for this one (as Go and browsers have it).
     if next.url.origin() != asked.url.origin() {
-        for field in [header::AUTHORIZATION, header::COOKIE, header::HOST] {
+        for field in NOT_FOR_OTHERS {
             next.headers.remove(field);
         }
     }
@@ -192,6 +206,8 @@ mod tests {
         let (method, data) = (Method::POST, b"x".to_vec());
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Basic eA=="));
+        headers.insert(header::PROXY_AUTHORIZATION, HeaderValue::from_static("Basic eA=="));
+        headers.insert(header::COOKIE, HeaderValue::from_static("a=b"));
         headers.insert(header::HOST, HeaderValue::from_static("other.example"));
         FetchPlan { method, url: Url::parse(url).unwrap(), headers, data, redirected_from: None }
     }
@@ -215,7 +231,7 @@ mod tests {
     fn a_redirect_within_a_host_keeps_what_was_meant_for_it() {
         let next = led(307, b"../d").unwrap().unwrap();
         assert_eq!((next.url.as_str(), next.method.as_str()), ("http://a.example/d", "POST"));
-        assert_eq!((next.redirected_from, next.headers.len()), (Some(ExchangeId(7)), 2));
+        assert_eq!((next.redirected_from, next.headers.len()), (Some(ExchangeId(7)), 4));
         let next = led(303, b"/d").unwrap().unwrap();
         assert_eq!((next.method.as_str(), next.data.len()), ("GET", 0));
     }

@@ -1,7 +1,7 @@
 //! The client under study: ours, or another program that can be told what to do.
 
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use evidence::{BodyPolicy, BodySeen, ExchangeId, Failure};
 use http_body_util::BodyExt;
@@ -12,28 +12,21 @@ use crate::{Ask, Post, lock, with_causes};
 /// Something that a client does, and that takes its time.
 pub type ClientWork<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The result of an exchange, as whoever has sent the request knows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AnsweredExchange {
-    /// The status of the response, if one came.
-    pub status: Option<u16>,
-    /// What became of the body, or of the exchange.
-    pub body: Result<BodySeen, Failure>,
-}
-
 /// A client under study. It tells a [`Listener`](transport::Listener), which it was given when it
 /// was made, what happens to its exchanges and connections.
 pub trait StudiedClient: Send + Sync {
     /// Returns true if it tells after every exchange what it decides on the connection.
     fn tells_of_its_pool(&self) -> bool;
 
-    /// Fetches `url` as the exchange of this number, and does with the body what `ask` says.
+    /// Fetches `url` as the exchange of this number, and does with the body what `ask` says. As soon
+    /// as it knows the response's status, it tells that, too: it may be given up before it is done.
     fn exchange<'a>(
         &'a self,
         number: ExchangeId,
         url: String,
         ask: &'a Ask,
-    ) -> ClientWork<'a, AnsweredExchange>;
+        status: &'a OnceLock<u16>,
+    ) -> ClientWork<'a, Result<BodySeen, Failure>>;
 
     /// Lets go of the bodies that it holds, and tells each exchange on whose connection it is going
     /// to decide then. Returns true if it held any.
@@ -63,7 +56,7 @@ impl OwnClient {
         number: ExchangeId,
         url: &str,
         ask: &Ask,
-        status: &mut Option<u16>,
+        status: &OnceLock<u16>,
     ) -> Result<BodySeen, Failure> {
         let response = match &ask.post {
             None => self.transport.get_as(number, url).await,
@@ -72,7 +65,7 @@ impl OwnClient {
             }
         };
         let response = response.map_err(|error| fail(&error))?;
-        *status = Some(response.status().as_u16());
+        let _ = status.set(response.status().as_u16());
         let mut body = response.into_body();
         match ask.body {
             BodyPolicy::Drain => {
@@ -112,12 +105,9 @@ impl StudiedClient for OwnClient {
         number: ExchangeId,
         url: String,
         ask: &'a Ask,
-    ) -> ClientWork<'a, AnsweredExchange> {
-        Box::pin(async move {
-            let mut status = None;
-            let body = self.send_and_read(number, &url, ask, &mut status).await;
-            AnsweredExchange { status, body }
-        })
+        status: &'a OnceLock<u16>,
+    ) -> ClientWork<'a, Result<BodySeen, Failure>> {
+        Box::pin(async move { self.send_and_read(number, &url, ask, status).await })
     }
 
     fn release<'a>(

@@ -15,6 +15,7 @@
 //! | who closed first, and where the witnesses disagree | `judge.rs` |
 //! | how many connections a run will open | `predict.rs` |
 //! | how many files the system lets us open | `descriptors.rs` |
+//! | what is said of an exchange that took too long | `time_limit.rs` |
 
 pub mod cli;
 mod client;
@@ -25,11 +26,12 @@ mod plan;
 mod predict;
 mod recorder;
 mod servers;
+mod time_limit;
 
 use std::collections::{BTreeMap, HashSet};
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -42,7 +44,7 @@ use program::exit;
 use tokio::task::AbortHandle;
 use transport::{Config, HttpVersion, Listener, Transport};
 
-pub use client::{AnsweredExchange, ClientWork, StudiedClient};
+pub use client::{ClientWork, StudiedClient};
 pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
 
@@ -55,6 +57,8 @@ use servers::Servers;
 pub struct Apparatus {
     setup: Setup,
     client: Box<dyn StudiedClient>,
+    /// How long an exchange may take.
+    timeout: Option<Duration>,
     servers: Servers,
     client_witness: Arc<ClientWitness>,
     busiest: Arc<Busiest>,
@@ -131,7 +135,7 @@ impl Apparatus {
         make: impl FnOnce(Config, Arc<dyn Listener>) -> Result<Box<dyn StudiedClient>, Error>,
     ) -> Result<Self, Error> {
         plan::feasible(&plan.setup)?;
-        let Plan { mut setup, client, servers, trace } = plan;
+        let Plan { mut setup, client, timeout, servers, trace } = plan;
         let servers = Servers::set_up(servers)?;
         if let Some(url) = servers.url(0) {
             setup.server.url = url;
@@ -146,6 +150,7 @@ impl Apparatus {
         Ok(Self {
             setup,
             client,
+            timeout,
             servers,
             client_witness,
             busiest,
@@ -202,13 +207,25 @@ impl Apparatus {
     pub async fn exchange_for(&self, ask: &Ask) -> Result<Exchange, Error> {
         let number = ExchangeId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
         let asked_at = Instant::now();
-        let AnsweredExchange { status, body } =
-            self.client.exchange(number, self.url(ask), ask).await;
+        let status = OnceLock::new();
+        // `None`: it took too long.
+        let body = {
+            let exchanging = self.client.exchange(number, self.url(ask), ask, &status);
+            match self.timeout {
+                Some(limit) => tokio::time::timeout(limit, exchanging).await.ok(),
+                None => Some(exchanging.await),
+            }
+        };
+        let status = status.into_inner();
         let ended_at = Instant::now();
-        let lets_go = matches!(body, Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. }));
+        let lets_go = matches!(body, Some(Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. })));
         let will_decide = lets_go && self.client.tells_of_its_pool();
         let notes = self.client_witness.take_exchange(number, will_decide);
         let notes = notes.unwrap_or_else(|| ExchangeNotes::begun(asked_at));
+        let body = body.unwrap_or_else(|| {
+            let limit = self.timeout.unwrap_or_default();
+            Err(time_limit::given_up(limit, &notes, status.is_some()))
+        });
         let exchange = Exchange {
             number,
             started: notes.asked_at.duration_since(self.started),
@@ -225,6 +242,7 @@ impl Apparatus {
         let mut book = lock(&self.book);
         if let Err(failure) = &exchange.body
             && failure.kind.means_no_server()
+            && exchange.connection.is_none()
             && self.servers.are_strangers()
             && !book.exchanges.values().any(|exchange| exchange.connection.is_some())
         {

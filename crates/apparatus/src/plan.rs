@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evidence::{BodyPolicy, Setup};
 use server::{Answer, HelloWorld, Responder};
@@ -16,6 +17,8 @@ pub struct Plan {
     pub setup: Setup,
     /// The client.
     pub client: Config,
+    /// How long an exchange may take, from the question to the end of its body; `None` for ever.
+    pub timeout: Option<Duration>,
     /// The servers to start in this process; none if the URL names one that is running already.
     pub servers: Vec<ServerPlan>,
     /// True if to keep every event of the client's trace.

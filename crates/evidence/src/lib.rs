@@ -36,7 +36,7 @@ pub use inspected::{Inspected, TcpInfo};
 pub use observed::Observed;
 pub use outcome::{
     Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind,
-    InFlight, Outcome, Reading, Tables, Unreadable,
+    InFlight, Outcome, Reading, Tables, Unreadable, is_success,
 };
 pub use server_close_reason::ServerCloseReason;
 pub use setup::{BodyPolicy, Prediction, Preset, Program, ServerSetup, Setup};

@@ -7,6 +7,7 @@ use apparatus::cli::{BodyArg, PresetArg};
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evidence::Preset;
+use program::args;
 
 use crate::real_go;
 
@@ -92,7 +93,7 @@ pub(crate) struct Run {
     pub(crate) jobs: u16,
 
     /// Give up on a run that takes longer
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = args::time)]
     pub(crate) at_most: Duration,
 }
 
@@ -167,7 +168,7 @@ pub(crate) struct Trace {
     pub(crate) requests: u32,
 
     /// Wait between a round of requests and the next
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
     pub(crate) interval: Duration,
 
     /// Use this method; GET by default, POST with --data
@@ -218,8 +219,12 @@ pub(crate) struct Trace {
     #[arg(long, conflicts_with = "cacert")]
     pub(crate) insecure: bool,
 
+    /// Show credentials and cookies as they are; without it their values are left out
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+
     /// Give up on a request that takes longer
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = args::time)]
     pub(crate) timeout: Duration,
 
     /// Write results for people or for programs

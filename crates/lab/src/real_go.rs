@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 use anyhow::Context;
-use apparatus::{AnsweredExchange, Ask, ClientWork, StudiedClient};
+use apparatus::{Ask, ClientWork, StudiedClient};
 use evidence::{
     BodyPolicy, BodySeen, ConnectionId, ExchangeId, Failure, FailureKind, Moment, Preset,
     TraceEvent,
@@ -268,7 +268,8 @@ impl StudiedClient for GoClient {
         number: ExchangeId,
         url: String,
         ask: &'a Ask,
-    ) -> ClientWork<'a, AnsweredExchange> {
+        status: &'a OnceLock<u16>,
+    ) -> ClientWork<'a, Result<BodySeen, Failure>> {
         let (waiting, done) = oneshot::channel();
         {
             let mut awaited = locked(&self.awaited);
@@ -292,16 +293,15 @@ impl StudiedClient for GoClient {
         Box::pin(async move {
             let Ok(done) = done.await else {
                 let message = "the Go program has ended".to_owned();
-                let failure = Failure { kind: FailureKind::Other, message };
-                return AnsweredExchange { status: None, body: Err(failure) };
+                return Err(Failure { kind: FailureKind::Other, message });
             };
-            let body = match (done.failure, ask.body) {
+            done.status.map(|code| status.set(code));
+            match (done.failure, ask.body) {
                 (Some(GoFailure { kind, message }), _) => Err(Failure { kind, message }),
                 (None, BodyPolicy::Drain) => Ok(BodySeen::Drained { bytes: done.read }),
                 (None, BodyPolicy::Drop) => Ok(BodySeen::Dropped { left: done.left }),
                 (None, BodyPolicy::Hold) => Ok(BodySeen::Held { left: done.left }),
-            };
-            AnsweredExchange { status: done.status, body }
+            }
         })
     }
 

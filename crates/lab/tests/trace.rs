@@ -188,6 +188,54 @@ fn a_redirect_is_shown_and_followed_only_if_asked_to() {
     assert!(hops[1]["url"].as_str().unwrap().ends_with("/there"));
 }
 
+/// Sends back the head of each request, and a cookie.
+fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                let head = &buffer[..read];
+                let interim = "HTTP/1.1 103 Early Hints\r\nSet-Cookie: a=s3cret\r\n\r\n";
+                let answer = format!(
+                    "{interim}HTTP/1.1 200 OK\r\nSet-Cookie: b=s3cret; Path=/\r\n\
+                     Location: http://alice:s3cret@localhost/\r\nContent-Length: {read}\r\n\r\n"
+                );
+                stream.write_all(answer.as_bytes()).unwrap();
+                stream.write_all(head).unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn no_format_shows_a_secret_unless_it_is_asked_for() {
+    let url = format!("http://alice:s3cret@{}/", echo());
+    let fields = "--header Cookie:c=s3cret --header Proxy-Authorization:Bearer=s3cret";
+    for format in ["text", "json", "jsonl", "har"] {
+        let arguments = format!("{url} {fields} --format {format}");
+        let output = trace(&arguments);
+        let shown = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{shown}");
+        let basic = "YWxpY2U6czNjcmV0";
+        assert!(!shown.contains("s3cret") && !shown.contains(basic), "{format}: {shown}");
+        for part in ["Basic [not shown]", "a=[not shown]", "c=[not shown]"] {
+            assert!(shown.contains(part) || format == "har", "{format}: `{part}` in {shown}");
+        }
+        let output = trace(&format!("{arguments} --show-secrets"));
+        let shown = text(&output.stdout);
+        for part in [basic, "c=s3cret"] {
+            assert!(shown.contains(part), "{format}: `{part}` in {shown}");
+        }
+    }
+    let report = text(&trace(&url).stdout);
+    assert!(report.contains("are left out: --show-secrets shows them."), "{report}");
+    assert!(report.contains(", to http://localhost/"), "{report}");
+}
+
 #[test]
 fn a_request_that_fails_ends_with_1_and_its_moments_are_shown() {
     for (answer, expected) in [
@@ -454,6 +502,15 @@ fn what_cannot_be_asked_for_ends_with_2() {
         ("nonsense", "cannot fetch `nonsense`: it does not start with http:// or https://"),
         ("http://localhost/ --timeout 0s", "--timeout 0s leaves no time"),
         ("ftp://localhost/", "the scheme is neither http nor https"),
+        ("file:///x", "the scheme is neither http nor https"),
+        ("http://localhost:99999/", "invalid port number"),
+        ("http://localhost:0/", "a number from 1 to 65535"),
+        ("http://localhost:/", "a number from 1 to 65535"),
+        ("http:/localhost/", "expected //"),
+        ("http://localhost\\a", "backslash"),
+        ("http://[local]/", "invalid IPv6 address"),
+        ("http://localhost/ --connect-to ::localhost:0", "a number from 1 to 65535"),
+        ("http://localhost/ --timeout 25h", "longer than a day"),
         ("http://localhost/ --header nonsense", "is not of the form NAME: VALUE"),
         ("http://localhost/ --expect-continue", "--expect-continue needs a body"),
         ("http://localhost/ --cacert /nowhere", "cannot read --cacert /nowhere"),

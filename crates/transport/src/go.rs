@@ -242,10 +242,8 @@ impl Go {
         let head_only = request.method() == http::Method::HEAD;
         let asked = RequestSays::by(&request);
         let (mut request, gate) = expect::gated(request, self.expect_continue_timeout);
-        if gate.is_some() || self.tracer.is_heard() {
-            let record = Arc::clone(&record);
-            expect::hear_interim(&mut request, gate.as_ref(), move || Some(Arc::clone(&record)));
-        }
+        let heard_by = Arc::clone(&record);
+        expect::hear_interim(&mut request, gate.as_ref(), move || Some(Arc::clone(&heard_by)));
         record.head_is_awaited();
         lease.demand.response(asked.answered_method());
         let mut response = match lease.sender.send_request(request).await {

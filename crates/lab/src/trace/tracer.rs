@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +20,7 @@ use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, 
 use super::asked::{FetchPlan, redirected, round};
 use super::doing::doing;
 use super::phases::{FetchPhase, FetchPhases};
-use super::{FetchAnswer, FetchSession, FetchedExchange, bars, har, json, text};
+use super::{FetchAnswer, FetchSession, FetchedExchange, bars, har, json, secrets, text};
 use crate::cli::{Trace, TraceFormat};
 
 /// More hops than this are a circle, as in Go.
@@ -31,22 +32,36 @@ const CLOSING: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Keeps every moment until somebody asks.
-#[derive(Default)]
-struct FetchEar(Mutex<Vec<TraceEvent>>);
+struct FetchEar {
+    heard: Mutex<Vec<TraceEvent>>,
+    shows_secrets: bool,
+    /// True once a secret was left out of a moment.
+    has_hidden: AtomicBool,
+}
 
 impl FetchEar {
+    fn new(shows_secrets: bool) -> Self {
+        Self { heard: Mutex::default(), shows_secrets, has_hidden: AtomicBool::default() }
+    }
+
     /// Returns what was heard since the last call, in the order of time.
     fn take(&self) -> Vec<TraceEvent> {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let mut events = std::mem::take(&mut *heard);
+        drop(heard);
         events.sort_by_key(|event| event.at);
+        if !self.shows_secrets {
+            for event in &mut events {
+                self.has_hidden.fetch_or(secrets::hide_in_event(event), Ordering::Relaxed);
+            }
+        }
         events
     }
 }
 
 impl transport::Listener for FetchEar {
     fn event(&self, event: TraceEvent) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 }
 
@@ -90,7 +105,7 @@ struct FetchTracer<'a> {
 
 impl<'a> FetchTracer<'a> {
     fn new(args: &'a Trace, dialling: Dialling, interrupt: Interrupt) -> anyhow::Result<Self> {
-        let ear = Arc::new(FetchEar::default());
+        let ear = Arc::new(FetchEar::new(args.show_secrets));
         let preset = args.transport.0;
         let version = match (args.http1, args.http2) {
             (true, _) => HttpVersion::Http1,
@@ -107,6 +122,7 @@ impl<'a> FetchTracer<'a> {
             session: FetchSession {
                 transport: preset.name(),
                 insecure: args.insecure,
+                has_hidden: false,
                 started: Instant::now(),
                 exchanges: Vec::new(),
                 events: Vec::new(),
@@ -156,6 +172,10 @@ impl<'a> FetchTracer<'a> {
             });
             if let Err(error) = &next {
                 traced.error = Some(error.clone());
+            }
+            // Only now: a redirect may need them.
+            if !self.args.show_secrets {
+                self.session.has_hidden |= secrets::hide_in_exchange(&mut traced);
             }
             self.tell_end(&traced, out)?;
             self.session.exchanges.push(traced);
@@ -291,6 +311,7 @@ impl<'a> FetchTracer<'a> {
             self.tell_aside("Afterwards", "the client closes", &afterwards, out)?;
             self.session.events.extend(afterwards);
         }
+        self.session.has_hidden |= self.ear.has_hidden.load(Ordering::Relaxed);
         let session = &self.session;
         match self.args.format {
             TraceFormat::Text => bars::summary(session, self.args.expect_continue, out)?,

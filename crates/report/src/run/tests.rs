@@ -225,6 +225,56 @@ fn a_run_that_failed_and_was_ended_early_says_both() {
 }
 
 #[test]
+fn a_run_that_failed_is_told_without_a_word_of_success() {
+    for preset in Preset::ALL {
+        for (policy, failed) in [
+            (BodyPolicy::Drain, 1),
+            (BodyPolicy::Drain, 2),
+            (BodyPolicy::Drop, 2),
+            (BodyPolicy::Hold, 2),
+        ] {
+            let mut outcome = drained();
+            outcome.setup = setup(preset, policy);
+            for exchange in outcome.exchanges.iter_mut().rev().take(failed) {
+                let message = "gave up".to_owned();
+                exchange.body = Err(Failure { kind: FailureKind::TimedOut, message });
+                exchange.afterwards = Afterwards::Failed;
+            }
+            let verdict = verdict(&outcome);
+            for part in ["as predicted, but requests failed", "2 requests opened 1 connection. "] {
+                assert!(verdict.contains(part), "`{part}` in\n{verdict}");
+            }
+            for part in ["read to its end", "as few as can be", "Nobody read", "went back"] {
+                assert!(!verdict.contains(part), "`{part}` in\n{verdict}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_that_was_given_up_on_is_not_one_that_nobody_reads() {
+    let mut outcome = drained();
+    outcome.exchanges.truncate(1);
+    outcome.interrupted = true;
+    let why = CloseReason::NotPooled(NotPooled::BodyUnread { left: None });
+    outcome.connections = vec![connection(1, 1, ClosedBy::Client, why, 1100)];
+    let verdict = verdict(&outcome).split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = "closed because the exchange was given up before the end of its body.";
+    assert!(verdict.contains(words) && !verdict.contains("let go of unread"), "{verdict}");
+}
+
+#[test]
+fn a_status_that_is_no_success_stands_in_its_row_and_in_the_verdict() {
+    let mut outcome = drained();
+    outcome.exchanges[1].status = Some(404);
+    let text = text(&outcome);
+    let rows: Vec<&str> = text.lines().filter(|line| line.contains("pooled")).collect();
+    assert!(rows[0].ends_with("  pooled") && rows[1].ends_with("  404, pooled"), "{rows:?}");
+    assert!(text.contains("1 of 2 responses had another status than 2xx (1 x 404)."), "{text}");
+    assert!(!verdict(&drained()).contains("2xx"));
+}
+
+#[test]
 fn a_table_that_cannot_be_read_is_no_empty_table() {
     let unreadable =
         || Reading { table: Err(Unreadable("the kernel refused it".into())), settled: false };

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodyPolicy, ByteCount, CloseReason, ClosedBy, Ends, Exchange, FailureKind,
-    NotPooled, Observed, Outcome, Preset, Program, Setup, Side, TcpState, TimerKind,
+    NotPooled, Observed, Outcome, Preset, Program, Setup, Side, TcpState, TimerKind, is_success,
 };
 
 use super::heading;
@@ -43,6 +43,7 @@ fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         Some(predicted) if !outcome.interrupted => {
             fact("predicted", &prediction(predicted), out)?;
             let (style, held) = match predicted.holds(opened) {
+                true if outcome.failed() > 0 => (BAD, "as predicted, but requests failed"),
                 true => (GOOD, "as predicted"),
                 false => (BAD, "not as predicted"),
             };
@@ -78,8 +79,25 @@ fn run(outcome: &Outcome) -> Option<String> {
         kinds.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
     let failed = (!kinds.is_empty())
         .then(|| format!("{} of {done} requests failed ({}).", outcome.failed(), kinds.join(", ")));
-    let parts: Vec<String> = [ended, failed].into_iter().flatten().collect();
+    let parts: Vec<String> = [ended, failed, statuses(outcome)].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+/// Returns what responses said, if one said anything but success.
+fn statuses(outcome: &Outcome) -> Option<String> {
+    let mut statuses = outcome.statuses();
+    let responses: usize = statuses.values().sum();
+    statuses.retain(|status, _| !is_success(*status));
+    let others: usize = statuses.values().sum();
+    let each: Vec<String> =
+        statuses.iter().map(|(status, count)| format!("{count} x {status}")).collect();
+    (others > 0).then(|| {
+        format!(
+            "{others} of {} had another status than 2xx ({}).",
+            words::count(responses, "response"),
+            each.join(", ")
+        )
+    })
 }
 
 /// How few connections could have carried these exchanges.
@@ -101,6 +119,8 @@ fn count(outcome: &Outcome) -> Option<String> {
         )
     });
     let outcome_of_it = match opened.cmp(&enough) {
+        // How many would have done for exchanges that failed, nobody knows.
+        _ if outcome.failed() > 0 => ".".into(),
         // What would have done is for the client to say only where the server lets it.
         Ordering::Greater if server_closes => ".".into(),
         Ordering::Greater => format!("; {enough} would have done."),
@@ -138,6 +158,9 @@ fn why(outcome: &Outcome) -> Option<String> {
             )),
             _ => None,
         };
+    }
+    if outcome.failed() > 0 {
+        return None;
     }
     if setup.preset == Preset::HyperUtil {
         return Some(hyper_util(setup, few, outcome));
@@ -204,6 +227,10 @@ fn were_closed(count: usize) -> String {
 fn refusal(refused: NotPooled, count: usize, setup: &Setup) -> String {
     let closed = were_closed(count);
     match refused {
+        // A reader that drains lets go of no body: its time was over, or Ctrl-C came.
+        NotPooled::BodyUnread { .. } if setup.body == BodyPolicy::Drain => {
+            format!("{closed} because the exchange was given up before the end of its body.")
+        }
         NotPooled::BodyUnread { left } => {
             let left = left.map_or(String::new(), |left| format!(" ({} left)", ByteCount(left)));
             format!(

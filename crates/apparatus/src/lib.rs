@@ -60,6 +60,8 @@ pub struct Apparatus {
     /// How long an exchange may take.
     timeout: Option<Duration>,
     servers: Servers,
+    /// How many resets this network had sent when the run began.
+    resets_before: Option<u64>,
     client_witness: Arc<ClientWitness>,
     busiest: Arc<Busiest>,
     sampler: Sampler,
@@ -152,6 +154,7 @@ impl Apparatus {
             client,
             timeout,
             servers,
+            resets_before: kernel::resets_sent(),
             client_witness,
             busiest,
             sampler: Sampler(tokio::spawn(watch).abort_handle()),
@@ -339,6 +342,7 @@ impl Apparatus {
         let after_closing = self.look().await;
         let read_at = Instant::now();
         let time_wait_is_full = kernel::time_wait_is_full();
+        let resets_sent = kernel::resets_sent().zip(self.resets_before);
         let strangers = std::mem::take(&mut *lock(&self.strangers));
         let mut accepted = self.servers.accepted();
         let server_reasons = recorder::reasons(accepted.as_deref().unwrap_or_default());
@@ -362,9 +366,11 @@ impl Apparatus {
             while_running: &while_running,
             after_closing: &after_closing,
             time_wait_is_full,
+            resets_sent: resets_sent.map(|(after, before)| after.saturating_sub(before)),
         };
         let connections = judge::connections(&testimony);
         let disagreements = judge::disagreements(&testimony, &connections);
+        let time_waits_cut_short = judge::time_waits_cut_short(&connections, &testimony);
         let outcome = Outcome {
             prediction: predict(&self.setup),
             setup: self.setup,
@@ -376,6 +382,7 @@ impl Apparatus {
             accepting,
             tables: Tables { busiest, while_running, after_closing },
             disagreements,
+            time_waits_cut_short,
             elapsed,
             let_go,
             interrupted,

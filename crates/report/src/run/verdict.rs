@@ -12,6 +12,7 @@ use evidence::{
 
 use super::heading;
 use super::lines::{fact, prediction};
+use super::peer;
 use crate::words::{self, FAINT, HEADING};
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -22,10 +23,9 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     heading("Verdict", "", out)?;
     numbers(outcome, out)?;
     writeln!(out)?;
-    let sentences: Vec<String> = [run(outcome), count(outcome), why(outcome), closers(outcome)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let sentences =
+        [run(outcome), count(outcome), why(outcome), peer::deeds(outcome), closers(outcome)];
+    let sentences: Vec<String> = sentences.into_iter().flatten().collect();
     for line in words::wrap(&sentences.join(" "), 76) {
         writeln!(out, "  {line}")?;
     }
@@ -125,7 +125,12 @@ fn count(outcome: &Outcome) -> Option<String> {
         Ordering::Greater if server_closes => ".".into(),
         Ordering::Greater => format!("; {enough} would have done."),
         Ordering::Equal => ", as few as can be.".into(),
-        Ordering::Less => format!(": the {enough} workers were never all busy at once."),
+        Ordering::Less => match outcome.setup.max_conns_per_host {
+            Some(most) if opened >= most => {
+                format!(": no more than {most} may be open to a host at a time.")
+            }
+            _ => format!(": the {enough} workers were never all busy at once."),
+        },
     };
     let unused = match opened - outcome.used() {
         0 => String::new(),
@@ -308,8 +313,7 @@ fn hyper_util(setup: &Setup, few: bool, outcome: &Outcome) -> String {
 
 /// Returns who closed first, so holds `TIME_WAIT`.
 fn closers(outcome: &Outcome) -> Option<String> {
-    let [client, server, reset] =
-        [ClosedBy::Client, ClosedBy::Server, ClosedBy::Reset].map(|by| outcome.closed_by(by));
+    let [client, server] = [ClosedBy::Client, ClosedBy::Server].map(|by| outcome.closed_by(by));
     let mut sentences = Vec::new();
     if client > 0 {
         let when = match closed_at_the_end(outcome) {
@@ -330,17 +334,8 @@ fn closers(outcome: &Outcome) -> Option<String> {
             longest(outcome, Side::Server),
         ));
     }
-    if reset > 0 && outcome.setup.body == BodyPolicy::Drain {
-        sentences.push(format!(
-            "{} ended in a reset, after which nobody holds TIME_WAIT.",
-            words::count(reset, "connection"),
-        ));
-    } else if reset > 0 {
-        sentences.push(format!(
-            "{} ended in a reset: bytes of the response were unread or still coming when the client closed, and its kernel answers that with RST (RFC 2525 section 2.17). After a reset nobody holds TIME_WAIT.",
-            words::count(reset, "connection"),
-        ));
-    }
+    sentences.extend(peer::resets(outcome));
+    sentences.extend(peer::time_waits_cut_short(outcome));
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 

@@ -411,14 +411,22 @@ fn listed(outcome: &Outcome) -> String {
 /// One command to try next, and the question that it answers.
 fn next(outcome: &Outcome) -> (String, String) {
     let setup = &outcome.setup;
-    let command = |flags: &str| match flags {
-        "" => format!("cargo run -p {}", setup.program.name()),
-        flags => format!("cargo run -p {} -- {flags}", setup.program.name()),
+    let target = match setup.server.in_process {
+        true => String::new(),
+        // Without a query: that is what the flags of this run have put there.
+        false => format!(" --target {}", setup.server.url.split('?').next().unwrap_or_default()),
     };
+    let command =
+        |flags: &str| format!("cargo run -p {} -- {flags}{target}", setup.program.name());
     if outcome.failed() > 0 || !outcome.disagreements.is_empty() {
         let port = outcome.connections.first().map_or(8080, |c| c.ends.server.port());
         let command = format!("cargo run -p socket-inspector -- --port {port}");
         return (command, "what does the kernel still list, and who holds it?".into());
+    }
+    if !setup.server.in_process && peer::deeds(outcome).is_some() {
+        let url = setup.server.url.split('?').next().unwrap_or_default();
+        let command = format!("cargo run -p lab -- trace {url} --requests 3");
+        return (command, "when does what happen to such a connection?".into());
     }
     let few = outcome.opened() <= enough(outcome);
     if let Some((CloseReason::IdleTimeout(_), _)) = most_frequent_loss(outcome) {

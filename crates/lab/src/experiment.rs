@@ -21,6 +21,9 @@ pub(crate) struct Experiment {
     pub(crate) question: String,
     /// The part of the result to look at.
     pub(crate) look_for: Option<String>,
+    /// The settings that were laid over those of its file, as they were typed. If there are any, its
+    /// texts are not told: they speak of the file's.
+    pub(crate) overrides: Vec<String>,
     /// True if nothing else may run beside it.
     pub(crate) alone: bool,
     /// The quantity that the chart below its results shows, if there is one: a quantity, case by
@@ -67,7 +70,7 @@ pub(crate) struct RunPrediction {
     pub(crate) least: f64,
     /// The largest number that agrees.
     pub(crate) most: f64,
-    /// Why, in one clause.
+    /// Why, in one clause; empty if that is not known of these settings.
     pub(crate) because: String,
 }
 

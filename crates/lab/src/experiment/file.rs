@@ -245,10 +245,18 @@ impl Experiment {
         reader.check(&file)?;
         let trials = reader.trials(&file, wanted)?;
         let chart = file.chart.as_ref().map(|chart| reader.chart(chart)).transpose()?;
+        let overrides: Vec<String> =
+            wanted.overrides.iter().map(|over| over.text.clone()).collect();
+        // Its texts speak of the settings of the file, and would be wrong of others.
+        let (question, look_for) = match overrides.is_empty() {
+            true => (file.question, file.look_for),
+            false => (format!("What changes with {}?", overrides.join(", ")), None),
+        };
         Ok(Self {
             name: name.to_owned(),
-            question: file.question,
-            look_for: file.look_for,
+            question,
+            look_for,
+            overrides,
             alone: file.alone,
             chart,
             trials,
@@ -317,6 +325,7 @@ impl Reader<'_> {
             client: file.client.clone(),
             workload: file.workload.clone(),
         };
+        let changed = !wanted.overrides.is_empty();
         let mut trials = Vec::new();
         for case in cases(file) {
             let mut settings = common.with(&case.settings);
@@ -333,7 +342,8 @@ impl Reader<'_> {
             };
             for &transport in case.transports.iter().filter(is_wanted) {
                 if let TransportName::Own(preset) = transport {
-                    trials.push(self.trial(file, &case, preset, None, settings.clone())?);
+                    let settings = settings.clone();
+                    trials.push(self.trial(file, &case, preset, None, settings, changed)?);
                 }
             }
             // Go's own transport is held to what is predicted of its rules. It speaks HTTP/1.1 here.
@@ -341,7 +351,8 @@ impl Reader<'_> {
                 && case.transports.contains(&TransportName::Own(go.preset))
                 && settings.speaks_http1()
             {
-                trials.push(self.trial(file, &case, go.preset, Some(go.clone()), settings)?);
+                let go = go.clone();
+                trials.push(self.trial(file, &case, go.preset, Some(go), settings, changed)?);
             }
         }
         Ok(trials)
@@ -393,6 +404,7 @@ impl Reader<'_> {
         preset: Preset,
         real_go: Option<RealGo>,
         settings: Settings,
+        changed: bool,
     ) -> Result<Trial, ExperimentError> {
         settings
             .ready(preset, false)
@@ -405,7 +417,7 @@ impl Reader<'_> {
         for transport in of_go.into_iter().chain([TransportName::Own(preset)]) {
             let known = predictions.len();
             for row in file.predict.iter().filter(|row| row.as_ref().is_for(transport, case.name)) {
-                let because = &row.as_ref().because;
+                let because = if changed { "" } else { &row.as_ref().because };
                 for (what, rule) in &row.as_ref().expect {
                     let more = self.prediction(what, rule, because, &names, &observed)?;
                     if !predictions.iter().take(known).any(|prior| prior.what == more.what) {

@@ -235,14 +235,16 @@ fn differences(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
             Verdict::Ran(ran) => ran.judged(row.trial).next().map(|judged| super::seen(&judged)),
             Verdict::Skipped(_) | Verdict::CouldNotRun(_) => None,
         };
+        let why = match &*prediction.because {
+            "" => String::new(),
+            because => format!(" {}: {because}", prediction.what.text()),
+        };
         let text = format!(
-            "{}: you said {}, the model {}, {}. {}: {}",
+            "{}: you said {}, the model {}, {}.{why}",
             run_name(row.trial),
             number(guess),
             range(prediction),
             seen.as_deref().unwrap_or("and it did not run"),
-            prediction.what.text(),
-            prediction.because
         );
         paragraph("differs", &text, out)?;
     }
@@ -269,7 +271,7 @@ pub(super) fn because(experiment: &Experiment, out: &mut impl Write) -> io::Resu
     let mut told = BTreeSet::new();
     for prediction in experiment.trials.iter().flat_map(|trial| &trial.predictions) {
         let because = &prediction.because;
-        if told.insert(because) {
+        if !because.is_empty() && told.insert(because) {
             paragraph("because", &format!("{}{because}", about(experiment, because)), out)?;
         }
     }
@@ -375,7 +377,7 @@ fn not_held(row: &TrialRow<'_>, ran: &TrialResult, out: &mut impl Write) -> io::
         let text = format!("{what}: predicted {}, {}", range(prediction), super::seen(judged));
         paragraph("not held", &text, out)?;
         let next = wrong.get(n + 1).map(|next| &next.prediction.because);
-        if next != Some(&prediction.because) {
+        if next != Some(&prediction.because) && !prediction.because.is_empty() {
             paragraph("because", &prediction.because, out)?;
         }
     }

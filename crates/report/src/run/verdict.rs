@@ -416,8 +416,7 @@ fn next(outcome: &Outcome) -> (String, String) {
         // Without a query: that is what the flags of this run have put there.
         false => format!(" --target {}", setup.server.url.split('?').next().unwrap_or_default()),
     };
-    let command =
-        |flags: &str| format!("cargo run -p {} -- {flags}{target}", setup.program.name());
+    let command = |flags: &str| format!("cargo run -p {} -- {flags}{target}", setup.program.name());
     if outcome.failed() > 0 || !outcome.disagreements.is_empty() {
         let port = outcome.connections.first().map_or(8080, |c| c.ends.server.port());
         let command = format!("cargo run -p socket-inspector -- --port {port}");

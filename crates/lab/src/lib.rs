@@ -19,9 +19,11 @@
 //! | the learner's own predictions | `ask.rs` |
 //! | a session: what is run, asked and written in which order | `session.rs` |
 //! | results as text, JSON and JUnit XML | `render/` |
+//! | files that somebody names, up to a size | `bounded_file.rs` |
 //! | every moment of fetching a URL | `trace.rs`, `trace/` |
 
 mod ask;
+mod bounded_file;
 mod catalogue;
 mod cli;
 mod experiment;

@@ -236,6 +236,41 @@ fn no_format_shows_a_secret_unless_it_is_asked_for() {
     assert!(report.contains(", to http://localhost/"), "{report}");
 }
 
+/// `lab trace` on a machine that trusts nobody.
+fn trusts_nobody(arguments: &str) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .arg("trace")
+        .args(arguments.split_whitespace())
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env_remove("SSL_CERT_DIR")
+        .output()
+        .unwrap();
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn a_machine_without_certificates_traces_http_all_the_same() {
+    let (code, told) = trusts_nobody(&format!("http://{}/", hello()));
+    assert_eq!(code, Some(0), "{told}");
+    let because = "cannot read a trusted certificate from this system's store";
+    let (code, told) = trusts_nobody("https://localhost:1/");
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains(because), "{told}");
+    let to_https = "HTTP/1.1 302 Found\r\nLocation: https://localhost:1/\r\n\r\n";
+    let url = format!("http://{}/", raw(vec![to_https]));
+    let (code, told) = trusts_nobody(&format!("{url} -L --requests 1 --format json"));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains(&format!("cannot speak TLS with `localhost`: {because}")), "{told}");
+}
+
+#[test]
+fn a_file_without_an_end_is_not_read_to_it() {
+    let output = trace("https://localhost/ --cacert /dev/zero");
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("/dev/zero: it has more than 16 MiB"), "{message}");
+}
+
 #[test]
 fn a_request_that_fails_ends_with_1_and_its_moments_are_shown() {
     for (answer, expected) in [

@@ -21,10 +21,13 @@ use super::asked::{FetchPlan, redirected, round};
 use super::doing::doing;
 use super::phases::{FetchPhase, FetchPhases};
 use super::{FetchAnswer, FetchSession, FetchedExchange, bars, har, json, secrets, text};
+use crate::bounded_file;
 use crate::cli::{Trace, TraceFormat};
 
 /// More hops than this are a circle, as in Go.
 const MOST_REDIRECTS: usize = 10;
+/// More than any store of certificates has, in bytes.
+const MOST_TRUSTED: u64 = 16 << 20;
 /// How long the closes at the end may take to be heard.
 const CLOSING: Duration = Duration::from_millis(250);
 /// So often the moments of a request that is not over are told. Not at once: to write them takes
@@ -79,6 +82,9 @@ pub(crate) async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8
     anyhow::ensure!(!args.timeout.is_zero(), "--timeout 0s leaves no time for a request");
     let dialling = dialling(args)?;
     let round = round(args, &urls, &dialling)?;
+    if let Some(tls) = dialling.tls.as_ref().filter(|_| round.iter().any(FetchPlan::is_https)) {
+        tls.read_trust()?;
+    }
     let mut tracer = FetchTracer::new(args, dialling, interrupt.clone())?;
     tracer.all(&round, out).await?;
     tracer.end(out).await?;
@@ -440,7 +446,7 @@ fn trust(args: &Trace) -> anyhow::Result<Trust> {
     match &args.cacert {
         None => Ok(Trust::System),
         Some(file) => {
-            let pem = std::fs::read(file);
+            let pem = bounded_file::read(file, MOST_TRUSTED);
             Ok(Trust::Pem(pem.with_context(|| format!("cannot read --cacert {}", file.display()))?))
         }
     }

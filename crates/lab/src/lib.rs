@@ -75,13 +75,9 @@ fn execute(action: Action) -> anyhow::Result<u8> {
         }
         // Before there is a runtime: see there.
         Action::Trial { parent } => trial::main(parent)?,
-        Action::Run(asked) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            return runtime.block_on(session::run(&asked, &mut out));
-        }
+        Action::Run(asked) => return program::block_on(session::run(&asked, &mut out)),
         Action::Trace(asked) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            return runtime.block_on(trace::tracer::run(&asked, &mut out));
+            return program::block_on(trace::tracer::run(&asked, &mut out));
         }
     }
     Ok(0)

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use report::words::printable;
+
 use crate::bounded_file;
 use crate::experiment::{Experiment, ExperimentError as Wrong, ExperimentWish};
 use crate::formula::closest;
@@ -112,7 +114,7 @@ pub(crate) fn find(asked: &str, wanted: &ExperimentWish) -> Result<Experiment, C
     }
     let text = bounded_file::read_text(path, MOST_TEXT)
         .map_err(|source| CatalogueError::Unreadable { file: asked.to_owned(), source })?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = printable(&path.file_stem().unwrap_or_default().to_string_lossy());
     Ok(Experiment::read(&name, asked, &text, wanted)?)
 }
 

@@ -62,7 +62,14 @@ pub use record::{ProcessUse, RunRecord, Snapshot};
 /// Reads the command line, does what it says, and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    program::exit::code("lab", execute(Cli::parse().action))
+    program::exit::code("lab", execute(Cli::parse().action).map_err(harmless))
+}
+
+/// The same error in words that cannot command a terminal: it may repeat what is in a file.
+fn harmless(error: anyhow::Error) -> anyhow::Error {
+    let told = format!("{error:#}");
+    let shown = report::words::printable_lines(&told);
+    if shown == told { error } else { anyhow::Error::msg(shown) }
 }
 
 fn execute(action: Action) -> anyhow::Result<u8> {

@@ -272,11 +272,11 @@ fn a_file_without_an_end_is_not_read_to_it() {
 }
 
 /// A server that redirects `/from` to `/to`, with `body` after `fields`; it keeps connections.
-fn redirecting(fields: String, body: Vec<u8>) -> SocketAddr {
+fn redirecting(fields: &str, body: &[u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let redirect = format!("HTTP/1.1 302 Found\r\nLocation: /to\r\n{fields}\r\n\r\n");
-    let redirect = [redirect.into_bytes(), body].concat();
+    let redirect = [redirect.as_bytes(), body].concat();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, redirect) = (stream.unwrap(), redirect.clone());
@@ -312,7 +312,7 @@ fn a_redirect_with_more_than_2_kib_costs_its_connection_as_in_go() {
         (chunked(1 << 20), 2),
     ] {
         let size = body.len();
-        let url = format!("http://{}/from", redirecting(fields, body));
+        let url = format!("http://{}/from", redirecting(&fields, &body));
         let (session, code) = json(&format!("{url} --requests 1 -L"));
         let hops = session["exchanges"].as_array().unwrap();
         assert_eq!((code, hops.len()), (0, 2));

@@ -45,6 +45,19 @@ fn arguments_that_make_no_sense_are_refused_with_what_would() {
     refused("--target http://localhost/ --port 8080", &["cannot be used with"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn few_descriptors_are_named_and_no_panic() {
+    for limit in [4, 5, 6, 7, 8, 9, 10, 12, 16, 24] {
+        let program = env!("CARGO_BIN_EXE_sequential");
+        let command = format!("ulimit -n {limit}; exec {program} --port 0 --requests 1");
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{limit}: {stderr}");
+        assert!(stderr.contains("ulimit -n") && !stderr.contains("panicked"), "{limit}: {stderr}");
+    }
+}
+
 #[test]
 fn a_password_in_a_target_is_refused_and_not_repeated() {
     for target in ["http://alice:s3cret@localhost/", "http://alice:s3cret@localhost:99999/"] {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use evidence::Preset;
 use indexmap::IndexMap;
+use report::words;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 use toml::Spanned;
@@ -239,6 +240,7 @@ impl Experiment {
         wanted: &ExperimentWish,
     ) -> Result<Self, ExperimentError> {
         let reader = Reader { shown, source };
+        reader.check_texts()?;
         let file: File = toml::from_str(source).map_err(|cause| {
             ExperimentError::NotAnExperiment { file: shown.to_owned(), cause: Box::new(cause) }
         })?;
@@ -271,10 +273,17 @@ impl Reader<'_> {
         ExperimentError::NoSense { file: self.shown.to_owned(), line, what: what.to_string() }
     }
 
+    /// Refuses what would command a terminal, wherever it stands: it may be shown. The bytes that a
+    /// client sends are their own, and only what turns the direction of writing is refused there.
+    fn check_texts(&self) -> Result<(), ExperimentError> {
+        let Ok(table) = self.source.parse::<toml::Table>() else { return Ok(()) };
+        let Some(text) = disturbing(&toml::Value::Table(table), false) else { return Ok(()) };
+        Err(self.no_sense(None, format!("{text:?} holds a control character")))
+    }
+
     /// Returns what would be ignored without a word is refused.
     fn check(&self, file: &File) -> Result<(), ExperimentError> {
         self.check_names_of_cases(file)?;
-        self.check_texts(file)?;
         for case in cases(file) {
             let twice = |(n, it): (usize, &TransportName)| case.transports[..n].contains(it);
             if case.transports.is_empty() {
@@ -299,19 +308,6 @@ impl Reader<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Returns what is written to a terminal must not command it.
-    fn check_texts(&self, file: &File) -> Result<(), ExperimentError> {
-        let names = file.case.iter().map(|case| &case.name);
-        let reasons = file.predict.iter().map(|row| &row.as_ref().because);
-        let units = file.measure.iter().map(|row| &row.as_ref().unit);
-        let texts = [&file.question].into_iter().chain(&file.look_for);
-        let commands = |text: &&String| text.chars().any(|c| c.is_control() && c != '\n');
-        match texts.chain(names).chain(reasons).chain(units).find(commands) {
-            Some(text) => Err(self.no_sense(None, format!("{text:?} holds a control character"))),
-            None => Ok(()),
-        }
     }
 
     fn trials(&self, file: &File, wanted: &ExperimentWish) -> Result<Vec<Trial>, ExperimentError> {
@@ -488,11 +484,30 @@ impl Reader<'_> {
     }
 }
 
-/// Decides whether a formula over observations uses names that are known. What it divides by is not
-/// known before the run.
+/// A text or a key that would disturb a terminal. `is_sent`: it goes over the wire.
+fn disturbing(value: &toml::Value, is_sent: bool) -> Option<String> {
+    let disturbs = |text: &str| {
+        text.chars().any(|c| {
+            let is_wanted = c == '\n' || (is_sent && c.is_control());
+            words::disturbs(c) && !is_wanted
+        })
+    };
+    match value {
+        toml::Value::String(text) => disturbs(text).then(|| text.clone()),
+        toml::Value::Array(values) => values.iter().find_map(|value| disturbing(value, is_sent)),
+        toml::Value::Table(table) => table.iter().find_map(|(key, value)| {
+            let is_sent = ["send", "post"].contains(&key.as_str());
+            if disturbs(key) { Some(key.clone()) } else { disturbing(value, is_sent) }
+        }),
+        _ => None,
+    }
+}
+
+/// Decides whether a formula over observations uses names that are known, and can be a number. What
+/// it divides by is not known before the run.
 fn check_names(formula: &Formula, names: &formula::Names) -> Result<(), formula::FormulaError> {
     match formula.value(names) {
-        Err(formula::FormulaError::NoNumber { .. }) | Ok(_) => Ok(()),
+        Err(formula::FormulaError::NotFinite { .. }) | Ok(_) => Ok(()),
         // Where the counters cannot be read nobody knows their names; they will be missed later.
         Err(formula::FormulaError::UnknownName { name, .. })
             if name.starts_with("counter.") && netlab::Counters::read().is_err() =>

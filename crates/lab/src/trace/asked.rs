@@ -1,6 +1,7 @@
 //! What is asked for: by the command line, or by a redirect.
 
 use std::cell::RefCell;
+use std::path::Path;
 
 use anyhow::Context;
 use apparatus::with_causes;
@@ -12,6 +13,7 @@ use transport::Dialling;
 use url::{SyntaxViolation, Url};
 
 use super::FetchAnswer;
+use crate::bounded_file;
 use crate::cli::Trace;
 
 /// One request, before it is sent.
@@ -27,6 +29,16 @@ pub(crate) struct FetchPlan {
     pub(crate) data: Vec<u8>,
     /// The exchange that led here by a redirect, if one did.
     pub(crate) redirected_from: Option<ExchangeId>,
+}
+
+/// The most bytes that a body is read of: it is held in memory.
+const MOST_DATA: u64 = 256 << 20;
+
+impl FetchPlan {
+    /// Returns true if TLS is to be spoken.
+    pub(crate) fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
 }
 
 /// The requests of one round: one for each of `urls`.
@@ -129,7 +141,8 @@ fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
 fn data(text: &str) -> anyhow::Result<Vec<u8>> {
     match text.strip_prefix('@') {
         None => Ok(text.as_bytes().to_vec()),
-        Some(file) => std::fs::read(file).with_context(|| format!("cannot read --data @{file}")),
+        Some(file) => bounded_file::read(Path::new(file), MOST_DATA)
+            .with_context(|| format!("cannot read --data @{file}")),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context;
 use apparatus::with_causes;
 use bytes::Bytes;
-use evidence::{BodyPolicy, ExchangeId, Moment, TraceEvent};
+use evidence::{BodyPolicy, ExchangeId, Moment, Preset, TraceEvent};
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::ext::ReasonPhrase;
@@ -21,10 +21,13 @@ use super::asked::{FetchPlan, redirected, round};
 use super::doing::doing;
 use super::phases::{FetchPhase, FetchPhases};
 use super::{FetchAnswer, FetchSession, FetchedExchange, bars, har, json, secrets, text};
+use crate::bounded_file;
 use crate::cli::{Trace, TraceFormat};
 
 /// More hops than this are a circle, as in Go.
 const MOST_REDIRECTS: usize = 10;
+/// More than any store of certificates has, in bytes.
+const MOST_TRUSTED: u64 = 16 << 20;
 /// How long the closes at the end may take to be heard.
 const CLOSING: Duration = Duration::from_millis(250);
 /// So often the moments of a request that is not over are told. Not at once: to write them takes
@@ -79,6 +82,9 @@ pub(crate) async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8
     anyhow::ensure!(!args.timeout.is_zero(), "--timeout 0s leaves no time for a request");
     let dialling = dialling(args)?;
     let round = round(args, &urls, &dialling)?;
+    if let Some(tls) = dialling.tls.as_ref().filter(|_| round.iter().any(FetchPlan::is_https)) {
+        tls.read_trust()?;
+    }
     let mut tracer = FetchTracer::new(args, dialling, interrupt.clone())?;
     tracer.all(&round, out).await?;
     tracer.end(out).await?;
@@ -207,7 +213,7 @@ impl<'a> FetchTracer<'a> {
                 &self.dialling,
                 number,
                 &asked,
-                self.args.body.0,
+                BodyReader::of(self.args),
                 &mut answered,
             );
             let mut fetching = pin!(tokio::time::timeout(self.args.timeout, fetching));
@@ -359,6 +365,43 @@ enum FetchEnd {
     Interrupted,
 }
 
+/// The reader's way with bodies.
+#[derive(Clone, Copy)]
+struct BodyReader {
+    policy: BodyPolicy,
+    /// True if a redirect is followed as Go's `Client` does it.
+    follows_as_go: bool,
+}
+
+/// The most that Go's `Client` reads of a body before it follows a redirect
+/// (`maxBodySlurpSize`): a connection is worth no more.
+const MOST_OF_REDIRECT: u64 = 2048;
+
+impl BodyReader {
+    fn of(args: &Trace) -> Self {
+        let follows_as_go = args.follow && args.transport.0 != Preset::HyperUtil;
+        Self { policy: args.body.0, follows_as_go }
+    }
+
+    /// Reads a body to its end. Returns false if it was left before that: one that leads to another
+    /// request is read only if it is small, as far as that is known.
+    async fn drain(self, body: &mut Body, leads_on: bool, read: &mut u64) -> Result<bool, String> {
+        let is_bounded = leads_on && self.follows_as_go;
+        let has_length = body.left();
+        if is_bounded && has_length.is_some_and(|length| length > MOST_OF_REDIRECT) {
+            return Ok(false);
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| with_causes(&error))?;
+            *read += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if is_bounded && has_length.is_none() && *read >= MOST_OF_REDIRECT {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
 /// Sends a request and deals with the body of its response. What came of it is in `answered` also
 /// if it fails, or is given up, later on.
 async fn fetch(
@@ -366,7 +409,7 @@ async fn fetch(
     dialling: &Dialling,
     number: ExchangeId,
     asked: &FetchPlan,
-    policy: BodyPolicy,
+    reader: BodyReader,
     answered: &mut Option<FetchAnswer>,
 ) -> Result<Option<Body>, String> {
     let mut request = Request::new(Full::new(Bytes::from(asked.data.clone())));
@@ -385,14 +428,14 @@ async fn fetch(
         version: head.version,
         headers: head.headers,
         body: 0,
-        body_policy: policy,
+        body_policy: reader.policy,
         head_at: Instant::now(),
     });
-    match policy {
+    match reader.policy {
         BodyPolicy::Drain => {
-            while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|error| with_causes(&error))?;
-                answered.body += frame.data_ref().map_or(0, |data| data.len() as u64);
+            let leads_on = matches!(redirected(asked, number, answered), Ok(Some(_)));
+            if !reader.drain(&mut body, leads_on, &mut answered.body).await? {
+                answered.body_policy = BodyPolicy::Drop;
             }
             Ok(None)
         }
@@ -440,7 +483,7 @@ fn trust(args: &Trace) -> anyhow::Result<Trust> {
     match &args.cacert {
         None => Ok(Trust::System),
         Some(file) => {
-            let pem = std::fs::read(file);
+            let pem = bounded_file::read(file, MOST_TRUSTED);
             Ok(Trust::Pem(pem.with_context(|| format!("cannot read --cacert {}", file.display()))?))
         }
     }

@@ -37,6 +37,14 @@ pub enum Error {
         /// Why not.
         because: &'static str,
     },
+    /// It is not known whose certificates are trusted, so nobody is connected to.
+    #[error("cannot speak TLS with `{host}`")]
+    NoTrust {
+        /// The name, or the IP address, that the certificate would have to be for.
+        host: String,
+        /// What could not be read.
+        source: Cause,
+    },
     /// The host's name has no address.
     #[error("cannot look up `{host}`")]
     NameNotFound {
@@ -260,7 +268,7 @@ impl Error {
                 _ => FailureKind::Other,
             },
             Self::ConnectTimedOut { .. } => FailureKind::TimedOut,
-            Self::Tls { .. } | Self::TlsEnded { .. } => FailureKind::Tls,
+            Self::NoTrust { .. } | Self::Tls { .. } | Self::TlsEnded { .. } => FailureKind::Tls,
             Self::ClosedBeforeResponse { .. } => FailureKind::ClosedBeforeResponse,
             Self::HeadCutShort { .. } | Self::BodyCutShort { .. } => FailureKind::CutShort,
             Self::GoAway { during: Phase::Head | Phase::Body, .. } => FailureKind::CutShort,
@@ -281,7 +289,10 @@ impl Error {
     #[must_use]
     pub fn during(&self) -> Option<Phase> {
         match self {
-            Self::BadUrl { .. } | Self::UnsupportedUrl { .. } | Self::Client { .. } => None,
+            Self::BadUrl { .. }
+            | Self::UnsupportedUrl { .. }
+            | Self::NoTrust { .. }
+            | Self::Client { .. } => None,
             Self::TransportClosed => Some(Phase::GetConn),
             Self::NameNotFound { .. } => Some(Phase::LookUp),
             Self::Connect { .. } | Self::ConnectTimedOut { .. } => Some(Phase::Connect),

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Site, answer, bind};
+use common::{Site, answer, bind, site};
 use server::{ServerCloseReason, ServerLimits, ServerMoment};
 
 const LIMIT: Duration = Duration::from_millis(150);
@@ -106,4 +106,31 @@ fn chunks_that_never_come_break_nothing_off() {
         why(&site),
         Some(ServerCloseReason::ClientClosed | ServerCloseReason::ClientReset)
     ));
+}
+
+/// RFC 9112 section 9.6: a client that is not told would send its next request into the close.
+#[test]
+fn a_route_that_reads_no_body_says_close_unless_the_body_has_come() {
+    let site = site(answer());
+    for (request, status) in [
+        ("POST /slow HTTP/1.1\r\n", 405),
+        ("POST /json HTTP/1.1\r\nContent-Type: text/plain\r\n", 415),
+        ("POST /json?delay=x HTTP/1.1\r\n", 400),
+        ("GET /bytes/3 HTTP/1.1\r\n", 200),
+        ("OPTIONS /echo HTTP/1.1\r\n", 204),
+        ("HEAD /echo HTTP/1.1\r\n", 200),
+        ("GET /status/404 HTTP/1.1\r\n", 404),
+    ] {
+        for (length, persists) in [(70_000, false), (100, true)] {
+            let mut client = site.connect();
+            let head = format!("{request}Host: hello\r\nContent-Length: {length}\r\n\r\n");
+            client.send(&format!("{head}{}", "x".repeat(100)));
+            let response = client.head();
+            assert_eq!(response.status, status, "{head}");
+            assert_eq!(response.header("connection") == Some("close"), !persists, "{head}");
+            if !persists {
+                client.rest();
+            }
+        }
+    }
 }

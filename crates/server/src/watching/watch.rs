@@ -34,6 +34,8 @@ struct WatchShared {
     heads: AtomicU64,
     /// True if the client's last byte was one of a body that goes on.
     in_body: AtomicBool,
+    /// True if the request's body was let go of before its end, and hyper has not heard of it.
+    let_go_of: AtomicBool,
     is_http2: AtomicBool,
 }
 
@@ -49,6 +51,7 @@ impl ConnectionWatch {
             heads: AtomicU64::new(0),
             two_lengths: AtomicU64::new(0),
             in_body: AtomicBool::new(false),
+            let_go_of: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
         }))
     }
@@ -123,9 +126,15 @@ impl ConnectionWatch {
 
     /// A request's body was let go of before its end.
     pub(crate) fn body_unread(&self) {
+        self.0.let_go_of.store(true, Ordering::Relaxed);
         if let Some(clock) = &self.0.clock {
             clock.body_unread();
         }
+    }
+
+    /// Returns true, once, if the body of a request of HTTP/1 was let go of before its end.
+    pub(crate) fn has_let_go_of_a_body(&self) -> bool {
+        self.0.let_go_of.swap(false, Ordering::Relaxed) && !self.speaks_http2()
     }
 
     /// Returns true if more of a request's body is on its way, though nobody reads it.

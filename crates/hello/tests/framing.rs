@@ -4,6 +4,8 @@ mod common;
 
 use std::time::Duration;
 
+use evidence::ClosedBy;
+
 use common::{Site, answer, bind, site};
 use server::{ServerCloseReason, ServerLimits, ServerMoment};
 
@@ -133,4 +135,18 @@ fn a_route_that_reads_no_body_says_close_unless_the_body_has_come() {
             }
         }
     }
+}
+
+#[test]
+fn a_408_is_the_servers_close_also_if_the_client_resets_instead_of_closing() {
+    let limits = ServerLimits { read: Some(LIMIT), ..ServerLimits::default() };
+    let site = Site::of(bind(answer()).1.map(|server| server.limits(limits)));
+    let mut client = site.connect();
+    client.send("POST /json HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n");
+    client.send("Content-Length: 45\r\n\r\n{\"name\": ");
+    assert!(client.rest().starts_with(b"HTTP/1.1 408 "));
+    client.reset();
+    let story = site.story();
+    let Some(ServerMoment::Closed { by, why, .. }) = story.last() else { panic!("{story:?}") };
+    assert_eq!((*by, *why), (ClosedBy::Server, Some(ServerCloseReason::ReadTimeout)));
 }

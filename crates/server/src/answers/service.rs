@@ -25,8 +25,8 @@ pub(crate) fn answered<'a>(
     watch: &ConnectionWatch,
     interim: Option<&'a InterimSender>,
 ) -> AnswerFuture<'a> {
-    let RequestStart { in_flight, read_until, two_lengths } = watch.request(&request);
-    let refused = refusal(request.version(), request.headers(), two_lengths);
+    let RequestStart { in_flight, read_until, fault } = watch.request(&request);
+    let refused = refusal(request.version(), request.headers(), fault);
     let request = request.map(|incoming| RequestBody::new(incoming, watch, read_until));
     answer(request, responder, in_flight, refused, watch, interim)
 }

@@ -174,7 +174,7 @@ fn a_bad_chunk_is_never_read_as_the_next_request() {
     ] {
         let whole = format!("{head}{chunk}{GOOD}");
         let reply = reply_to(SITE.address, whole.as_bytes(), true);
-        assert_eq!(statuses(&reply), [405], "{chunk:?}");
+        assert_eq!(statuses(&reply), [400], "{chunk:?}");
     }
 }
 

@@ -50,6 +50,7 @@ pub use body::BodyLength;
 pub use grammar::{TransferCodings, is_host, is_target};
 pub use head::{HeadFacts, HeadLine, HeadReader, LengthField, LineKind, is_100_continue};
 pub use splitter::{
-    AnsweredMethod, Direction, MessagePart, MessageSplitter, RequestFault, is_one_bodyless_head,
+    AnsweredMethod, Direction, MessagePart, MessageSplitter, RequestFault, UnfinishedPart,
+    is_one_bodyless_head,
 };
 pub use whole::{RequestLine, head_lines};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 use wire::http1::{AnsweredMethod, Direction, MessageSplitter, RequestFault, is_one_bodyless_head};
 use wire::{Ending, FirstClose, Tap};
@@ -13,7 +13,8 @@ use crate::life::clock::{AfterResponse, ConnectionClock};
 use crate::life::conn_state::ConnState;
 use crate::life::limits::ServerLimits;
 use crate::lock;
-use crate::watching::log::{ConnectionLog, OpenRequest};
+use crate::watching::exchanges::OpenRequest;
+use crate::watching::log::ConnectionLog;
 use crate::watching::parts::{PartKeeper, WholePart};
 use evidence::ServerCloseReason;
 
@@ -159,10 +160,11 @@ impl ConnectionWatch {
         self.0.heads.load(Ordering::Relaxed) > self.0.requests.load(Ordering::Relaxed)
     }
 
-    /// hyper has answered what is no request, and closes.
-    pub(crate) fn refused(&self) {
-        if let Some(clock) = &self.0.clock {
-            clock.refused();
+    /// hyper has answered what is no request with this status, and closes.
+    pub(crate) fn refused(&self, status: Option<StatusCode>) {
+        let is_so = self.0.clock.as_ref().is_some_and(|clock| clock.refused());
+        if let (Some(log), true) = (&self.0.log, is_so) {
+            log.refused(status);
         }
     }
 
@@ -247,7 +249,8 @@ impl Tap for WireEar {
         let clock = self.known().clock.as_ref().filter(|_| begins);
         let change = clock.and_then(|clock| clock.received());
         if let Some(log) = &self.known().log {
-            log.received(bytes.len() as u64, parts, change);
+            let begun = self.keeper.as_ref().and_then(|keeper| keeper.begun(&self.requests));
+            log.received(bytes.len() as u64, parts, begun, change);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::grammar::is_target;
 use super::line::{LONGEST, LinePiece, LineReader, number, text, trimmed};
-use super::splitter::AnsweredMethod;
+use super::splitter::{AnsweredMethod, UnfinishedPart};
 
 /// A line of a head, as it is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +174,11 @@ impl HeadReader {
     /// Returns true if a head has begun: more than empty lines has come.
     pub(crate) fn has_begun(&self) -> bool {
         self.has_start || self.line.has_begun()
+    }
+
+    /// Returns what has come of the head.
+    pub(crate) fn unfinished(&self) -> UnfinishedPart<'_> {
+        UnfinishedPart::Head { bytes: self.read, line: self.line.cut() }
     }
 
     /// Returns true if not a byte has come, not even of an empty line.

@@ -42,6 +42,20 @@ pub enum MessagePart<'a> {
     End(BodyLength),
 }
 
+/// A part of a message that has begun and is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnfinishedPart<'a> {
+    /// A head.
+    Head {
+        /// So many bytes of it have come, empty lines before it included.
+        bytes: u64,
+        /// The beginning of the line that is not whole.
+        line: &'a [u8],
+    },
+    /// A body, of which so much has come.
+    Body(BodyLength),
+}
+
 /// Tells the messages of one direction of a connection apart.
 #[derive(Debug)]
 pub struct MessageSplitter {
@@ -238,6 +252,18 @@ impl MessageSplitter {
     #[must_use]
     pub fn fault(&self) -> Option<(u64, RequestFault)> {
         self.fault
+    }
+
+    /// Returns the part that has begun and is not over. A body that has turned out to be none stays
+    /// so for ever.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<UnfinishedPart<'_>> {
+        match &self.place {
+            MessagePlace::Head(head) => head.has_begun().then(|| head.unfinished()),
+            MessagePlace::Body(_) | MessagePlace::Lost => {
+                (self.body.bytes > 0).then_some(UnfinishedPart::Body(self.body))
+            }
+        }
     }
 
     /// Returns true if what comes is no message any more.

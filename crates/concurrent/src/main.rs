@@ -11,10 +11,9 @@ use program::Interrupt;
 use program::progress::{self, BarPlace};
 use report::run::RunReport;
 
-#[tokio::main(flavor = "current_thread")] // one thread: connection counts come out exact
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let (args, plan) = cli::Args::read();
-    program::exit::code("concurrent", execute(&args, plan).await)
+    program::exit::code("concurrent", program::block_on(execute(&args, plan)))
 }
 
 async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {

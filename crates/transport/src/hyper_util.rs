@@ -88,11 +88,9 @@ impl HyperUtil {
         // hyper sends a body as soon as it can, whatever the request expects.
         let mut request = expect::not_gated(request);
         let captured = Arc::new(capture_connection(&mut request));
-        if self.tracer.is_heard() {
-            // The client tells which connection it has chosen before anything is written to it.
-            let captured = Arc::clone(&captured);
-            expect::hear_interim(&mut request, None, move || chosen(&captured));
-        }
+        // The client tells which connection it has chosen before anything is written to it.
+        let heard_by = Arc::clone(&captured);
+        expect::hear_interim(&mut request, None, move || chosen(&heard_by));
         let call = DialCall { exchange, dial_error: Arc::default() };
         let dial_error = Arc::clone(&call.dial_error);
         let response = CALL.scope(call, client.request(request));

@@ -52,6 +52,9 @@ pub(crate) fn summary(
     if session.insecure && session.events.iter().any(|event| is_tls(&event.moment)) {
         note("--insecure: nobody has checked who the server is.", out)?;
     }
+    if session.has_hidden {
+        note("Credentials and cookies are left out: --show-secrets shows them.", out)?;
+    }
     if let Some(reuse) = reuse(session) {
         note(&reuse.sentence(), out)?;
     }

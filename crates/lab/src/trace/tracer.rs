@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use apparatus::with_causes;
 use bytes::Bytes;
-use evidence::{BodyPolicy, ExchangeId, Moment, TraceEvent};
+use evidence::{BodyPolicy, ExchangeId, Moment, Preset, TraceEvent};
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::ext::ReasonPhrase;
@@ -19,11 +20,14 @@ use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, 
 use super::asked::{FetchPlan, redirected, round};
 use super::doing::doing;
 use super::phases::{FetchPhase, FetchPhases};
-use super::{FetchAnswer, FetchSession, FetchedExchange, bars, har, json, text};
+use super::{FetchAnswer, FetchSession, FetchedExchange, bars, har, json, secrets, text};
+use crate::bounded_file;
 use crate::cli::{Trace, TraceFormat};
 
 /// More hops than this are a circle, as in Go.
 const MOST_REDIRECTS: usize = 10;
+/// More than any store of certificates has, in bytes.
+const MOST_TRUSTED: u64 = 16 << 20;
 /// How long the closes at the end may take to be heard.
 const CLOSING: Duration = Duration::from_millis(250);
 /// So often the moments of a request that is not over are told. Not at once: to write them takes
@@ -31,22 +35,36 @@ const CLOSING: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Keeps every moment until somebody asks.
-#[derive(Default)]
-struct FetchEar(Mutex<Vec<TraceEvent>>);
+struct FetchEar {
+    heard: Mutex<Vec<TraceEvent>>,
+    shows_secrets: bool,
+    /// True once a secret was left out of a moment.
+    has_hidden: AtomicBool,
+}
 
 impl FetchEar {
+    fn new(shows_secrets: bool) -> Self {
+        Self { heard: Mutex::default(), shows_secrets, has_hidden: AtomicBool::default() }
+    }
+
     /// Returns what was heard since the last call, in the order of time.
     fn take(&self) -> Vec<TraceEvent> {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let mut events = std::mem::take(&mut *heard);
+        drop(heard);
         events.sort_by_key(|event| event.at);
+        if !self.shows_secrets {
+            for event in &mut events {
+                self.has_hidden.fetch_or(secrets::hide_in_event(event), Ordering::Relaxed);
+            }
+        }
         events
     }
 }
 
 impl transport::Listener for FetchEar {
     fn event(&self, event: TraceEvent) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 }
 
@@ -64,6 +82,9 @@ pub(crate) async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8
     anyhow::ensure!(!args.timeout.is_zero(), "--timeout 0s leaves no time for a request");
     let dialling = dialling(args)?;
     let round = round(args, &urls, &dialling)?;
+    if let Some(tls) = dialling.tls.as_ref().filter(|_| round.iter().any(FetchPlan::is_https)) {
+        tls.read_trust()?;
+    }
     let mut tracer = FetchTracer::new(args, dialling, interrupt.clone())?;
     tracer.all(&round, out).await?;
     tracer.end(out).await?;
@@ -90,7 +111,7 @@ struct FetchTracer<'a> {
 
 impl<'a> FetchTracer<'a> {
     fn new(args: &'a Trace, dialling: Dialling, interrupt: Interrupt) -> anyhow::Result<Self> {
-        let ear = Arc::new(FetchEar::default());
+        let ear = Arc::new(FetchEar::new(args.show_secrets));
         let preset = args.transport.0;
         let version = match (args.http1, args.http2) {
             (true, _) => HttpVersion::Http1,
@@ -107,6 +128,7 @@ impl<'a> FetchTracer<'a> {
             session: FetchSession {
                 transport: preset.name(),
                 insecure: args.insecure,
+                has_hidden: false,
                 started: Instant::now(),
                 exchanges: Vec::new(),
                 events: Vec::new(),
@@ -157,6 +179,10 @@ impl<'a> FetchTracer<'a> {
             if let Err(error) = &next {
                 traced.error = Some(error.clone());
             }
+            // Only now: a redirect may need them.
+            if !self.args.show_secrets {
+                self.session.has_hidden |= secrets::hide_in_exchange(&mut traced);
+            }
             self.tell_end(&traced, out)?;
             self.session.exchanges.push(traced);
             match next {
@@ -187,7 +213,7 @@ impl<'a> FetchTracer<'a> {
                 &self.dialling,
                 number,
                 &asked,
-                self.args.body.0,
+                BodyReader::of(self.args),
                 &mut answered,
             );
             let mut fetching = pin!(tokio::time::timeout(self.args.timeout, fetching));
@@ -291,6 +317,7 @@ impl<'a> FetchTracer<'a> {
             self.tell_aside("Afterwards", "the client closes", &afterwards, out)?;
             self.session.events.extend(afterwards);
         }
+        self.session.has_hidden |= self.ear.has_hidden.load(Ordering::Relaxed);
         let session = &self.session;
         match self.args.format {
             TraceFormat::Text => bars::summary(session, self.args.expect_continue, out)?,
@@ -338,6 +365,43 @@ enum FetchEnd {
     Interrupted,
 }
 
+/// The reader's way with bodies.
+#[derive(Clone, Copy)]
+struct BodyReader {
+    policy: BodyPolicy,
+    /// True if a redirect is followed as Go's `Client` does it.
+    follows_as_go: bool,
+}
+
+/// The most that Go's `Client` reads of a body before it follows a redirect
+/// (`maxBodySlurpSize`): a connection is worth no more.
+const MOST_OF_REDIRECT: u64 = 2048;
+
+impl BodyReader {
+    fn of(args: &Trace) -> Self {
+        let follows_as_go = args.follow && args.transport.0 != Preset::HyperUtil;
+        Self { policy: args.body.0, follows_as_go }
+    }
+
+    /// Reads a body to its end. Returns false if it was left before that: one that leads to another
+    /// request is read only if it is small, as far as that is known.
+    async fn drain(self, body: &mut Body, leads_on: bool, read: &mut u64) -> Result<bool, String> {
+        let is_bounded = leads_on && self.follows_as_go;
+        let has_length = body.left();
+        if is_bounded && has_length.is_some_and(|length| length > MOST_OF_REDIRECT) {
+            return Ok(false);
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| with_causes(&error))?;
+            *read += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if is_bounded && has_length.is_none() && *read >= MOST_OF_REDIRECT {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
 /// Sends a request and deals with the body of its response. What came of it is in `answered` also
 /// if it fails, or is given up, later on.
 async fn fetch(
@@ -345,7 +409,7 @@ async fn fetch(
     dialling: &Dialling,
     number: ExchangeId,
     asked: &FetchPlan,
-    policy: BodyPolicy,
+    reader: BodyReader,
     answered: &mut Option<FetchAnswer>,
 ) -> Result<Option<Body>, String> {
     let mut request = Request::new(Full::new(Bytes::from(asked.data.clone())));
@@ -364,14 +428,14 @@ async fn fetch(
         version: head.version,
         headers: head.headers,
         body: 0,
-        body_policy: policy,
+        body_policy: reader.policy,
         head_at: Instant::now(),
     });
-    match policy {
+    match reader.policy {
         BodyPolicy::Drain => {
-            while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|error| with_causes(&error))?;
-                answered.body += frame.data_ref().map_or(0, |data| data.len() as u64);
+            let leads_on = matches!(redirected(asked, number, answered), Ok(Some(_)));
+            if !reader.drain(&mut body, leads_on, &mut answered.body).await? {
+                answered.body_policy = BodyPolicy::Drop;
             }
             Ok(None)
         }
@@ -419,7 +483,7 @@ fn trust(args: &Trace) -> anyhow::Result<Trust> {
     match &args.cacert {
         None => Ok(Trust::System),
         Some(file) => {
-            let pem = std::fs::read(file);
+            let pem = bounded_file::read(file, MOST_TRUSTED);
             Ok(Trust::Pem(pem.with_context(|| format!("cannot read --cacert {}", file.display()))?))
         }
     }

@@ -131,7 +131,11 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Write) -> io::Result<
         Ok(BodySeen::Held { .. }) => "held".into(),
         Err(_) => NONE.into(),
     };
-    let (afterwards, after_style) = afterwards(exchange);
+    let (mut afterwards, mut after_style) = afterwards(exchange);
+    if let Some(status) = exchange.other_status() {
+        afterwards = format!("{status}, {afterwards}");
+        after_style = if exchange.body.is_ok() { STRIKING } else { after_style };
+    }
     writeln!(
         out,
         "{:>4}  {:>7}  {style}{connection:<10}{style:#} {port:>5}  {idle:>7}  {first_byte:>7}  {body:<7}  {after_style}{afterwards}{after_style:#}",

@@ -33,7 +33,12 @@ impl Error {
             error.is_canceled() || is_early_end(record, error) || http2_words::is_goodbye(error);
         let tls_ended = record.tls_ended().map(str::to_owned);
         let http2 = http2_words::failure(error);
+        let no_final = record.gave_up_on_final().map(str::to_owned);
         move |cause| match (tls_ended, http2) {
+            _ if no_final.is_some() => {
+                let because = no_final.unwrap_or_default();
+                Self::NoFinalResponse { connection, server, because, cause }
+            }
             (Some(because), _) => {
                 // Nothing was answered, so the server refuses the handshake.
                 let during = if during < Phase::Head { Phase::Handshake } else { during };

@@ -12,6 +12,7 @@ use wire::{Ending, FirstClose};
 use crate::config::HttpVersion;
 use crate::failure::phase::Phase;
 use crate::lock;
+use crate::rules;
 use crate::seen::talk::{Beginning, Talk, Telling, Writing};
 use crate::seen::trace::Tracer;
 
@@ -42,6 +43,8 @@ pub(crate) struct Record {
     peer_left: Mutex<Option<FirstClose>>,
     /// The event that ended TLS on it, if that was no goodbye.
     tls_ended: OnceLock<String>,
+    /// The reason for which no final response is waited for any longer.
+    no_final: OnceLock<String>,
     /// Set while the client closes down, by a client that cannot tell why it closes a connection.
     client_closing: Arc<AtomicBool>,
     /// True if the client's bodies wait for `100 Continue` where a request expects that.
@@ -91,6 +94,7 @@ impl Record {
             beginning: Mutex::default(),
             peer_left: Mutex::default(),
             tls_ended: OnceLock::new(),
+            no_final: OnceLock::new(),
             client_closing,
             bodies_wait,
         }
@@ -205,7 +209,18 @@ impl Record {
         if self.version() == HttpVersion::Http2 {
             return;
         }
+        // hyper goes on with what it has read already.
+        if self.gave_up_on_final().is_some() {
+            return;
+        }
         let talk = &mut *lock(&self.talk);
+        talk.interim += 1;
+        let is_heard = self.tracer.is_heard();
+        if let Some(much) = rules::too_much_interim(talk.interim, talk.answer_bytes, is_heard) {
+            self.close_because(CloseReason::Failed(format!("{much} and no final one")));
+            let _ = self.no_final.set(much);
+            return;
+        }
         if status == StatusCode::CONTINUE && std::mem::take(&mut talk.awaits_100) {
             self.tell(&mut talk.told, || Moment::Got100Continue);
             if let Writing::Waiting { left } = talk.writing {
@@ -219,6 +234,12 @@ impl Record {
                 .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
                 .collect(),
         });
+    }
+
+    /// Returns what there was too much of instead of a final response, if it was given up on: then
+    /// nothing more is read.
+    pub(crate) fn gave_up_on_final(&self) -> Option<&str> {
+        self.no_final.get().map(String::as_str)
     }
 
     /// Returns true if the server's first bytes show that it speaks something else: in HTTP/1.1 it
@@ -329,6 +350,7 @@ impl Record {
         }
         let talk = &mut *lock(&self.talk);
         talk.server_spoke_first |= talk.requests == 0;
+        talk.answer_bytes += bytes.len() as u64;
         if talk.requests > 0 && !talk.response_started {
             talk.response_started = true;
             self.tell(&mut talk.told, || Moment::GotFirstResponseByte);

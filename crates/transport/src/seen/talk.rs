@@ -18,6 +18,9 @@ pub(crate) struct Talk {
     /// The request says `Expect: 100-continue`, and the server has not said so yet.
     pub(crate) awaits_100: bool,
     pub(crate) response_started: bool,
+    /// How many interim responses have come, and how many bytes of the answer in all.
+    pub(crate) interim: u64,
+    pub(crate) answer_bytes: u64,
     /// Bytes came before any request was sent: HTTP/1.1 servers do not do that.
     pub(crate) server_spoke_first: bool,
 }
@@ -33,6 +36,7 @@ impl Talk {
             self.writing = Writing::Head(HeadReader::default());
             self.awaits_100 = false;
             self.response_started = false;
+            (self.interim, self.answer_bytes) = (0, 0);
         }
     }
 }

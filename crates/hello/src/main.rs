@@ -39,6 +39,7 @@ fn main() -> ExitCode {
 
 /// Builds the runtime by hand, to know when it is there.
 fn run(args: &Args, birth: &Birth) -> anyhow::Result<()> {
+    program::enough_descriptors()?;
     let mut startup = Startup::new(birth);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

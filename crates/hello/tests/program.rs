@@ -295,3 +295,15 @@ fn a_full_disk_is_said_once_and_the_lost_lines_are_counted() {
     assert_eq!(rest.last().map(String::as_str), Some(expected), "{rest:?}");
     assert_eq!(child.wait().unwrap().code(), Some(2));
 }
+
+#[cfg(unix)]
+#[test]
+fn too_few_descriptors_to_begin_with_are_told() {
+    for most in [5, 6, 7, 8, 9] {
+        let limited = format!("ulimit -n {most}; exec '{PROGRAM}' --listen 127.0.0.1:0");
+        let output = Command::new("sh").args(["-c", &limited]).output().unwrap();
+        let said = stderr(&output);
+        assert!(said.starts_with("hello: cannot start for want of file descriptors"), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+    }
+}

@@ -18,7 +18,8 @@ struct OutputShared {
 }
 
 struct OutputEnd {
-    /// Without a buffer, in which lines would be neither written nor lost. Nobody, if it is closed.
+    /// Without a buffer, in which lines would be neither written nor lost. Nothing once nobody reads
+    /// it any more.
     file: Option<Box<dyn Write + Send>>,
     /// The last line was written in part.
     is_torn: bool,
@@ -29,8 +30,8 @@ impl LineOutput {
         Self::of(stdout())
     }
 
-    fn of(file: Option<Box<dyn Write + Send>>) -> Self {
-        let out = Mutex::new(OutputEnd { file, is_torn: false });
+    fn of(file: Box<dyn Write + Send>) -> Self {
+        let out = Mutex::new(OutputEnd { file: Some(file), is_torn: false });
         let (lost, cause) = Default::default();
         Self(Arc::new(OutputShared { out, lost, cause }))
     }
@@ -97,15 +98,18 @@ impl OutputEnd {
 }
 
 #[cfg(unix)]
-fn stdout() -> Option<Box<dyn Write + Send>> {
+fn stdout() -> Box<dyn Write + Send> {
     use std::os::fd::AsFd;
-    let file = io::stdout().as_fd().try_clone_to_owned().ok()?;
-    Some(Box::new(std::fs::File::from(file)))
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(file) => Box::new(std::fs::File::from(file)),
+        // It is closed, or there is no descriptor left.
+        Err(_) => Box::new(io::stdout()),
+    }
 }
 
 #[cfg(not(unix))]
-fn stdout() -> Option<Box<dyn Write + Send>> {
-    Some(Box::new(io::stdout()))
+fn stdout() -> Box<dyn Write + Send> {
+    Box::new(io::stdout())
 }
 
 #[cfg(test)]
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn lines_that_find_no_room_are_counted_and_none_is_glued_to_the_next() {
         let disk = Disk::default();
-        let out = LineOutput::of(Some(Box::new(disk.clone())));
+        let out = LineOutput::of(Box::new(disk.clone()));
         disk.0.lock().unwrap().0 = 6;
         out.write(b"one\ntwo\nthree\n");
         out.write(b"four\n");
@@ -151,7 +155,7 @@ mod tests {
     fn a_reader_that_has_left_is_nobodys_loss() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let out = LineOutput::of(Some(Box::new(writer)));
+        let out = LineOutput::of(Box::new(writer));
         out.write(b"one\n");
         out.write(b"two\n");
         assert!(out.end().is_ok());

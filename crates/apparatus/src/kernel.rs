@@ -103,6 +103,20 @@ pub(crate) fn time_wait_is_full() -> bool {
     matches!((now.as_deref().and_then(time_wait_in), most), (Some(now), Some(most)) if now >= most)
 }
 
+/// How many resets this network has sent so far, whoever let it (`TcpOutRsts`). `None` where the
+/// kernel does not tell.
+pub(crate) fn resets_sent() -> Option<u64> {
+    resets_in(&fs::read_to_string("/proc/net/snmp").ok()?)
+}
+
+/// The number below `OutRsts`: of each protocol there are two lines, one of names and one of values.
+fn resets_in(snmp: &str) -> Option<u64> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let names = lines.next()?.split_whitespace();
+    let mut both = names.zip(lines.next()?.split_whitespace());
+    both.find(|(name, _)| *name == "OutRsts")?.1.parse().ok()
+}
+
 /// The number after `tw` in the line `TCP: inuse 5 orphan 0 tw 4 alloc 6 mem 1`.
 fn time_wait_in(sockstat: &str) -> Option<u64> {
     let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
@@ -165,5 +179,13 @@ mod tests {
         assert_eq!(time_wait_in(sockstat), Some(4));
         assert_eq!(time_wait_in("TCP: inuse 5"), None);
         assert_eq!(time_wait_in(""), None);
+    }
+
+    #[test]
+    fn the_kernel_counts_the_resets_that_it_sends() {
+        let snmp = "Ip: OutRsts\nIp: 1\nTcp: InErrs OutRsts InCsumErrors\nTcp: 0 38 2\nUdp: A\n";
+        assert_eq!(resets_in(snmp), Some(38));
+        assert_eq!(resets_in("Tcp: OutRsts\n"), None);
+        assert_eq!(resets_in("Tcp: Other\nTcp: 1\n"), None);
     }
 }

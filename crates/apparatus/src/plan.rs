@@ -66,6 +66,9 @@ pub enum Error {
     /// The client lacks a limit that was asked for.
     #[error("cannot set up the client")]
     Client(#[from] transport::Unsupported),
+    /// The client, which is another program, could not be started.
+    #[error("cannot start the client")]
+    ForeignClient(#[source] std::io::Error),
     /// The run would stop for want of what it cannot get.
     #[error(
         "this run would wait for ever: every held body keeps its connection, and of {requests} requests only {max} may have one (--max-conns-per-host)"

@@ -13,13 +13,21 @@ pub struct TcpInfo {
     pub rtt: Observed<Duration>,
     /// Segments sent again since the connection was opened.
     pub retransmits: Observed<u32>,
-    /// The time since data was last sent; since the handshake, if none ever was.
+    /// How often the oldest unacknowledged segment, or the SYN, was sent again since an
+    /// acknowledgement last came: each time the kernel waits twice as long. 0 if all is well.
+    pub timeouts: Observed<u8>,
+    /// Probes without an answer, of TCP keepalive or of a window that is closed.
+    pub probes: Observed<u8>,
+    /// The time since data was last sent; since the handshake, if none ever was. Not observable
+    /// while there was no handshake: the kernel would count from the start of the machine.
     pub last_sent: Observed<Duration>,
     /// The time since data was last received; since the handshake, if none ever was. A FIN is no
-    /// data.
+    /// data. Not observable where [`TcpInfo::last_sent`] is not.
     pub last_received: Observed<Duration>,
     /// Data bytes sent, those that were sent again included (since Linux 4.19).
     pub bytes_sent: Observed<u64>,
+    /// Those of them that were sent again (since Linux 4.19).
+    pub bytes_resent: Observed<u64>,
     /// The bytes that the peer has acknowledged (since Linux 4.1). SYN and FIN count 1 each, so
     /// that it may exceed [`TcpInfo::bytes_sent`].
     pub bytes_acked: Observed<u64>,
@@ -32,14 +40,42 @@ impl TcpInfo {
     pub const UNSEEN: Self = Self {
         rtt: Observed::NotObservable,
         retransmits: Observed::NotObservable,
+        timeouts: Observed::NotObservable,
+        probes: Observed::NotObservable,
         last_sent: Observed::NotObservable,
         last_received: Observed::NotObservable,
         bytes_sent: Observed::NotObservable,
+        bytes_resent: Observed::NotObservable,
         bytes_acked: Observed::NotObservable,
         bytes_received: Observed::NotObservable,
     };
 
-    /// The time since data last went either way; `None` if that is not told.
+    /// The data bytes that were sent, each counted once however often it was sent again.
+    #[must_use]
+    pub fn sent_once(&self) -> Observed<u64> {
+        match (self.bytes_sent, self.bytes_resent, self.retransmits) {
+            (Observed::Known(sent), Observed::Known(again), _) => {
+                Observed::Known(sent.saturating_sub(again))
+            }
+            (sent, _, Observed::Known(0)) => sent,
+            _ => Observed::NotObservable,
+        }
+    }
+
+    /// The time since data was last sent; not observable if none ever was.
+    #[must_use]
+    pub fn since_sent(&self) -> Observed<Duration> {
+        since(self.last_sent, self.bytes_sent)
+    }
+
+    /// The time since data was last received; not observable if none ever was.
+    #[must_use]
+    pub fn since_received(&self) -> Observed<Duration> {
+        since(self.last_received, self.bytes_received)
+    }
+
+    /// The time since data last went either way; since the handshake, if none ever did; `None` if
+    /// that is not told.
     #[must_use]
     pub fn silent_for(&self) -> Option<Duration> {
         match (self.last_sent.known(), self.last_received.known()) {
@@ -47,6 +83,11 @@ impl TcpInfo {
             (sent, received) => sent.or(received),
         }
     }
+}
+
+/// The age of the last byte, if there was any.
+fn since(age: Observed<Duration>, bytes: Observed<u64>) -> Observed<Duration> {
+    if bytes == Observed::Known(0) { Observed::NotObservable } else { age }
 }
 
 /// A row of the socket table with all that the kernel tells of it.
@@ -66,6 +107,28 @@ pub struct Inspected {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_sent_again_was_sent_once() {
+        use Observed::Known;
+        let info = TcpInfo { bytes_sent: Known(135), ..TcpInfo::UNSEEN };
+        assert_eq!(TcpInfo { bytes_resent: Known(81), ..info }.sent_once(), Known(54));
+        assert_eq!(TcpInfo { retransmits: Known(0), ..info }.sent_once(), Known(135));
+        let older = TcpInfo { retransmits: Known(3), ..info };
+        assert_eq!(older.sent_once(), Observed::NotObservable, "an older kernel does not tell");
+    }
+
+    #[test]
+    fn of_bytes_that_never_went_there_is_no_last_one() {
+        use Observed::Known;
+        let age = Known(Duration::from_secs(7));
+        let info = TcpInfo { last_sent: age, last_received: age, ..TcpInfo::UNSEEN };
+        assert_eq!((info.since_sent(), info.since_received()), (age, age));
+        let silent = TcpInfo { bytes_sent: Known(0), bytes_received: Known(1), ..info };
+        assert_eq!(silent.since_sent(), Observed::NotObservable);
+        assert_eq!(silent.since_received(), age);
+        assert_eq!(silent.silent_for(), Some(Duration::from_secs(7)));
+    }
 
     #[test]
     fn silence_lasts_since_the_later_of_both_directions() {

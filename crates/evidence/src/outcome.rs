@@ -296,6 +296,9 @@ pub struct Outcome {
     pub tables: Tables,
     /// Where the witnesses disagree.
     pub disagreements: Vec<Disagreement>,
+    /// `TIME_WAIT`s at the client's end that are gone before their time, where this network has sent
+    /// at least as many resets: a reset ends a `TIME_WAIT` (RFC 1337).
+    pub time_waits_cut_short: usize,
     /// From the first request to the end of the last exchange.
     #[serde(rename = "elapsed_us", with = "micros")]
     pub elapsed: Duration,

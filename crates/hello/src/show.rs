@@ -200,17 +200,8 @@ impl ShowPage {
     }
 
     fn event(&mut self, event: &ServerEvent, out: &mut Vec<u8>) -> io::Result<()> {
-        if let (ServerMoment::Exchange(exchange), Some(log)) = (&event.moment, self.plan.log) {
-            let ago = event.at.elapsed() + exchange.duration;
-            let now = SystemTime::now();
-            let began = now.checked_sub(ago).unwrap_or(now);
-            let line = match log {
-                LogFormat::Combined => access_log::combined(event.peer, began, exchange),
-                LogFormat::Json => {
-                    access_log::json(event.connection.0, event.peer, began, exchange)
-                }
-            };
-            return writeln!(out, "{line}");
+        if let Some(line) = self.plan.log.and_then(|format| log_line(format, event)) {
+            writeln!(out, "{line}")?;
         }
         let at = event.at.saturating_duration_since(self.plan.started);
         let tcp = self.tcp(event);
@@ -273,6 +264,32 @@ impl ShowPage {
     }
 }
 
+/// Returns the line of the access log, if this is a matter for it.
+fn log_line(format: LogFormat, event: &ServerEvent) -> Option<String> {
+    let (duration, connection, peer) = match &event.moment {
+        ServerMoment::Exchange(exchange) => (exchange.duration, event.connection.0, event.peer),
+        ServerMoment::Refused(refused) => (refused.duration, event.connection.0, event.peer),
+        _ => return None,
+    };
+    let now = SystemTime::now();
+    let began = now.checked_sub(event.at.elapsed() + duration).unwrap_or(now);
+    Some(match (&event.moment, format) {
+        (ServerMoment::Exchange(exchange), LogFormat::Combined) => {
+            access_log::combined(peer, began, exchange)
+        }
+        (ServerMoment::Exchange(exchange), LogFormat::Json) => {
+            access_log::json(connection, peer, began, exchange)
+        }
+        (ServerMoment::Refused(refused), LogFormat::Combined) => {
+            access_log::combined_refused(peer, began, refused)
+        }
+        (ServerMoment::Refused(refused), LogFormat::Json) => {
+            access_log::json_refused(connection, peer, began, refused)
+        }
+        _ => return None,
+    })
+}
+
 /// The word of the kernel's table on the server's end of a connection.
 #[derive(Clone, Copy)]
 struct TcpReading {
@@ -290,6 +307,8 @@ fn is_of_bytes(moment: &ServerMoment) -> bool {
             | ServerMoment::RequestBody { .. }
             | ServerMoment::HeadWritten { .. }
             | ServerMoment::ResponseWritten { .. }
+            | ServerMoment::CutShort { .. }
+            | ServerMoment::Refused(_)
     )
 }
 

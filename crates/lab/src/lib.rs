@@ -14,6 +14,7 @@
 //! | one run, in the child process | `trial.rs` |
 //! | all that the witnesses of a run saw, whole | `record.rs` |
 //! | the same as numbers with names | `quantities.rs` |
+//! | Go's own transport as the client of a run | `real_go.rs` |
 //! | all runs, side by side, from the parent process | `run.rs` |
 //! | predictions against observations | `judge.rs` |
 //! | the learner's own predictions | `ask.rs` |
@@ -31,6 +32,7 @@ mod formula;
 mod judge;
 mod process;
 mod quantities;
+mod real_go;
 mod record;
 mod render;
 mod run;
@@ -77,7 +79,7 @@ fn execute(action: Action) -> anyhow::Result<u8> {
     match action {
         Action::List => render::show::list(&catalogue::all(&ExperimentWish::default())?, &mut out)?,
         Action::Show { name, overrides } => {
-            let experiment = catalogue::find(&name, &session::wanted(&overrides, &[])?)?;
+            let experiment = catalogue::find(&name, &session::wanted(&overrides, &[], None)?)?;
             render::show::show(&experiment, &mut out)?;
         }
         // Before there is a runtime: see there.

@@ -94,6 +94,11 @@ impl Settings {
         })
     }
 
+    /// Returns true if its client speaks HTTP/1.1.
+    pub(crate) fn speaks_http1(&self) -> bool {
+        matches!(self.client.version, None | Some(Version::Http1))
+    }
+
     fn check_client(&self) -> Result<(), SetupError> {
         if self.client.max_conns_per_host == Some(LimitSetting(Some(Count(0)))) {
             return impossible(

@@ -10,7 +10,8 @@ fn read(source: &str) -> Result<Experiment, String> {
 
 fn over(overrides: &[&str]) -> ExperimentWish {
     let parse = |text: &&str| Override::parse(text).unwrap();
-    ExperimentWish { overrides: overrides.iter().map(parse).collect(), transports: Vec::new() }
+    let overrides = overrides.iter().map(parse).collect();
+    ExperimentWish { overrides, ..ExperimentWish::default() }
 }
 
 fn wrong(source: &str) -> String {

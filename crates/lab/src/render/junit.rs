@@ -36,8 +36,8 @@ fn xml(text: &str) -> String {
 fn case(section: &Section<'_>, row: &TrialRow<'_>) -> TestCase {
     let trial = row.trial;
     let name = match trial.case.as_str() {
-        "" => trial.preset.name().to_owned(),
-        case => format!("{case}, {}", trial.preset.name()),
+        "" => trial.transport().to_owned(),
+        case => format!("{case}, {}", trial.transport()),
     };
     let mut case = TestCase::new(xml(&name), status(row));
     case.set_classname(xml(&section.experiment.name));

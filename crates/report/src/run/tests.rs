@@ -120,6 +120,7 @@ fn drained() -> Outcome {
             after_closing: reading(vec![end(1, Side::Client, TcpState::TimeWait)]),
         },
         disagreements: Vec::new(),
+        time_waits_cut_short: 0,
         elapsed: Duration::from_millis(1002),
         let_go: Duration::from_secs(3600),
         interrupted: false,
@@ -187,8 +188,7 @@ fn a_reset_is_explained_by_what_is_missing_from_the_table() {
 
 #[test]
 fn witnesses_that_disagree_are_heard_out() {
-    let sentence =
-        "connections: the client opened 1, the server accepted 2 (1 from another client)";
+    let sentence = "connections: the client opened 1, the server accepted 2 (1 that the client's trace does not know)";
     let outcome = Outcome {
         in_flight: None,
         accepting: None,
@@ -337,4 +337,58 @@ fn programs_get_one_object_whose_keys_keep_their_names() {
     report.exchange(&outcome.exchanges[0], &[]).unwrap();
     report.end(&outcome, &[]).unwrap();
     insta::assert_snapshot!(String::from_utf8(json).unwrap());
+}
+
+/// The verdict's sentences in one line.
+fn prose(outcome: &Outcome) -> String {
+    verdict(outcome).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_verdict_tells_what_the_server_did() {
+    let after = |close: CloseReason, by, exchanges| {
+        let connections = vec![
+            connection(1, exchanges, by, close, 900),
+            connection(2, 1, ClosedBy::Client, CloseReason::TransportClosed, 1100),
+        ];
+        prose(&Outcome { connections, ..drained() })
+    };
+    let closed = after(CloseReason::ServerClosed, ClosedBy::Server, 1);
+    assert!(closed.contains("The server closed 1 connection without having said so"), "{closed}");
+    let reset = after(CloseReason::ServerReset, ClosedBy::Reset, 1);
+    assert!(reset.contains("The server reset 1 connection. After a reset nobody"), "{reset}");
+    assert!(!reset.contains("its kernel answers"), "{reset}");
+    let words = "bytes came that belong to no response".to_owned();
+    let malformed = after(CloseReason::Malformed(words.clone()), ClosedBy::Client, 1);
+    assert!(
+        malformed.contains(&format!("because of what the server sent: {words}.")),
+        "{malformed}"
+    );
+}
+
+#[test]
+fn a_request_that_was_sent_twice_is_told() {
+    let connections = vec![
+        connection(1, 2, ClosedBy::Reset, CloseReason::ServerReset, 900),
+        connection(2, 1, ClosedBy::Client, CloseReason::TransportClosed, 1100),
+    ];
+    let again = prose(&Outcome { connections, ..drained() });
+    assert!(again.contains("1 request was sent again on another connection"), "{again}");
+    assert!(!prose(&drained()).contains("sent again"));
+}
+
+#[test]
+fn a_limit_on_connections_is_named_where_it_was_reached() {
+    let mut outcome = drained();
+    (outcome.setup.workers, outcome.setup.max_conns_per_host) = (2, Some(1));
+    let limited = prose(&outcome);
+    assert!(limited.contains("1 connection: no more than 1 may be open to a host"), "{limited}");
+    outcome.setup.max_conns_per_host = None;
+    assert!(prose(&outcome).contains("never all busy at once"));
+}
+
+#[test]
+fn a_time_wait_that_a_reset_has_ended_is_told() {
+    let gone = prose(&Outcome { time_waits_cut_short: 38, ..drained() });
+    assert!(gone.contains("38 TIME_WAITs are gone before the time"), "{gone}");
 }

@@ -12,6 +12,7 @@ use evidence::{
 
 use super::heading;
 use super::lines::{fact, prediction};
+use super::peer;
 use crate::words::{self, FAINT, HEADING};
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -22,10 +23,9 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     heading("Verdict", "", out)?;
     numbers(outcome, out)?;
     writeln!(out)?;
-    let sentences: Vec<String> = [run(outcome), count(outcome), why(outcome), closers(outcome)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let sentences =
+        [run(outcome), count(outcome), why(outcome), peer::deeds(outcome), closers(outcome)];
+    let sentences: Vec<String> = sentences.into_iter().flatten().collect();
     for line in words::wrap(&sentences.join(" "), 76) {
         writeln!(out, "  {line}")?;
     }
@@ -125,7 +125,12 @@ fn count(outcome: &Outcome) -> Option<String> {
         Ordering::Greater if server_closes => ".".into(),
         Ordering::Greater => format!("; {enough} would have done."),
         Ordering::Equal => ", as few as can be.".into(),
-        Ordering::Less => format!(": the {enough} workers were never all busy at once."),
+        Ordering::Less => match outcome.setup.max_conns_per_host {
+            Some(most) if opened >= most => {
+                format!(": no more than {most} may be open to a host at a time.")
+            }
+            _ => format!(": the {enough} workers were never all busy at once."),
+        },
     };
     let unused = match opened - outcome.used() {
         0 => String::new(),
@@ -308,8 +313,7 @@ fn hyper_util(setup: &Setup, few: bool, outcome: &Outcome) -> String {
 
 /// Returns who closed first, so holds `TIME_WAIT`.
 fn closers(outcome: &Outcome) -> Option<String> {
-    let [client, server, reset] =
-        [ClosedBy::Client, ClosedBy::Server, ClosedBy::Reset].map(|by| outcome.closed_by(by));
+    let [client, server] = [ClosedBy::Client, ClosedBy::Server].map(|by| outcome.closed_by(by));
     let mut sentences = Vec::new();
     if client > 0 {
         let when = match closed_at_the_end(outcome) {
@@ -330,17 +334,8 @@ fn closers(outcome: &Outcome) -> Option<String> {
             longest(outcome, Side::Server),
         ));
     }
-    if reset > 0 && outcome.setup.body == BodyPolicy::Drain {
-        sentences.push(format!(
-            "{} ended in a reset, after which nobody holds TIME_WAIT.",
-            words::count(reset, "connection"),
-        ));
-    } else if reset > 0 {
-        sentences.push(format!(
-            "{} ended in a reset: bytes of the response were unread or still coming when the client closed, and its kernel answers that with RST (RFC 2525 section 2.17). After a reset nobody holds TIME_WAIT.",
-            words::count(reset, "connection"),
-        ));
-    }
+    sentences.extend(peer::resets(outcome));
+    sentences.extend(peer::time_waits_cut_short(outcome));
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
@@ -416,14 +411,21 @@ fn listed(outcome: &Outcome) -> String {
 /// One command to try next, and the question that it answers.
 fn next(outcome: &Outcome) -> (String, String) {
     let setup = &outcome.setup;
-    let command = |flags: &str| match flags {
-        "" => format!("cargo run -p {}", setup.program.name()),
-        flags => format!("cargo run -p {} -- {flags}", setup.program.name()),
+    let target = match setup.server.in_process {
+        true => String::new(),
+        // Without a query: that is what the flags of this run have put there.
+        false => format!(" --target {}", setup.server.url.split('?').next().unwrap_or_default()),
     };
+    let command = |flags: &str| format!("cargo run -p {} -- {flags}{target}", setup.program.name());
     if outcome.failed() > 0 || !outcome.disagreements.is_empty() {
         let port = outcome.connections.first().map_or(8080, |c| c.ends.server.port());
         let command = format!("cargo run -p socket-inspector -- --port {port}");
         return (command, "what does the kernel still list, and who holds it?".into());
+    }
+    if !setup.server.in_process && peer::deeds(outcome).is_some() {
+        let url = setup.server.url.split('?').next().unwrap_or_default();
+        let command = format!("cargo run -p lab -- trace {url} --requests 3");
+        return (command, "when does what happen to such a connection?".into());
     }
     let few = outcome.opened() <= enough(outcome);
     if let Some((CloseReason::IdleTimeout(_), _)) = most_frequent_loss(outcome) {

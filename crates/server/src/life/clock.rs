@@ -161,13 +161,15 @@ impl ConnectionClock {
     }
 
     /// hyper has refused what was to be a request, and closes. Unless a response is under way,
-    /// which then was taken for a refusal.
-    pub(crate) fn refused(&self) {
+    /// which then was taken for a refusal: returns whether it is one.
+    pub(crate) fn refused(&self) -> bool {
         let mut state = lock(&self.state);
-        if state.in_flight == 0 && !state.flush_owed {
+        let is_refusal = state.in_flight == 0 && !state.flush_owed;
+        if is_refusal {
             state.reasons.give(ServerCloseReason::BadRequest);
             state.enter(ConnectionPhase::Over);
         }
+        is_refusal
     }
 
     /// The server stops: no further request is read.

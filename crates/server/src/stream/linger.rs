@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use wire::Wire;
@@ -50,7 +51,8 @@ impl LingeringWire {
             // answer follows.
             self.refused = self.watch.head_is_ahead() && bytes.starts_with(b"HTTP/1.1 4");
             if self.refused {
-                self.watch.refused();
+                let code = bytes.get(9..12).unwrap_or_default();
+                self.watch.refused(StatusCode::from_bytes(code).ok());
             }
         }
     }

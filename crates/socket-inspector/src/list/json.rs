@@ -75,9 +75,9 @@ impl From<&Inspected> for InspectedRow {
         let tcp_info = TcpInfoRow {
             rtt_us: info.rtt.known().map(us),
             retransmitted_segments: info.retransmits.known(),
-            last_sent_ms: info.last_sent.known().map(ms),
-            last_received_ms: info.last_received.known().map(ms),
-            sent_bytes: info.bytes_sent.known(),
+            last_sent_ms: info.since_sent().known().map(ms),
+            last_received_ms: info.since_received().known().map(ms),
+            sent_bytes: info.sent_once().known(),
             acked_bytes: info.bytes_acked.known(),
             received_bytes: info.bytes_received.known(),
         };

@@ -495,6 +495,40 @@ fn sampled(listener: &TcpListener, tracer: &mut Tracer) {
 }
 
 #[test]
+fn samples_tell_no_more_connections_than_there_were() {
+    const CONNECTIONS: usize = 1009;
+    let listener = unhaunted_listener();
+    let address = listener.local_addr().unwrap();
+    let tracer = Tracer::of(&listener, "sampling");
+    let served = std::thread::spawn(move || {
+        for _ in 0..CONNECTIONS {
+            let mut server = listener.accept().unwrap().0;
+            server.read_exact(&mut [0]).unwrap();
+            server.write_all(&[b'x'; 128]).unwrap(); // and closes first
+        }
+        listener
+    });
+    std::thread::scope(|scope| {
+        for worker in 0..7 {
+            let share = CONNECTIONS / 7 + usize::from(worker < CONNECTIONS % 7);
+            scope.spawn(move || {
+                for _ in 0..share {
+                    let mut client = TcpStream::connect(address).unwrap();
+                    client.write_all(b"?").unwrap();
+                    client.read_to_end(&mut Vec::new()).unwrap();
+                }
+            });
+        }
+    });
+    let _listener = served.join().unwrap();
+    let (told, _) = tracer.end(Signal::INT);
+    let end = told.last().unwrap();
+    let connections = end["connections"].as_u64().unwrap();
+    assert!((1..=1009).contains(&connections), "{end}");
+    assert!(end["ended"].as_u64().unwrap() <= connections, "{end}");
+}
+
+#[test]
 fn an_ordinary_user_gets_samples_and_is_told_why() {
     const NOBODY: u32 = 65534;
     let listener = unhaunted_listener();

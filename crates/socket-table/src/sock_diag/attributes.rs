@@ -15,6 +15,9 @@ const INFO: u16 = 2;
 const CGROUP_ID: u16 = 21;
 
 // Places in `struct tcp_info`, in bytes.
+const STATE: usize = 0;
+const TIMEOUTS: usize = 2;
+const PROBES: usize = 3;
 const LAST_DATA_SENT_MS: usize = 44;
 const LAST_DATA_RECV_MS: usize = 52;
 const RTT_US: usize = 68;
@@ -22,6 +25,10 @@ const TOTAL_RETRANS: usize = 100;
 const BYTES_ACKED: usize = 120;
 const BYTES_RECEIVED: usize = 128;
 const BYTES_SENT: usize = 200;
+const BYTES_RETRANS: usize = 208;
+
+/// `TCP_SYN_SENT` and `TCP_SYN_RECV`: before the handshake is complete no time is kept.
+const OPENING: [u8; 2] = [2, 3];
 
 /// The attributes that this program has a use for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +60,12 @@ pub(super) fn read(body: &mut FieldReader) -> Result<RowAttributes, MalformedAns
 fn tcp_info(bytes: &[u8]) -> TcpInfo {
     let u32_at = |place| number(bytes, place).map(u32::from_ne_bytes);
     let u64_at = |place| number(bytes, place).map(u64::from_ne_bytes);
-    let ms_at = |place| u32_at(place).map(|ms| Duration::from_millis(ms.into()));
+    let u8_at = |place| number(bytes, place).map(u8::from_ne_bytes);
+    let is_open = u8_at(STATE).known().is_some_and(|state| !OPENING.contains(&state));
+    let ms_at = |place| match u32_at(place) {
+        Observed::Known(ms) if is_open => Observed::Known(Duration::from_millis(ms.into())),
+        _ => Observed::NotObservable,
+    };
     let rtt = match u32_at(RTT_US) {
         Observed::Known(us) if us > 0 => Observed::Known(Duration::from_micros(us.into())),
         _ => Observed::NotObservable, // nothing has been measured yet
@@ -61,9 +73,12 @@ fn tcp_info(bytes: &[u8]) -> TcpInfo {
     TcpInfo {
         rtt,
         retransmits: u32_at(TOTAL_RETRANS),
+        timeouts: u8_at(TIMEOUTS),
+        probes: u8_at(PROBES),
         last_sent: ms_at(LAST_DATA_SENT_MS),
         last_received: ms_at(LAST_DATA_RECV_MS),
         bytes_sent: u64_at(BYTES_SENT),
+        bytes_resent: u64_at(BYTES_RETRANS),
         bytes_acked: u64_at(BYTES_ACKED),
         bytes_received: u64_at(BYTES_RECEIVED),
     }
@@ -86,6 +101,9 @@ pub(super) mod tests {
     /// A `struct tcp_info` of `length` bytes.
     fn struct_of(info: &TcpInfo, length: usize) -> Vec<u8> {
         let mut bytes = vec![0xaa; WHOLE];
+        bytes[STATE] = 1; // TCP_ESTABLISHED
+        bytes[TIMEOUTS] = info.timeouts.known().unwrap_or_default();
+        bytes[PROBES] = info.probes.known().unwrap_or_default();
         let us = |time: Observed<Duration>| time.known().unwrap_or_default().as_micros();
         for (place, value) in [
             (LAST_DATA_SENT_MS, us(info.last_sent) / 1000),
@@ -99,6 +117,7 @@ pub(super) mod tests {
             (BYTES_ACKED, info.bytes_acked),
             (BYTES_RECEIVED, info.bytes_received),
             (BYTES_SENT, info.bytes_sent),
+            (BYTES_RETRANS, info.bytes_resent),
         ] {
             let value = value.known().unwrap_or_default();
             bytes[place..place + 8].copy_from_slice(&value.to_ne_bytes());
@@ -127,16 +146,19 @@ pub(super) mod tests {
     }
 
     pub(crate) fn any_info() -> impl Strategy<Value = TcpInfo> {
-        let bytes = any::<(u64, u64, u64)>();
-        (1_u32.., any::<u32>(), any::<u32>(), any::<u32>(), bytes).prop_map(
-            |(rtt, retransmits, sent, received, bytes)| TcpInfo {
+        let bytes = any::<(u64, u64, u64, u64)>();
+        (1_u32.., any::<(u32, u8, u8)>(), any::<u32>(), any::<u32>(), bytes).prop_map(
+            |(rtt, (retransmits, timeouts, probes), sent, received, bytes)| TcpInfo {
                 rtt: Observed::Known(Duration::from_micros(rtt.into())),
                 retransmits: Observed::Known(retransmits),
+                timeouts: Observed::Known(timeouts),
+                probes: Observed::Known(probes),
                 last_sent: Observed::Known(Duration::from_millis(sent.into())),
                 last_received: Observed::Known(Duration::from_millis(received.into())),
                 bytes_sent: Observed::Known(bytes.0),
                 bytes_acked: Observed::Known(bytes.1),
                 bytes_received: Observed::Known(bytes.2),
+                bytes_resent: Observed::Known(bytes.3),
             },
         )
     }
@@ -159,6 +181,10 @@ pub(super) mod tests {
                 info.bytes_received.known().filter(|_| told(136))
             );
             prop_assert_eq!(read.bytes_sent.known(), info.bytes_sent.known().filter(|_| told(208)));
+            let resent = info.bytes_resent.known().filter(|_| told(216));
+            prop_assert_eq!(read.bytes_resent.known(), resent);
+            prop_assert_eq!(read.timeouts.known(), info.timeouts.known().filter(|_| told(3)));
+            prop_assert_eq!(read.probes.known(), info.probes.known().filter(|_| told(4)));
         }
 
         #[test]
@@ -175,6 +201,18 @@ pub(super) mod tests {
             let mut bytes = claimed.to_ne_bytes().to_vec();
             bytes.extend([2, 0, 1, 2, 3, 4]);
             prop_assert!(read(&mut FieldReader(&bytes)).is_err());
+        }
+    }
+
+    #[test]
+    fn before_the_handshake_is_complete_no_data_has_an_age() {
+        for opening in OPENING {
+            let mut bytes = struct_of(&TcpInfo::UNSEEN, WHOLE);
+            bytes[STATE] = opening;
+            bytes[LAST_DATA_SENT_MS..][..4].copy_from_slice(&2_753_000_u32.to_ne_bytes());
+            let info = tcp_info(&bytes);
+            assert_eq!(info.last_sent, Observed::NotObservable);
+            assert_eq!(info.silent_for(), None);
         }
     }
 

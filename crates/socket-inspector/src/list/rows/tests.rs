@@ -27,6 +27,9 @@ pub(crate) fn scene() -> Vec<Inspected> {
     open.socket.recv_queue = Observed::Known(57_423);
     open.cgroup = Observed::Known("/user.slice/user-1000.slice/session-2.scope".to_owned());
     open.info = TcpInfo {
+        timeouts: Observed::Known(0),
+        probes: Observed::Known(0),
+        bytes_resent: Observed::Known(0),
         rtt: Observed::Known(Duration::from_micros(53)),
         retransmits: Observed::Known(0),
         last_sent: Observed::Known(Duration::from_millis(4120)),

@@ -76,6 +76,7 @@ fn ended(summary: &ConnectionSummary, begun: Duration) -> Value {
         other: address(summary.server),
         "ending": ending,
         "by": by.map(Side::name),
+        "closed_after_ns": summary.closed_after.map(span),
         "age_ns": summary.age.map(span),
         "time_wait_not_found": summary.time_wait_not_found,
         "time_wait": summary.time_wait.iter().map(|s| s.map(Side::name)).collect::<Vec<_>>(),

@@ -38,9 +38,7 @@ pub(crate) fn follow<W: Write>(
         match inspect_without_owners(&filter) {
             Ok(rows) => {
                 let read = now();
-                for change in samples.next(&sockets(&rows), read) {
-                    teller.story.change(change);
-                }
+                teller.story.reading(samples.next(&sockets(&rows), read));
                 // After the changes, so that no end gets those of its successor.
                 note_bytes(&rows, &mut teller);
             }
@@ -75,14 +73,13 @@ fn note_bytes<W: Write>(rows: &[Inspected], teller: &mut TraceTeller<'_, W>) {
 /// remembers nothing, as in `TIME_WAIT`.
 fn bytes(row: &Inspected) -> Option<EndBytes> {
     let Inspected { socket, info, .. } = row;
-    // What was sent again was written once; SYN and FIN count 1 each among what is acknowledged.
-    let wrote = match info.retransmits.known() {
-        Some(0) => info.bytes_sent.known(),
-        _ => info.bytes_acked.known().map(|acked| acked.saturating_sub(2)),
-    };
-    // What still lies in the queue is not read; a FIN counts 1.
+    // An older kernel does not tell how many bytes were sent again, but what was acknowledged: SYN
+    // and FIN count 1 each.
+    let acked = info.bytes_acked.known().map(|acked| acked.saturating_sub(2));
+    let wrote = info.sent_once().known().or(acked);
+    // What still lies in the queue is not read; a FIN counts 1 among what was received.
     let ended = matches!(socket.state, TcpState::CloseWait | TcpState::LastAck | TcpState::Closing);
-    let unread = u64::from(socket.recv_queue.known()?).saturating_add(u64::from(ended));
+    let unread = u64::from(socket.unread().known()?).saturating_add(u64::from(ended));
     let read = info.bytes_received.known().map(|received| received.saturating_sub(unread));
     (wrote.is_some() || read.is_some())
         .then(|| EndBytes::at_least(wrote.unwrap_or_default(), read.unwrap_or_default()))
@@ -118,8 +115,13 @@ mod tests {
         };
         let known = bytes(&row(TcpState::Established, 100, info));
         assert_eq!(known, Some(EndBytes::at_least(83, 29)));
-        let known = bytes(&row(TcpState::CloseWait, 0, info));
-        assert_eq!(known, Some(EndBytes::at_least(83, 128)));
+        // The FIN lies in the queue until the process reads as far as it, and is no byte either way.
+        for queue in [0, 1] {
+            let known = bytes(&row(TcpState::CloseWait, queue, info));
+            assert_eq!(known, Some(EndBytes::at_least(83, 128)), "{queue} in the queue");
+        }
+        let known = bytes(&row(TcpState::CloseWait, 101, info));
+        assert_eq!(known, Some(EndBytes::at_least(83, 28)));
     }
 
     #[test]

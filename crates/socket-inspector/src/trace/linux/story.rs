@@ -11,6 +11,10 @@ use evidence::{Side, TcpState, canonical};
 
 use super::bytes::EndBytes;
 use super::change::{MomentRange, StateChange, TimeSpan};
+use summary::summary;
+pub(crate) use summary::{ConnectionEnding, ConnectionSummary};
+
+mod summary;
 
 /// How long the first change of a fresh client socket is kept back for its port to be known.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -51,53 +55,6 @@ pub(crate) struct ChangeLine {
     pub(crate) left: Option<Duration>,
 }
 
-/// One connection that is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionSummary {
-    /// When the last of its ends that was seen was done with it.
-    pub(crate) when: MomentRange,
-    pub(crate) connection: u64,
-    /// The client's address where the sides are known, else one of the two.
-    pub(crate) client: SocketAddr,
-    pub(crate) server: SocketAddr,
-    pub(crate) sides_known: bool,
-    pub(crate) ending: ConnectionEnding,
-    /// From the first `ESTABLISHED` to the end; `None` if it was open before anybody watched, or
-    /// never.
-    pub(crate) age: Option<TimeSpan>,
-    /// The ends that hold `TIME_WAIT`.
-    pub(crate) time_wait: Vec<Option<Side>>,
-    /// The rest of it.
-    pub(crate) left: Option<Duration>,
-    /// True if an end should have come to hold it but was not found to. There are several reasons:
-    /// a reset or a timeout came first, the kernel has no room for more
-    /// (`net.ipv4.tcp_max_tw_buckets`), or the connection is in another network namespace, of
-    /// which sock_diag does not tell here.
-    pub(crate) time_wait_not_found: bool,
-    /// The bytes written and read at the address that is called the client's; `None` if nobody
-    /// knows: the end is on another machine, or the witness does not tell.
-    pub(crate) client_bytes: Option<EndBytes>,
-    /// The same at the other address.
-    pub(crate) server_bytes: Option<EndBytes>,
-}
-
-/// How a connection came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionEnding {
-    /// This end sent the first FIN.
-    ClosedFirst(Option<Side>),
-    /// Both ends sent a FIN before they had the other's.
-    Both,
-    /// Without a FIN: a reset, or a timeout. This end was seen to be gone first.
-    Aborted(Option<Side>),
-    /// Without a FIN, and nobody can tell which end was gone first.
-    AbortedBySomebody,
-    /// The connection never came to be: refused, or nobody answered.
-    NeverOpen,
-    /// The changes that would tell are missing.
-    Unknown,
-}
-
 /// The two addresses of a socket, its own first.
 type AddressPair = (SocketAddr, SocketAddr);
 
@@ -114,12 +71,17 @@ struct StoryEnd {
     older: bool,
     fin_wait: bool,
     close_wait: bool,
+    /// When it sent its FIN before the peer's had come, or had the peer's before it sent its own.
+    first_fin: Option<MomentRange>,
     last_ack: Option<MomentRange>,
     /// The rest of its `TIME_WAIT`.
     left: Option<Duration>,
     /// When it came to be `CLOSED`, and from which state.
     closed: Option<(MomentRange, TcpState)>,
     bytes: Option<EndBytes>,
+    /// True if its connection has been told to its end, though this end was not done: it was seen
+    /// too late, or the other's addresses were in use again too early.
+    told: bool,
 }
 
 impl StoryEnd {
@@ -129,6 +91,10 @@ impl StoryEnd {
 
     /// Remembers that it came into `state`.
     fn enter(&mut self, state: TcpState, when: MomentRange) {
+        // Any other state of the close may be told without this one: then nobody knows the moment.
+        if matches!(state, TcpState::FinWait1 | TcpState::CloseWait) {
+            self.first_fin = self.first_fin.or(Some(when));
+        }
         match state {
             TcpState::Established => self.established = self.established.or(Some(when)),
             TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::TimeWait => {
@@ -175,6 +141,8 @@ pub(crate) struct ConnectionStory {
     lingering: HashMap<AddressPair, LingeringEnd>,
     /// First changes of sockets that have no port yet, by the kernel's address of the socket.
     fresh: HashMap<u64, PortlessSocket>,
+    /// The ends that one reading has shown to be done, until all that it shows is known.
+    reading: Option<Vec<AddressPair>>,
     told: Vec<StoryEvent>,
 }
 
@@ -231,6 +199,22 @@ impl ConnectionStory {
     /// Takes note of one change.
     pub(crate) fn change(&mut self, change: StateChange) {
         self.change_with(change, None);
+    }
+
+    /// Takes note of what one reading of the table shows, compared with the one before.
+    ///
+    /// Nobody knows in which order these changes came, and a connection may first be seen when both
+    /// of its ends are closing. So none is told to its end before all of them are known.
+    pub(crate) fn reading(&mut self, mut changes: Vec<StateChange>) {
+        // Addresses that are in use again begin another connection after the one before.
+        changes.sort_by_key(|change| change.old == TcpState::Closed);
+        self.reading = Some(Vec::new());
+        for change in changes {
+            self.change(change);
+        }
+        for key in self.reading.take().unwrap_or_default() {
+            self.end(key, false);
+        }
     }
 
     /// Takes note of one change, and of what was written and read at that end up to it.
@@ -305,7 +289,8 @@ impl ConnectionStory {
         if begins && self.ends.contains_key(&key) {
             self.end(key, true); // its end was missed: the addresses are in use again
         }
-        let number = self.number_of(key);
+        let late = self.late_end_of(change, key);
+        let number = late.unwrap_or_else(|| self.number_of(key));
         let side = self.side_of(change, key);
         let known = self.ends.remove(&key);
         let gap = match &known {
@@ -315,6 +300,7 @@ impl ConnectionStory {
         let mut end = known
             .unwrap_or_else(|| StoryEnd { older: !begins, ..new_end(number, side, change.old) });
         end.side = end.side.or(side);
+        end.told |= late.is_some();
 
         let mut when = change.when;
         if let (TcpState::TimeWait, Some(other)) = (change.new, self.ends.get(&(key.1, key.0))) {
@@ -334,7 +320,10 @@ impl ConnectionStory {
         if !told {
             self.tell(&StateChange { when, ..change.clone() }, Some(number), side, lasted, gap);
         }
-        self.end(key, false);
+        match &mut self.reading {
+            Some(done) => done.push(key),
+            None => self.end(key, false),
+        }
     }
 
     /// Tells the end of the connection of `key` if all of its ends that were seen are done, or
@@ -347,13 +336,18 @@ impl ConnectionStory {
         if !done && !certain {
             return;
         }
+        let is_told = end.told;
         let summary = summary(key, end, other);
-        let both = other.is_some();
+        let other_is_done = other.map(StoryEnd::is_done);
         self.linger(key);
-        if both {
-            self.linger(back);
+        match other_is_done {
+            Some(true) => self.linger(back),
+            Some(false) => self.ends.get_mut(&back).into_iter().for_each(|end| end.told = true),
+            None => {}
         }
-        self.told.push(StoryEvent::Ended(summary));
+        if !is_told {
+            self.told.push(StoryEvent::Ended(summary));
+        }
     }
 
     /// Forgets an end, but for its `TIME_WAIT`.
@@ -368,12 +362,26 @@ impl ConnectionStory {
     /// The number of the connection of which `key` is one end: that of an end that is known, or
     /// the next one.
     fn number_of(&mut self, key: AddressPair) -> u64 {
-        let known = self.ends.get(&key).or_else(|| self.ends.get(&(key.1, key.0)));
-        if let Some(end) = known {
+        let other = || self.ends.get(&(key.1, key.0)).filter(|end| !end.told);
+        if let Some(end) = self.ends.get(&key).or_else(other) {
             return end.number;
         }
         self.numbers = self.numbers.saturating_add(1);
         self.numbers
+    }
+
+    /// The number of the connection that has been told to its end when only the other end, in
+    /// `TIME_WAIT`, had been seen: `key` is the end that was missing. Where the other end is in
+    /// `TIME_WAIT` this one has sent its FIN, so that any other state is another connection's.
+    fn late_end_of(&self, change: &StateChange, key: AddressPair) -> Option<u64> {
+        let back = (key.1, key.0);
+        let closing =
+            matches!(change.new, TcpState::LastAck | TcpState::Closing | TcpState::TimeWait);
+        let is_new = change.old == TcpState::Closed && closing && key != back;
+        if !is_new || self.ends.contains_key(&key) || self.ends.contains_key(&back) {
+            return None;
+        }
+        self.lingering.get(&back)?.number
     }
 
     /// Which end it is: from how it began, from the witness, from the other end, from the ports.
@@ -384,7 +392,9 @@ impl ConnectionStory {
             (TcpState::Listen, _) => return Some(Side::Server),
             _ => {}
         }
-        let other = self.ends.get(&(key.1, key.0)).and_then(|end| end.side);
+        let back = (key.1, key.0);
+        let other = self.ends.get(&back).map(|end| end.side);
+        let other = other.or_else(|| self.lingering.get(&back).map(|end| end.side)).flatten();
         change.side.or(other.map(opposite)).or_else(|| match (asked(key.0), asked(key.1)) {
             (true, false) => Some(Side::Server),
             (false, true) => Some(Side::Client),
@@ -438,69 +448,12 @@ fn new_end(number: u64, side: Option<Side>, state: TcpState) -> StoryEnd {
         older: false,
         fin_wait: false,
         close_wait: false,
+        first_fin: None,
         last_ack: None,
         left: None,
         closed: None,
         bytes: None,
-    }
-}
-
-/// Returns what is to be said of a connection in the end.
-fn summary(key: AddressPair, end: &StoryEnd, other: Option<&StoryEnd>) -> ConnectionSummary {
-    let ends = || std::iter::once(end).chain(other);
-    let side = end.side.or_else(|| other.and_then(|other| other.side.map(opposite)));
-    let (mine, theirs) = (end.bytes, other.and_then(|other| other.bytes));
-    let turned = side == Some(Side::Server);
-    let (client, server) = if turned { (key.1, key.0) } else { key };
-    let (client_bytes, server_bytes) = if turned { (theirs, mine) } else { (mine, theirs) };
-    let last = ends().filter_map(|end| end.since).max_by_key(|when| when.latest);
-    let when = last.unwrap_or(MomentRange::at(Duration::ZERO));
-    let opened = ends().filter_map(|end| end.established).min();
-    let older = ends().any(|end| end.older);
-    let waiting = ends().filter(|end| end.state == TcpState::TimeWait);
-    ConnectionSummary {
-        when,
-        connection: end.number,
-        client,
-        server,
-        sides_known: side.is_some(),
-        ending: ending(end, other),
-        age: opened.filter(|_| !older).map(|opened| opened.until(when)),
-        left: waiting.clone().filter_map(|end| end.left).max(),
-        time_wait_not_found: ends().any(|end| {
-            let from = end.closed.map(|(_, from)| from);
-            matches!(from, Some(TcpState::FinWait2 | TcpState::Closing))
-        }),
-        time_wait: waiting.map(|end| end.side).collect(),
-        client_bytes,
-        server_bytes,
-    }
-}
-
-fn ending(end: &StoryEnd, other: Option<&StoryEnd>) -> ConnectionEnding {
-    let opposite_of = |end: &StoryEnd| end.side.map(opposite);
-    match (end, other) {
-        (one, Some(two)) if one.fin_wait && two.fin_wait => return ConnectionEnding::Both,
-        (one, _) if one.fin_wait => return ConnectionEnding::ClosedFirst(one.side),
-        (_, Some(two)) if two.fin_wait => return ConnectionEnding::ClosedFirst(two.side),
-        (one, _) if one.close_wait => return ConnectionEnding::ClosedFirst(opposite_of(one)),
-        (_, Some(two)) if two.close_wait => return ConnectionEnding::ClosedFirst(opposite_of(two)),
-        _ => {}
-    }
-    let mut closed: Vec<(MomentRange, &StoryEnd)> = [Some(end), other]
-        .into_iter()
-        .flatten()
-        .filter_map(|end| Some((end.closed?.0, end)))
-        .collect();
-    closed.sort_by_key(|(when, _)| *when);
-    let from = |state| closed.iter().any(|(_, end)| end.closed.is_some_and(|c| c.1 == state));
-    match closed.as_slice() {
-        _ if !from(TcpState::Established) && from(TcpState::SynSent) => ConnectionEnding::NeverOpen,
-        _ if !from(TcpState::Established) => ConnectionEnding::Unknown,
-        [(first, end), (second, _)] if first.latest < second.earliest => {
-            ConnectionEnding::Aborted(end.side)
-        }
-        _ => ConnectionEnding::AbortedBySomebody,
+        told: false,
     }
 }
 

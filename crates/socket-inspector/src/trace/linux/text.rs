@@ -15,6 +15,8 @@ mod bytes;
 /// The width of an IPv4 address with its port.
 const ADDRESS: usize = 21;
 const WIDTH: usize = 100;
+/// What a close takes if both ends are about it: a longer one is told.
+const REST: Duration = Duration::from_millis(1);
 
 pub(crate) fn witness(
     witness: &TraceWitness,
@@ -95,13 +97,9 @@ fn change(line: &ChangeLine, begun: Duration, out: &mut impl Write) -> io::Resul
 }
 
 fn ended(summary: &ConnectionSummary, out: &mut impl Write) -> io::Result<()> {
-    let ConnectionSummary { connection, client, server, age, .. } = summary;
+    let ConnectionSummary { connection, client, server, .. } = summary;
     let how = ending(summary.ending);
-    let age = match (age, summary.ending) {
-        (Some(age), _) => format!(" after {}", span(*age)),
-        (None, ConnectionEnding::NeverOpen) => String::new(),
-        (None, _) => ", age unknown".to_owned(),
-    };
+    let age = times(summary);
     let left = summary.left.map_or(String::new(), |left| format!(" {}", words::short(left)));
     let first = match summary.ending {
         ConnectionEnding::ClosedFirst(side) => Some(side),
@@ -127,6 +125,19 @@ fn ended(summary: &ConnectionSummary, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "     {line}")?;
     }
     Ok(())
+}
+
+/// After how long it was closed, and after how long over, if that is another time for certain.
+fn times(summary: &ConnectionSummary) -> String {
+    match (summary.closed_after, summary.age, summary.ending) {
+        (_, _, ConnectionEnding::NeverOpen) => String::new(),
+        (Some(closed), Some(age), _) if age.shortest >= closed.longest + REST => {
+            format!(" after {}, over after {}", span(closed), span(age))
+        }
+        (Some(closed), ..) => format!(" after {}", span(closed)),
+        (None, Some(age), _) => format!(", over after {}", span(age)),
+        (None, None, _) => ", age unknown".to_owned(),
+    }
 }
 
 fn end(side: Option<Side>) -> &'static str {

@@ -216,6 +216,128 @@ fn the_end_of_time_wait_is_told_of_the_connection_it_belonged_to() {
     assert_eq!(last.lasted, Some(TimeSpan { shortest: minute, longest: minute }));
 }
 
+#[test]
+fn an_end_that_is_first_seen_closing_is_an_end_of_the_connection_of_the_other() {
+    let mut story = ConnectionStory::new(&[8080]);
+    story.reading(vec![
+        change(5, server(), Closed, TimeWait),
+        change(5, client(), Closed, CloseWait),
+    ]);
+    assert_eq!(summaries(&story.take()), [] as [&ConnectionSummary; 0]);
+    story.reading(vec![change(9, client(), CloseWait, Closed)]);
+    let told = story.take();
+    assert_eq!((summaries(&told).len(), story.connections()), (1, 1));
+    assert_eq!(summaries(&told)[0].ending, ConnectionEnding::ClosedFirst(Some(Side::Server)));
+    assert_eq!(summaries(&told)[0].time_wait, [Some(Side::Server)]);
+}
+
+#[test]
+fn an_end_that_is_seen_a_reading_later_is_told_under_the_same_number_and_ends_nothing_twice() {
+    let mut story = ConnectionStory::new(&[8080]);
+    story.reading(vec![change(5, server(), Closed, TimeWait)]);
+    assert_eq!(summaries(&story.take()).len(), 1);
+    story.reading(vec![change(9, client(), Closed, LastAck)]);
+    story.reading(vec![change(12, client(), LastAck, Closed)]);
+    let told = story.take();
+    assert_eq!((told.len(), summaries(&told).len(), story.connections()), (2, 0, 1));
+    // The same addresses once more.
+    story.reading(vec![
+        change(20, client(), Closed, Established),
+        change(20, server(), TimeWait, Closed),
+        change(20, server(), Closed, Established),
+    ]);
+    assert_eq!(story.connections(), 2);
+}
+
+#[test]
+fn what_is_told_of_a_close_is_the_time_to_the_first_one() {
+    let mut changes = opened();
+    changes.extend([
+        (1_000_010, server(), Established, FinWait1),
+        (1_000_020, client(), Established, CloseWait),
+        (1_000_030, server(), FinWait1, FinWait2),
+        (3_000_000, client(), CloseWait, LastAck),
+        (3_000_009, client(), LastAck, Closed),
+        (3_000_010, server(), FinWait2, TimeWait),
+    ]);
+    let told = told(&changes);
+    let us = |us| Duration::from_micros(us);
+    let exactly = |time| Some(TimeSpan { shortest: time, longest: time });
+    assert_eq!(summaries(&told)[0].closed_after, exactly(us(1_000_000)));
+    assert_eq!(summaries(&told)[0].age.map(|age| age.longest), Some(us(3_000_000)));
+    // A FIN of which nobody has seen the beginning has no time.
+    let lost: Vec<_> = changes.into_iter().filter(|(.., new)| *new != FinWait1).collect();
+    let told = self::told(&lost);
+    assert_eq!(summaries(&told)[0].closed_after, None);
+}
+
+/// What both ends of a connection go through one after another if the server closes first.
+const STEPS: [(TcpState, TcpState); 10] = [
+    (SynSent, Closed),
+    (SynSent, SynReceived),
+    (Established, SynReceived),
+    (Established, Established),
+    (Established, FinWait1),
+    (CloseWait, FinWait1),
+    (CloseWait, FinWait2),
+    (LastAck, FinWait2),
+    (LastAck, TimeWait),
+    (Closed, TimeWait),
+];
+
+/// A time for each step, and one until the same addresses are used again.
+type StepTimes = [u8; STEPS.len()];
+
+/// The two ends at a moment, each with the number that the kernel gives its socket.
+fn ends_at(lives: &[StepTimes], moment: u32) -> [(TcpState, u64); 2] {
+    let mut begun = 0;
+    let mut now = [(Closed, 0); 2];
+    for (life, times) in (1_u64..).zip(lives) {
+        begun += 7; // the addresses are at rest, for longer than a reading takes
+        for ((client, server), time) in STEPS.into_iter().zip(times) {
+            if begun > moment {
+                return now;
+            }
+            now[0] = (client, life);
+            // What is left of the connection before goes where another takes its addresses.
+            if server != Closed || client != SynSent {
+                now[1] = (server, if server == TimeWait { life + 1000 } else { life });
+            }
+            begun += u32::from(*time);
+        }
+    }
+    now
+}
+
+proptest! {
+    /// However long each state lasts, however rarely anybody looks, and whichever end a reading
+    /// comes to first; as long as no addresses are used again while one reading is made.
+    #[test]
+    fn samples_never_tell_more_connections_than_there_were(
+        lives in prop::collection::vec(prop::array::uniform10(1_u8..5), 1..6),
+        (every, late) in (1_u32..25, [0_u32..7, 0_u32..7]),
+    ) {
+        use crate::trace::linux::sampling::TableSamples;
+        let mut story = ConnectionStory::new(&[8080]);
+        let mut samples = TableSamples::new(&[], Duration::ZERO);
+        let total: u32 = lives.iter().flatten().map(|time| u32::from(*time) + 7).sum();
+        for moment in (0..total + 2 * every).step_by(usize::try_from(every).unwrap()) {
+            let ends = [client(), server()].into_iter().zip([server(), client()]);
+            let rows = ends.zip(0..).zip(late).filter_map(|((ends, end), late)| {
+                let (state, cookie) = ends_at(&lives, moment + late)[end];
+                let seen = change(0, ends.0, state, state);
+                let cookie = evidence::Observed::Known(cookie);
+                (state != Closed).then(|| evidence::Socket { cookie, ..socket(&seen) })
+            });
+            let rows: Vec<_> = rows.collect();
+            story.reading(samples.next(&rows, Duration::from_millis(moment.into())));
+        }
+        let ended = summaries(&story.take()).len();
+        prop_assert!(story.connections() <= u64::try_from(lives.len()).unwrap());
+        prop_assert!(ended <= lives.len());
+    }
+}
+
 /// Changes of a few sockets in any order: some follow from each other, most do not.
 fn anything() -> impl Strategy<Value = StateChange> {
     let state = || prop::sample::select(TcpState::ALL.to_vec());

@@ -105,6 +105,7 @@ mod tests {
             server: "127.0.0.1:8080".parse().unwrap(),
             sides_known: true,
             ending: ConnectionEnding::AbortedBySomebody,
+            closed_after: None,
             age: None,
             time_wait: Vec::new(),
             left: None,

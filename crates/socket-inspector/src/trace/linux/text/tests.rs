@@ -51,7 +51,7 @@ fn a_connection_is_a_line_for_each_change_and_one_for_its_end() {
        0.006100  #1     client 192.168.100.100:40001  FIN_WAIT_1 → FIN_WAIT_2   0.100 ms
         ≤ 0.009  #1     client 192.168.100.100:40001  FIN_WAIT_2 → TIME_WAIT    1.90 to 2.90 ms
     #1   192.168.100.100:40001 → 192.168.100.200:8080
-         client closed first after 6.90 to 7.90 ms, TIME_WAIT 60.00 s
+         client closed first after 4.90 ms, over after 6.90 to 7.90 ms, TIME_WAIT 60.00 s
     ");
 }
 

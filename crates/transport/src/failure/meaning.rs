@@ -26,7 +26,9 @@ impl Error {
         let reset = is_reset(record, error);
         // Without the words of whoever wraps it.
         let says_what = error.is_parse() && version != HttpVersion::Http2;
-        let words = says_what.then(|| Cause::from(error.to_string()));
+        let words = says_what.then(|| error.to_string());
+        let too_much = error.is_parse_too_large().then(|| record.too_much_in_head());
+        let words = record.speaks().or(words).map(Cause::from);
         let not_http = error.is_parse() || record.server_speaks_something_else();
         let cut_short = error.is_incomplete_message() && during == Phase::Head;
         let closed =
@@ -38,6 +40,11 @@ impl Error {
             _ if no_final.is_some() => {
                 let because = no_final.unwrap_or_default();
                 Self::NoFinalResponse { connection, server, because, cause }
+            }
+            // It is HTTP, but more of it than hyper takes.
+            _ if too_much.is_some() => {
+                let source = too_much.flatten().map_or(cause, Cause::from);
+                Self::Exchange { connection, server, during, source }
             }
             (Some(because), _) => {
                 // Nothing was answered, so the server refuses the handshake.

@@ -17,7 +17,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
 
-    /// Ask the kernel to let so many connections wait to be accepted; it may grant fewer
+    /// Ask the kernel to let so many connections wait to be accepted; it may grant fewer, and
+    /// Linux lets one more wait than it grants
     #[arg(long, value_name = "COUNT", default_value_t = server::BACKLOG,
         value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)))]
     pub(crate) backlog: u32,

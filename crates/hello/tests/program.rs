@@ -44,15 +44,25 @@ fn who_is_never_accepted_is_connected_and_counted() {
     let mut lines = hello.shown.take().unwrap();
     let mut next = || lines.next().unwrap().unwrap();
     let mut client = hello.connect();
-    assert!(next().ends_with("queue     1 connection waiting, backlog 5"));
+    assert!(next().ends_with("queue     1 connection waiting, of 6 at the most (backlog 5)"));
     client.ask("GET", "/"); // taken by the kernel
     let _others = [hello.connect(), hello.connect()];
     // They may come between two looks, or on either side of one.
-    while !next().ends_with("queue     3 connections waiting, backlog 5") {}
+    while !next().ends_with("queue     3 connections waiting, of 6 at the most (backlog 5)") {}
     hello.signal(rustix::process::Signal::INT);
     let (status, said) = hello.end();
     assert!(status.success());
     assert_eq!(said, "hello: stopped; never accepted: 3 connection(s)\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_more_than_the_backlog_may_wait() {
+    let mut hello = Hello::start(&["--no-accept", "--backlog", "2"]);
+    let mut lines = hello.shown.take().unwrap();
+    let _clients: Vec<Client> = (0..3).map(|_| hello.connect()).collect();
+    let full = "3 connections waiting, of 3 at the most (backlog 2)";
+    while !lines.next().unwrap().unwrap().ends_with(full) {}
 }
 
 #[test]

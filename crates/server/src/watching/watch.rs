@@ -38,6 +38,8 @@ struct WatchShared {
     in_body: AtomicBool,
     /// True if the request's body was let go of before its end, and hyper has not heard of it.
     let_go_of: AtomicBool,
+    /// True if a request was refused, so that nothing behind it will be read.
+    has_refused: AtomicBool,
     is_http2: AtomicBool,
 }
 
@@ -54,6 +56,7 @@ impl ConnectionWatch {
             fault: Mutex::default(),
             in_body: AtomicBool::new(false),
             let_go_of: AtomicBool::new(false),
+            has_refused: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
         }))
     }
@@ -148,6 +151,17 @@ impl ConnectionWatch {
     /// Returns true, once, if the body of a request of HTTP/1 was let go of before its end.
     pub(crate) fn has_let_go_of_a_body(&self) -> bool {
         self.0.let_go_of.swap(false, Ordering::Relaxed) && !self.speaks_http2()
+    }
+
+    /// A request was refused: what comes behind it will not be read.
+    pub(crate) fn refuses(&self) {
+        self.0.has_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if the client may still be sending what nobody will read: more of a body, or
+    /// whatever follows a request that was refused.
+    pub(crate) fn more_may_come(&self) -> bool {
+        self.0.has_refused.load(Ordering::Relaxed) || self.body_is_coming()
     }
 
     /// Returns true if more of a request's body is on its way, though nobody reads it.

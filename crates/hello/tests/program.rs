@@ -136,7 +136,9 @@ fn a_signal_ends_it_after_the_exchange_in_flight() {
         assert_eq!(client.rest().len(), length);
         let (status, said) = hello.end();
         assert_eq!(status.code(), Some(0), "{signal:?}: {said}");
-        assert_eq!(said, "hello: stopped, every exchange in flight was finished\n");
+        let expected = "hello: stopped, every exchange in flight was finished\n\
+            hello: 1 connection, 1 request: 1 used once\n";
+        assert_eq!(said, expected);
     }
 }
 
@@ -162,7 +164,30 @@ fn what_the_grace_cut_off_is_told() {
     hello.signal(rustix::process::Signal::TERM);
     let (status, said) = hello.end();
     assert_eq!(status.code(), Some(0));
-    assert_eq!(said, "hello: stopped; cut off after 5s: 1 connection(s)\n");
+    let expected = "hello: stopped; cut off after 5s: 1 connection(s)\n\
+        hello: 2 connections, 2 requests: 2 used once\n";
+    assert_eq!(said, expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn at_its_end_it_says_how_many_connections_were_used_again() {
+    let hello = Hello::of(Command::new(PROGRAM).args(["--port", "0"]), false);
+    assert!(hello.address.ip().is_loopback());
+    for _ in 0..7 {
+        hello.connect().get("/");
+    }
+    let mut client = hello.connect();
+    for _ in 0..23 {
+        client.get("/");
+    }
+    let mut stranger = hello.connect();
+    stranger.send("EHLO me\r\n");
+    stranger.rest();
+    hello.signal(rustix::process::Signal::INT);
+    let (_, said) = hello.end();
+    let summary = "hello: 9 connections, 30 requests: 1 used again, 7 used once, 1 never used\n";
+    assert!(said.ends_with(summary), "{said}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::lock;
 use crate::watching::exchanges::OpenRequest;
 use crate::watching::log::ConnectionLog;
 use crate::watching::parts::{PartKeeper, WholePart};
+use crate::watching::tally::ServerTally;
 use evidence::ServerCloseReason;
 
 /// The knowledge about one connection. All clones are one: the wire, the service and the bodies of
@@ -24,6 +25,7 @@ use evidence::ServerCloseReason;
 pub(crate) struct ConnectionWatch(Arc<WatchShared>);
 
 struct WatchShared {
+    tally: ServerTally,
     log: Option<ConnectionLog>,
     /// Boxed, because a server without limits and observer has none.
     clock: Option<Box<ConnectionClock>>,
@@ -44,10 +46,15 @@ struct WatchShared {
 }
 
 impl ConnectionWatch {
-    pub(crate) fn new(log: Option<ConnectionLog>, limits: ServerLimits) -> Self {
+    pub(crate) fn new(
+        log: Option<ConnectionLog>,
+        limits: ServerLimits,
+        tally: ServerTally,
+    ) -> Self {
         let clock = (log.is_some() || limits.need_a_clock())
             .then(|| Box::new(ConnectionClock::new(limits)));
         Self(Arc::new(WatchShared {
+            tally,
             log,
             clock,
             handler: limits.handler,
@@ -92,6 +99,7 @@ impl ConnectionWatch {
         // No more than one task reads a connection, so nobody adds at the same time.
         let count = self.0.requests.load(Ordering::Relaxed) + 1;
         self.0.requests.store(count, Ordering::Relaxed);
+        self.0.tally.request(count);
         let fault = self.fault();
         let Some(clock) = &self.0.clock else {
             let in_flight = ResponseInFlight { watch: None, open: None, number: count };

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evidence::{Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable};
+use evidence::{Ends, Reading, ServerAddr, Side, Socket, SocketTable, TcpState, Unreadable};
 use futures_util::{Stream, StreamExt as _};
 use socket_table::{Error, SocketFilter};
 use tokio::time::Instant;
@@ -78,7 +78,7 @@ pub(crate) async fn settled(client: &ClientWitness) -> Reading {
             };
             let rows = rows(&table);
             let at_rest = client.is_quiet()
-                && !table.sockets.iter().any(|socket| socket.state.is_passing())
+                && !is_moving(&table)
                 && client.open() == open(&table) + table.count(Side::Client, TcpState::CloseWait);
             if at_rest && before.as_ref() == Some(&rows) {
                 return Reading { table: Ok(table), settled: true };
@@ -92,6 +92,19 @@ pub(crate) async fn settled(client: &ClientWitness) -> Reading {
             }
         }
     }
+}
+
+/// Returns true if an end is on its way through a passing state. An end in `FIN_WAIT_2` is not, as
+/// long as the other's process has not closed its own, which is in `CLOSE_WAIT` for as long.
+fn is_moving(table: &SocketTable) -> bool {
+    let is_in = |state| move |socket: &&Socket| socket.state == state;
+    let kept_open = table.sockets.iter().filter(is_in(TcpState::CloseWait));
+    let kept_open: HashSet<Ends> = kept_open.filter_map(Socket::ends).collect();
+    let waits = |socket: &Socket| {
+        socket.state == TcpState::FinWait2
+            && socket.ends().is_some_and(|ends| kept_open.contains(&ends))
+    };
+    table.sockets.iter().any(|socket| socket.state.is_passing() && !waits(socket))
 }
 
 /// Returns true if the kernel has as many `TIME_WAIT` sockets as `net.ipv4.tcp_max_tw_buckets` lets
@@ -187,5 +200,32 @@ mod tests {
         assert_eq!(resets_in(snmp), Some(38));
         assert_eq!(resets_in("Tcp: OutRsts\n"), None);
         assert_eq!(resets_in("Tcp: Other\nTcp: 1\n"), None);
+    }
+
+    #[test]
+    fn a_connection_that_one_end_has_closed_and_the_other_keeps_is_at_rest() {
+        let [client, server] =
+            [("127.0.0.1:50000", "127.0.0.1:80"), ("127.0.0.1:80", "127.0.0.1:50000")];
+        let end = |(local, peer): (&str, &str), side, state| Socket {
+            local: local.parse().unwrap(),
+            peer: peer.parse().unwrap(),
+            state,
+            side: Some(side),
+            recv_queue: evidence::Observed::NotObservable,
+            send_queue: evidence::Observed::NotObservable,
+            timer: evidence::Observed::NotObservable,
+            cookie: evidence::Observed::NotObservable,
+            owners: evidence::Observed::NotObservable,
+        };
+        let table = |state| SocketTable {
+            sockets: vec![
+                end(client, Side::Client, state),
+                end(server, Side::Server, TcpState::FinWait2),
+            ],
+        };
+        assert!(!is_moving(&table(TcpState::CloseWait)));
+        for state in [TcpState::Established, TcpState::LastAck, TcpState::TimeWait] {
+            assert!(is_moving(&table(state)), "{}", state.name());
+        }
     }
 }

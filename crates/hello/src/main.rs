@@ -27,6 +27,7 @@ use program::{Signals, StopSignal, exit};
 use server::{GRACE, RunningServer, Server};
 
 use crate::cli::{Args, ShowFormat, Shown};
+use crate::show::output::LineOutput;
 use crate::show::queue;
 use crate::show::startup::{self, Birth, Startup};
 use crate::show::{Show, ShowPlan};
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
 
 /// Builds the runtime by hand, to know when it is there.
 fn run(args: &Args, birth: &Birth) -> anyhow::Result<()> {
+    program::enough_descriptors()?;
     let mut startup = Startup::new(birth);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -54,25 +56,35 @@ async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Re
         Server::bind_with_backlog(args.listen, args.answer(), args.backlog).map_err(with_hint)?;
     startup.bound(server.steps());
     let address = server.address();
-    announce(args, address);
+    let out = LineOutput::stdout();
+    announce(args, address, &out);
     if args.show.contains(&Shown::Startup) {
         startup.ready(address, !args.no_accept);
-        let _ = startup.write(args.format, &mut io::stdout());
+        let mut lines = Vec::new();
+        startup.write(args.format, &mut lines)?;
+        out.write(&lines);
     }
     if args.no_accept {
-        leave_waiting(args, birth, server, stop).await;
-        return Ok(());
+        leave_waiting(args, birth, server, stop, &out).await;
+    } else {
+        serve(args, birth, server, stop, &out).await?;
     }
-    serve(args, birth, server, stop).await
+    out.end()
 }
 
 /// Never accepts, and tells how many wait, until it is stopped. The kernel resets them when the
 /// listening socket is closed.
-async fn leave_waiting(args: &Args, birth: &Birth, server: Server, mut stop: Signals) {
+async fn leave_waiting(
+    args: &Args,
+    birth: &Birth,
+    server: Server,
+    mut stop: Signals,
+    out: &LineOutput,
+) {
     let address = server.address();
     tokio::select! {
         () = stop.next() => {}
-        () = queue::follow(address, args.format, birth.at) => {}
+        () = queue::follow(address, args.format, birth.at, out) => {}
     }
     let left = queue::read(address).map_or(0, |queue| queue.waiting);
     let _ = writeln!(io::stderr(), "hello: stopped; never accepted: {left} connection(s)");
@@ -84,8 +96,9 @@ async fn serve(
     birth: &Birth,
     server: Server,
     mut stop: Signals,
+    out: &LineOutput,
 ) -> anyhow::Result<()> {
-    let show = Show::start(ShowPlan::of(args, birth.at, server.address()))
+    let show = Show::start(ShowPlan::of(args, birth.at, server.address()), out.clone())
         .context("cannot start to show")?;
     let mut server = set_up(args, server, show.as_ref());
     let disturbed = Arc::new(AtomicBool::new(false));
@@ -99,7 +112,7 @@ async fn serve(
         () = stop.next() => {}
         () = async {
             if is_startup_shown {
-                rest(args.format, birth, &disturbed, show.as_ref()).await;
+                rest(args.format, birth, &disturbed, show.as_ref(), out).await;
             }
             std::future::pending::<()>().await;
         } => {}
@@ -151,23 +164,29 @@ async fn end(running: RunningServer, show: Option<Show>, mut stop: Signals) -> a
 }
 
 /// Tells where it listens: on stdout, unless what comes there is for programs.
-fn announce(args: &Args, address: ServerAddr) {
+fn announce(args: &Args, address: ServerAddr, out: &LineOutput) {
     let backlog = match queue::read(address) {
         Some(queue) => format!("backlog {}", queue.backlog),
         None => format!("backlog {} asked for", args.backlog),
     };
     let manner = if args.no_accept { "never accepts" } else { "TCP_NODELAY on" };
-    let line = format!("hello listens on http://{address} ({backlog}, {manner}); Ctrl-C ends it");
-    let _ = if args.log.is_some() || args.format == ShowFormat::Jsonl {
-        writeln!(io::stderr(), "{line}")
+    let line = format!("hello listens on http://{address} ({backlog}, {manner}); Ctrl-C ends it\n");
+    if args.log.is_some() || args.format == ShowFormat::Jsonl {
+        let _ = io::stderr().write_all(line.as_bytes());
     } else {
-        writeln!(io::stdout(), "{line}")
-    };
+        out.write(line.as_bytes());
+    }
 }
 
 /// Measures what the server costs while nobody asks anything of it. If somebody did, this is not
 /// rest, and nothing is told.
-async fn rest(format: ShowFormat, birth: &Birth, disturbed: &AtomicBool, show: Option<&Show>) {
+async fn rest(
+    format: ShowFormat,
+    birth: &Birth,
+    disturbed: &AtomicBool,
+    show: Option<&Show>,
+    out: &LineOutput,
+) {
     let (cpu, since) = (startup::cpu_time(), Instant::now());
     tokio::time::sleep(startup::REST).await;
     let Some((after, before)) = startup::cpu_time().zip(cpu) else { return };
@@ -178,7 +197,7 @@ async fn rest(format: ShowFormat, birth: &Birth, disturbed: &AtomicBool, show: O
         startup::at_rest(birth.at.elapsed(), after.saturating_sub(before), since.elapsed(), format);
     match show {
         Some(show) => show.line(line),
-        None => drop(writeln!(io::stdout(), "{line}")),
+        None => out.write(format!("{line}\n").as_bytes()),
     }
 }
 

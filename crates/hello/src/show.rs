@@ -8,10 +8,12 @@
 //! | a ruler beside the bytes | `show/bytes.rs` |
 //! | the same for programs | `show/jsonl.rs` |
 //! | how many connections wait to be accepted | `show/queue.rs` |
+//! | standard output, of which no line is lost without a word | `show/output.rs` |
 
 mod bytes;
 mod connections;
 mod jsonl;
+pub(crate) mod output;
 pub(crate) mod queue;
 pub(crate) mod startup;
 
@@ -30,6 +32,7 @@ use socket_table::SocketFilter;
 use crate::access_log;
 use crate::cli::{Args, LogFormat, ShowFormat, Shown};
 use crate::escape::json_line;
+use crate::show::output::LineOutput;
 
 /// Events that may wait to be written. What is beyond is counted, not kept: a server under load
 /// can tell more than any terminal can take.
@@ -116,15 +119,15 @@ impl Observer for ShowEar {
 
 impl Show {
     /// Begins to write what `plan` asks for; `None` if that is nothing of a connection.
-    pub(crate) fn start(plan: ShowPlan) -> io::Result<Option<Self>> {
+    pub(crate) fn start(plan: ShowPlan, out: LineOutput) -> io::Result<Option<Self>> {
         let wants = plan.wants();
         if wants == ObserverWants::default() {
             return Ok(None);
         }
         let (sender, receiver) = sync_channel(MOST_WAITING);
         let thread = std::thread::Builder::new().name("show".into()).spawn(move || {
-            // Nobody reads on: there is nothing left to do, and the server is none the worse.
-            let _ = ShowPage::new(plan).write_all(&receiver, &mut io::stdout().lock());
+            // Writing into a buffer does not fail.
+            let _ = ShowPage::new(plan).write_all(&receiver, &out);
         })?;
         Ok(Some(Self { ear: Arc::new(ShowEar { sender, wants, lost: AtomicU64::new(0) }), thread }))
     }
@@ -176,14 +179,9 @@ impl ShowPage {
         Self { plan, steps }
     }
 
-    fn write_all(
-        &mut self,
-        receiver: &Receiver<ShowMessage>,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    fn write_all(&mut self, receiver: &Receiver<ShowMessage>, out: &LineOutput) -> io::Result<()> {
         if self.plan.format == ShowFormat::Text && self.plan.wants().steps {
-            writeln!(out, "{}", connections::HEADING)?;
-            out.flush()?;
+            out.write(format!("{}\n", connections::HEADING).as_bytes());
         }
         while let Ok(message) = receiver.recv() {
             let mut lines = Vec::new();
@@ -193,8 +191,9 @@ impl ShowPage {
                 ShowMessage::Line(line) => writeln!(lines, "{line}")?,
                 ShowMessage::End => break,
             }
-            out.write_all(&lines)?;
-            out.flush()?;
+            if !lines.is_empty() {
+                out.write(&lines);
+            }
         }
         Ok(())
     }

@@ -266,3 +266,44 @@ fn uploads_are_kept_where_and_as_far_as_flags_say() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("No such file or directory"), "{}", stderr(&refused));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_said_once_and_the_lost_lines_are_counted() {
+    use std::process::Stdio;
+    let mut child = Command::new(PROGRAM)
+        .args(["--listen", "127.0.0.1:0", "--log", "combined"])
+        .stdout(std::fs::File::options().write(true).open("/dev/full").unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let listens = said.next().unwrap().unwrap();
+    let address = listens.split("http://").nth(1).unwrap().split(' ').next().unwrap();
+    for _ in 0..3 {
+        assert_eq!(Client::connect(address.parse().unwrap()).get("/").status, 200);
+    }
+    let first = said.next().unwrap().unwrap();
+    let expected = "hello: cannot write to standard output: No space left on device (os error 28); \
+        lines are lost until it can";
+    assert_eq!(first, expected);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let rest: Vec<String> = said.map(Result::unwrap).collect();
+    let expected = "hello: 3 lines could not be written to standard output: \
+        No space left on device (os error 28)";
+    assert_eq!(rest.last().map(String::as_str), Some(expected), "{rest:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn too_few_descriptors_to_begin_with_are_told() {
+    for most in [5, 6, 7, 8, 9] {
+        let limited = format!("ulimit -n {most}; exec '{PROGRAM}' --listen 127.0.0.1:0");
+        let output = Command::new("sh").args(["-c", &limited]).output().unwrap();
+        let said = stderr(&output);
+        assert!(said.starts_with("hello: cannot start for want of file descriptors"), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+    }
+}

@@ -18,5 +18,5 @@ mod runtime;
 mod signals;
 
 pub use interrupt::Interrupt;
-pub use runtime::block_on;
+pub use runtime::{block_on, enough_descriptors};
 pub use signals::{Signals, StopSignal};

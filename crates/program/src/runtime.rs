@@ -15,7 +15,7 @@ const OWN_DESCRIPTORS: usize = 8;
 /// # Errors
 /// Those of `work`; and if the system gives no runtime, above all for want of descriptors.
 pub fn block_on(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
-    enough_descriptors().context("cannot start for want of file descriptors (ulimit -n)")?;
+    enough_descriptors()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -23,13 +23,20 @@ pub fn block_on(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Resul
     runtime.block_on(work)
 }
 
-/// Opens as many as are needed, and closes them again.
-fn enough_descriptors() -> io::Result<()> {
+/// Finds out whether a runtime will have the file descriptors that it needs: opens as many, and
+/// closes them again.
+///
+/// # Errors
+/// If they are too few.
+pub fn enough_descriptors() -> anyhow::Result<()> {
     let nothing = if cfg!(windows) { "NUL" } else { "/dev/null" };
     let opened: io::Result<Vec<File>> = (0..OWN_DESCRIPTORS).map(|_| File::open(nothing)).collect();
     match opened {
         // A system without it has other limits.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        opened => opened.map(drop),
+        opened => {
+            opened.context("cannot start for want of file descriptors (ulimit -n)")?;
+            Ok(())
+        }
     }
 }

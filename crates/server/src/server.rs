@@ -217,7 +217,11 @@ impl Server {
 /// Waits for the next connection, however often that takes another try.
 async fn accept(listener: &TcpListener, trouble: &mut AcceptFailures) -> (TcpStream, SocketAddr) {
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = trouble.peace() => continue,
+        };
+        match accepted {
             Ok(accepted) => {
                 trouble.succeeded();
                 return accepted;

@@ -10,6 +10,7 @@ use evidence::{Observed, ServerAddr, TcpState};
 use serde_json::json;
 use socket_table::SocketFilter;
 
+use super::output::LineOutput;
 use crate::cli::ShowFormat;
 
 /// How often the queue is looked at. What comes and goes in between is not seen.
@@ -44,13 +45,20 @@ pub(crate) fn read(address: ServerAddr) -> Option<Queue> {
 }
 
 /// Writes a line each time another number of connections waits, for ever. At first nobody does.
-pub(crate) async fn follow(address: ServerAddr, format: ShowFormat, started: Instant) {
+pub(crate) async fn follow(
+    address: ServerAddr,
+    format: ShowFormat,
+    started: Instant,
+    out: &LineOutput,
+) {
     let mut before = 0;
     loop {
         if let Some(queue) = read(address).filter(|queue| queue.waiting != before) {
             before = queue.waiting;
-            // Nobody reads on: the connections wait all the same.
-            let _ = write(queue, format, started.elapsed(), &mut io::stdout());
+            let mut line = Vec::new();
+            // Writing into a buffer does not fail.
+            let _ = write(queue, format, started.elapsed(), &mut line);
+            out.write(&line);
         }
         tokio::time::sleep(LOOK).await;
     }

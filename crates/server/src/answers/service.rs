@@ -59,7 +59,7 @@ fn answer<'a>(
             // Boxed, because few servers have such a limit.
             Some(limit) => Box::pin(within(limit, responder.respond(request, interim))).await,
         };
-        if watch.has_let_go_of_a_body() {
+        if watch.has_let_go_of_a_body() && !says(response.headers(), "close") {
             // hyper reads what has come of it, or gives its connection up, before it asks here
             // again; so the head that it then writes says `Connection: close` if that is so.
             tokio::task::yield_now().await;

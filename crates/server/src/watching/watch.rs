@@ -91,13 +91,13 @@ impl ConnectionWatch {
         self.0.requests.store(count, Ordering::Relaxed);
         let fault = self.fault();
         let Some(clock) = &self.0.clock else {
-            let in_flight = ResponseInFlight { watch: None, open: None };
+            let in_flight = ResponseInFlight { watch: None, open: None, number: count };
             return RequestStart { in_flight, read_until: None, fault };
         };
-        let (state, read_until) = clock.request();
+        let (state, read_until) = clock.request(count);
         self.state(state);
         let open = self.0.log.as_ref().map(|log| log.request(request));
-        let in_flight = ResponseInFlight { watch: Some(self.clone()), open };
+        let in_flight = ResponseInFlight { watch: Some(self.clone()), open, number: count };
         RequestStart { in_flight, read_until, fault }
     }
 
@@ -302,6 +302,8 @@ pub(crate) struct ResponseInFlight {
     watch: Option<ConnectionWatch>,
     /// The log's part of it, if there is a log.
     open: Option<OpenRequest>,
+    /// The number of its request on this connection.
+    number: u64,
 }
 
 impl ResponseInFlight {
@@ -350,7 +352,7 @@ impl ResponseInFlight {
         if let Some(clock) = &watch.0.clock
             && (complete || watch.0.is_http2.load(Ordering::Relaxed))
         {
-            clock.response_over();
+            clock.response_over(self.number);
         }
     }
 }

@@ -288,6 +288,9 @@ fn a_status_that_is_no_success_stands_in_its_row_and_in_the_verdict() {
     assert!(rows[0].ends_with("  pooled") && rows[1].ends_with("  404, pooled"), "{rows:?}");
     assert!(text.contains("1 of 2 responses had another status than 2xx (1 x 404)."), "{text}");
     assert!(!verdict(&drained()).contains("2xx"));
+    outcome.exchanges[1].afterwards = Afterwards::NotPooled(NotPooled::ServerSaidClose);
+    let text = self::text(&outcome);
+    assert!(text.contains("server said close\n      status 404\n"), "{text}");
 }
 
 #[test]

@@ -171,6 +171,11 @@ fn afterwards(exchange: &Exchange) -> (String, Style) {
         Afterwards::NotPooled(NotPooled::TotalCapReached { max_idle }) => {
             (format!("closed: total cap {max_idle}"), STRIKING)
         }
+        // Shorter than their own words: the verdict has those.
+        Afterwards::NotPooled(NotPooled::Http10) => ("closed: HTTP/1.0".into(), plain),
+        Afterwards::NotPooled(NotPooled::BodyEndsWithConnection) => {
+            ("closed: no length".into(), plain)
+        }
         Afterwards::NotPooled(NotPooled::KeepAlivesDisabled) => ("closed: used once".into(), plain),
         Afterwards::NotPooled(reason) => (reason.to_string(), plain),
         Afterwards::Held => match exchange.body {

@@ -280,6 +280,31 @@ fn an_end_that_waits_for_the_others_fin_is_not_in_time_wait() {
 }
 
 #[test]
+fn every_reason_for_which_a_connection_is_not_pooled_fits_into_its_row() {
+    for refused in [
+        NotPooled::BodyUnread { left: Some(1 << 20) },
+        NotPooled::IdleCapReached { per_host: 2 },
+        NotPooled::TotalCapReached { max_idle: 10 },
+        NotPooled::KeepAlivesDisabled,
+        NotPooled::ClientSaidClose,
+        NotPooled::ServerSaidClose,
+        NotPooled::Http10,
+        NotPooled::BodyEndsWithConnection,
+        NotPooled::ProtocolSwitched,
+        NotPooled::ConnectionBroken,
+        NotPooled::TransportClosed,
+    ] {
+        for status in [200, 503] {
+            let mut outcome = drained();
+            outcome.exchanges[1].afterwards = Afterwards::NotPooled(refused);
+            outcome.exchanges[1].status = Some(status);
+            // Looks for lines that are too wide.
+            text(&outcome);
+        }
+    }
+}
+
+#[test]
 fn a_status_that_is_no_success_stands_in_its_row_and_in_the_verdict() {
     let mut outcome = drained();
     outcome.exchanges[1].status = Some(404);

@@ -123,7 +123,7 @@ async fn an_error_with_its_causes_is_one_sentence_and_knows_its_phase() {
         ),
         (
             &[Step::Send("HTTP/1.1 200 OK\r\ncontent-length: 1x\r\n\r\n")],
-            "SERVER does not answer in HTTP/1.1 on connection #1: invalid content-length parsed",
+            "SERVER breaks the rules of HTTP/1.1 on connection #1 inside the head of its response: invalid content-length parsed",
             Phase::Head,
         ),
         (

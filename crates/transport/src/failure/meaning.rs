@@ -27,6 +27,7 @@ impl Error {
         // Without the words of whoever wraps it.
         let says_what = error.is_parse() && version != HttpVersion::Http2;
         let words = says_what.then(|| error.to_string());
+        let broken_rule = words.clone().filter(|_| record.answers_in_http1());
         let too_much = error.is_parse_too_large().then(|| record.too_much_in_head());
         let words = record.speaks().or(words).map(Cause::from);
         let not_http = error.is_parse() || record.server_speaks_something_else();
@@ -50,6 +51,10 @@ impl Error {
                 // Nothing was answered, so the server refuses the handshake.
                 let during = if during < Phase::Head { Phase::Handshake } else { during };
                 Self::TlsEnded { connection, server, during, because, cause }
+            }
+            _ if broken_rule.is_some() => {
+                let because = broken_rule.unwrap_or_default();
+                Self::Malformed { version, connection, server, during, because, cause }
             }
             _ if not_http => Self::NotHttp { version, connection, server, during, source: words },
             (_, Some(http2)) => http2.error(info, during, cause),

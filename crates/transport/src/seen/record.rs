@@ -252,6 +252,11 @@ impl Record {
         }
     }
 
+    /// Returns true if the answer begins as one of HTTP/1 does.
+    pub(crate) fn answers_in_http1(&self) -> bool {
+        self.is_http1() && lock(&self.talk).answer.first.are_http1()
+    }
+
     /// Returns how an answer begins that is none in the version it was asked in; `None` if nobody
     /// can tell, or if it is about HTTP/1 that was asked for.
     pub(crate) fn speaks(&self) -> Option<String> {

@@ -1,9 +1,11 @@
 //! What can be asked of a run on the command line, and the [`Plan`] it means.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum, value_parser};
 use evidence::{BodyPolicy, ByteCount, Preset, Program, ServerSetup, Setup};
@@ -12,6 +14,20 @@ use server::Answer;
 use transport::{Config, Limits};
 
 use crate::{Plan, ServerPlan, Starts};
+
+/// Go's limits, as they would be typed: where no other is typed, they are those of the transport.
+static MAX_IDLE: LazyLock<String> = LazyLock::new(|| typed(Limits::GO.max_idle));
+static MAX_CONNS: LazyLock<String> = LazyLock::new(|| typed(Limits::GO.max_conns_per_host));
+static IDLE_TIMEOUT: LazyLock<String> = LazyLock::new(|| {
+    typed(Limits::GO.idle_timeout.map(|limit| match limit.subsec_nanos() {
+        0 => format!("{}s", limit.as_secs()),
+        _ => format!("{}ms", limit.as_millis()),
+    }))
+});
+
+fn typed<T: ToString>(limit: Option<T>) -> String {
+    limit.map_or("none".to_owned(), |limit| limit.to_string())
+}
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -54,21 +70,26 @@ pub struct ClientArgs {
     pause_before_body: Duration,
 
     /// Keep so many idle connections per host; 0 keeps none
-    #[arg(long, value_name = "N", default_value_t = 2, allow_hyphen_values = true, value_parser = args::count)]
+    #[arg(long, value_name = "N", default_value_t = Limits::GO.max_idle_per_host, allow_hyphen_values = true, value_parser = args::count)]
     per_host: usize,
 
     /// Keep so many idle connections in all; `none` for no limit. Not with hyper-util
-    #[arg(long, value_name = "N", default_value = "100", allow_hyphen_values = true, value_parser = args::count_limit)]
+    #[arg(long, value_name = "N", default_value = MAX_IDLE.as_str(), allow_hyphen_values = true, value_parser = args::count_limit)]
     max_idle: Limit<usize>,
 
     /// Open so many connections per host, busy ones included; `none` for no limit. Not with
     /// hyper-util
-    #[arg(long, value_name = "N", default_value = "none", allow_hyphen_values = true, value_parser = args::count_limit)]
+    #[arg(long, value_name = "N", default_value = MAX_CONNS.as_str(), allow_hyphen_values = true, value_parser = max_conns)]
     max_conns_per_host: Limit<usize>,
 
     /// Close a connection that has been idle so long; `none` for never
-    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = args::time_limit)]
+    #[arg(long, value_name = "TIME", default_value = IDLE_TIMEOUT.as_str(), value_parser = args::time_limit)]
     idle_timeout: Limit<Duration>,
+
+    /// Give up on a request that takes longer; `none` for never. Unless it is typed, what
+    /// --delay and --pause-before-body ask for comes on top
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
+    timeout: Limit<Duration>,
 
     /// Use every connection once, and tell the server so. Not with hyper-util
     #[arg(long)]
@@ -79,7 +100,7 @@ pub struct ClientArgs {
     port: u16,
 
     /// Talk to a server that is running already, instead of starting one
-    #[arg(long, value_name = "URL", value_parser = url)]
+    #[arg(long, value_name = "URL")]
     target: Option<String>,
 
     /// Show every moment of the client's trace
@@ -146,7 +167,14 @@ impl ClientArgs {
                     setup,
                 )
             }
-            Some(target) => (Vec::new(), self.target_setup(target, typed)),
+            Some(target) => {
+                // clap would repeat the value, which may hold a password.
+                if let Err(error) = transport::check_url(target) {
+                    let text = format!("--target: {}\n", crate::with_causes(&error));
+                    clap::Error::raw(ErrorKind::ValueValidation, text).exit();
+                }
+                (Vec::new(), self.target_setup(target, typed))
+            }
         };
         let setup = Setup {
             program,
@@ -163,7 +191,12 @@ impl ClientArgs {
             server: server_setup,
         };
         let client = Config { limits, ..Config::of(preset) };
-        Plan { setup, client, servers, trace: self.trace }
+        let timeout = match self.timeout.0 {
+            limit if typed("timeout") => limit,
+            // Times that were asked for are no reason to give up.
+            limit => limit.map(|limit| limit + self.delay + self.pause_before_body),
+        };
+        Plan { setup, client, timeout, servers, trace: self.trace }
     }
 
     /// A server that is not ours is asked only for what was typed.
@@ -177,7 +210,8 @@ impl ClientArgs {
         .filter(|(key, _)| typed(key))
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-        let mut url = target.to_owned();
+        // What is after the `#` is for the reader (RFC 9110 section 7.1), and is not sent.
+        let mut url = target.split_once('#').map_or(target, |(url, _)| url).to_owned();
         if !asked.is_empty() {
             url.push(if url.contains('?') { '&' } else { '?' });
             url.push_str(&asked.join("&"));
@@ -193,8 +227,18 @@ impl ClientArgs {
     }
 }
 
-fn url(text: &str) -> Result<String, String> {
-    transport::check_url(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+fn max_conns(text: &str) -> Result<Limit<usize>, String> {
+    match args::count_limit(text)? {
+        Limit(Some(0)) => Err("with none every request waits for ever".to_owned()),
+        limit => Ok(limit),
+    }
+}
+
+fn timeout(text: &str) -> Result<Limit<Duration>, String> {
+    match args::time_limit(text)? {
+        Limit(Some(Duration::ZERO)) => Err("leaves no time for a request".to_owned()),
+        limit => Ok(limit),
+    }
 }
 
 /// [`Preset`] as a flag's value.

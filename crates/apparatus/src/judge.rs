@@ -29,6 +29,8 @@ pub(crate) struct Testimony<'a> {
     /// True if the kernel keeps no more `TIME_WAIT` sockets than it has, so that one which is
     /// missing says nothing.
     pub(crate) time_wait_is_full: bool,
+    /// How many resets this network has sent in the run, whoever let it.
+    pub(crate) resets_sent: Option<u64>,
 }
 
 /// The connections of a run, each with the verdict of all witnesses on its end.
@@ -163,8 +165,15 @@ pub(crate) fn disagreements(
     if let Ok(table) = &testimony.while_running.table {
         sentences.extend(client_against_kernel(testimony.open_while_running, table));
     }
-    if let Ok(table) = &testimony.after_closing.table {
-        sentences.extend(closes_against_time_wait(connections, table, testimony));
+    if let Some(balance) = time_waits(connections, testimony)
+        && balance.missing() > 0
+        && time_waits_cut_short(connections, testimony) == 0
+    {
+        sentences.push(format!(
+            "TIME_WAIT: the client closed {} connections first, but the kernel's table holds {} \
+             at its end",
+            balance.expected, balance.listed
+        ));
     }
     sentences.into_iter().map(|sentence| Disagreement { sentence }).collect()
 }
@@ -186,12 +195,14 @@ fn client_against_server(
         }
     }
     let never_accepted: usize = ours.values().sum();
-    let parts: Vec<String> =
-        [(strangers, "from another client"), (never_accepted, "of the client's never accepted")]
-            .into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
+    let parts: Vec<String> = [
+        (strangers, "that the client's trace does not know"),
+        (never_accepted, "of the client's never accepted"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
     (!parts.is_empty()).then(|| {
         format!(
             "connections: the client opened {}, the server accepted {} ({})",
@@ -213,14 +224,35 @@ fn client_against_kernel(open: usize, table: &SocketTable) -> Option<String> {
     })
 }
 
+/// The client's ends that have to be in `TIME_WAIT` after closing, and those that are.
+struct TimeWaitBalance {
+    expected: usize,
+    listed: usize,
+}
+
+impl TimeWaitBalance {
+    fn missing(&self) -> usize {
+        self.expected.saturating_sub(self.listed)
+    }
+}
+
+/// How many `TIME_WAIT`s of the client's are gone before their time, if the resets that this network
+/// has sent account for all of them: a reset ends a `TIME_WAIT`, too (RFC 1337). The resets that
+/// ended connections are not among those.
+pub(crate) fn time_waits_cut_short(connections: &[Connection], testimony: &Testimony<'_>) -> usize {
+    let Some(balance) = time_waits(connections, testimony) else { return 0 };
+    let ended_connections =
+        connections.iter().filter_map(|it| it.close.as_ref()).filter(|it| it.by == ClosedBy::Reset);
+    let resets = testimony.resets_sent.unwrap_or(0);
+    let others = resets.saturating_sub(ended_connections.count() as u64);
+    if balance.missing() as u64 <= others { balance.missing() } else { 0 }
+}
+
 /// After closing, a connection that the client closed first must be in `TIME_WAIT` at its end, or
 /// on the way there, unless that was too long ago. Only where our own server is a witness too: a
 /// server of somebody else's may have answered the FIN with a reset, which nobody tells us.
-fn closes_against_time_wait(
-    connections: &[Connection],
-    table: &SocketTable,
-    testimony: &Testimony<'_>,
-) -> Option<String> {
+fn time_waits(connections: &[Connection], testimony: &Testimony<'_>) -> Option<TimeWaitBalance> {
+    let table = testimony.after_closing.table.as_ref().ok()?;
     testimony.accepted?;
     if testimony.time_wait_is_full {
         return None;
@@ -244,13 +276,7 @@ fn closes_against_time_wait(
         .filter(|socket| socket.state == TcpState::TimeWait || on_the_way(socket.state))
         .filter(|socket| socket.ends().is_some_and(|ends| expected.contains(&ends)))
         .count();
-    (listed < expected.len()).then(|| {
-        format!(
-            "TIME_WAIT: the client closed {} connections first, but the kernel's table holds {listed} \
-             at its end",
-            expected.len()
-        )
-    })
+    Some(TimeWaitBalance { expected: expected.len(), listed })
 }
 
 #[cfg(test)]
@@ -348,7 +374,7 @@ mod tests {
         assert_eq!(client_against_server(&opened, &[accepted(1001), accepted(1002)]), None);
         insta::assert_snapshot!(
             client_against_server(&opened, &[accepted(1001), accepted(1002), accepted(7)]).unwrap(),
-            @"connections: the client opened 2, the server accepted 3 (1 from another client)"
+            @"connections: the client opened 2, the server accepted 3 (1 that the client's trace does not know)"
         );
         insta::assert_snapshot!(
             client_against_server(&opened, &[accepted(1001)]).unwrap(),
@@ -356,7 +382,7 @@ mod tests {
         );
         insta::assert_snapshot!(
             client_against_server(&opened, &[accepted(1001), accepted(7)]).unwrap(),
-            @"connections: the client opened 2, the server accepted 2 (1 from another client, 1 of the client's never accepted)"
+            @"connections: the client opened 2, the server accepted 2 (1 that the client's trace does not know, 1 of the client's never accepted)"
         );
     }
 
@@ -367,5 +393,39 @@ mod tests {
             @"open connections while running: 3 by the client, 0 by the kernel's table"
         );
         assert_eq!(client_against_kernel(0, &SocketTable::default()), None);
+    }
+
+    #[test]
+    fn a_time_wait_that_a_reset_may_have_ended_is_no_disagreement_and_without_a_reset_it_is() {
+        let close = |by| Close { by, why: Observed::NotObservable, at: Duration::ZERO, unread: 0 };
+        let closed = |id: u16, by| Connection {
+            id: ConnectionId(id.into()),
+            ends: ends(1000 + id),
+            exchanges: 1,
+            close: Some(close(by)),
+        };
+        // Three the client closed first, of which the kernel lists none; and one reset.
+        let by = [ClosedBy::Client, ClosedBy::Client, ClosedBy::Client, ClosedBy::Reset];
+        let connections: Vec<Connection> = (1..).zip(by).map(|(id, by)| closed(id, by)).collect();
+        let opened = opened(&[1001, 1002, 1003, 1004]);
+        let reading = Reading::default();
+        for (resets_sent, cut_short) in [(None, 0), (Some(0), 0), (Some(3), 0), (Some(4), 3)] {
+            let testimony = Testimony {
+                bodies_left_unread: false,
+                started: Instant::now(),
+                read_at: Instant::now(),
+                connections: &opened,
+                open_while_running: 0,
+                accepted: Some(&[]),
+                while_running: &reading,
+                after_closing: &reading,
+                time_wait_is_full: false,
+                resets_sent,
+            };
+            assert_eq!(time_waits_cut_short(&connections, &testimony), cut_short);
+            let told = disagreements(&testimony, &connections);
+            let is_told = told.iter().any(|it| it.sentence.starts_with("TIME_WAIT"));
+            assert_eq!(is_told, cut_short == 0, "{resets_sent:?}: {told:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evidence::{Ends, Reading, ServerAddr, Side, SocketTable, TcpState, Unreadable};
+use evidence::{Ends, Reading, ServerAddr, Side, Socket, SocketTable, TcpState, Unreadable};
 use futures_util::{Stream, StreamExt as _};
 use socket_table::{Error, SocketFilter};
 use tokio::time::Instant;
@@ -78,7 +78,7 @@ pub(crate) async fn settled(client: &ClientWitness) -> Reading {
             };
             let rows = rows(&table);
             let at_rest = client.is_quiet()
-                && !table.sockets.iter().any(|socket| socket.state.is_passing())
+                && !is_moving(&table)
                 && client.open() == open(&table) + table.count(Side::Client, TcpState::CloseWait);
             if at_rest && before.as_ref() == Some(&rows) {
                 return Reading { table: Ok(table), settled: true };
@@ -94,6 +94,19 @@ pub(crate) async fn settled(client: &ClientWitness) -> Reading {
     }
 }
 
+/// Returns true if an end is on its way through a passing state. An end in `FIN_WAIT_2` is not, as
+/// long as the other's process has not closed its own, which is in `CLOSE_WAIT` for as long.
+fn is_moving(table: &SocketTable) -> bool {
+    let is_in = |state| move |socket: &&Socket| socket.state == state;
+    let kept_open = table.sockets.iter().filter(is_in(TcpState::CloseWait));
+    let kept_open: HashSet<Ends> = kept_open.filter_map(Socket::ends).collect();
+    let waits = |socket: &Socket| {
+        socket.state == TcpState::FinWait2
+            && socket.ends().is_some_and(|ends| kept_open.contains(&ends))
+    };
+    table.sockets.iter().any(|socket| socket.state.is_passing() && !waits(socket))
+}
+
 /// Returns true if the kernel has as many `TIME_WAIT` sockets as `net.ipv4.tcp_max_tw_buckets` lets
 /// it keep: those that came later are not in its table. `false` where it does not tell.
 pub(crate) fn time_wait_is_full() -> bool {
@@ -101,6 +114,20 @@ pub(crate) fn time_wait_is_full() -> bool {
     let most = most.and_then(|most| most.trim().parse::<u64>().ok());
     let now = fs::read_to_string("/proc/net/sockstat").ok();
     matches!((now.as_deref().and_then(time_wait_in), most), (Some(now), Some(most)) if now >= most)
+}
+
+/// How many resets this network has sent so far, whoever let it (`TcpOutRsts`). `None` where the
+/// kernel does not tell.
+pub(crate) fn resets_sent() -> Option<u64> {
+    resets_in(&fs::read_to_string("/proc/net/snmp").ok()?)
+}
+
+/// The number below `OutRsts`: of each protocol there are two lines, one of names and one of values.
+fn resets_in(snmp: &str) -> Option<u64> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let names = lines.next()?.split_whitespace();
+    let mut both = names.zip(lines.next()?.split_whitespace());
+    both.find(|(name, _)| *name == "OutRsts")?.1.parse().ok()
 }
 
 /// The number after `tw` in the line `TCP: inuse 5 orphan 0 tw 4 alloc 6 mem 1`.
@@ -165,5 +192,40 @@ mod tests {
         assert_eq!(time_wait_in(sockstat), Some(4));
         assert_eq!(time_wait_in("TCP: inuse 5"), None);
         assert_eq!(time_wait_in(""), None);
+    }
+
+    #[test]
+    fn the_kernel_counts_the_resets_that_it_sends() {
+        let snmp = "Ip: OutRsts\nIp: 1\nTcp: InErrs OutRsts InCsumErrors\nTcp: 0 38 2\nUdp: A\n";
+        assert_eq!(resets_in(snmp), Some(38));
+        assert_eq!(resets_in("Tcp: OutRsts\n"), None);
+        assert_eq!(resets_in("Tcp: Other\nTcp: 1\n"), None);
+    }
+
+    #[test]
+    fn a_connection_that_one_end_has_closed_and_the_other_keeps_is_at_rest() {
+        let [client, server] =
+            [("127.0.0.1:50000", "127.0.0.1:80"), ("127.0.0.1:80", "127.0.0.1:50000")];
+        let end = |(local, peer): (&str, &str), side, state| Socket {
+            local: local.parse().unwrap(),
+            peer: peer.parse().unwrap(),
+            state,
+            side: Some(side),
+            recv_queue: evidence::Observed::NotObservable,
+            send_queue: evidence::Observed::NotObservable,
+            timer: evidence::Observed::NotObservable,
+            cookie: evidence::Observed::NotObservable,
+            owners: evidence::Observed::NotObservable,
+        };
+        let table = |state| SocketTable {
+            sockets: vec![
+                end(client, Side::Client, state),
+                end(server, Side::Server, TcpState::FinWait2),
+            ],
+        };
+        assert!(!is_moving(&table(TcpState::CloseWait)));
+        for state in [TcpState::Established, TcpState::LastAck, TcpState::TimeWait] {
+            assert!(is_moving(&table(state)), "{}", state.name());
+        }
     }
 }

@@ -8,14 +8,17 @@
 //! |---|---|
 //! | what can be asked of a run on the command line | `cli.rs` |
 //! | what a run is made of, and whether it can come to an end | `plan.rs` |
+//! | the client under study: ours, or another program | `client.rs` |
 //! | the servers, from nothing over listening to accepting | `servers.rs` |
 //! | what the client's trace and the server tell, as facts | `recorder.rs` |
 //! | the kernel's table, once it has settled | `kernel.rs` |
 //! | who closed first, and where the witnesses disagree | `judge.rs` |
 //! | how many connections a run will open | `predict.rs` |
 //! | how many files the system lets us open | `descriptors.rs` |
+//! | what is said of an exchange that took too long | `time_limit.rs` |
 
 pub mod cli;
+mod client;
 mod descriptors;
 mod judge;
 mod kernel;
@@ -23,11 +26,12 @@ mod plan;
 mod predict;
 mod recorder;
 mod servers;
+mod time_limit;
 
 use std::collections::{BTreeMap, HashSet};
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -36,14 +40,15 @@ use evidence::{
     Reading, RunEvent, ServerAddr, Setup, Tables,
 };
 use http::HeaderValue;
-use http_body_util::BodyExt;
 use program::exit;
 use tokio::task::AbortHandle;
-use transport::{Body, HttpVersion, Transport};
+use transport::{Config, HttpVersion, Listener, Transport};
 
+pub use client::{ClientWork, StudiedClient};
 pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
 
+use client::OwnClient;
 use kernel::Busiest;
 use recorder::{ClientWitness, ExchangeNotes};
 use servers::Servers;
@@ -51,10 +56,12 @@ use servers::Servers;
 /// Server, client and witnesses of one run.
 pub struct Apparatus {
     setup: Setup,
-    /// True if the client tells what becomes of a connection after an exchange.
-    tells_of_its_pool: bool,
-    client: Transport,
+    client: Box<dyn StudiedClient>,
+    /// How long an exchange may take.
+    timeout: Option<Duration>,
     servers: Servers,
+    /// How many resets this network had sent when the run began.
+    resets_before: Option<u64>,
     client_witness: Arc<ClientWitness>,
     busiest: Arc<Busiest>,
     sampler: Sampler,
@@ -102,7 +109,6 @@ impl Drop for Sampler {
 #[derive(Default)]
 struct RunBook {
     exchanges: BTreeMap<ExchangeId, Exchange>,
-    held: Vec<(ExchangeId, Body)>,
     last_end: Option<Instant>,
 }
 
@@ -112,11 +118,26 @@ impl Apparatus {
     /// # Errors
     /// [`Error`] says what could not be set up.
     pub fn set_up(plan: Plan) -> Result<Self, Error> {
+        Self::set_up_with(plan, |config, listener| {
+            // In HTTP/2 a connection is never put back: it is shared all the time.
+            let tells_of_its_pool =
+                config.preset != Preset::HyperUtil && config.version == HttpVersion::Http1;
+            let transport = Transport::new(config, Some(listener))?;
+            Ok(Box::new(OwnClient::new(transport, tells_of_its_pool)))
+        })
+    }
+
+    /// The same with a client that `make` makes. It is given what the plan says of the client, and
+    /// who is to hear of its moments.
+    ///
+    /// # Errors
+    /// Those of [`Self::set_up`], and of `make`.
+    pub fn set_up_with(
+        plan: Plan,
+        make: impl FnOnce(Config, Arc<dyn Listener>) -> Result<Box<dyn StudiedClient>, Error>,
+    ) -> Result<Self, Error> {
         plan::feasible(&plan.setup)?;
-        let Plan { mut setup, client, servers, trace } = plan;
-        // In HTTP/2 a connection is never put back: it is shared all the time.
-        let tells_of_its_pool =
-            setup.preset != Preset::HyperUtil && client.version == HttpVersion::Http1;
+        let Plan { mut setup, client, timeout, servers, trace } = plan;
         let servers = Servers::set_up(servers)?;
         if let Some(url) = servers.url(0) {
             setup.server.url = url;
@@ -125,14 +146,15 @@ impl Apparatus {
         if trace {
             client_witness.keep_events();
         }
-        let client = Transport::new(client, Some(client_witness.clone()))?;
+        let client = make(client, client_witness.clone())?;
         let busiest = Arc::new(Busiest::default());
         let watch = Arc::clone(&busiest).watch(Arc::clone(&client_witness));
         Ok(Self {
             setup,
-            tells_of_its_pool,
             client,
+            timeout,
             servers,
+            resets_before: kernel::resets_sent(),
             client_witness,
             busiest,
             sampler: Sampler(tokio::spawn(watch).abort_handle()),
@@ -188,13 +210,25 @@ impl Apparatus {
     pub async fn exchange_for(&self, ask: &Ask) -> Result<Exchange, Error> {
         let number = ExchangeId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
         let asked_at = Instant::now();
-        let mut status = None;
-        let body = self.send_and_read(number, ask, &mut status).await;
+        let status = OnceLock::new();
+        // `None`: it took too long.
+        let body = {
+            let exchanging = self.client.exchange(number, self.url(ask), ask, &status);
+            match self.timeout {
+                Some(limit) => tokio::time::timeout(limit, exchanging).await.ok(),
+                None => Some(exchanging.await),
+            }
+        };
+        let status = status.into_inner();
         let ended_at = Instant::now();
-        let lets_go = matches!(body, Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. }));
-        let will_decide = lets_go && self.tells_of_its_pool;
+        let lets_go = matches!(body, Some(Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. })));
+        let will_decide = lets_go && self.client.tells_of_its_pool();
         let notes = self.client_witness.take_exchange(number, will_decide);
         let notes = notes.unwrap_or_else(|| ExchangeNotes::begun(asked_at));
+        let body = body.unwrap_or_else(|| {
+            let limit = self.timeout.unwrap_or_default();
+            Err(time_limit::given_up(limit, &notes, status.is_some()))
+        });
         let exchange = Exchange {
             number,
             started: notes.asked_at.duration_since(self.started),
@@ -211,6 +245,7 @@ impl Apparatus {
         let mut book = lock(&self.book);
         if let Err(failure) = &exchange.body
             && failure.kind.means_no_server()
+            && exchange.connection.is_none()
             && self.servers.are_strangers()
             && !book.exchanges.values().any(|exchange| exchange.connection.is_some())
         {
@@ -229,47 +264,8 @@ impl Apparatus {
         format!("{url}{path}{question_mark}{}", ask.query)
     }
 
-    async fn send_and_read(
-        &self,
-        number: ExchangeId,
-        ask: &Ask,
-        status: &mut Option<u16>,
-    ) -> Result<BodySeen, Failure> {
-        let url = self.url(ask);
-        let response = match &ask.post {
-            None => self.client.get_as(number, &url).await,
-            Some(Post { data, content_type }) => {
-                self.client.post_as(number, &url, content_type, data.clone()).await
-            }
-        };
-        let response = response.map_err(|error| fail(&error))?;
-        *status = Some(response.status().as_u16());
-        let mut body = response.into_body();
-        match ask.body {
-            BodyPolicy::Drain => {
-                // Counted, not collected: a body may be larger than the memory.
-                let mut bytes = 0;
-                while let Some(frame) = body.frame().await {
-                    let frame = frame.map_err(|error| fail(&error))?;
-                    bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                }
-                Ok(BodySeen::Drained { bytes })
-            }
-            BodyPolicy::Drop => {
-                let left = body.left();
-                drop(body);
-                Ok(BodySeen::Dropped { left })
-            }
-            BodyPolicy::Hold => {
-                let left = body.left();
-                lock(&self.book).held.push((number, body));
-                Ok(BodySeen::Held { left })
-            }
-        }
-    }
-
     fn afterwards(&self, body: &Result<BodySeen, Failure>, notes: &ExchangeNotes) -> Afterwards {
-        match (notes.put, body, self.tells_of_its_pool) {
+        match (notes.put, body, self.client.tells_of_its_pool()) {
             (_, Err(_), _) => Afterwards::Failed,
             (Some(None), ..) => Afterwards::Pooled,
             (Some(Some(refused)), ..) => Afterwards::NotPooled(refused),
@@ -320,17 +316,10 @@ impl Apparatus {
     /// Lets go of held bodies, and waits until the client has decided on their connections: what
     /// is closed after that is closed for another reason.
     pub async fn release(&self) {
-        let held = std::mem::take(&mut lock(&self.book).held);
-        if held.is_empty() {
-            return;
+        let will_decide = |number| self.client_witness.will_decide(number);
+        if self.client.release(&will_decide).await {
+            kernel::settled(&self.client_witness).await;
         }
-        for (number, body) in held {
-            if self.tells_of_its_pool && !body.is_over() {
-                self.client_witness.will_decide(number);
-            }
-            drop(body);
-        }
-        kernel::settled(&self.client_witness).await;
     }
 
     /// The events of the client's trace since the last call, if the plan asked for them.
@@ -349,10 +338,11 @@ impl Apparatus {
         let open_while_running = self.client_witness.open();
         let let_go = self.started.elapsed();
         self.release().await;
-        self.client.close();
+        self.client.close().await;
         let after_closing = self.look().await;
         let read_at = Instant::now();
         let time_wait_is_full = kernel::time_wait_is_full();
+        let resets_sent = kernel::resets_sent().zip(self.resets_before);
         let strangers = std::mem::take(&mut *lock(&self.strangers));
         let mut accepted = self.servers.accepted();
         let server_reasons = recorder::reasons(accepted.as_deref().unwrap_or_default());
@@ -376,9 +366,11 @@ impl Apparatus {
             while_running: &while_running,
             after_closing: &after_closing,
             time_wait_is_full,
+            resets_sent: resets_sent.map(|(after, before)| after.saturating_sub(before)),
         };
         let connections = judge::connections(&testimony);
         let disagreements = judge::disagreements(&testimony, &connections);
+        let time_waits_cut_short = judge::time_waits_cut_short(&connections, &testimony);
         let outcome = Outcome {
             prediction: predict(&self.setup),
             setup: self.setup,
@@ -390,6 +382,7 @@ impl Apparatus {
             accepting,
             tables: Tables { busiest, while_running, after_closing },
             disagreements,
+            time_waits_cut_short,
             elapsed,
             let_go,
             interrupted,
@@ -401,10 +394,6 @@ impl Apparatus {
 /// Returns true if the reader of this exchange did not read its body to the end.
 fn leaves_its_body(exchange: &Exchange) -> bool {
     matches!(exchange.body, Ok(BodySeen::Dropped { .. } | BodySeen::Held { .. }))
-}
-
-fn fail(error: &transport::Error) -> Failure {
-    Failure { kind: error.kind(), message: with_causes(error) }
 }
 
 /// Returns the exit code of a program that ran this: done, failed if some request did, untrusted

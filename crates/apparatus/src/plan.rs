@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evidence::{BodyPolicy, Setup};
 use server::{Answer, HelloWorld, Responder};
@@ -16,6 +17,8 @@ pub struct Plan {
     pub setup: Setup,
     /// The client.
     pub client: Config,
+    /// How long an exchange may take, from the question to the end of its body; `None` for ever.
+    pub timeout: Option<Duration>,
     /// The servers to start in this process; none if the URL names one that is running already.
     pub servers: Vec<ServerPlan>,
     /// True if to keep every event of the client's trace.
@@ -63,6 +66,9 @@ pub enum Error {
     /// The client lacks a limit that was asked for.
     #[error("cannot set up the client")]
     Client(#[from] transport::Unsupported),
+    /// The client, which is another program, could not be started.
+    #[error("cannot start the client")]
+    ForeignClient(#[source] std::io::Error),
     /// The run would stop for want of what it cannot get.
     #[error(
         "this run would wait for ever: every held body keeps its connection, and of {requests} requests only {max} may have one (--max-conns-per-host)"

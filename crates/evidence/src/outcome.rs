@@ -43,6 +43,20 @@ pub struct Exchange {
     pub afterwards: Afterwards,
 }
 
+impl Exchange {
+    /// Returns the status of the response if that is none of success.
+    #[must_use]
+    pub fn other_status(&self) -> Option<u16> {
+        self.status.filter(|status| !is_success(*status))
+    }
+}
+
+/// Returns true for a status of success: 2xx (RFC 9110 section 15.3).
+#[must_use]
+pub fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
 /// The reader's view of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -104,6 +118,8 @@ pub enum FailureKind {
     Tls,
     /// The peer sent something that is no response in the version of HTTP that it was asked in.
     NotHttp,
+    /// The peer went on with interim responses (1xx) until the client gave up on a final one.
+    InterimOnly,
     /// The peer closed cleanly before it sent any of the response: a close between messages.
     ClosedBeforeResponse,
     /// The peer closed inside the response: it is shorter than announced.
@@ -118,7 +134,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NameNotFound,
         Self::Refused,
         Self::Unreachable,
@@ -127,6 +143,7 @@ impl FailureKind {
         Self::TimedOut,
         Self::Tls,
         Self::NotHttp,
+        Self::InterimOnly,
         Self::ClosedBeforeResponse,
         Self::CutShort,
         Self::Reset,
@@ -152,6 +169,7 @@ impl FailureKind {
             Self::TimedOut => "timed-out",
             Self::Tls => "tls",
             Self::NotHttp => "not-http",
+            Self::InterimOnly => "interim-only",
             Self::ClosedBeforeResponse => "closed-before-response",
             Self::CutShort => "cut-short",
             Self::Reset => "reset",
@@ -278,6 +296,9 @@ pub struct Outcome {
     pub tables: Tables,
     /// Where the witnesses disagree.
     pub disagreements: Vec<Disagreement>,
+    /// `TIME_WAIT`s at the client's end that are gone before their time, where this network has sent
+    /// at least as many resets: a reset ends a `TIME_WAIT` (RFC 1337).
+    pub time_waits_cut_short: usize,
     /// From the first request to the end of the last exchange.
     #[serde(rename = "elapsed_us", with = "micros")]
     pub elapsed: Duration,
@@ -306,6 +327,16 @@ impl Outcome {
     #[must_use]
     pub fn failed(&self) -> usize {
         self.exchanges.iter().filter(|exchange| exchange.body.is_err()).count()
+    }
+
+    /// The statuses of the responses whose head came, and how many had each.
+    #[must_use]
+    pub fn statuses(&self) -> BTreeMap<u16, usize> {
+        let mut statuses = BTreeMap::new();
+        for status in self.exchanges.iter().filter_map(|exchange| exchange.status) {
+            *statuses.entry(status).or_default() += 1;
+        }
+        statuses
     }
 
     /// Connections whose first close was `by`.

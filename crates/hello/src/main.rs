@@ -24,9 +24,10 @@ use clap::Parser;
 use evidence::ServerAddr;
 use hello::{Metrics, Routes};
 use program::{Signals, StopSignal, exit};
-use server::{GRACE, RunningServer, Server};
+use server::{GRACE, RunningServer, Server, ServerTally};
 
 use crate::cli::{Args, ShowFormat, Shown};
+use crate::show::output::LineOutput;
 use crate::show::queue;
 use crate::show::startup::{self, Birth, Startup};
 use crate::show::{Show, ShowPlan};
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
 
 /// Builds the runtime by hand, to know when it is there.
 fn run(args: &Args, birth: &Birth) -> anyhow::Result<()> {
+    program::enough_descriptors()?;
     let mut startup = Startup::new(birth);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -50,29 +52,39 @@ fn run(args: &Args, birth: &Birth) -> anyhow::Result<()> {
 async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Result<()> {
     // Before the server is ready, so that no signal can come too early.
     let stop = Signals::listen(&StopSignal::USUAL).context("cannot listen for Ctrl-C")?;
-    let server =
-        Server::bind_with_backlog(args.listen, args.answer(), args.backlog).map_err(with_hint)?;
+    let server = Server::bind_with_backlog(args.address(), args.answer(), args.backlog)
+        .map_err(with_hint)?;
     startup.bound(server.steps());
     let address = server.address();
-    announce(args, address);
+    let out = LineOutput::stdout();
+    announce(args, address, &out);
     if args.show.contains(&Shown::Startup) {
         startup.ready(address, !args.no_accept);
-        let _ = startup.write(args.format, &mut io::stdout());
+        let mut lines = Vec::new();
+        startup.write(args.format, &mut lines)?;
+        out.write(&lines);
     }
     if args.no_accept {
-        leave_waiting(args, birth, server, stop).await;
-        return Ok(());
+        leave_waiting(args, birth, server, stop, &out).await;
+    } else {
+        serve(args, birth, server, stop, &out).await?;
     }
-    serve(args, birth, server, stop).await
+    out.end()
 }
 
 /// Never accepts, and tells how many wait, until it is stopped. The kernel resets them when the
 /// listening socket is closed.
-async fn leave_waiting(args: &Args, birth: &Birth, server: Server, mut stop: Signals) {
+async fn leave_waiting(
+    args: &Args,
+    birth: &Birth,
+    server: Server,
+    mut stop: Signals,
+    out: &LineOutput,
+) {
     let address = server.address();
     tokio::select! {
         () = stop.next() => {}
-        () = queue::follow(address, args.format, birth.at) => {}
+        () = queue::follow(address, args.format, birth.at, out) => {}
     }
     let left = queue::read(address).map_or(0, |queue| queue.waiting);
     let _ = writeln!(io::stderr(), "hello: stopped; never accepted: {left} connection(s)");
@@ -84,8 +96,9 @@ async fn serve(
     birth: &Birth,
     server: Server,
     mut stop: Signals,
+    out: &LineOutput,
 ) -> anyhow::Result<()> {
-    let show = Show::start(ShowPlan::of(args, birth.at, server.address()))
+    let show = Show::start(ShowPlan::of(args, birth.at, server.address()), out.clone())
         .context("cannot start to show")?;
     let mut server = set_up(args, server, show.as_ref());
     let disturbed = Arc::new(AtomicBool::new(false));
@@ -94,17 +107,18 @@ async fn serve(
         let disturbed = Arc::clone(&disturbed);
         server = server.observed_by(Arc::new(move |_| disturbed.store(true, Ordering::Relaxed)));
     }
+    let tally = server.tally();
     let running = server.start();
     tokio::select! {
         () = stop.next() => {}
         () = async {
             if is_startup_shown {
-                rest(args.format, birth, &disturbed, show.as_ref()).await;
+                rest(args.format, birth, &disturbed, show.as_ref(), out).await;
             }
             std::future::pending::<()>().await;
         } => {}
     }
-    end(running, show, stop).await
+    end(running, show, stop, &tally).await
 }
 
 /// Gives the server its limits, its routes, and those who hear of what it does.
@@ -131,7 +145,12 @@ fn set_up(args: &Args, server: Server, show: Option<&Show>) -> Server {
 
 /// Lets exchanges in flight finish, and tells what could not. Whoever asks again does not want to
 /// wait for that.
-async fn end(running: RunningServer, show: Option<Show>, mut stop: Signals) -> anyhow::Result<()> {
+async fn end(
+    running: RunningServer,
+    show: Option<Show>,
+    mut stop: Signals,
+    tally: &ServerTally,
+) -> anyhow::Result<()> {
     let cut_off = tokio::select! {
         cut_off = running.stop(GRACE) => cut_off,
         () = stop.next() => anyhow::bail!("stopped at once: exchanges in flight were cut off"),
@@ -147,27 +166,50 @@ async fn end(running: RunningServer, show: Option<Show>, mut stop: Signals) -> a
             writeln!(io::stderr(), "hello: stopped; cut off after {grace}: {n} connection(s)")
         }
     };
+    let _ = writeln!(io::stderr(), "hello: {}", summary(tally));
     Ok(())
 }
 
+/// The lab's question, of all that came: was a connection used again?
+fn summary(tally: &ServerTally) -> String {
+    let count = |count: u64, noun| report::words::count(usize::try_from(count).unwrap_or(0), noun);
+    let (connections, requests) = (tally.connections(), tally.requests());
+    let (used, again) = (tally.used(), tally.used_again());
+    let mut words = format!("{}, {}", count(connections, "connection"), count(requests, "request"));
+    if used > 0 {
+        let (once, never) = (used - again, connections.saturating_sub(used));
+        let parts = [(again, "used again"), (once, "used once"), (never, "never used")];
+        let parts = parts.iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<String> = parts.map(|(count, how)| format!("{count} {how}")).collect();
+        words += &format!(": {}", parts.join(", "));
+    }
+    words
+}
+
 /// Tells where it listens: on stdout, unless what comes there is for programs.
-fn announce(args: &Args, address: ServerAddr) {
+fn announce(args: &Args, address: ServerAddr, out: &LineOutput) {
     let backlog = match queue::read(address) {
         Some(queue) => format!("backlog {}", queue.backlog),
         None => format!("backlog {} asked for", args.backlog),
     };
     let manner = if args.no_accept { "never accepts" } else { "TCP_NODELAY on" };
-    let line = format!("hello listens on http://{address} ({backlog}, {manner}); Ctrl-C ends it");
-    let _ = if args.log.is_some() || args.format == ShowFormat::Jsonl {
-        writeln!(io::stderr(), "{line}")
+    let line = format!("hello listens on http://{address} ({backlog}, {manner}); Ctrl-C ends it\n");
+    if args.log.is_some() || args.format == ShowFormat::Jsonl {
+        let _ = io::stderr().write_all(line.as_bytes());
     } else {
-        writeln!(io::stdout(), "{line}")
-    };
+        out.write(line.as_bytes());
+    }
 }
 
 /// Measures what the server costs while nobody asks anything of it. If somebody did, this is not
 /// rest, and nothing is told.
-async fn rest(format: ShowFormat, birth: &Birth, disturbed: &AtomicBool, show: Option<&Show>) {
+async fn rest(
+    format: ShowFormat,
+    birth: &Birth,
+    disturbed: &AtomicBool,
+    show: Option<&Show>,
+    out: &LineOutput,
+) {
     let (cpu, since) = (startup::cpu_time(), Instant::now());
     tokio::time::sleep(startup::REST).await;
     let Some((after, before)) = startup::cpu_time().zip(cpu) else { return };
@@ -178,14 +220,15 @@ async fn rest(format: ShowFormat, birth: &Birth, disturbed: &AtomicBool, show: O
         startup::at_rest(birth.at.elapsed(), after.saturating_sub(before), since.elapsed(), format);
     match show {
         Some(show) => show.line(line),
-        None => drop(writeln!(io::stdout(), "{line}")),
+        None => out.write(format!("{line}\n").as_bytes()),
     }
 }
 
 fn with_hint(error: server::Error) -> anyhow::Error {
     match error {
-        server::Error::PortInUse { .. } => anyhow::Error::new(error)
-            .context("cannot start (--listen 127.0.0.1:0 takes any free port)"),
+        server::Error::PortInUse { .. } => {
+            anyhow::Error::new(error).context("cannot start (--port 0 takes any free port)")
+        }
         server::Error::CannotListen { .. } => error.into(),
     }
 }

@@ -14,7 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use server::{ConnState, Observer, ObserverWants, ServerCloseReason, ServerEvent, ServerMoment};
+use server::{
+    ConnState, ForeignProtocol, Observer, ObserverWants, ServerCloseReason, ServerEvent,
+    ServerMoment,
+};
 
 /// `OpenMetrics` 1.0, which Prometheus reads as well as its own older format.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,6 +39,15 @@ pub struct Metrics {
     received: Counter<u64, AtomicU64>,
     sent: Counter<u64, AtomicU64>,
     closed: Family<CloseLabels, Counter>,
+    refused: Family<RefusalLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    /// Empty, which to Prometheus is no label at all, if it was closed without an answer.
+    http_response_status_code: String,
+    /// What it was instead; empty if its first bytes do not tell.
+    protocol: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,6 +98,7 @@ impl Metrics {
             received: Counter::default(),
             sent: Counter::default(),
             closed: Family::default(),
+            refused: Family::default(),
         };
         metrics.register();
         metrics
@@ -95,7 +108,7 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register_with_unit(
             "http_server_request_duration",
-            "From the head of a request to the end of its response being handed over",
+            "From the head of a request to the last byte of its response being with the socket",
             Unit::Seconds,
             self.duration.clone(),
         );
@@ -135,6 +148,11 @@ impl Metrics {
             "hello_connections_closed",
             "Connections that were closed, by who closed first and why",
             self.closed.clone(),
+        );
+        registry.register(
+            "hello_requests_refused",
+            "What came and was no request, by the answer and by the protocol that it was instead",
+            self.refused.clone(),
         );
     }
 
@@ -186,6 +204,14 @@ impl Observer for Metrics {
                 };
                 let seconds = exchange.duration.as_secs_f64();
                 self.duration.get_or_create(&labels).observe(seconds);
+            }
+            ServerMoment::Refused(refused) => {
+                let status = refused.status.as_ref().map_or("", StatusCode::as_str);
+                let labels = RefusalLabels {
+                    http_response_status_code: status.to_owned(),
+                    protocol: refused.protocol.map_or("", ForeignProtocol::name),
+                };
+                self.refused.get_or_create(&labels).inc();
             }
             ServerMoment::Received { bytes } => {
                 self.received.inc_by(bytes);

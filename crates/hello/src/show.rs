@@ -8,10 +8,12 @@
 //! | a ruler beside the bytes | `show/bytes.rs` |
 //! | the same for programs | `show/jsonl.rs` |
 //! | how many connections wait to be accepted | `show/queue.rs` |
+//! | standard output, of which no line is lost without a word | `show/output.rs` |
 
 mod bytes;
 mod connections;
 mod jsonl;
+pub(crate) mod output;
 pub(crate) mod queue;
 pub(crate) mod startup;
 
@@ -30,6 +32,7 @@ use socket_table::SocketFilter;
 use crate::access_log;
 use crate::cli::{Args, LogFormat, ShowFormat, Shown};
 use crate::escape::json_line;
+use crate::show::output::LineOutput;
 
 /// Events that may wait to be written. What is beyond is counted, not kept: a server under load
 /// can tell more than any terminal can take.
@@ -116,15 +119,15 @@ impl Observer for ShowEar {
 
 impl Show {
     /// Begins to write what `plan` asks for; `None` if that is nothing of a connection.
-    pub(crate) fn start(plan: ShowPlan) -> io::Result<Option<Self>> {
+    pub(crate) fn start(plan: ShowPlan, out: LineOutput) -> io::Result<Option<Self>> {
         let wants = plan.wants();
         if wants == ObserverWants::default() {
             return Ok(None);
         }
         let (sender, receiver) = sync_channel(MOST_WAITING);
         let thread = std::thread::Builder::new().name("show".into()).spawn(move || {
-            // Nobody reads on: there is nothing left to do, and the server is none the worse.
-            let _ = ShowPage::new(plan).write_all(&receiver, &mut io::stdout().lock());
+            // Writing into a buffer does not fail.
+            let _ = ShowPage::new(plan).write_all(&receiver, &out);
         })?;
         Ok(Some(Self { ear: Arc::new(ShowEar { sender, wants, lost: AtomicU64::new(0) }), thread }))
     }
@@ -176,14 +179,9 @@ impl ShowPage {
         Self { plan, steps }
     }
 
-    fn write_all(
-        &mut self,
-        receiver: &Receiver<ShowMessage>,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    fn write_all(&mut self, receiver: &Receiver<ShowMessage>, out: &LineOutput) -> io::Result<()> {
         if self.plan.format == ShowFormat::Text && self.plan.wants().steps {
-            writeln!(out, "{}", connections::HEADING)?;
-            out.flush()?;
+            out.write(format!("{}\n", connections::HEADING).as_bytes());
         }
         while let Ok(message) = receiver.recv() {
             let mut lines = Vec::new();
@@ -193,24 +191,16 @@ impl ShowPage {
                 ShowMessage::Line(line) => writeln!(lines, "{line}")?,
                 ShowMessage::End => break,
             }
-            out.write_all(&lines)?;
-            out.flush()?;
+            if !lines.is_empty() {
+                out.write(&lines);
+            }
         }
         Ok(())
     }
 
     fn event(&mut self, event: &ServerEvent, out: &mut Vec<u8>) -> io::Result<()> {
-        if let (ServerMoment::Exchange(exchange), Some(log)) = (&event.moment, self.plan.log) {
-            let ago = event.at.elapsed() + exchange.duration;
-            let now = SystemTime::now();
-            let began = now.checked_sub(ago).unwrap_or(now);
-            let line = match log {
-                LogFormat::Combined => access_log::combined(event.peer, began, exchange),
-                LogFormat::Json => {
-                    access_log::json(event.connection.0, event.peer, began, exchange)
-                }
-            };
-            return writeln!(out, "{line}");
+        if let Some(line) = self.plan.log.and_then(|format| log_line(format, event)) {
+            writeln!(out, "{line}")?;
         }
         let at = event.at.saturating_duration_since(self.plan.started);
         let tcp = self.tcp(event);
@@ -273,6 +263,32 @@ impl ShowPage {
     }
 }
 
+/// Returns the line of the access log, if this is a matter for it.
+fn log_line(format: LogFormat, event: &ServerEvent) -> Option<String> {
+    let (duration, connection, peer) = match &event.moment {
+        ServerMoment::Exchange(exchange) => (exchange.duration, event.connection.0, event.peer),
+        ServerMoment::Refused(refused) => (refused.duration, event.connection.0, event.peer),
+        _ => return None,
+    };
+    let now = SystemTime::now();
+    let began = now.checked_sub(event.at.elapsed() + duration).unwrap_or(now);
+    Some(match (&event.moment, format) {
+        (ServerMoment::Exchange(exchange), LogFormat::Combined) => {
+            access_log::combined(peer, began, exchange)
+        }
+        (ServerMoment::Exchange(exchange), LogFormat::Json) => {
+            access_log::json(connection, peer, began, exchange)
+        }
+        (ServerMoment::Refused(refused), LogFormat::Combined) => {
+            access_log::combined_refused(peer, began, refused)
+        }
+        (ServerMoment::Refused(refused), LogFormat::Json) => {
+            access_log::json_refused(connection, peer, began, refused)
+        }
+        _ => return None,
+    })
+}
+
 /// The word of the kernel's table on the server's end of a connection.
 #[derive(Clone, Copy)]
 struct TcpReading {
@@ -290,6 +306,8 @@ fn is_of_bytes(moment: &ServerMoment) -> bool {
             | ServerMoment::RequestBody { .. }
             | ServerMoment::HeadWritten { .. }
             | ServerMoment::ResponseWritten { .. }
+            | ServerMoment::CutShort { .. }
+            | ServerMoment::Refused(_)
     )
 }
 

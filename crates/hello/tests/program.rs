@@ -44,15 +44,25 @@ fn who_is_never_accepted_is_connected_and_counted() {
     let mut lines = hello.shown.take().unwrap();
     let mut next = || lines.next().unwrap().unwrap();
     let mut client = hello.connect();
-    assert!(next().ends_with("queue     1 connection waiting, backlog 5"));
+    assert!(next().ends_with("queue     1 connection waiting, of 6 at the most (backlog 5)"));
     client.ask("GET", "/"); // taken by the kernel
     let _others = [hello.connect(), hello.connect()];
     // They may come between two looks, or on either side of one.
-    while !next().ends_with("queue     3 connections waiting, backlog 5") {}
+    while !next().ends_with("queue     3 connections waiting, of 6 at the most (backlog 5)") {}
     hello.signal(rustix::process::Signal::INT);
     let (status, said) = hello.end();
     assert!(status.success());
     assert_eq!(said, "hello: stopped; never accepted: 3 connection(s)\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_more_than_the_backlog_may_wait() {
+    let mut hello = Hello::start(&["--no-accept", "--backlog", "2"]);
+    let mut lines = hello.shown.take().unwrap();
+    let _clients: Vec<Client> = (0..3).map(|_| hello.connect()).collect();
+    let full = "3 connections waiting, of 3 at the most (backlog 2)";
+    while !lines.next().unwrap().unwrap().ends_with(full) {}
 }
 
 #[test]
@@ -126,7 +136,9 @@ fn a_signal_ends_it_after_the_exchange_in_flight() {
         assert_eq!(client.rest().len(), length);
         let (status, said) = hello.end();
         assert_eq!(status.code(), Some(0), "{signal:?}: {said}");
-        assert_eq!(said, "hello: stopped, every exchange in flight was finished\n");
+        let expected = "hello: stopped, every exchange in flight was finished\n\
+            hello: 1 connection, 1 request: 1 used once\n";
+        assert_eq!(said, expected);
     }
 }
 
@@ -152,7 +164,30 @@ fn what_the_grace_cut_off_is_told() {
     hello.signal(rustix::process::Signal::TERM);
     let (status, said) = hello.end();
     assert_eq!(status.code(), Some(0));
-    assert_eq!(said, "hello: stopped; cut off after 5s: 1 connection(s)\n");
+    let expected = "hello: stopped; cut off after 5s: 1 connection(s)\n\
+        hello: 2 connections, 2 requests: 2 used once\n";
+    assert_eq!(said, expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn at_its_end_it_says_how_many_connections_were_used_again() {
+    let hello = Hello::of(Command::new(PROGRAM).args(["--port", "0"]), false);
+    assert!(hello.address.ip().is_loopback());
+    for _ in 0..7 {
+        hello.connect().get("/");
+    }
+    let mut client = hello.connect();
+    for _ in 0..23 {
+        client.get("/");
+    }
+    let mut stranger = hello.connect();
+    stranger.send("EHLO me\r\n");
+    stranger.rest();
+    hello.signal(rustix::process::Signal::INT);
+    let (_, said) = hello.end();
+    let summary = "hello: 9 connections, 30 requests: 1 used again, 7 used once, 1 never used\n";
+    assert!(said.ends_with(summary), "{said}");
 }
 
 #[test]
@@ -265,4 +300,45 @@ fn uploads_are_kept_where_and_as_far_as_flags_say() {
     let refused = run(&["--upload-dir", path]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("No such file or directory"), "{}", stderr(&refused));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_said_once_and_the_lost_lines_are_counted() {
+    use std::process::Stdio;
+    let mut child = Command::new(PROGRAM)
+        .args(["--listen", "127.0.0.1:0", "--log", "combined"])
+        .stdout(std::fs::File::options().write(true).open("/dev/full").unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let listens = said.next().unwrap().unwrap();
+    let address = listens.split("http://").nth(1).unwrap().split(' ').next().unwrap();
+    for _ in 0..3 {
+        assert_eq!(Client::connect(address.parse().unwrap()).get("/").status, 200);
+    }
+    let first = said.next().unwrap().unwrap();
+    let expected = "hello: cannot write to standard output: No space left on device (os error 28); \
+        lines are lost until it can";
+    assert_eq!(first, expected);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let rest: Vec<String> = said.map(Result::unwrap).collect();
+    let expected = "hello: 3 lines could not be written to standard output: \
+        No space left on device (os error 28)";
+    assert_eq!(rest.last().map(String::as_str), Some(expected), "{rest:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn too_few_descriptors_to_begin_with_are_told() {
+    for most in [5, 6, 7, 8, 9] {
+        let limited = format!("ulimit -n {most}; exec '{PROGRAM}' --listen 127.0.0.1:0");
+        let output = Command::new("sh").args(["-c", &limited]).output().unwrap();
+        let said = stderr(&output);
+        assert!(said.starts_with("hello: cannot start for want of file descriptors"), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+    }
 }

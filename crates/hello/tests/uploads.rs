@@ -1,5 +1,7 @@
 //! Uploads: kept, counted, refused, abandoned.
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -232,6 +234,24 @@ fn a_client_that_leaves_amidst_an_upload_leaves_no_file() {
     }
     let given_up = |told: &&UploadProgress| told.state == UploadState::GivenUp;
     assert_eq!(told.lock().unwrap().iter().filter(given_up).count(), 3);
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_no_half_file_under_a_name_of_its_own() {
+    let directory = Directory::new();
+    let path = directory.0.to_str().unwrap();
+    let mut hello = program::Hello::start(&["--upload-dir", path]);
+    let mut client = hello.connect();
+    client.send(&head("text/plain", "Content-Length: 1000000"));
+    client.send(&"x".repeat(500_000));
+    let is_written = |file: &PathBuf| fs::metadata(file).is_ok_and(|file| file.len() > 100_000);
+    until("a part of it on the disk", || directory.files().iter().any(is_written));
+    hello.child.kill().unwrap(); // SIGKILL
+    hello.child.wait().unwrap();
+    let files = directory.files();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    let name = file.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with('.') && name.ends_with(".part"), "{name}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl LearnerAnswers {
         let Some(prediction) = trial.predictions.first() else { return Ok(None) };
         loop {
             let case = if trial.case.is_empty() { "" } else { &format!("{}, ", trial.case) };
-            let (transport, what) = (trial.preset.name(), prediction.what.text());
+            let (transport, what) = (trial.transport(), prediction.what.text());
             write!(out, "  {case}{transport}: {HEADING}{what}{HEADING:#} = ")?;
             out.flush()?;
             let Some(line) = self.0.recv().await else {

@@ -1,8 +1,10 @@
 //! The experiments that come with the lab, and those that a learner writes.
 
-use std::fs;
 use std::path::Path;
 
+use report::words::printable;
+
+use crate::bounded_file;
 use crate::experiment::{Experiment, ExperimentError as Wrong, ExperimentWish};
 use crate::formula::closest;
 
@@ -43,6 +45,9 @@ const BUILT_IN: [(&str, &str); 28] = built_in![
     "27-half-a-head",
     "28-slow-reader",
 ];
+
+/// The most bytes of a file that is read as an experiment.
+const MOST_TEXT: u64 = 1 << 20;
 
 /// Why there is no such experiment.
 #[derive(Debug, thiserror::Error)]
@@ -107,9 +112,9 @@ pub(crate) fn find(asked: &str, wanted: &ExperimentWish) -> Result<Experiment, C
         });
         return Err(CatalogueError::Unknown { asked: asked.to_owned(), known });
     }
-    let text = fs::read_to_string(path)
+    let text = bounded_file::read_text(path, MOST_TEXT)
         .map_err(|source| CatalogueError::Unreadable { file: asked.to_owned(), source })?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = printable(&path.file_stem().unwrap_or_default().to_string_lossy());
     Ok(Experiment::read(&name, asked, &text, wanted)?)
 }
 
@@ -120,7 +125,7 @@ pub(crate) fn transports_of(experiments: &[Experiment]) -> String {
         .iter()
         .map(|experiment| {
             let mut names: Vec<&str> =
-                experiment.trials.iter().map(|trial| trial.preset.name()).collect();
+                experiment.trials.iter().map(crate::experiment::Trial::transport).collect();
             names.sort_unstable();
             names.dedup();
             format!("{} runs through {}", experiment.name, names.join(", "))
@@ -141,6 +146,8 @@ fn is_called(name: &str, asked: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn root() -> std::path::PathBuf {

@@ -4,7 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use apparatus::cli::{BodyArg, PresetArg};
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use evidence::Preset;
+use program::args;
+
+use crate::real_go;
 
 /// Experiments on TCP connections of HTTP clients: predicted, run on this machine's kernel, judged
 #[derive(Debug, Parser)]
@@ -68,7 +73,7 @@ pub(crate) struct Run {
 
     /// Run only through this transport; may be repeated
     #[arg(long = "transport", value_name = "RULES")]
-    pub(crate) transports: Vec<PresetArg>,
+    pub(crate) transports: Vec<TransportArg>,
 
     /// Whether each run has a private network, made without root
     #[arg(long, value_name = "MODE", default_value = "auto")]
@@ -88,8 +93,37 @@ pub(crate) struct Run {
     pub(crate) jobs: u16,
 
     /// Give up on a run that takes longer
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = args::time)]
     pub(crate) at_most: Duration,
+}
+
+/// A transport of `lab run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TransportArg {
+    /// One that this program brings.
+    Own(Preset),
+    /// Go's.
+    RealGo,
+}
+
+impl ValueEnum for TransportArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [TransportArg; 4] = [
+            TransportArg::Own(Preset::Go),
+            TransportArg::Own(Preset::Go127),
+            TransportArg::Own(Preset::HyperUtil),
+            TransportArg::RealGo,
+        ];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Own(preset) => PossibleValue::new(preset.name()).help(preset.description()),
+            Self::RealGo => PossibleValue::new(real_go::NAME)
+                .help("Go's http.Transport itself, as it is installed here"),
+        })
+    }
 }
 
 /// Runs wait most of their time, so more of them fit than there are cores; but they must not be
@@ -134,7 +168,7 @@ pub(crate) struct Trace {
     pub(crate) requests: u32,
 
     /// Wait between a round of requests and the next
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
     pub(crate) interval: Duration,
 
     /// Use this method; GET by default, POST with --data
@@ -185,8 +219,12 @@ pub(crate) struct Trace {
     #[arg(long, conflicts_with = "cacert")]
     pub(crate) insecure: bool,
 
+    /// Show credentials and cookies as they are; without it their values are left out
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+
     /// Give up on a request that takes longer
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = args::time)]
     pub(crate) timeout: Duration,
 
     /// Write results for people or for programs

@@ -7,6 +7,7 @@ use std::fmt;
 use evidence::Preset;
 
 use crate::formula::{self, Formula};
+use crate::real_go::{self, RealGo};
 use crate::settings::Settings;
 
 pub(crate) use file::{ExperimentError, ExperimentWish, Override};
@@ -20,6 +21,9 @@ pub(crate) struct Experiment {
     pub(crate) question: String,
     /// The part of the result to look at.
     pub(crate) look_for: Option<String>,
+    /// The settings that were laid over those of its file, as they were typed. If there are any, its
+    /// texts are not told: they speak of the file's.
+    pub(crate) overrides: Vec<String>,
     /// True if nothing else may run beside it.
     pub(crate) alone: bool,
     /// The quantity that the chart below its results shows, if there is one: a quantity, case by
@@ -34,8 +38,10 @@ pub(crate) struct Experiment {
 pub(crate) struct Trial {
     /// Which case; empty if there is but one.
     pub(crate) case: String,
-    /// Through which transport.
+    /// Through which transport, or by whose rules if the client is Go itself.
     pub(crate) preset: Preset,
+    /// Go itself, if it is the client.
+    pub(crate) real_go: Option<RealGo>,
     /// Under which settings.
     pub(crate) settings: Settings,
     /// The predictions.
@@ -44,6 +50,13 @@ pub(crate) struct Trial {
     pub(crate) measures: Vec<Measure>,
     /// Why it needs a private network, if it does.
     pub(crate) needs_private: Option<String>,
+}
+
+impl Trial {
+    /// The name of the transport that it goes through: `go`, `go1.27`, `hyper-util`, `real-go`.
+    pub(crate) fn transport(&self) -> &'static str {
+        if self.real_go.is_some() { real_go::NAME } else { self.preset.name() }
+    }
 }
 
 /// One quantity and the numbers between which it is predicted to be.
@@ -57,7 +70,7 @@ pub(crate) struct RunPrediction {
     pub(crate) least: f64,
     /// The largest number that agrees.
     pub(crate) most: f64,
-    /// Why, in one clause.
+    /// Why, in one clause; empty if that is not known of these settings.
     pub(crate) because: String,
 }
 

@@ -1,6 +1,7 @@
 //! Formulas: arithmetic over named numbers. The expressions are rhai's; this file is all that
 //! knows it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Map, OptimizationLevel, Scope};
@@ -115,9 +116,17 @@ pub(crate) enum FormulaError {
         /// A name like it.
         known: Option<String>,
     },
-    /// Its value is no number.
+    /// Its value is no number, whatever its names stand for.
     #[error("`{formula}` gives no number: {cause}")]
     NoNumber {
+        /// The formula.
+        formula: String,
+        /// Why not.
+        cause: String,
+    },
+    /// Its value is beyond all numbers, or none, for what its names stand for just now.
+    #[error("`{formula}` gives no number: {cause}")]
+    NotFinite {
         /// The formula.
         formula: String,
         /// Why not.
@@ -156,16 +165,21 @@ impl Formula {
     /// Its value, where `names` have theirs.
     ///
     /// # Errors
-    /// [`FormulaError::UnknownName`], or [`FormulaError::NoNumber`], as after a division by zero.
+    /// [`FormulaError::UnknownName`]; [`FormulaError::NotFinite`], as after a division by zero; or
+    /// [`FormulaError::NoNumber`].
     pub(crate) fn value(&self, names: &Names) -> Result<f64, FormulaError> {
         let mut scope = names.scope();
+        HAS_DIVIDED_BY_ZERO.set(false);
         let result =
             ENGINE.with(|engine| engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.tree));
         let value = result.map_err(|error| self.error(*error, names))?;
         let number = value.as_float().or_else(|_| value.as_int().map(|int| int as f64));
         match number {
             Ok(number) if number.is_finite() => Ok(number),
-            Ok(_) => Err(self.no_number(self.why_not_finite(names))),
+            Ok(_) => Err(FormulaError::NotFinite {
+                formula: self.text.clone(),
+                cause: self.why_not_finite(names),
+            }),
             Err(kind) => Err(self.no_number(format!("it is a {kind}"))),
         }
     }
@@ -174,7 +188,8 @@ impl Formula {
         let unlimited = |name: &&str| names.0.get(*name).is_some_and(|value| value.is_infinite());
         match names_in(&self.text).find(unlimited) {
             Some(name) => format!("{name} has no limit"),
-            None => "it divides by zero".to_owned(),
+            None if HAS_DIVIDED_BY_ZERO.get() => "it divides by zero".to_owned(),
+            None => "it is too large".to_owned(),
         }
     }
 
@@ -208,6 +223,16 @@ impl Formula {
 thread_local! {
     /// Made once: it takes a millisecond or more.
     static ENGINE: Engine = engine();
+    /// True if the last formula did, somewhere.
+    static HAS_DIVIDED_BY_ZERO: Cell<bool> = const { Cell::new(false) };
+}
+
+/// `by`, of which it is noted if it is zero.
+fn divisor(by: f64) -> f64 {
+    if by == 0.0 {
+        HAS_DIVIDED_BY_ZERO.set(true);
+    }
+    by
 }
 
 /// The operators that rhai knows beyond arithmetic, and what no formula needs.
@@ -234,8 +259,8 @@ fn engine() -> Engine {
         ("+", |a, b| a + b),
         ("-", |a, b| a - b),
         ("*", |a, b| a * b),
-        ("/", |a, b| a / b),
-        ("%", |a, b| a % b),
+        ("/", |a, b| a / divisor(b)),
+        ("%", |a, b| a % divisor(b)),
         ("min", f64::min),
         ("max", f64::max),
     ];

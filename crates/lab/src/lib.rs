@@ -14,14 +14,17 @@
 //! | one run, in the child process | `trial.rs` |
 //! | all that the witnesses of a run saw, whole | `record.rs` |
 //! | the same as numbers with names | `quantities.rs` |
+//! | Go's own transport as the client of a run | `real_go.rs` |
 //! | all runs, side by side, from the parent process | `run.rs` |
 //! | predictions against observations | `judge.rs` |
 //! | the learner's own predictions | `ask.rs` |
 //! | a session: what is run, asked and written in which order | `session.rs` |
 //! | results as text, JSON and JUnit XML | `render/` |
+//! | files that somebody names, up to a size | `bounded_file.rs` |
 //! | every moment of fetching a URL | `trace.rs`, `trace/` |
 
 mod ask;
+mod bounded_file;
 mod catalogue;
 mod cli;
 mod experiment;
@@ -29,6 +32,7 @@ mod formula;
 mod judge;
 mod process;
 mod quantities;
+mod real_go;
 mod record;
 mod render;
 mod run;
@@ -60,7 +64,14 @@ pub use record::{ProcessUse, RunRecord, Snapshot};
 /// Reads the command line, does what it says, and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    program::exit::code("lab", execute(Cli::parse().action))
+    program::exit::code("lab", execute(Cli::parse().action).map_err(harmless))
+}
+
+/// The same error in words that cannot command a terminal: it may repeat what is in a file.
+fn harmless(error: anyhow::Error) -> anyhow::Error {
+    let told = format!("{error:#}");
+    let shown = report::words::printable_lines(&told);
+    if shown == told { error } else { anyhow::Error::msg(shown) }
 }
 
 fn execute(action: Action) -> anyhow::Result<u8> {
@@ -68,18 +79,14 @@ fn execute(action: Action) -> anyhow::Result<u8> {
     match action {
         Action::List => render::show::list(&catalogue::all(&ExperimentWish::default())?, &mut out)?,
         Action::Show { name, overrides } => {
-            let experiment = catalogue::find(&name, &session::wanted(&overrides, &[])?)?;
+            let experiment = catalogue::find(&name, &session::wanted(&overrides, &[], None)?)?;
             render::show::show(&experiment, &mut out)?;
         }
         // Before there is a runtime: see there.
         Action::Trial { parent } => trial::main(parent)?,
-        Action::Run(asked) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            return runtime.block_on(session::run(&asked, &mut out));
-        }
+        Action::Run(asked) => return program::block_on(session::run(&asked, &mut out)),
         Action::Trace(asked) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            return runtime.block_on(trace::tracer::run(&asked, &mut out));
+            return program::block_on(trace::tracer::run(&asked, &mut out));
         }
     }
     Ok(0)

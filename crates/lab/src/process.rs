@@ -14,16 +14,19 @@ pub(crate) fn resident() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// The processor time that the threads of this process have taken so far, those that have ended
-/// not included. `None` where there is no `/proc`, or a kernel that does not count it.
+/// The processor time that this process has taken so far, all its threads together, those that have
+/// ended included. `None` on a system that is not Linux.
 #[must_use]
 pub(crate) fn processor_time() -> Option<Duration> {
-    let mut nanoseconds = 0;
-    for task in fs::read_dir("/proc/self/task").ok()? {
-        let schedstat = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        nanoseconds += schedstat.split(' ').next()?.parse::<u64>().ok()?;
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        // Asked of the kernel in one piece: of threads that are listed one may have ended when it
+        // is read.
+        Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok()
     }
-    Some(Duration::from_nanos(nanoseconds))
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -113,6 +113,7 @@ async fn one(trial: &Trial, lanes: &TrialLanes, interrupt: &Interrupt) -> Option
     let order = Order::Run {
         settings: Box::new(trial.settings.clone()),
         transport: trial.preset.name().to_owned(),
+        real_go: trial.real_go.as_ref().map(|go| go.program.clone()),
         private: lanes.isolation == Isolation::Private,
         moments: lanes.moments,
     };

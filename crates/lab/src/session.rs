@@ -1,19 +1,20 @@
 //! A session: what is run, asked and written in which order.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use apparatus::cli::PresetArg;
 use indicatif::ProgressBar;
 use program::progress::{self, BarPlace};
 use program::{Interrupt, exit};
 
 use crate::ask::LearnerAnswers;
 use crate::catalogue;
-use crate::cli::{Isolate, Run, RunFormat};
+use crate::cli::{Isolate, Run, RunFormat, TransportArg};
 use crate::experiment::{self, Experiment, ExperimentWish, Override};
 use crate::judge::Verdict;
+use crate::real_go::{self, RealGo};
 use crate::render::text::Depth;
 use crate::render::{self, Section, Tally, TrialRow};
 use crate::run::{self, EndedTrial, Isolation, TrialLanes};
@@ -24,12 +25,20 @@ use crate::run::{self, EndedTrial, Isolation, TrialLanes};
 /// If an override is no setting.
 pub(crate) fn wanted(
     overrides: &[String],
-    transports: &[PresetArg],
+    transports: &[TransportArg],
+    real_go: Option<RealGo>,
 ) -> Result<ExperimentWish, experiment::ExperimentError> {
     let overrides = overrides.iter().map(|text| Override::parse(text));
     Ok(ExperimentWish {
         overrides: overrides.collect::<Result<_, _>>()?,
-        transports: transports.iter().map(|transport| transport.0).collect(),
+        transports: transports
+            .iter()
+            .filter_map(|transport| match transport {
+                TransportArg::Own(preset) => Some(*preset),
+                TransportArg::RealGo => None,
+            })
+            .collect(),
+        real_go,
     })
 }
 
@@ -43,7 +52,13 @@ pub(crate) async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8>
         !asked.predict || asked.format == RunFormat::Text,
         "--predict asks people: it does not go with --format json or junit"
     );
-    let experiments = experiments(asked)?;
+    // Kept to the end: what Go has built lies in it.
+    let directory = tempfile::tempdir().context("cannot make a directory for a time")?;
+    let real_go = match asked.transports.contains(&TransportArg::RealGo) {
+        true => real_go(asked, directory.path()).await?,
+        false => None,
+    };
+    let experiments = experiments(asked, real_go)?;
     let isolation = isolation(asked.isolate).await?;
     // People see connections and tables; the moments are for programs.
     let moments = asked.evidence && asked.format == RunFormat::Json;
@@ -57,8 +72,24 @@ pub(crate) async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8>
     }
 }
 
-fn experiments(asked: &Run) -> anyhow::Result<Vec<Experiment>> {
-    let wanted = wanted(&asked.overrides, &asked.transports)?;
+/// Builds Go's own transport. If that cannot be had, it is said, and the others run.
+async fn real_go(asked: &Run, directory: &Path) -> anyhow::Result<Option<RealGo>> {
+    match RealGo::build(directory).await {
+        Ok(go) => {
+            let name = real_go::NAME;
+            writeln!(anstream::stderr(), "lab: {name} is Go {}", go.version)?;
+            Ok(Some(go))
+        }
+        Err(error) if asked.transports.iter().any(|it| *it != TransportArg::RealGo) => {
+            writeln!(anstream::stderr(), "lab: SKIPPED: {}: {error:#}", real_go::NAME)?;
+            Ok(None)
+        }
+        Err(error) => Err(error.context("--transport real-go")),
+    }
+}
+
+fn experiments(asked: &Run, real_go: Option<RealGo>) -> anyhow::Result<Vec<Experiment>> {
+    let wanted = wanted(&asked.overrides, &asked.transports, real_go)?;
     let read = |wanted: &ExperimentWish| -> Result<Vec<Experiment>, catalogue::CatalogueError> {
         match &asked.names[..] {
             [] => catalogue::all(wanted),
@@ -68,7 +99,7 @@ fn experiments(asked: &Run) -> anyhow::Result<Vec<Experiment>> {
     let mut experiments = read(&wanted)?;
     experiments.retain(|experiment| !experiment.trials.is_empty());
     if experiments.is_empty() {
-        let all = read(&ExperimentWish { transports: Vec::new(), ..wanted })?;
+        let all = read(&ExperimentWish { transports: Vec::new(), real_go: None, ..wanted })?;
         anyhow::bail!(
             "nothing that was asked for runs through that transport: {}",
             catalogue::transports_of(&all)

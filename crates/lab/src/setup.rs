@@ -87,7 +87,16 @@ impl Settings {
             tcp_fin_timeout: self.network.tcp_fin_timeout.map(|Time(timeout)| timeout),
             somaxconn: self.network.somaxconn,
         };
-        Ok(Ready { plan: Plan { setup, client, servers, trace: false }, workload, network })
+        Ok(Ready {
+            plan: Plan { setup, client, timeout: None, servers, trace: false },
+            workload,
+            network,
+        })
+    }
+
+    /// Returns true if its client speaks HTTP/1.1.
+    pub(crate) fn speaks_http1(&self) -> bool {
+        matches!(self.client.version, None | Some(Version::Http1))
     }
 
     fn check_client(&self) -> Result<(), SetupError> {

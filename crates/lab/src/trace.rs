@@ -3,9 +3,12 @@
 //! | idea | file |
 //! |---|---|
 //! | what is asked for: by the command line, or by a redirect | `trace/asked.rs` |
-//! | a client, its requests one after the other, and what is heard of them | `trace/session.rs` |
+//! | a client, and its requests one after the other | `trace/tracer.rs` |
+//! | one request, and the way with its body | `trace/fetch.rs` |
+//! | what is heard of requests, until it is told | `trace/ear.rs` |
 //! | how long each phase of an exchange took, from its moments | `trace/phases.rs` |
 //! | what an exchange was about when it was given up | `trace/doing.rs` |
+//! | credentials, which are not shown | `trace/secrets.rs` |
 //! | what a connection that was there already has saved | `trace/reuse.rs` |
 //! | the moments as a list | `trace/text.rs` |
 //! | the phases as numbers and bars | `trace/bars.rs` |
@@ -15,10 +18,13 @@
 pub(crate) mod asked;
 pub(crate) mod bars;
 pub(crate) mod doing;
+mod ear;
+mod fetch;
 pub(crate) mod har;
 pub(crate) mod json;
 pub(crate) mod phases;
 pub(crate) mod reuse;
+pub(crate) mod secrets;
 pub(crate) mod text;
 pub(crate) mod tracer;
 
@@ -92,6 +98,8 @@ pub(crate) struct FetchSession {
     pub(crate) transport: &'static str,
     /// True if certificates were not checked.
     pub(crate) insecure: bool,
+    /// True if something was left out of what is shown.
+    pub(crate) has_hidden: bool,
     /// When it began: what every moment is counted from.
     pub(crate) started: Instant,
     /// Its requests, in order.

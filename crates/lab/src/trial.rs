@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use apparatus::{Apparatus, Ask, Post};
@@ -17,6 +18,7 @@ use peers::{RawClient, RawOrder, RawSeen};
 use serde::{Deserialize, Serialize};
 
 use crate::process;
+use crate::real_go::GoClient;
 use crate::record::{ProcessUse, RunRecord, Snapshot};
 use crate::settings::{Count, Raw, Request, Settings, Size, Step, Time, UntilClosed};
 use crate::setup::{Ready, Workload};
@@ -32,6 +34,8 @@ pub(crate) enum Order {
         settings: Box<Settings>,
         /// Through this transport: `go`, `go1.27` or `hyper-util`.
         transport: String,
+        /// Carried out by this program of Go's own transport, which follows these rules.
+        real_go: Option<PathBuf>,
         /// In a private network, or in the machine's own.
         private: bool,
         /// With every moment of the client's trace.
@@ -114,8 +118,8 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
             Ok(_) => ChildAnswer::Ready,
             Err(error) => refused_or_failed(error),
         },
-        Order::Run { settings, transport, private, moments } => {
-            match run(&settings, &transport, private, moments) {
+        Order::Run { settings, transport, real_go, private, moments } => {
+            match run(&settings, &transport, real_go, private, moments) {
                 Ok(answer) => answer,
                 Err(error) => ChildAnswer::Failed(format!("{error:#}")),
             }
@@ -137,6 +141,7 @@ fn refused_or_failed(error: netlab::Error) -> ChildAnswer {
 fn run(
     settings: &Settings,
     transport: &str,
+    real_go: Option<PathBuf>,
     private: bool,
     moments: bool,
 ) -> anyhow::Result<ChildAnswer> {
@@ -154,7 +159,7 @@ fn run(
     }
     // One thread, so that counts of connections come out exact.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut record = runtime.block_on(carried_out(ready, settings, private))?;
+    let mut record = runtime.block_on(carried_out(ready, settings, real_go, private))?;
     record.network = network;
     Ok(ChildAnswer::Over(Box::new(record)))
 }
@@ -177,10 +182,17 @@ fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
 async fn carried_out(
     ready: Ready,
     settings: &Settings,
+    real_go: Option<PathBuf>,
     private: bool,
 ) -> anyhow::Result<RunRecord> {
     let before = if private { Some(netlab::Counters::read()?) } else { None };
-    let apparatus = Apparatus::set_up(ready.plan)?;
+    let apparatus = match real_go {
+        None => Apparatus::set_up(ready.plan)?,
+        Some(program) => Apparatus::set_up_with(ready.plan, |config, listener| {
+            let client = GoClient::start(&program, &config, listener);
+            Ok(Box::new(client.map_err(apparatus::Error::ForeignClient)?))
+        })?,
+    };
     let mut seen = ScriptRemains::default();
     match &ready.workload {
         Workload::Workers => workers(&apparatus).await?,

@@ -94,6 +94,38 @@ fn a_prediction_that_does_not_hold_ends_with_1_and_shows_its_evidence() {
     }
 }
 
+/// Characters that command a terminal or turn the direction of writing, wherever a file has them.
+#[test]
+fn a_file_cannot_paint_the_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let mark = "\u{202e}";
+    for source in [
+        format!("question = {mark}\n"),
+        format!("question = 'x'\n'a{mark}' = 1\n"),
+        format!("# {mark}\nquestion = 'x'\ntransports = ['a{mark}']\n"),
+        QUICK.replace("opened = 1", &format!("'opend /*{mark}*/' = 1")),
+        QUICK
+            .replace("opened = 1", "opened = 1 #")
+            .replace("question = '", &format!("question = '{mark}")),
+        "question = \u{1b}[31m\n".to_owned(),
+    ] {
+        let file = own(&directory, &source);
+        let output = lab(&["run", &file]);
+        let told = [text(&output.stdout), text(&output.stderr)].concat();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(!told.contains([mark.chars().next().unwrap(), '\u{1b}']), "{told}");
+        assert!(told.contains("\\u{202e}") || told.contains("\\u{1b}"), "{told}");
+    }
+    let file = directory.path().join(format!("a{mark}b.toml"));
+    std::fs::write(&file, QUICK).unwrap();
+    for format in ["text", "json", "junit"] {
+        let output = lab(&["run", file.to_str().unwrap(), "--format", format]);
+        let told = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(!told.contains(mark), "{told}");
+    }
+}
+
 #[test]
 fn what_nobody_observed_and_what_divides_by_zero_does_not_hold() {
     let directory = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@
 //! | Ctrl-C and its relatives, as something to wait for | `signals.rs` |
 //! | Ctrl-C ends a run early, and what was observed is still shown | `interrupt.rs` |
 //! | how times and limits are typed | `args.rs` |
+//! | the runtime on which a program does its work | `runtime.rs` |
 //! | the bar that stands for long work (cargo feature `progress`) | `progress.rs` |
 
 pub mod args;
@@ -13,7 +14,9 @@ pub mod exit;
 mod interrupt;
 #[cfg(feature = "progress")]
 pub mod progress;
+mod runtime;
 mod signals;
 
 pub use interrupt::Interrupt;
+pub use runtime::{block_on, enough_descriptors};
 pub use signals::{Signals, StopSignal};

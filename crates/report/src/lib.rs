@@ -12,6 +12,7 @@
 //! | `run/tables.rs` | a run's sockets while running and after closing |
 //! | `run/exhibits.rs` | a run's connections and tables alone |
 //! | `run/verdict.rs` | what a run has shown, in sentences |
+//! | `run/peer.rs` | what the other end did, in sentences |
 //! | `json.rs` | socket tables for programs |
 //! | `json/run.rs` | runs for programs |
 //! | `words.rs` | how a timer, an owner, a tally is put into words |

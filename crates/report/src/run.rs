@@ -2,6 +2,7 @@
 
 mod exhibits;
 mod lines;
+mod peer;
 mod tables;
 mod verdict;
 
@@ -14,6 +15,7 @@ use crate::words::{FAINT, HEADING};
 
 pub use exhibits::evidence;
 pub use lines::facts;
+pub use peer::time_waits_cut_short;
 
 /// Writes the report of one run.
 pub struct RunReport<W> {

@@ -156,17 +156,30 @@ pub fn shortened(address: &str, width: usize) -> String {
     address.chars().take(room).chain(end.chars()).collect()
 }
 
-/// Returns what others have sent, so that it cannot disturb a terminal: control characters, and
-/// those that turn the direction of writing, are shown as their numbers, such as `\u{1b}`.
+/// Returns true for characters that command a terminal, or turn the direction of writing.
+#[must_use]
+pub fn disturbs(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns what others have sent, so that it cannot disturb a terminal: characters that would
+/// ([`disturbs`]) are shown as their numbers, such as `\u{1b}`.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let disturbs = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    printable_but(text, &[])
+}
+
+/// The same of a text that may have several lines: those stay, and so do tabs.
+#[must_use]
+pub fn printable_lines(text: &str) -> String {
+    printable_but(text, &['\n', '\t'])
+}
+
+fn printable_but(text: &str, kept: &[char]) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if disturbs(c) {
+        if disturbs(c) && !kept.contains(&c) {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);
@@ -234,6 +247,7 @@ mod tests {
             printable("a\u{1b}[31m\u{9b}b\u{202e}ö\t"),
             "a\\u{1b}[31m\\u{9b}b\\u{202e}ö\\u{9}"
         );
+        assert_eq!(printable_lines("a\n\tb\u{1b}\r"), "a\n\tb\\u{1b}\\u{d}");
     }
 
     #[test]

@@ -9,10 +9,9 @@ use apparatus::{Apparatus, Plan};
 use program::Interrupt;
 use report::run::RunReport;
 
-#[tokio::main(flavor = "current_thread")] // one thread: connection counts come out exact
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let (args, plan) = cli::Args::read();
-    program::exit::code("sequential", execute(&args, plan).await)
+    program::exit::code("sequential", program::block_on(execute(&args, plan)))
 }
 
 async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {

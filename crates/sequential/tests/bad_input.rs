@@ -33,10 +33,39 @@ fn arguments_that_make_no_sense_are_refused_with_what_would() {
     refused("--idle-timeout soon", &["--idle-timeout"]);
     refused("--bytes many", &["--bytes", "64KiB"]);
     refused("--max-idle some", &["--max-idle", "none"]);
+    refused("--max-conns-per-host 0", &["every request waits for ever"]);
+    refused("--timeout 0s", &["leaves no time for a request"]);
     refused("--format xml", &["text, json"]);
     refused("--target https://localhost/", &["TLS"]);
     refused("--target localhost:8080", &["http"]);
+    refused("--target file:///x", &["the scheme is neither http nor https"]);
+    for port in ["99999", "-1", "0", "", "http"] {
+        refused(&format!("--target http://localhost:{port}/"), &["a number from 1 to 65535"]);
+    }
     refused("--target http://localhost/ --port 8080", &["cannot be used with"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn few_descriptors_are_named_and_no_panic() {
+    for limit in [4, 5, 6, 7, 8, 9, 10, 12, 16, 24] {
+        let program = env!("CARGO_BIN_EXE_sequential");
+        let command = format!("ulimit -n {limit}; exec {program} --port 0 --requests 1");
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{limit}: {stderr}");
+        assert!(stderr.contains("ulimit -n") && !stderr.contains("panicked"), "{limit}: {stderr}");
+    }
+}
+
+#[test]
+fn a_password_in_a_target_is_refused_and_not_repeated() {
+    for target in ["http://alice:s3cret@localhost/", "http://alice:s3cret@localhost:99999/"] {
+        let ran = sequential(&format!("--target {target}"));
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+        assert!(ran.stderr.contains("would not be sent"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("s3cret"), "{}", ran.stderr);
+    }
 }
 
 #[test]
@@ -120,6 +149,56 @@ fn a_response_cut_short_is_told_apart_from_a_clean_close() {
         let ran = sequential(&format!("--target {url} --requests 2 --interval 5ms"));
         assert_eq!(ran.code, 1, "{}", ran.stderr);
         assert!(ran.stdout.contains(&format!("failed: {kind}")), "{kind} in\n{}", ran.stdout);
+    }
+}
+
+/// Takes every connection and request, and answers none.
+fn silent_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let kept: Vec<TcpStream> = listener.incoming().map(Result::unwrap).collect();
+        drop(kept);
+    });
+    format!("http://{address}/")
+}
+
+#[test]
+fn a_request_that_is_never_answered_fails_when_its_time_is_over() {
+    for transport in ["go", "go1.27", "hyper-util"] {
+        let ran = sequential(&format!(
+            "--target {} --requests 2 --interval 5ms --timeout 300ms --transport {transport}",
+            silent_server()
+        ));
+        assert_eq!(ran.code, 1, "{transport}: {}{}", ran.stdout, ran.stderr);
+        for part in [
+            "failed: timed-out",
+            "gave up after 300ms (--timeout) while waiting for the response",
+            "2 of 2 requests failed (2 timed-out)",
+        ] {
+            assert!(ran.stdout.contains(part), "{transport}: `{part}` in\n{}", ran.stdout);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_never_stops_with_interim_responses_is_given_up_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                if stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                    while stream.write_all(b"HTTP/1.1 103 \r\n\r\n").is_ok() {}
+                }
+            });
+        }
+    });
+    let ran = sequential(&format!("--target http://{address}/ --requests 2 --interval 5ms"));
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    for part in ["failed: interim-only", "more than 1000 interim"] {
+        assert!(ran.stdout.contains(part), "`{part}` in\n{}", ran.stdout);
     }
 }
 
@@ -216,5 +295,5 @@ fn a_server_that_does_not_close_its_end_is_no_disagreement() {
     assert_eq!(outcome["connections"][0]["closed_by"], "client");
     let after_closing = &outcome["sockets"]["after_closing"];
     assert_eq!(after_closing["client"]["FIN_WAIT_2"], 1);
-    assert_eq!(after_closing["settled"], false, "the table says that it has not come to rest");
+    assert_eq!(after_closing["settled"], true, "it waits for the server, and nothing moves");
 }

@@ -67,9 +67,11 @@ pub use listening::trouble::{ACCEPT_BACKOFF, AcceptTrouble};
 pub use server::{BACKLOG, Error, GRACE, RunningServer, Server};
 pub use stream::interim::{InterimSend, InterimSender};
 pub use watching::observer::{
-    AcceptedId, Observer, ObserverWants, ReceivedHead, ServedExchange, ServerEvent, ServerMoment,
-    WireBody, target,
+    AcceptedId, CutPart, Observer, ObserverWants, ReceivedHead, RefusedRequest, ServedExchange,
+    ServerEvent, ServerMoment, WireBody, target,
 };
+pub use watching::protocol::ForeignProtocol;
+pub use watching::tally::ServerTally;
 
 /// Locks `mutex`. A panic elsewhere leaves nothing half done behind these locks, so it does not
 /// become ours.

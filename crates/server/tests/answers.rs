@@ -18,8 +18,7 @@ fn site() -> Site {
 #[test]
 fn every_path_answers_hello_world() {
     let site = site();
-    for target in ["/", "/a", "/a/b.html", "/?x=1", "/%20", "/a?bytes_=1", "*", "http://hello/abs"]
-    {
+    for target in ["/", "/a", "/a/b.html", "/?x=1", "/%20", "/a?bytes_=1", "http://hello/abs"] {
         let response = site.get(target);
         assert_eq!((response.status, response.text()), (200, "Hello world"), "{target}");
         assert_eq!(response.version, "HTTP/1.1");

@@ -174,7 +174,7 @@ fn a_bad_chunk_is_never_read_as_the_next_request() {
     ] {
         let whole = format!("{head}{chunk}{GOOD}");
         let reply = reply_to(SITE.address, whole.as_bytes(), true);
-        assert_eq!(statuses(&reply), [405], "{chunk:?}");
+        assert_eq!(statuses(&reply), [400], "{chunk:?}");
     }
 }
 
@@ -186,6 +186,54 @@ fn a_response_to_a_body_nobody_reads_survives_the_close() {
         bytes.resize(bytes.len() + 8_000_000, b'x');
         let reply = reply_to(SITE.address, &bytes, true);
         assert_eq!(statuses(&reply), [405]);
+    }
+}
+
+/// RFC 9112 section 9.6: a client that is not told would send its next request into the close.
+#[test]
+fn an_answer_after_which_the_server_closes_says_so() {
+    let body = "x".repeat(100);
+    for text in [
+        &format!("POST / HTTP/1.1\r\nHost: hello\r\nContent-Length: 100000\r\n\r\n{body}"),
+        "POST / HTTP/1.1\r\nHost: hello\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: hello\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+        "GET / HTTP/1.1\r\n\r\n",
+        "What is this?\r\n\r\n",
+    ] {
+        let mut client = SITE.connect();
+        client.send(text);
+        let response = client.response();
+        assert_eq!(response.header("connection"), Some("close"), "{text:?}: {response:?}");
+        client.sees_the_close().unwrap();
+    }
+    for text in [
+        "POST / HTTP/1.1\r\nHost: hello\r\nContent-Length: 100\r\n\r\n",
+        "PUT / HTTP/1.1\r\nHost: hello\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n",
+        "CONNECT hello:80 HTTP/1.1\r\nHost: hello\r\n\r\n",
+    ] {
+        let mut client = SITE.connect();
+        client.send(&format!("{text}{}", if text.contains("Length") { &*body } else { "" }));
+        let response = client.response();
+        assert_eq!((response.status, response.header("connection")), (405, None), "{text:?}");
+        assert_eq!(client.get("/").status, 200, "{text:?}");
+    }
+}
+
+#[test]
+fn a_refusal_survives_what_comes_behind_the_request() {
+    for request in ["GET / HTTP/1.1\r\n\r\n", "GET /# HTTP/1.1\r\nHost: hello\r\n\r\n"] {
+        let mut client = SITE.connect();
+        client.send(request);
+        common::until("the end of the response", || {
+            client.stream().peek(&mut [0]).is_ok_and(|count| count == 1)
+        });
+        // The server's half is over already, and it does not reset.
+        for byte in ["G", "E", "T", " "] {
+            client.send(byte);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(client.response().status, 400, "{request:?}");
+        client.sees_the_close().unwrap();
     }
 }
 

@@ -75,14 +75,44 @@ fn the_handler_limit_answers_every_stream_503() {
     assert_eq!(site.closed(), 0);
 }
 
+/// SETTINGS with `SETTINGS_INITIAL_WINDOW_SIZE` 0: no byte of a body may be sent.
+const NO_WINDOW: [u8; 15] = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+
 #[test]
-fn the_write_limit_is_none_here() {
-    let limits =
-        ServerLimits { write: Some(LIMIT), handler: Some(LIMIT * 3), ..ServerLimits::default() };
-    let site = limited(limits);
+fn a_client_whose_window_stays_shut_is_dropped_by_the_write_limit() {
+    let limits = ServerLimits { write: Some(LIMIT), ..ServerLimits::default() };
+    let site = Site::of(bind(answer()).1.map(|server| server.limits(limits)));
+    let mut client = site.connect();
+    client.send(PREFACE);
+    client.send_bytes(&NO_WINDOW);
+    let start = Instant::now();
+    client.send_bytes(&GETS);
+    assert_eq!(why(&site), Some(ServerCloseReason::WriteTimeout));
+    assert!(start.elapsed() >= LIMIT, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_dropped_though_its_windows_are_open() {
+    let limits = ServerLimits { write: Some(LIMIT), ..ServerLimits::default() };
+    let large = server::Answer { bytes: 1 << 28, ..answer() };
+    let site = Site::of(bind(large).1.map(|server| server.limits(limits)));
+    let mut client = site.connect();
+    client.send(PREFACE);
+    // The largest windows that there are, for the streams and for the connection.
+    client.send_bytes(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    client.send_bytes(&[0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0xff, 0, 0]);
+    client.send_bytes(&GETS);
+    assert_eq!(why(&site), Some(ServerCloseReason::WriteTimeout));
+}
+
+#[test]
+fn a_write_limit_leaves_those_alone_that_are_answered_in_time() {
+    let limits = ServerLimits { write: Some(LIMIT), ..ServerLimits::default() };
+    let site = Site::of(bind(answer()).1.map(|server| server.limits(limits)));
     let mut client = connect(&site);
     client.send_bytes(&GETS);
     frame(&client, HEADERS);
+    std::thread::sleep(LIMIT * 3);
     assert_eq!(site.closed(), 0);
 }
 

@@ -4,6 +4,8 @@ mod common;
 
 use std::time::Duration;
 
+use evidence::ClosedBy;
+
 use common::{Client, FOREVER, Site, answer, bind};
 use server::{Answer, ServerCloseReason, ServerLimits, ServerMoment};
 
@@ -85,6 +87,24 @@ fn a_body_nobody_reads_ends_the_connection_unless_it_has_come() {
     assert_eq!(client.get("/").status, 200);
     drop(client);
     assert_eq!(why(&site), Some(ClientClosed));
+}
+
+/// A client that gives up before it has read the answer: its system then resets what lingers.
+#[test]
+fn the_reason_of_a_close_survives_the_clients_reset_in_answer_to_it() {
+    for (request, expected) in [
+        ("POST / HTTP/1.1\r\nHost: hello\r\nContent-Length: 9\r\n\r\nabc", RequestBodyUnread),
+        ("What is this?\r\n\r\n", BadRequest),
+    ] {
+        let site = Site::new(answer());
+        let mut client = site.connect();
+        client.send(request);
+        client.rest(); // up to the server's FIN
+        client.reset();
+        let story = site.story();
+        let Some(ServerMoment::Closed { by, why, .. }) = story.last() else { panic!("{story:?}") };
+        assert_eq!((*by, *why), (ClosedBy::Server, Some(expected)), "{request:?}");
+    }
 }
 
 #[test]

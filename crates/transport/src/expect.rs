@@ -95,7 +95,7 @@ pub(crate) fn not_gated(request: Request<Full<Bytes>>) -> Request<OutgoingBody> 
     request.map(|bytes| OutgoingBody { bytes, waiting: None })
 }
 
-/// Hears the interim responses to `request`: tells of them, and opens the gate.
+/// Hears the interim responses to `request`: counts them, tells of them, and opens the gate.
 ///
 /// `record` finds the connection, if it is known: hyper calls when it has read such a response.
 pub(crate) fn hear_interim(

@@ -242,13 +242,11 @@ impl Go {
         let head_only = request.method() == http::Method::HEAD;
         let asked = RequestSays::by(&request);
         let (mut request, gate) = expect::gated(request, self.expect_continue_timeout);
-        if gate.is_some() || self.tracer.is_heard() {
-            let record = Arc::clone(&record);
-            expect::hear_interim(&mut request, gate.as_ref(), move || Some(Arc::clone(&record)));
-        }
+        let heard_by = Arc::clone(&record);
+        expect::hear_interim(&mut request, gate.as_ref(), move || Some(Arc::clone(&heard_by)));
         record.head_is_awaited();
         lease.demand.response(asked.answered_method());
-        let response = match lease.sender.send_request(request).await {
+        let mut response = match lease.sender.send_request(request).await {
             Ok(response) => response,
             Err(error) => {
                 let error = Error::before_head(&record, error);
@@ -256,6 +254,9 @@ impl Go {
                 return Err(error);
             }
         };
+        if response.version() == http::Version::HTTP_11 {
+            *response.version_mut() = lease.demand.version();
+        }
         let fate = rules::persistence(asked, &response, self.keep_alives);
         if let Err(refused) = fate {
             // Known from now on; the server may close before the reader has come to the end.

@@ -6,6 +6,9 @@
 //! accord. That is a difference which the kernel shows: bytes that nobody has read turn a close into
 //! a reset, and a FIN that nobody has read leaves a connection in `CLOSE_WAIT`.
 //!
+//! hyper also goes back to HTTP/1.0 for the rest of a connection once a response came in it. Go does
+//! not. So hyper takes every response for one of HTTP/1.1, and the [`Demand`] knows better.
+//!
 //! [`ReadAhead`] reads as Go does, and hands on to hyper what Go's caller would have got: the head,
 //! then a piece each time that the reader of the body asks by its [`Demand`].
 
@@ -17,11 +20,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
-use wire::http1::{AnsweredMethod, Direction, MessagePart, MessageSplitter};
+use wire::http1::{AnsweredMethod, Direction, LineKind, MessagePart, MessageSplitter};
 
 use crate::lock;
 use crate::rules::READ_AHEAD;
@@ -56,6 +60,8 @@ struct DemandState {
     method: AnsweredMethod,
     /// [`ReadAhead`] has not read a byte of that response.
     is_new: bool,
+    /// That response is one of HTTP/1.0.
+    is_http_1_0: bool,
     /// hyper's task, if it waits for the stage to change.
     waker: Option<Waker>,
 }
@@ -64,8 +70,14 @@ impl Demand {
     /// A request with this method goes out: the head of its response is wanted.
     pub(crate) fn response(&self, method: AnsweredMethod) {
         self.change(|state| {
-            (state.stage, state.method, state.is_new) = (Stage::Head, method, true);
+            (state.stage, state.method) = (Stage::Head, method);
+            (state.is_new, state.is_http_1_0) = (true, false);
         });
+    }
+
+    /// Returns the version of the response, which hyper takes for HTTP/1.1.
+    pub(crate) fn version(&self) -> Version {
+        if lock(&self.state).is_http_1_0 { Version::HTTP_10 } else { Version::HTTP_11 }
     }
 
     /// More of the body is wanted.
@@ -189,29 +201,38 @@ impl<T> ReadAhead<T> {
     }
 
     /// Begins with a new response, of which the first bytes may be here already.
-    fn begin(&mut self, method: AnsweredMethod) {
+    fn begin(&mut self, state: &mut DemandState) {
         self.splitter = MessageSplitter::new(Direction::Responses);
         (self.begins_at, self.split_to) = (0, self.held.start);
-        self.mark(method);
+        self.mark(state);
     }
 
     /// Looks for the ends in what is held, none of which was looked at before.
-    fn mark(&mut self, method: AnsweredMethod) {
+    fn mark(&mut self, state: &mut DemandState) {
         let Self { buffer, held, splitter, begins_at, split_to, marks, .. } = self;
         marks.clear();
         let bytes = buffer.get(held.clone()).unwrap_or_default();
-        splitter.feed(
-            bytes,
-            || method,
-            |part| match part {
-                MessagePart::Line(line) => *split_to += line.bytes.len(),
-                MessagePart::Body(bytes) => *split_to += bytes.len(),
-                // An interim response ends nothing: its final one is still due.
-                MessagePart::Head(facts) if matches!(facts.status, Some(100 | 102..=199)) => {}
-                MessagePart::Head(_) => marks.push_back((*split_to - *begins_at, Mark::Head)),
-                MessagePart::End(_) => marks.push_back((*split_to - *begins_at, Mark::Response)),
-            },
-        );
+        let method = state.method;
+        let mut http_1_0 = None;
+        let look = |part: MessagePart<'_>| match part {
+            MessagePart::Line(line) => {
+                if line.kind == LineKind::Start && line.bytes.starts_with(b"HTTP/1.0") {
+                    http_1_0 = split_to.checked_sub(*begins_at);
+                }
+                *split_to += line.bytes.len();
+            }
+            MessagePart::Body(bytes) => *split_to += bytes.len(),
+            // An interim response ends nothing: its final one is still due.
+            MessagePart::Head(facts) if matches!(facts.status, Some(100 | 102..=199)) => {}
+            MessagePart::Head(_) => marks.push_back((*split_to - *begins_at, Mark::Head)),
+            MessagePart::End(_) => marks.push_back((*split_to - *begins_at, Mark::Response)),
+        };
+        splitter.feed(bytes, || method, look);
+        // The start of a line that is cut has been handed on: there hyper stays with HTTP/1.0.
+        if let Some(minor) = http_1_0.and_then(|line| buffer.get_mut(line + "HTTP/1.".len())) {
+            *minor = b'1';
+            state.is_http_1_0 = true;
+        }
     }
 
     /// Returns where that ends which is handed on at this stage.
@@ -252,7 +273,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for ReadAhead<T> {
         let demand = Arc::clone(&this.demand);
         let mut state = lock(&demand.state);
         if std::mem::take(&mut state.is_new) {
-            this.begin(state.method);
+            this.begin(&mut state);
         }
         if matches!(state.stage, Stage::Held | Stage::GivenUp) {
             state.waker = Some(cx.waker().clone());
@@ -267,7 +288,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for ReadAhead<T> {
                 return Poll::Ready(Ok(()));
             }
             if state.stage != Stage::Idle {
-                this.mark(state.method);
+                this.mark(&mut state);
             }
         }
         this.hand_on(&mut state, buf);

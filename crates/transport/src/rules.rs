@@ -13,6 +13,7 @@
 //! | who gets it, if somebody waits? | [`which_waiting`] |
 //! | is it kept idle? | [`keeps`] |
 //! | which one goes if there are too many in all? | [`which_evicted`] |
+//! | how long is a final response waited for, if interim ones come? | [`too_much_interim`] |
 //! | is a failed request sent again? | [`retries`], [`is_replayable`] |
 //! | does HTTP/2 take another stream on a connection? | [`takes_stream`], [`serves_all_who_wait`] |
 //! | is a body sent that waited for `100 Continue`? | [`sends_body_after_final_response`] |
@@ -21,7 +22,7 @@
 
 use std::time::Duration;
 
-use evidence::{NotPooled, Preset};
+use evidence::{ByteCount, NotPooled, Preset};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 
@@ -57,6 +58,14 @@ pub(crate) const READ_AHEAD: usize = 4096;
 /// The time for which a connection whose response has ended may still be busy with its request
 /// before it counts as broken (Go's `maxWriteWaitBeforeConnReuse`).
 pub(crate) const BUSY_GRACE: Duration = Duration::from_millis(50);
+
+/// The most bytes that the heads of one exchange may have in all, those of interim responses
+/// included: Go's default since 1.24 (`Transport.MaxResponseHeaderBytes`).
+pub(crate) const MOST_HEAD_BYTES: u64 = 10 << 20;
+
+/// The most interim responses of one exchange where somebody hears of each. Go up to 1.23 took 5;
+/// since 1.24 it leaves the number to whoever hears of them, and this is ours.
+pub(crate) const MOST_INTERIM_HEARD: u64 = 1000;
 
 /// Tells what happens to a connection whose body is let go of early, where the rule is ours.
 pub(crate) fn early_drop(preset: Preset) -> EarlyDrop {
@@ -279,6 +288,22 @@ pub(crate) fn says_that_there_is_no_body(method: &Method) -> bool {
     [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
+/// Decides whether a final response is given up on, after so many interim ones (1xx, RFC 9110
+/// section 15.2) and so many bytes of the answer. `is_heard`: somebody hears of each. Returns what
+/// there was too much of, in words.
+///
+/// hyper takes any number of them, so this holds for its client, too. In HTTP/2 hyper does not tell
+/// of them, and only a limit of time ends them.
+pub(crate) fn too_much_interim(responses: u64, bytes: u64, is_heard: bool) -> Option<String> {
+    if is_heard && responses > MOST_INTERIM_HEARD {
+        Some(format!("more than {MOST_INTERIM_HEARD} interim responses (1xx)"))
+    } else if bytes > MOST_HEAD_BYTES {
+        Some(format!("interim responses (1xx) of more than {}", ByteCount(MOST_HEAD_BYTES)))
+    } else {
+        None
+    }
+}
+
 /// An attempt at an exchange that failed, as far as the decision to try again goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExchangeAttempt {
@@ -323,6 +348,21 @@ mod tests {
             response.headers_mut().insert(CONNECTION, value.parse().unwrap());
         }
         response
+    }
+
+    #[test]
+    fn interim_responses_are_bounded_in_number_where_they_are_heard_and_in_bytes() {
+        let bound = |responses, is_heard| too_much_interim(responses, 50_000, is_heard);
+        assert_eq!(bound(MOST_INTERIM_HEARD, true), None);
+        assert!(bound(MOST_INTERIM_HEARD + 1, true).is_some());
+        assert_eq!(bound(MOST_INTERIM_HEARD + 1, false), None);
+        for is_heard in [false, true] {
+            assert_eq!(too_much_interim(1, MOST_HEAD_BYTES, is_heard), None);
+            assert_eq!(
+                too_much_interim(1, MOST_HEAD_BYTES + 1, is_heard).unwrap(),
+                "interim responses (1xx) of more than 10 MiB"
+            );
+        }
     }
 
     #[test]

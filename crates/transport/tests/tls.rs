@@ -262,7 +262,7 @@ fn what_is_trusted_must_be_certificates() {
 
 #[test]
 fn the_systems_trust_is_read_or_refused_with_the_reason() {
-    match Tls::new(Trust::System) {
+    match Tls::new(Trust::System).unwrap().read_trust() {
         Ok(_) => {}
         Err(error) => {
             eprintln!("SKIPPED: {error}");

@@ -153,8 +153,8 @@ async fn an_answer_before_the_end_of_the_body_costs_the_connection_after_50_ms()
         let put = pair.wait_for("PutIdleConn").await;
         assert_eq!(put.moment, Moment::PutIdleConn { refused: Some(because) });
         let waited = put.at - pair.told("GotFirstResponseByte", 0).unwrap().at;
-        let waits = because == NotPooled::ConnectionBroken;
-        assert_eq!(waited >= Duration::from_millis(50), waits, "{waited:?}");
+        let need_not_wait = because != NotPooled::ConnectionBroken;
+        assert!(need_not_wait || waited >= Duration::from_millis(50), "{waited:?}");
         let result = Err("the client closed the connection".to_owned());
         let wrote = pair.wait_for("WroteRequest").await;
         assert_eq!(wrote.moment, Moment::WroteRequest { result });

@@ -92,11 +92,14 @@ impl<T: Tap> Wire<T> {
         self.first_close.get_or_insert(who);
     }
 
-    /// Remembers a reset, whatever came before it: it is what ends the connection.
+    /// Remembers a reset, also after the peer's FIN: it is what ends the connection. After this
+    /// end's own FIN it is but an answer to that.
     fn note_error(&mut self, error: &io::Error) {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         if matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted) {
-            self.first_close = Some(FirstClose::Reset);
+            if self.first_close != Some(FirstClose::Here) {
+                self.first_close = Some(FirstClose::Reset);
+            }
             self.tap.peer_left(FirstClose::Reset);
         }
     }

@@ -7,7 +7,7 @@ pub enum FirstClose {
     Here,
     /// The peer: its FIN had come before this end closed.
     There,
-    /// A reset came from the peer.
+    /// A reset came from the peer before this end had closed.
     Reset,
 }
 
@@ -38,7 +38,7 @@ pub trait Tap: Send + 'static {
     fn flushed(&mut self) {}
 
     /// The peer is known to have gone: its FIN was read, or a reset was met. A reset may follow a
-    /// FIN. Always before whoever reads from or writes to the [`Wire`](crate::Wire) learns of it.
+    /// FIN, of either end. Always before whoever reads from or writes to the [`Wire`](crate::Wire) learns of it.
     fn peer_left(&mut self, how: FirstClose) {
         let _ = how;
     }

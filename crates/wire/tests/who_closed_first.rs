@@ -102,6 +102,18 @@ async fn a_reset_is_told_apart_from_a_close() {
 }
 
 #[tokio::test]
+async fn a_reset_that_answers_a_close_here_does_not_undo_it() {
+    let (mut wire, notes, peer) = connected().await;
+    wire.shutdown().await.unwrap();
+    socket2::SockRef::from(&peer).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(peer);
+    assert!(wire.read(&mut [0]).await.is_err());
+    drop(wire);
+    assert_eq!(notes.0.lock().unwrap().left, [FirstClose::Reset]);
+    assert_eq!(ending(&notes).first, FirstClose::Here);
+}
+
+#[tokio::test]
 async fn a_reset_that_nobody_read_is_told_too() {
     let (wire, notes, there) = connected().await;
     socket2::SockRef::from(&there).set_linger(Some(Duration::ZERO)).unwrap();

@@ -40,7 +40,7 @@ fn root() -> PathBuf {
 
 /// README.md and the pages of every directory that explains something.
 fn pages() -> Vec<Page> {
-    let mut paths: Vec<PathBuf> = ["", "docs", "experiments", "scripts"]
+    let mut paths: Vec<PathBuf> = ["", "docs", "experiments", "experiments/go", "scripts"]
         .iter()
         .filter_map(|directory| fs::read_dir(root().join(directory)).ok())
         .flat_map(|entries| entries.map(|entry| entry.unwrap().path()))

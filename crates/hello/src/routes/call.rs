@@ -128,7 +128,9 @@ where
 /// request on its connection: nobody knows where it would begin.
 fn failed_body(error: &RequestBodyError) -> Response<ResponseBody> {
     let status = match error {
-        RequestBodyError::Broken(_) | RequestBodyError::BrokenOff => StatusCode::BAD_REQUEST,
+        RequestBodyError::Broken(_) | RequestBodyError::Malformed | RequestBodyError::BrokenOff => {
+            StatusCode::BAD_REQUEST
+        }
         RequestBodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
     };
     let mut response = words(status, format!("{error}\n"));

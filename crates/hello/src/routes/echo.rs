@@ -4,13 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use super::call::{RouteCall, RouteRefusal, RouteResult, streamed};
-use server::{RequestBody, RequestBodyError, words};
+use server::{RequestBody, RequestBodyError, whole, words};
 
 /// The body goes back while it comes: a client that does not read soon cannot send either.
 pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
@@ -19,6 +19,7 @@ pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
         return Ok(words(StatusCode::OK, head(&call)));
     }
     let content_type = call.content_type().cloned();
+    let is_head = *call.request.method() == Method::HEAD;
     let mut body = call.request.into_body();
     // hyper says `100 Continue` when a body is asked for, but not once the final head is out: who
     // waits for that word is asked before.
@@ -26,7 +27,15 @@ pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
         Some(first) => Some(first.map_err(|error| RouteRefusal::from(&error))?),
         None => None,
     };
-    let mut response = Response::new(streamed(BegunBody { first, rest: body }));
+    let body = BegunBody { first, rest: body };
+    // To HEAD nobody reads it, and it is let go of before the head is written, which then says
+    // truly if the connection ends with it.
+    let size = body.size_hint().exact();
+    let body = if is_head { whole("") } else { streamed(body) };
+    let mut response = Response::new(body);
+    if let Some(size) = size.filter(|_| is_head) {
+        response.headers_mut().insert(CONTENT_LENGTH, size.into());
+    }
     let octets = HeaderValue::from_static("application/octet-stream");
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type.unwrap_or(octets));

@@ -1,4 +1,8 @@
 //! A file that is either kept as a whole or not at all.
+//!
+//! It is written under a name that begins with a dot and ends in `.part`, and gets its own name
+//! when it is whole: a program that is killed leaves that part behind, and no half file under a
+//! name that means a whole one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -14,10 +18,12 @@ const TRIES: usize = 100;
 /// A new file. Dropped before it is [kept](Self::keep), it is removed.
 pub(super) struct PartialFile {
     file: tokio::fs::File,
-    place: FilePlace,
+    part: FilePlace,
+    /// The name that it is to have.
+    name: String,
 }
 
-/// Where the file lies, and that it shall go.
+/// Where the file lies under one of its names, and that it shall go.
 struct FilePlace {
     path: PathBuf,
     is_kept: bool,
@@ -40,9 +46,11 @@ impl PartialFile {
     pub(super) async fn create(directory: &Path) -> io::Result<Self> {
         let directory = directory.to_owned();
         let made = tokio::task::spawn_blocking(move || {
-            let (file, path) = new_file(&directory)?;
-            let place = FilePlace { path, is_kept: false };
-            Ok(Self { file: tokio::fs::File::from_std(file), place })
+            let (name, (file, part)) = under_a_new_name(|name| {
+                let path = directory.join(format!(".{name}.part"));
+                Ok((new_file(&path)?, FilePlace { path, is_kept: false }))
+            })?;
+            Ok(Self { file: tokio::fs::File::from_std(file), part, name })
         });
         made.await.map_err(io::Error::other)?
     }
@@ -56,35 +64,74 @@ impl PartialFile {
         self.file.flush().await
     }
 
-    /// The name in its directory.
-    pub(super) fn name(&self) -> String {
-        let name = self.place.path.file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
+    /// Gives all of them names of their own, or none, and returns the names in their directory.
+    pub(super) async fn keep(files: Vec<Self>) -> io::Result<Vec<String>> {
+        let kept = tokio::task::spawn_blocking(move || {
+            let whole: Vec<(String, FilePlace)> =
+                files.iter().map(Self::get_name).collect::<io::Result<_>>()?;
+            Ok(whole.into_iter().map(|(name, place)| place.stay(name)).collect())
+        });
+        kept.await.map_err(io::Error::other)?
     }
 
-    /// From now on it stays.
-    pub(super) fn keep(mut self) {
-        self.place.is_kept = true;
+    /// Gives it the name that it is to have, or another if that is taken, beside the one that it
+    /// was written under.
+    fn get_name(&self) -> io::Result<(String, FilePlace)> {
+        match self.part.link(&self.name) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                under_a_new_name(|name| self.part.link(name))
+            }
+            place => Ok((self.name.clone(), place?)),
+        }
     }
 }
 
-/// Names come from here alone: nothing a client says takes part in them.
-fn new_file(directory: &Path) -> io::Result<(File, PathBuf)> {
+impl FilePlace {
+    /// Gives the file a further name in its directory. Never in the place of anything that is
+    /// there, nor through a link.
+    fn link(&self, name: &str) -> io::Result<Self> {
+        let path = self.path.with_file_name(name);
+        if let Err(error) = fs::hard_link(&self.path, &path) {
+            // Not every file system has links.
+            let has_none =
+                matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied);
+            if !has_none || path.symlink_metadata().is_ok() {
+                return Err(error);
+            }
+            fs::rename(&self.path, &path)?;
+        }
+        Ok(Self { path, is_kept: false })
+    }
+
+    /// From now on it stays.
+    fn stay(mut self, name: String) -> String {
+        self.is_kept = true;
+        name
+    }
+}
+
+/// Makes something under a name that nothing has, and returns that, too. Names come from here
+/// alone: nothing a client says takes part in them.
+fn under_a_new_name<T>(make: impl Fn(&str) -> io::Result<T>) -> io::Result<(String, T)> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    for _ in 0..TRIES {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("upload-{}-{number}", now.as_secs());
+        match make(&name) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => return Ok((name, made?)),
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    for _ in 0..TRIES {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = directory.join(format!("upload-{}-{number}", now.as_secs()));
-        match options.open(&path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            opened => return Ok((opened?, path)),
-        }
-    }
-    Err(ErrorKind::AlreadyExists.into())
+    options.open(path)
 }
 
 #[cfg(test)]

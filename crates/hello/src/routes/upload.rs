@@ -40,6 +40,8 @@ struct UploadPart {
     client_file_name: Option<String>,
     /// The name of the file in the server's directory.
     stored_as: Option<String>,
+    #[serde(skip)]
+    has_file: bool,
 }
 
 pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
@@ -64,11 +66,14 @@ pub(super) async fn respond(call: RouteCall<'_>) -> RouteResult {
     while let Some(frame) = body.frame().await {
         frame.map_err(|error| body_refused(&*error, uploads.limit))?;
     }
+    let Inbox { files, mut parts, .. } = inbox;
+    let status = if files.is_empty() { StatusCode::OK } else { StatusCode::CREATED };
+    let names = PartialFile::keep(files).await.map_err(|error| not_kept(&error))?;
+    for (part, name) in parts.iter_mut().filter(|part| part.has_file).zip(names) {
+        part.stored_as = Some(name);
+    }
     progress.complete();
-    let report = UploadReport { body_bytes: progress.received_bytes(), parts: inbox.parts };
-    let status = if inbox.files.is_empty() { StatusCode::OK } else { StatusCode::CREATED };
-    inbox.files.into_iter().for_each(PartialFile::keep);
-    json(status, &report)
+    json(status, &UploadReport { body_bytes: progress.received_bytes(), parts })
 }
 
 /// Returns what parts a form's parts, if the body is a form.
@@ -144,7 +149,7 @@ impl Inbox<'_> {
     ) -> Result<(), RouteRefusal> {
         if let Some(mut file) = file {
             file.flush().await.map_err(|error| not_kept(&error))?;
-            part.stored_as = Some(file.name());
+            part.has_file = true;
             self.files.push(file);
         }
         self.parts.push(part);

@@ -47,6 +47,11 @@ pub(crate) fn body(body: &WireBody, out: &mut impl Write) -> io::Result<()> {
     }
 }
 
+/// Writes the beginning of bytes that are no message, or half a head.
+pub(crate) fn first(first: &[u8], all: u64, out: &mut impl Write) -> io::Result<()> {
+    rows(0, all, "bytes", first, out)
+}
+
 /// Writes one part, of which `known` is the beginning.
 fn rows(offset: usize, len: u64, name: &str, known: &[u8], out: &mut impl Write) -> io::Result<()> {
     let name = shortened(name, 15);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use evidence::ClosedBy;
 use report::words::short;
-use server::{ConnState, KeepAlive, ServerEvent, ServerMoment, SocketFacts, target};
+use server::{
+    ConnState, CutPart, KeepAlive, RefusedRequest, ServerEvent, ServerMoment, SocketFacts, target,
+};
 
 use super::{TcpReading, bytes};
 use crate::escape::{escaped, shortened};
@@ -123,6 +125,20 @@ impl Steps {
                 title(format!("response {number}: body, {} bytes", body.bytes), out)?;
                 bytes::body(body, out)
             }
+            ServerMoment::CutShort { number, part, bytes: cut } => {
+                let name = cut_part(*part, *number);
+                title(format!("{name} cut short, {} bytes", cut.bytes), out)?;
+                match (&cut.raw, part) {
+                    (Some(raw), CutPart::RequestHead) => bytes::first(raw, cut.bytes, out),
+                    _ => bytes::body(cut, out),
+                }
+            }
+            ServerMoment::Refused(refused) => {
+                let protocol = refused.protocol.map(|it| format!(": {}", it.name()));
+                let protocol = protocol.unwrap_or_default();
+                title(format!("no request, {} bytes{protocol}", refused.bytes), out)?;
+                bytes::first(&refused.begins, refused.bytes, out)
+            }
             _ => Ok(()),
         }
     }
@@ -156,6 +172,10 @@ fn words(moment: &ServerMoment) -> Option<String> {
             let all = head_bytes + body.bytes;
             format!("response {number}: written, {head_bytes} + {} = {all} bytes", body.bytes)
         }
+        ServerMoment::CutShort { number, part, bytes } => {
+            format!("{} cut short, {} bytes", cut_part(*part, *number), bytes.bytes)
+        }
+        ServerMoment::Refused(refused) => refusal(refused),
         ServerMoment::ResponseDone { number, complete: true } => {
             format!("response {number}: handed over whole")
         }
@@ -164,6 +184,24 @@ fn words(moment: &ServerMoment) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// `request 1: body`.
+fn cut_part(part: CutPart, number: u64) -> String {
+    match part {
+        CutPart::RequestHead => format!("request {number}: head"),
+        CutPart::RequestBody => format!("request {number}: body"),
+        CutPart::ResponseBody => format!("response {number}: body"),
+    }
+}
+
+/// `no request, but TLS: answered 400 Bad Request`.
+fn refusal(refused: &RefusedRequest) -> String {
+    let protocol = refused.protocol.map(|it| format!(", but {}", it.name())).unwrap_or_default();
+    match refused.status {
+        Some(status) => format!("no request{protocol}: answered {status}"),
+        None => format!("no request{protocol}: not answered"),
+    }
 }
 
 fn closed_first(by: ClosedBy) -> &'static str {

@@ -1,7 +1,10 @@
 //! The same steps for programs: an object a line.
 
 use serde_json::{Value, json};
-use server::{ConnState, KeepAlive, ServerEvent, ServerMoment, SocketFacts, WireBody, target};
+use server::{
+    ConnState, CutPart, ForeignProtocol, KeepAlive, ServerEvent, ServerMoment, SocketFacts,
+    WireBody, target,
+};
 use wire::http1::{HeadLine, head_lines};
 
 use super::bytes::name;
@@ -53,6 +56,33 @@ pub(crate) fn object(event: &ServerEvent, with_bytes: bool) -> Option<Value> {
                 "event": "response_written", "request": number, "head_bytes": head_bytes,
             });
             add(&mut value, wire_body(body, with_bytes));
+            value
+        }
+        ServerMoment::CutShort { number, part, bytes } => {
+            let part = match part {
+                CutPart::RequestHead => "request_head",
+                CutPart::RequestBody => "request_body",
+                CutPart::ResponseBody => "response_body",
+            };
+            let mut value = json!({
+                "event": "cut_short", "request": number, "part": part, "cut_bytes": bytes.bytes,
+            });
+            if let Some(raw) = bytes.raw.as_ref().filter(|_| with_bytes) {
+                add(&mut value, json!({ "cut_begins": escaped(raw) }));
+            }
+            value
+        }
+        ServerMoment::Refused(refused) => {
+            let mut value = json!({
+                "event": "refused",
+                "request": refused.number,
+                "status": refused.status.map(|status| status.as_u16()),
+                "refused_bytes": refused.bytes,
+                "protocol": refused.protocol.map(ForeignProtocol::name),
+            });
+            if with_bytes {
+                add(&mut value, json!({ "refused_begins": escaped(&refused.begins) }));
+            }
             value
         }
         ServerMoment::ResponseDone { number, complete } => json!({

@@ -5,12 +5,14 @@ use std::ops::Range;
 
 use evidence::Preset;
 use indexmap::IndexMap;
+use report::words;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 use toml::Spanned;
 
 use super::{Expected, Experiment, MEASURES, Measure, RunPrediction, Trial};
 use crate::formula::{self, Formula};
+use crate::real_go::{self, RealGo};
 use crate::settings::{Client, Network, Server, Settings, Step, Workload};
 use crate::{quantities, setup};
 
@@ -99,8 +101,10 @@ struct Predict {
 }
 
 impl Predict {
+    /// Returns true if it speaks of `case` through `transport`; of Go itself only if it names it.
     fn is_for(&self, transport: TransportName, case: &str) -> bool {
-        self.transports.as_ref().is_none_or(|all| all.contains(&transport))
+        let of_all = transport != TransportName::RealGo;
+        self.transports.as_ref().map_or(of_all, |all| all.contains(&transport))
             && self.cases.as_ref().is_none_or(|all| all.iter().any(|name| name == case))
     }
 }
@@ -115,14 +119,29 @@ struct Shown {
 
 /// A transport by its name.
 #[derive(Clone, Copy, PartialEq)]
-struct TransportName(Preset);
+enum TransportName {
+    /// One that this program brings.
+    Own(Preset),
+    /// Go's, of which a prediction may know better than of the rules that are re-created.
+    RealGo,
+}
+
+impl TransportName {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Own(preset) => preset.name(),
+            Self::RealGo => real_go::NAME,
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for TransportName {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        const NAMES: &[&str] = &["go", "go1.27", "hyper-util"];
+        const NAMES: &[&str] = &["go", "go1.27", "hyper-util", real_go::NAME];
         let name = String::deserialize(from)?;
-        let preset = Preset::ALL.into_iter().find(|preset| preset.name() == name);
-        preset.map(Self).ok_or_else(|| D::Error::unknown_variant(&name, NAMES))
+        let mut all = Preset::ALL.into_iter().map(Self::Own).chain([Self::RealGo]);
+        all.find(|transport| transport.name() == name)
+            .ok_or_else(|| D::Error::unknown_variant(&name, NAMES))
     }
 }
 
@@ -194,8 +213,10 @@ impl Override {
 pub(crate) struct ExperimentWish {
     /// Settings to lay over it.
     pub(crate) overrides: Vec<Override>,
-    /// Only these transports; all of them if there is none.
+    /// Only these transports; all of them if there is none, and no [`Self::real_go`] either.
     pub(crate) transports: Vec<Preset>,
+    /// Go's own transport, too.
+    pub(crate) real_go: Option<RealGo>,
 }
 
 /// Reads an experiment, and finds out at once whether every formula of it makes sense.
@@ -219,16 +240,25 @@ impl Experiment {
         wanted: &ExperimentWish,
     ) -> Result<Self, ExperimentError> {
         let reader = Reader { shown, source };
+        reader.check_texts()?;
         let file: File = toml::from_str(source).map_err(|cause| {
             ExperimentError::NotAnExperiment { file: shown.to_owned(), cause: Box::new(cause) }
         })?;
         reader.check(&file)?;
         let trials = reader.trials(&file, wanted)?;
         let chart = file.chart.as_ref().map(|chart| reader.chart(chart)).transpose()?;
+        let overrides: Vec<String> =
+            wanted.overrides.iter().map(|over| over.text.clone()).collect();
+        // Its texts speak of the settings of the file, and would be wrong of others.
+        let (question, look_for) = match overrides.is_empty() {
+            true => (file.question, file.look_for),
+            false => (format!("What changes with {}?", overrides.join(", ")), None),
+        };
         Ok(Self {
             name: name.to_owned(),
-            question: file.question,
-            look_for: file.look_for,
+            question,
+            look_for,
+            overrides,
             alone: file.alone,
             chart,
             trials,
@@ -243,42 +273,41 @@ impl Reader<'_> {
         ExperimentError::NoSense { file: self.shown.to_owned(), line, what: what.to_string() }
     }
 
+    /// Refuses what would command a terminal, wherever it stands: it may be shown. The bytes that a
+    /// client sends are their own, and only what turns the direction of writing is refused there.
+    fn check_texts(&self) -> Result<(), ExperimentError> {
+        let Ok(table) = self.source.parse::<toml::Table>() else { return Ok(()) };
+        let Some(text) = disturbing(&toml::Value::Table(table), false) else { return Ok(()) };
+        Err(self.no_sense(None, format!("{text:?} holds a control character")))
+    }
+
     /// Returns what would be ignored without a word is refused.
     fn check(&self, file: &File) -> Result<(), ExperimentError> {
         self.check_names_of_cases(file)?;
-        self.check_texts(file)?;
         for case in cases(file) {
             let twice = |(n, it): (usize, &TransportName)| case.transports[..n].contains(it);
             if case.transports.is_empty() {
                 return Err(self.no_sense(None, "there is no transport to run it through"));
             }
             if let Some(n) = (0..case.transports.len()).find(|&n| twice((n, &case.transports[n]))) {
-                let what = format!("it would run through {} twice", case.transports[n].0.name());
+                let what = format!("it would run through {} twice", case.transports[n].name());
+                return Err(self.no_sense(None, what));
+            }
+            if case.transports.contains(&TransportName::RealGo) {
+                let what = "real-go runs whatever go runs, if it is asked for (--transport)";
                 return Err(self.no_sense(None, what));
             }
         }
         for row in &file.predict {
             let speaks = |case: &LaidSettings<'_>| {
-                case.transports.iter().any(|&transport| row.as_ref().is_for(transport, case.name))
+                let with_go = [TransportName::RealGo].into_iter().chain(case.transports.clone());
+                with_go.into_iter().any(|transport| row.as_ref().is_for(transport, case.name))
             };
             if !cases(file).iter().any(speaks) {
                 return Err(self.no_sense(Some(row.span()), "this prediction is for no run"));
             }
         }
         Ok(())
-    }
-
-    /// Returns what is written to a terminal must not command it.
-    fn check_texts(&self, file: &File) -> Result<(), ExperimentError> {
-        let names = file.case.iter().map(|case| &case.name);
-        let reasons = file.predict.iter().map(|row| &row.as_ref().because);
-        let units = file.measure.iter().map(|row| &row.as_ref().unit);
-        let texts = [&file.question].into_iter().chain(&file.look_for);
-        let commands = |text: &&String| text.chars().any(|c| c.is_control() && c != '\n');
-        match texts.chain(names).chain(reasons).chain(units).find(commands) {
-            Some(text) => Err(self.no_sense(None, format!("{text:?} holds a control character"))),
-            None => Ok(()),
-        }
     }
 
     fn trials(&self, file: &File, wanted: &ExperimentWish) -> Result<Vec<Trial>, ExperimentError> {
@@ -292,6 +321,7 @@ impl Reader<'_> {
             client: file.client.clone(),
             workload: file.workload.clone(),
         };
+        let changed = !wanted.overrides.is_empty();
         let mut trials = Vec::new();
         for case in cases(file) {
             let mut settings = common.with(&case.settings);
@@ -299,11 +329,26 @@ impl Reader<'_> {
                 self.check_override(over, &case)?;
                 settings = settings.with(&over.settings);
             }
-            let is_wanted = |TransportName(preset): &&TransportName| {
-                wanted.transports.is_empty() || wanted.transports.contains(preset)
+            let all = wanted.transports.is_empty() && wanted.real_go.is_none();
+            let is_wanted = |transport: &&TransportName| {
+                all || wanted
+                    .transports
+                    .iter()
+                    .any(|preset| **transport == TransportName::Own(*preset))
             };
             for &transport in case.transports.iter().filter(is_wanted) {
-                trials.push(self.trial(file, &case, transport, settings.clone())?);
+                if let TransportName::Own(preset) = transport {
+                    let settings = settings.clone();
+                    trials.push(self.trial(file, &case, preset, None, settings, changed)?);
+                }
+            }
+            // Go's own transport is held to what is predicted of its rules. It speaks HTTP/1.1 here.
+            if let Some(go) = &wanted.real_go
+                && case.transports.contains(&TransportName::Own(go.preset))
+                && settings.speaks_http1()
+            {
+                let go = go.clone();
+                trials.push(self.trial(file, &case, go.preset, Some(go), settings, changed)?);
             }
         }
         Ok(trials)
@@ -352,20 +397,29 @@ impl Reader<'_> {
         &self,
         file: &File,
         case: &LaidSettings<'_>,
-        transport: TransportName,
+        preset: Preset,
+        real_go: Option<RealGo>,
         settings: Settings,
+        changed: bool,
     ) -> Result<Trial, ExperimentError> {
-        let TransportName(preset) = transport;
         settings
             .ready(preset, false)
             .map_err(|error: setup::SetupError| self.no_sense(None, error))?;
         let names = settings.names(preset);
         let observed = quantities::vocabulary(snapshots(&settings)).and(&names);
-        let mut predictions = Vec::new();
-        for row in file.predict.iter().filter(|row| row.as_ref().is_for(transport, case.name)) {
-            let because = &row.as_ref().because;
-            for (what, rule) in &row.as_ref().expect {
-                predictions.push(self.prediction(what, rule, because, &names, &observed)?);
+        let mut predictions: Vec<RunPrediction> = Vec::new();
+        // What is predicted of Go itself comes before what is predicted of its rules.
+        let of_go = real_go.as_ref().map(|_| TransportName::RealGo);
+        for transport in of_go.into_iter().chain([TransportName::Own(preset)]) {
+            let known = predictions.len();
+            for row in file.predict.iter().filter(|row| row.as_ref().is_for(transport, case.name)) {
+                let because = if changed { "" } else { &row.as_ref().because };
+                for (what, rule) in &row.as_ref().expect {
+                    let more = self.prediction(what, rule, because, &names, &observed)?;
+                    if !predictions.iter().take(known).any(|prior| prior.what == more.what) {
+                        predictions.push(more);
+                    }
+                }
             }
         }
         if predictions.is_empty() {
@@ -381,7 +435,7 @@ impl Reader<'_> {
         let measures: Vec<Measure> = measures.collect::<Result<_, _>>()?;
         let needs_private = needs_private(&settings, &predictions, &measures);
         let case = case.name.to_owned();
-        Ok(Trial { case, preset, settings, predictions, measures, needs_private })
+        Ok(Trial { case, preset, real_go, settings, predictions, measures, needs_private })
     }
 
     /// `what` = `rule`, where `names` may stand on the right and `observed` on the left.
@@ -430,11 +484,30 @@ impl Reader<'_> {
     }
 }
 
-/// Decides whether a formula over observations uses names that are known. What it divides by is not
-/// known before the run.
+/// A text or a key that would disturb a terminal. `is_sent`: it goes over the wire.
+fn disturbing(value: &toml::Value, is_sent: bool) -> Option<String> {
+    let disturbs = |text: &str| {
+        text.chars().any(|c| {
+            let is_wanted = c == '\n' || (is_sent && c.is_control());
+            words::disturbs(c) && !is_wanted
+        })
+    };
+    match value {
+        toml::Value::String(text) => disturbs(text).then(|| text.clone()),
+        toml::Value::Array(values) => values.iter().find_map(|value| disturbing(value, is_sent)),
+        toml::Value::Table(table) => table.iter().find_map(|(key, value)| {
+            let is_sent = ["send", "post"].contains(&key.as_str());
+            if disturbs(key) { Some(key.clone()) } else { disturbing(value, is_sent) }
+        }),
+        _ => None,
+    }
+}
+
+/// Decides whether a formula over observations uses names that are known, and can be a number. What
+/// it divides by is not known before the run.
 fn check_names(formula: &Formula, names: &formula::Names) -> Result<(), formula::FormulaError> {
     match formula.value(names) {
-        Err(formula::FormulaError::NoNumber { .. }) | Ok(_) => Ok(()),
+        Err(formula::FormulaError::NotFinite { .. }) | Ok(_) => Ok(()),
         // Where the counters cannot be read nobody knows their names; they will be missed later.
         Err(formula::FormulaError::UnknownName { name, .. })
             if name.starts_with("counter.") && netlab::Counters::read().is_err() =>
@@ -453,7 +526,7 @@ struct LaidSettings<'a> {
 }
 
 fn cases(file: &File) -> Vec<LaidSettings<'_>> {
-    let all = || Preset::ALL.map(TransportName).to_vec();
+    let all = || Preset::ALL.map(TransportName::Own).to_vec();
     let transports = file.transports.clone().unwrap_or_else(all);
     if file.case.is_empty() {
         return vec![LaidSettings { name: "", settings: Settings::default(), transports }];

@@ -10,7 +10,8 @@ fn read(source: &str) -> Result<Experiment, String> {
 
 fn over(overrides: &[&str]) -> ExperimentWish {
     let parse = |text: &&str| Override::parse(text).unwrap();
-    ExperimentWish { overrides: overrides.iter().map(parse).collect(), transports: Vec::new() }
+    let overrides = overrides.iter().map(parse).collect();
+    ExperimentWish { overrides, ..ExperimentWish::default() }
 }
 
 fn wrong(source: &str) -> String {
@@ -169,6 +170,14 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
         ("transports = []", "opened = 1", "no transport"),
         ("transports = ['go', 'go']", "opened = 1", "go twice"),
         ("look_for = \"a\\u001b[2J\"", "opened = 1", "control character"),
+        ("look_for = \"a\u{202e}b\"", "opened = 1", "control character"),
+        ("server.\"a\\u001bb\" = 1", "opened = 1", "control character"),
+        ("", "\"opened /*\u{202e}*/\" = 1", "control character"),
+        ("", "opened = '1e309'", "gives no number: it is too large"),
+        ("", "\"sleep(10)\" = 1", "`sleep(10)` gives no number: "),
+        ("", "'\"a\".len()' = 1", "gives no number: "),
+        ("", "'true' = 1", "`true` gives no number: it is a bool"),
+        ("", "running = 1", "`running` gives no number: it is a map"),
         ("", "opened = '..'", "the range `..` is open at both ends"),
         (
             &script("{ snapshot = 'A b' }, { request = {} }"),

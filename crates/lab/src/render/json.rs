@@ -170,7 +170,7 @@ fn run<'a>(row: &'a TrialRow<'a>, with_evidence: bool) -> RunResult<'a> {
     let network = record.into_iter().flat_map(|record| &record.network);
     RunResult {
         case: &trial.case,
-        transport: trial.preset.name(),
+        transport: trial.transport(),
         verdict,
         because,
         took_us: us(row.took),

@@ -29,14 +29,17 @@ pub(crate) fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<
     question(experiment, out)?;
     writeln!(out, "\n{HEADING}Prediction{HEADING:#}")?;
     predictions(experiment, out)?;
-    writeln!(out)?;
-    because(experiment, out)?;
+    if experiment.overrides.is_empty() {
+        writeln!(out)?;
+        because(experiment, out)?;
+    }
     if let Some(look_for) = &experiment.look_for {
         writeln!(out)?;
         paragraph("look for", look_for, out)?;
     }
     writeln!(out)?;
-    paragraph("run it", &format!("cargo run -p lab -- run {}", experiment.name), out)
+    let set: String = experiment.overrides.iter().map(|over| format!(" --set {over}")).collect();
+    paragraph("run it", &format!("cargo run -p lab -- run {}{set}", experiment.name), out)
 }
 
 /// Writes the question and the setup, and nothing that gives the answer away.
@@ -108,7 +111,7 @@ fn predictions(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> 
             let at_first = |text: &str| if n == 0 { Cell::new(text) } else { Cell::empty() };
             rows.push([
                 at_first(&trial.case),
-                at_first(trial.preset.name()),
+                at_first(trial.transport()),
                 Cell::new(prediction.what.text()),
                 Cell::new(range(prediction)).right(),
                 Cell::new(prediction.expected.rule().unwrap_or_default()).styled(FAINT),

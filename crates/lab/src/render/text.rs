@@ -87,14 +87,25 @@ fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Resul
         title("HELD"),
         title("TIME").right(),
     ];
-    let rows = section.rows.iter().flat_map(|row| lines(row, depth)).collect();
-    Table::new(2, header, rows).write(out)
+    let rows: Vec<[Cell; COLUMNS]> =
+        section.rows.iter().flat_map(|row| lines(row, depth)).collect();
+    let table = Table::new(2, header.clone(), rows.clone());
+    if table.width() <= WIDTH {
+        return table.write(out);
+    }
+    // What can be done without goes first.
+    let without_time = |mut row: [Cell; COLUMNS]| {
+        row[COLUMNS - 1] = Cell::empty();
+        row
+    };
+    let rows = rows.into_iter().map(without_time).collect();
+    Table::new(2, header, rows).narrowed(WIDTH, 2).write(out)
 }
 
 fn lines(row: &TrialRow<'_>, depth: Depth) -> Vec<[Cell; COLUMNS]> {
     let mut first = [(); COLUMNS].map(|()| Cell::empty());
     first[0] = Cell::new(&*row.trial.case);
-    first[1] = Cell::new(row.trial.preset.name());
+    first[1] = Cell::new(row.trial.transport());
     first[3] = row.guess.map_or_else(Cell::empty, |guess| Cell::new(number(guess)).right());
     first[7] = Cell::new(seconds(row.took)).right();
     let ran = match row.verdict {
@@ -165,14 +176,14 @@ fn measures(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
         let Verdict::Ran(ran) = row.verdict else { return None };
         let mut line = [(); 2 + MEASURES].map(|()| Cell::empty());
         line[0] = Cell::new(&*row.trial.case);
-        line[1] = Cell::new(row.trial.preset.name());
+        line[1] = Cell::new(row.trial.transport());
         for (cell, value) in line[2..].iter_mut().zip(&ran.measured) {
             *cell = Cell::new(observed(value.as_ref().ok().copied())).right();
         }
         Some(line)
     });
     writeln!(out, "\n  {FAINT}measured, not predicted{FAINT:#}")?;
-    Table::new(2, header, rows.collect()).write(out)
+    Table::new(2, header, rows.collect()).narrowed(WIDTH, 0).write(out)
 }
 
 /// A bar for each case, through the first transport that ran them all.
@@ -182,7 +193,7 @@ fn chart(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     let bars: Vec<(&str, f64)> = section
         .rows
         .iter()
-        .filter(|row| row.trial.preset == first.trial.preset)
+        .filter(|row| row.trial.transport() == first.trial.transport())
         .filter_map(|row| match row.verdict {
             Verdict::Ran(ran) => {
                 let names = ran.quantities.clone().into_iter().collect();
@@ -195,7 +206,7 @@ fn chart(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     if bars.len() < 2 || longest <= 0.0 {
         return Ok(());
     }
-    writeln!(out, "\n  {FAINT}{} through {}{FAINT:#}", what.text(), first.trial.preset.name())?;
+    writeln!(out, "\n  {FAINT}{} through {}{FAINT:#}", what.text(), first.trial.transport())?;
     let width = bars.iter().map(|(case, _)| case.chars().count()).max().unwrap_or(0);
     for (case, value) in bars {
         let length = (value / longest * BAR as f64).round() as usize;
@@ -235,14 +246,16 @@ fn differences(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
             Verdict::Ran(ran) => ran.judged(row.trial).next().map(|judged| super::seen(&judged)),
             Verdict::Skipped(_) | Verdict::CouldNotRun(_) => None,
         };
+        let why = match &*prediction.because {
+            "" => String::new(),
+            because => format!(" {}: {because}", prediction.what.text()),
+        };
         let text = format!(
-            "{}: you said {}, the model {}, {}. {}: {}",
+            "{}: you said {}, the model {}, {}.{why}",
             run_name(row.trial),
             number(guess),
             range(prediction),
             seen.as_deref().unwrap_or("and it did not run"),
-            prediction.what.text(),
-            prediction.because
         );
         paragraph("differs", &text, out)?;
     }
@@ -256,7 +269,7 @@ fn differences(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
 
 /// `64 KiB, hyper-util`: which run of an experiment.
 fn run_name(trial: &Trial) -> String {
-    let transport = trial.preset.name();
+    let transport = trial.transport();
     if trial.case.is_empty() {
         transport.to_owned()
     } else {
@@ -269,7 +282,7 @@ pub(super) fn because(experiment: &Experiment, out: &mut impl Write) -> io::Resu
     let mut told = BTreeSet::new();
     for prediction in experiment.trials.iter().flat_map(|trial| &trial.predictions) {
         let because = &prediction.because;
-        if told.insert(because) {
+        if !because.is_empty() && told.insert(because) {
             paragraph("because", &format!("{}{because}", about(experiment, because)), out)?;
         }
     }
@@ -283,19 +296,20 @@ fn about(experiment: &Experiment, because: &str) -> String {
     let cases = |trials: &mut dyn Iterator<Item = &Trial>| -> BTreeSet<String> {
         trials.map(|trial| trial.case.clone()).collect()
     };
-    let presets = |trials: &mut dyn Iterator<Item = &Trial>| -> BTreeSet<Preset> {
-        trials.map(|trial| trial.preset).collect()
+    // In the order in which they are told, and each by its name.
+    let through = |trials: &mut dyn Iterator<Item = &Trial>| -> BTreeSet<(Preset, &str)> {
+        trials.map(|trial| (trial.preset, trial.transport())).collect()
     };
     let of_cases = cases(&mut all.iter().filter(with_it));
-    let of_presets = presets(&mut all.iter().filter(with_it));
+    let of_transports = through(&mut all.iter().filter(with_it));
     let in_order = |case: &&Trial| of_cases.contains(&case.case);
     let mut names: Vec<&str> = all.iter().filter(in_order).map(|trial| &*trial.case).collect();
     names.dedup();
     let some_cases = of_cases.len() < cases(&mut all.iter()).len();
     // Those through which these cases run at all.
-    let could = presets(&mut all.iter().filter(in_order));
-    let transports: Vec<&str> = of_presets.iter().map(|preset| preset.name()).collect();
-    match (some_cases, of_presets.len() < could.len()) {
+    let could = through(&mut all.iter().filter(in_order));
+    let transports: Vec<&str> = of_transports.iter().map(|(_, name)| *name).collect();
+    match (some_cases, of_transports.len() < could.len()) {
         (false, false) => String::new(),
         (true, false) => format!("{}: ", names.join(", ")),
         (false, true) => format!("{}: ", transports.join(", ")),
@@ -344,6 +358,9 @@ fn evidence_of(section: &Section<'_>, row: &TrialRow<'_>, out: &mut impl Write) 
             for sentence in ran.record.disagreements() {
                 paragraph("disagree", sentence, out)?;
             }
+            if let Some(gone) = report::run::time_waits_cut_short(&ran.record.outcome) {
+                paragraph("resets", &gone, out)?;
+            }
             for (kind, message) in ran.record.failures() {
                 paragraph("failure", &format!("{kind}: {message}"), out)?;
             }
@@ -371,7 +388,7 @@ fn not_held(row: &TrialRow<'_>, ran: &TrialResult, out: &mut impl Write) -> io::
         let text = format!("{what}: predicted {}, {}", range(prediction), super::seen(judged));
         paragraph("not held", &text, out)?;
         let next = wrong.get(n + 1).map(|next| &next.prediction.because);
-        if next != Some(&prediction.because) {
+        if next != Some(&prediction.because) && !prediction.because.is_empty() {
             paragraph("because", &prediction.because, out)?;
         }
     }

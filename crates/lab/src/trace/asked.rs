@@ -1,5 +1,8 @@
 //! What is asked for: by the command line, or by a redirect.
 
+use std::cell::RefCell;
+use std::path::Path;
+
 use anyhow::Context;
 use apparatus::with_causes;
 use base64::Engine;
@@ -7,9 +10,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use evidence::ExchangeId;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use transport::Dialling;
-use url::Url;
+use url::{SyntaxViolation, Url};
 
 use super::FetchAnswer;
+use crate::bounded_file;
 use crate::cli::Trace;
 
 /// One request, before it is sent.
@@ -25,6 +29,16 @@ pub(crate) struct FetchPlan {
     pub(crate) data: Vec<u8>,
     /// The exchange that led here by a redirect, if one did.
     pub(crate) redirected_from: Option<ExchangeId>,
+}
+
+/// The most bytes that a body is read of: it is held in memory.
+const MOST_DATA: u64 = 256 << 20;
+
+impl FetchPlan {
+    /// Returns true if TLS is to be spoken.
+    pub(crate) fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
 }
 
 /// The requests of one round: one for each of `urls`.
@@ -45,6 +59,14 @@ pub(crate) fn round(
     let mut headers = HeaderMap::new();
     for field in &args.headers {
         let (name, value) = parse_field(field)?;
+        // What would not be sent as it was typed is refused.
+        let framing = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TRAILER];
+        anyhow::ensure!(
+            !framing.contains(&name),
+            "--header `{name}` would not be sent: a body's length is that of --data"
+        );
+        let is_second_host = name == header::HOST && headers.contains_key(header::HOST);
+        anyhow::ensure!(!is_second_host, "--header `host`: a request has one host");
         headers.append(name, value);
     }
     headers
@@ -55,11 +77,13 @@ pub(crate) fn round(
         headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     }
     let ask = |text: &String| -> anyhow::Result<FetchPlan> {
-        let no_url = |cause: String| anyhow::anyhow!("cannot fetch `{text}`: {cause}");
-        let mut url = Url::parse(text).map_err(|error| no_url(is_no_url(text, error)))?;
-        dialling.check_url(url.as_str()).map_err(|error| anyhow::anyhow!(with_causes(&error)))?;
+        let shown = transport::shown_url(text);
+        let no_url = |cause: String| anyhow::anyhow!("cannot fetch `{shown}`: {cause}");
+        let mut url = parse_url(text).map_err(no_url)?;
         let mut headers = headers.clone();
-        if let Some(credentials) = take_credentials(&mut url) {
+        let credentials = take_credentials(&mut url);
+        dialling.check_url(url.as_str()).map_err(|error| anyhow::anyhow!(with_causes(&error)))?;
+        if let Some(credentials) = credentials {
             headers.entry(header::AUTHORIZATION).or_insert(credentials);
         }
         let (method, data) = (method.clone(), data.clone());
@@ -68,13 +92,40 @@ pub(crate) fn round(
     urls.iter().map(ask).collect()
 }
 
-fn is_no_url(text: &str, error: url::ParseError) -> String {
-    match error {
+/// Reads a URL as it was typed. A browser makes a URL of almost anything; here nothing is put in
+/// place of what was typed, but for a host in the form in which it is looked up, and characters that
+/// have to be encoded.
+fn parse_url(text: &str) -> Result<Url, String> {
+    let violations = RefCell::new(Vec::new());
+    let heard = |violation| violations.borrow_mut().push(violation);
+    let url = Url::options().syntax_violation_callback(Some(&heard)).parse(text);
+    let url = url.map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => {
-            format!("it does not start with http:// or https:// (http://{text}?)")
+            let shown = transport::shown_url(text);
+            format!("it does not start with http:// or https:// (http://{shown}?)")
         }
         other => other.to_string(),
+    })?;
+    let is_guess = |violation: &&SyntaxViolation| {
+        !matches!(
+            violation,
+            SyntaxViolation::EmbeddedCredentials
+                | SyntaxViolation::NonUrlCodePoint
+                | SyntaxViolation::UnencodedAtSign
+                | SyntaxViolation::PercentDecode
+                | SyntaxViolation::NullInFragment
+        )
+    };
+    if let Some(guess) = violations.borrow().iter().find(is_guess) {
+        return Err(guess.to_string());
     }
+    // The parser leaves an empty port out.
+    let (_, behind) = text.split_once("//").unwrap_or_default();
+    let authority = behind.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.ends_with(':') || url.port() == Some(0) {
+        return Err("a port is a number from 1 to 65535".to_owned());
+    }
+    Ok(url)
 }
 
 /// Takes the user's name and password out of `url`, as what they are sent as (RFC 7617): a URL is
@@ -98,18 +149,33 @@ fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
 fn data(text: &str) -> anyhow::Result<Vec<u8>> {
     match text.strip_prefix('@') {
         None => Ok(text.as_bytes().to_vec()),
-        Some(file) => std::fs::read(file).with_context(|| format!("cannot read --data @{file}")),
+        Some(file) => bounded_file::read(Path::new(file), MOST_DATA)
+            .with_context(|| format!("cannot read --data @{file}")),
     }
 }
 
 fn parse_field(field: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
-    let (name, value) = field
-        .split_once(':')
-        .with_context(|| format!("--header `{field}` is not of the form NAME: VALUE"))?;
-    let name = name.trim().parse().with_context(|| format!("--header `{field}`: the name"))?;
-    let value = value.trim().parse().with_context(|| format!("--header `{field}`: the value"))?;
+    // The value may be a secret, and is not repeated.
+    let (name, value) = field.split_once(':').with_context(|| {
+        let first = field.split_whitespace().next().unwrap_or_default();
+        format!("--header `{first}…` is not of the form NAME: VALUE")
+    })?;
+    let name = name.trim();
+    let value = value.trim().parse().with_context(|| format!("--header `{name}`: the value"))?;
+    let name = name.parse().with_context(|| format!("--header `{name}`: the name"))?;
     Ok((name, value))
 }
+
+/// The fields that are meant for one origin alone: what Go drops, and the name of the host.
+const NOT_FOR_OTHERS: [&str; 7] = [
+    "authorization",
+    "cookie",
+    "cookie2",
+    "host",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "www-authenticate",
+];
 
 /// The request to which `answered` redirects (RFC 9110 section 15.4), if it does.
 ///
@@ -128,7 +194,10 @@ pub(crate) fn redirected(
     let Some(location) = answered.headers.get(header::LOCATION) else { return Ok(None) };
     let shown = String::from_utf8_lossy(location.as_bytes()).into_owned();
     let url = location.to_str().ok().and_then(|location| asked.url.join(location).ok());
-    let url = url.ok_or_else(|| format!("the redirect leads to `{shown}`, which is no URL"))?;
+    let url = url.ok_or_else(|| {
+        let shown = transport::shown_url(&shown);
+        format!("the redirect leads to `{shown}`, which is no URL")
+    })?;
     let mut next = FetchPlan { url, redirected_from: Some(number), ..asked.clone() };
     if !keeps_method && next.method != Method::HEAD {
         next.method = Method::GET;
@@ -138,7 +207,7 @@ pub(crate) fn redirected(
     }
     // Another host is none of what was meant for this one (as Go and browsers have it).
     if next.url.origin() != asked.url.origin() {
-        for field in [header::AUTHORIZATION, header::COOKIE, header::HOST] {
+        for field in NOT_FOR_OTHERS {
             next.headers.remove(field);
         }
     }
@@ -158,6 +227,8 @@ mod tests {
         let (method, data) = (Method::POST, b"x".to_vec());
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Basic eA=="));
+        headers.insert(header::PROXY_AUTHORIZATION, HeaderValue::from_static("Basic eA=="));
+        headers.insert(header::COOKIE, HeaderValue::from_static("a=b"));
         headers.insert(header::HOST, HeaderValue::from_static("other.example"));
         FetchPlan { method, url: Url::parse(url).unwrap(), headers, data, redirected_from: None }
     }
@@ -181,7 +252,7 @@ mod tests {
     fn a_redirect_within_a_host_keeps_what_was_meant_for_it() {
         let next = led(307, b"../d").unwrap().unwrap();
         assert_eq!((next.url.as_str(), next.method.as_str()), ("http://a.example/d", "POST"));
-        assert_eq!((next.redirected_from, next.headers.len()), (Some(ExchangeId(7)), 2));
+        assert_eq!((next.redirected_from, next.headers.len()), (Some(ExchangeId(7)), 4));
         let next = led(303, b"/d").unwrap().unwrap();
         assert_eq!((next.method.as_str(), next.data.len()), ("GET", 0));
     }

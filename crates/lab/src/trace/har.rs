@@ -187,7 +187,11 @@ fn response(answered: Option<&FetchAnswer>) -> Value {
     };
     let mut content = json!({ "size": answered.body, "mimeType": mime_type });
     if answered.body_policy != BodyPolicy::Drain {
-        content["comment"] = format!("--body {}", answered.body_policy.name()).into();
+        let how = match answered.body_policy {
+            BodyPolicy::Drop => "the body was dropped",
+            _ => "the body was held unread",
+        };
+        content["comment"] = how.into();
     } else if answered.headers.contains_key(header::CONTENT_ENCODING) {
         content["comment"] = "as it came: nothing was decoded".into();
     }

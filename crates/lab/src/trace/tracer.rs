@@ -3,52 +3,34 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use apparatus::with_causes;
-use bytes::Bytes;
-use evidence::{BodyPolicy, ExchangeId, Moment, TraceEvent};
-use http::{Request, Response, Version};
-use http_body_util::{BodyExt, Full};
-use hyper::ext::ReasonPhrase;
+use evidence::{ExchangeId, Moment, TraceEvent};
 use program::{Interrupt, exit};
 use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, Trust};
 
 use super::asked::{FetchPlan, redirected, round};
 use super::doing::doing;
+use super::ear::FetchEar;
+use super::fetch::{BodyReader, fetch};
 use super::phases::{FetchPhase, FetchPhases};
-use super::{FetchAnswer, FetchSession, FetchedExchange, bars, har, json, text};
+use super::{FetchSession, FetchedExchange, bars, har, json, secrets, text};
+use crate::bounded_file;
 use crate::cli::{Trace, TraceFormat};
 
 /// More hops than this are a circle, as in Go.
 const MOST_REDIRECTS: usize = 10;
+/// More than any store of certificates has, in bytes.
+const MOST_TRUSTED: u64 = 16 << 20;
 /// How long the closes at the end may take to be heard.
 const CLOSING: Duration = Duration::from_millis(250);
 /// So often the moments of a request that is not over are told. Not at once: to write them takes
 /// time that would be counted as the request's.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Keeps every moment until somebody asks.
-#[derive(Default)]
-struct FetchEar(Mutex<Vec<TraceEvent>>);
-
-impl FetchEar {
-    /// Returns what was heard since the last call, in the order of time.
-    fn take(&self) -> Vec<TraceEvent> {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events = std::mem::take(&mut *heard);
-        events.sort_by_key(|event| event.at);
-        events
-    }
-}
-
-impl transport::Listener for FetchEar {
-    fn event(&self, event: TraceEvent) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
-    }
-}
 
 /// Carries out `lab trace`, and returns the exit code.
 ///
@@ -64,6 +46,9 @@ pub(crate) async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8
     anyhow::ensure!(!args.timeout.is_zero(), "--timeout 0s leaves no time for a request");
     let dialling = dialling(args)?;
     let round = round(args, &urls, &dialling)?;
+    if let Some(tls) = dialling.tls.as_ref().filter(|_| round.iter().any(FetchPlan::is_https)) {
+        tls.read_trust()?;
+    }
     let mut tracer = FetchTracer::new(args, dialling, interrupt.clone())?;
     tracer.all(&round, out).await?;
     tracer.end(out).await?;
@@ -90,7 +75,7 @@ struct FetchTracer<'a> {
 
 impl<'a> FetchTracer<'a> {
     fn new(args: &'a Trace, dialling: Dialling, interrupt: Interrupt) -> anyhow::Result<Self> {
-        let ear = Arc::new(FetchEar::default());
+        let ear = Arc::new(FetchEar::new(args.show_secrets));
         let preset = args.transport.0;
         let version = match (args.http1, args.http2) {
             (true, _) => HttpVersion::Http1,
@@ -107,6 +92,7 @@ impl<'a> FetchTracer<'a> {
             session: FetchSession {
                 transport: preset.name(),
                 insecure: args.insecure,
+                has_hidden: false,
                 started: Instant::now(),
                 exchanges: Vec::new(),
                 events: Vec::new(),
@@ -157,6 +143,10 @@ impl<'a> FetchTracer<'a> {
             if let Err(error) = &next {
                 traced.error = Some(error.clone());
             }
+            // Only now: a redirect may need them.
+            if !self.args.show_secrets {
+                self.session.has_hidden |= secrets::hide_in_exchange(&mut traced);
+            }
             self.tell_end(&traced, out)?;
             self.session.exchanges.push(traced);
             match next {
@@ -187,7 +177,7 @@ impl<'a> FetchTracer<'a> {
                 &self.dialling,
                 number,
                 &asked,
-                self.args.body.0,
+                BodyReader::of(self.args),
                 &mut answered,
             );
             let mut fetching = pin!(tokio::time::timeout(self.args.timeout, fetching));
@@ -291,6 +281,7 @@ impl<'a> FetchTracer<'a> {
             self.tell_aside("Afterwards", "the client closes", &afterwards, out)?;
             self.session.events.extend(afterwards);
         }
+        self.session.has_hidden |= self.ear.has_hidden.load(Ordering::Relaxed);
         let session = &self.session;
         match self.args.format {
             TraceFormat::Text => bars::summary(session, self.args.expect_continue, out)?,
@@ -338,60 +329,6 @@ enum FetchEnd {
     Interrupted,
 }
 
-/// Sends a request and deals with the body of its response. What came of it is in `answered` also
-/// if it fails, or is given up, later on.
-async fn fetch(
-    client: Transport,
-    dialling: &Dialling,
-    number: ExchangeId,
-    asked: &FetchPlan,
-    policy: BodyPolicy,
-    answered: &mut Option<FetchAnswer>,
-) -> Result<Option<Body>, String> {
-    let mut request = Request::new(Full::new(Bytes::from(asked.data.clone())));
-    *request.method_mut() = asked.method.clone();
-    // What is after the `#` is for the reader (RFC 9110 section 7.1).
-    let mut url = asked.url.clone();
-    url.set_fragment(None);
-    *request.uri_mut() = dialling.check_url(url.as_str()).map_err(|error| with_causes(&error))?;
-    *request.headers_mut() = asked.headers.clone();
-    let response = client.send(number, request).await.map_err(|error| with_causes(&error))?;
-    let reason = reason(&response);
-    let (head, mut body) = response.into_parts();
-    let answered = answered.insert(FetchAnswer {
-        status: head.status,
-        reason,
-        version: head.version,
-        headers: head.headers,
-        body: 0,
-        body_policy: policy,
-        head_at: Instant::now(),
-    });
-    match policy {
-        BodyPolicy::Drain => {
-            while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|error| with_causes(&error))?;
-                answered.body += frame.data_ref().map_or(0, |data| data.len() as u64);
-            }
-            Ok(None)
-        }
-        BodyPolicy::Drop => Ok(None),
-        BodyPolicy::Hold => Ok(Some(body)),
-    }
-}
-
-/// The words behind the status. hyper keeps them only if they are not the usual ones; HTTP/2 has
-/// none (RFC 9113 section 8.3.2).
-fn reason(response: &Response<Body>) -> String {
-    if response.version() == Version::HTTP_2 {
-        return String::new();
-    }
-    match response.extensions().get::<ReasonPhrase>() {
-        Some(own) => String::from_utf8_lossy(own.as_bytes()).into_owned(),
-        None => response.status().canonical_reason().unwrap_or_default().to_owned(),
-    }
-}
-
 /// `: DNS 0.21 ms, connect 300 ms`: where the time went.
 fn spent(phases: &FetchPhases) -> String {
     let spent: Vec<String> = FetchPhase::ALL
@@ -419,7 +356,7 @@ fn trust(args: &Trace) -> anyhow::Result<Trust> {
     match &args.cacert {
         None => Ok(Trust::System),
         Some(file) => {
-            let pem = std::fs::read(file);
+            let pem = bounded_file::read(file, MOST_TRUSTED);
             Ok(Trust::Pem(pem.with_context(|| format!("cannot read --cacert {}", file.display()))?))
         }
     }

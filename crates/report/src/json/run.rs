@@ -27,6 +27,10 @@ struct RunRow<'a> {
     requests: usize,
     failed: usize,
     failures: Vec<FailureRow<'a>>,
+    /// How many failed in which way.
+    failures_by_kind: BTreeMap<&'static str, usize>,
+    /// How many responses had which status.
+    statuses: BTreeMap<u16, usize>,
     predicted: Option<PredictionRow<'a>>,
     opened: usize,
     /// `null` if the server is not ours to ask.
@@ -129,6 +133,10 @@ impl<'a> RunRow<'a> {
             let kind = failure.kind.name();
             Some(FailureRow { exchange: exchange.number.0, kind, message: &failure.message })
         });
+        let mut failures_by_kind = BTreeMap::new();
+        for failure in outcome.exchanges.iter().filter_map(|e| e.body.as_ref().err()) {
+            *failures_by_kind.entry(failure.kind.name()).or_default() += 1;
+        }
         let predicted = outcome.prediction.as_ref().map(|prediction| PredictionRow {
             least: prediction.least,
             most: prediction.most,
@@ -146,6 +154,8 @@ impl<'a> RunRow<'a> {
             requests: outcome.exchanges.len(),
             failed: outcome.failed(),
             failures: failures.collect(),
+            failures_by_kind,
+            statuses: outcome.statuses(),
             predicted,
             opened: outcome.opened(),
             accepted: outcome.accepted,

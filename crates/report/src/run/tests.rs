@@ -120,6 +120,7 @@ fn drained() -> Outcome {
             after_closing: reading(vec![end(1, Side::Client, TcpState::TimeWait)]),
         },
         disagreements: Vec::new(),
+        time_waits_cut_short: 0,
         elapsed: Duration::from_millis(1002),
         let_go: Duration::from_secs(3600),
         interrupted: false,
@@ -187,8 +188,7 @@ fn a_reset_is_explained_by_what_is_missing_from_the_table() {
 
 #[test]
 fn witnesses_that_disagree_are_heard_out() {
-    let sentence =
-        "connections: the client opened 1, the server accepted 2 (1 from another client)";
+    let sentence = "connections: the client opened 1, the server accepted 2 (1 that the client's trace does not know)";
     let outcome = Outcome {
         in_flight: None,
         accepting: None,
@@ -222,6 +222,100 @@ fn a_run_that_failed_and_was_ended_early_says_both() {
     assert!(text.contains("You ended the run after 2 of 10 requests."), "{text}");
     assert!(text.contains("1 of 2 requests failed (1 reset)."), "{text}");
     assert!(!text.contains("as predicted"), "{text}");
+}
+
+#[test]
+fn a_run_that_failed_is_told_without_a_word_of_success() {
+    for preset in Preset::ALL {
+        for (policy, failed) in [
+            (BodyPolicy::Drain, 1),
+            (BodyPolicy::Drain, 2),
+            (BodyPolicy::Drop, 2),
+            (BodyPolicy::Hold, 2),
+        ] {
+            let mut outcome = drained();
+            outcome.setup = setup(preset, policy);
+            for exchange in outcome.exchanges.iter_mut().rev().take(failed) {
+                let message = "gave up".to_owned();
+                exchange.body = Err(Failure { kind: FailureKind::TimedOut, message });
+                exchange.afterwards = Afterwards::Failed;
+            }
+            let verdict = verdict(&outcome);
+            for part in ["as predicted, but requests failed", "2 requests opened 1 connection. "] {
+                assert!(verdict.contains(part), "`{part}` in\n{verdict}");
+            }
+            for part in ["read to its end", "as few as can be", "Nobody read", "went back"] {
+                assert!(!verdict.contains(part), "`{part}` in\n{verdict}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_that_was_given_up_on_is_not_one_that_nobody_reads() {
+    let mut outcome = drained();
+    outcome.exchanges.truncate(1);
+    outcome.interrupted = true;
+    let why = CloseReason::NotPooled(NotPooled::BodyUnread { left: None });
+    outcome.connections = vec![connection(1, 1, ClosedBy::Client, why, 1100)];
+    let verdict = verdict(&outcome).split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = "closed because the exchange was given up before the end of its body.";
+    assert!(verdict.contains(words) && !verdict.contains("let go of unread"), "{verdict}");
+}
+
+#[test]
+fn an_end_that_waits_for_the_others_fin_is_not_in_time_wait() {
+    let mut outcome = drained();
+    let verdict_of =
+        |outcome: &Outcome| verdict(outcome).split_whitespace().collect::<Vec<_>>().join(" ");
+    let waiting = end(1, Side::Client, TcpState::FinWait2);
+    outcome.tables.after_closing = reading(vec![waiting.clone()]);
+    let told = verdict_of(&outcome);
+    let words = "the server has not closed its end, so there is no TIME_WAIT yet, but FIN_WAIT_2";
+    assert!(told.contains(words) && !told.contains("TIME_WAIT is at"), "{told}");
+    outcome.tables.after_closing = reading(vec![waiting, end(2, Side::Client, TcpState::TimeWait)]);
+    let told = verdict_of(&outcome);
+    assert!(told.contains("TIME_WAIT is at the client's end"), "{told}");
+    assert!(told.contains("FIN_WAIT_2 1: there the server has not closed its end."), "{told}");
+}
+
+#[test]
+fn every_reason_for_which_a_connection_is_not_pooled_fits_into_its_row() {
+    for refused in [
+        NotPooled::BodyUnread { left: Some(1 << 20) },
+        NotPooled::IdleCapReached { per_host: 2 },
+        NotPooled::TotalCapReached { max_idle: 10 },
+        NotPooled::KeepAlivesDisabled,
+        NotPooled::ClientSaidClose,
+        NotPooled::ServerSaidClose,
+        NotPooled::Http10,
+        NotPooled::BodyEndsWithConnection,
+        NotPooled::ProtocolSwitched,
+        NotPooled::ConnectionBroken,
+        NotPooled::TransportClosed,
+    ] {
+        for status in [200, 503] {
+            let mut outcome = drained();
+            outcome.exchanges[1].afterwards = Afterwards::NotPooled(refused);
+            outcome.exchanges[1].status = Some(status);
+            // Looks for lines that are too wide.
+            text(&outcome);
+        }
+    }
+}
+
+#[test]
+fn a_status_that_is_no_success_stands_in_its_row_and_in_the_verdict() {
+    let mut outcome = drained();
+    outcome.exchanges[1].status = Some(404);
+    let text = text(&outcome);
+    let rows: Vec<&str> = text.lines().filter(|line| line.contains("pooled")).collect();
+    assert!(rows[0].ends_with("  pooled") && rows[1].ends_with("  404, pooled"), "{rows:?}");
+    assert!(text.contains("1 of 2 responses had another status than 2xx (1 x 404)."), "{text}");
+    assert!(!verdict(&drained()).contains("2xx"));
+    outcome.exchanges[1].afterwards = Afterwards::NotPooled(NotPooled::ServerSaidClose);
+    let text = self::text(&outcome);
+    assert!(text.contains("server said close\n      status 404\n"), "{text}");
 }
 
 #[test]
@@ -287,4 +381,58 @@ fn programs_get_one_object_whose_keys_keep_their_names() {
     report.exchange(&outcome.exchanges[0], &[]).unwrap();
     report.end(&outcome, &[]).unwrap();
     insta::assert_snapshot!(String::from_utf8(json).unwrap());
+}
+
+/// The verdict's sentences in one line.
+fn prose(outcome: &Outcome) -> String {
+    verdict(outcome).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_verdict_tells_what_the_server_did() {
+    let after = |close: CloseReason, by, exchanges| {
+        let connections = vec![
+            connection(1, exchanges, by, close, 900),
+            connection(2, 1, ClosedBy::Client, CloseReason::TransportClosed, 1100),
+        ];
+        prose(&Outcome { connections, ..drained() })
+    };
+    let closed = after(CloseReason::ServerClosed, ClosedBy::Server, 1);
+    assert!(closed.contains("The server closed 1 connection without having said so"), "{closed}");
+    let reset = after(CloseReason::ServerReset, ClosedBy::Reset, 1);
+    assert!(reset.contains("The server reset 1 connection. After a reset nobody"), "{reset}");
+    assert!(!reset.contains("its kernel answers"), "{reset}");
+    let words = "bytes came that belong to no response".to_owned();
+    let malformed = after(CloseReason::Malformed(words.clone()), ClosedBy::Client, 1);
+    assert!(
+        malformed.contains(&format!("because of what the server sent: {words}.")),
+        "{malformed}"
+    );
+}
+
+#[test]
+fn a_request_that_was_sent_twice_is_told() {
+    let connections = vec![
+        connection(1, 2, ClosedBy::Reset, CloseReason::ServerReset, 900),
+        connection(2, 1, ClosedBy::Client, CloseReason::TransportClosed, 1100),
+    ];
+    let again = prose(&Outcome { connections, ..drained() });
+    assert!(again.contains("1 request was sent again on another connection"), "{again}");
+    assert!(!prose(&drained()).contains("sent again"));
+}
+
+#[test]
+fn a_limit_on_connections_is_named_where_it_was_reached() {
+    let mut outcome = drained();
+    (outcome.setup.workers, outcome.setup.max_conns_per_host) = (2, Some(1));
+    let limited = prose(&outcome);
+    assert!(limited.contains("1 connection: no more than 1 may be open to a host"), "{limited}");
+    outcome.setup.max_conns_per_host = None;
+    assert!(prose(&outcome).contains("never all busy at once"));
+}
+
+#[test]
+fn a_time_wait_that_a_reset_has_ended_is_told() {
+    let gone = prose(&Outcome { time_waits_cut_short: 38, ..drained() });
+    assert!(gone.contains("38 TIME_WAITs are gone before the time"), "{gone}");
 }

@@ -7,11 +7,12 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodyPolicy, ByteCount, CloseReason, ClosedBy, Ends, Exchange, FailureKind,
-    NotPooled, Observed, Outcome, Preset, Program, Setup, Side, TcpState, TimerKind,
+    NotPooled, Observed, Outcome, Preset, Program, Setup, Side, TcpState, TimerKind, is_success,
 };
 
 use super::heading;
 use super::lines::{fact, prediction};
+use super::peer;
 use crate::words::{self, FAINT, HEADING};
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -22,10 +23,9 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     heading("Verdict", "", out)?;
     numbers(outcome, out)?;
     writeln!(out)?;
-    let sentences: Vec<String> = [run(outcome), count(outcome), why(outcome), closers(outcome)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let sentences =
+        [run(outcome), count(outcome), why(outcome), peer::deeds(outcome), closers(outcome)];
+    let sentences: Vec<String> = sentences.into_iter().flatten().collect();
     for line in words::wrap(&sentences.join(" "), 76) {
         writeln!(out, "  {line}")?;
     }
@@ -43,6 +43,7 @@ fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         Some(predicted) if !outcome.interrupted => {
             fact("predicted", &prediction(predicted), out)?;
             let (style, held) = match predicted.holds(opened) {
+                true if outcome.failed() > 0 => (BAD, "as predicted, but requests failed"),
                 true => (GOOD, "as predicted"),
                 false => (BAD, "not as predicted"),
             };
@@ -78,8 +79,25 @@ fn run(outcome: &Outcome) -> Option<String> {
         kinds.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
     let failed = (!kinds.is_empty())
         .then(|| format!("{} of {done} requests failed ({}).", outcome.failed(), kinds.join(", ")));
-    let parts: Vec<String> = [ended, failed].into_iter().flatten().collect();
+    let parts: Vec<String> = [ended, failed, statuses(outcome)].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+/// Returns what responses said, if one said anything but success.
+fn statuses(outcome: &Outcome) -> Option<String> {
+    let mut statuses = outcome.statuses();
+    let responses: usize = statuses.values().sum();
+    statuses.retain(|status, _| !is_success(*status));
+    let others: usize = statuses.values().sum();
+    let each: Vec<String> =
+        statuses.iter().map(|(status, count)| format!("{count} x {status}")).collect();
+    (others > 0).then(|| {
+        format!(
+            "{others} of {} had another status than 2xx ({}).",
+            words::count(responses, "response"),
+            each.join(", ")
+        )
+    })
 }
 
 /// How few connections could have carried these exchanges.
@@ -101,11 +119,18 @@ fn count(outcome: &Outcome) -> Option<String> {
         )
     });
     let outcome_of_it = match opened.cmp(&enough) {
+        // How many would have done for exchanges that failed, nobody knows.
+        _ if outcome.failed() > 0 => ".".into(),
         // What would have done is for the client to say only where the server lets it.
         Ordering::Greater if server_closes => ".".into(),
         Ordering::Greater => format!("; {enough} would have done."),
         Ordering::Equal => ", as few as can be.".into(),
-        Ordering::Less => format!(": the {enough} workers were never all busy at once."),
+        Ordering::Less => match outcome.setup.max_conns_per_host {
+            Some(most) if opened >= most => {
+                format!(": no more than {most} may be open to a host at a time.")
+            }
+            _ => format!(": the {enough} workers were never all busy at once."),
+        },
     };
     let unused = match opened - outcome.used() {
         0 => String::new(),
@@ -138,6 +163,9 @@ fn why(outcome: &Outcome) -> Option<String> {
             )),
             _ => None,
         };
+    }
+    if outcome.failed() > 0 {
+        return None;
     }
     if setup.preset == Preset::HyperUtil {
         return Some(hyper_util(setup, few, outcome));
@@ -204,6 +232,10 @@ fn were_closed(count: usize) -> String {
 fn refusal(refused: NotPooled, count: usize, setup: &Setup) -> String {
     let closed = were_closed(count);
     match refused {
+        // A reader that drains lets go of no body: its time was over, or Ctrl-C came.
+        NotPooled::BodyUnread { .. } if setup.body == BodyPolicy::Drain => {
+            format!("{closed} because the exchange was given up before the end of its body.")
+        }
         NotPooled::BodyUnread { left } => {
             let left = left.map_or(String::new(), |left| format!(" ({} left)", ByteCount(left)));
             format!(
@@ -281,8 +313,7 @@ fn hyper_util(setup: &Setup, few: bool, outcome: &Outcome) -> String {
 
 /// Returns who closed first, so holds `TIME_WAIT`.
 fn closers(outcome: &Outcome) -> Option<String> {
-    let [client, server, reset] =
-        [ClosedBy::Client, ClosedBy::Server, ClosedBy::Reset].map(|by| outcome.closed_by(by));
+    let [client, server] = [ClosedBy::Client, ClosedBy::Server].map(|by| outcome.closed_by(by));
     let mut sentences = Vec::new();
     if client > 0 {
         let when = match closed_at_the_end(outcome) {
@@ -291,30 +322,52 @@ fn closers(outcome: &Outcome) -> Option<String> {
             end => format!(", {end} of them at the end of the run"),
         };
         sentences.push(format!(
-            "The client closed {} first{when}, so TIME_WAIT is at the client's end{} (RFC 9293 section 3.6).",
+            "The client closed {} first{when}, {}",
             them(client, outcome.opened()),
-            longest(outcome, Side::Client),
+            time_wait(outcome, Side::Client),
         ));
     }
     if server > 0 {
         sentences.push(format!(
-            "The server closed {} first, so TIME_WAIT is at the server's end{} (RFC 9293 section 3.6).",
+            "The server closed {} first, {}",
             them(server, outcome.opened()),
-            longest(outcome, Side::Server),
+            time_wait(outcome, Side::Server),
         ));
     }
-    if reset > 0 && outcome.setup.body == BodyPolicy::Drain {
-        sentences.push(format!(
-            "{} ended in a reset, after which nobody holds TIME_WAIT.",
-            words::count(reset, "connection"),
-        ));
-    } else if reset > 0 {
-        sentences.push(format!(
-            "{} ended in a reset: bytes of the response were unread or still coming when the client closed, and its kernel answers that with RST (RFC 2525 section 2.17). After a reset nobody holds TIME_WAIT.",
-            words::count(reset, "connection"),
-        ));
-    }
+    sentences.extend(peer::resets(outcome));
+    sentences.extend(peer::time_waits_cut_short(outcome));
     (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// Returns where `TIME_WAIT` is, or what it waits for, at the end that closed first: it comes only
+/// once the other end has closed, too.
+fn time_wait(outcome: &Outcome, side: Side) -> String {
+    const RFC: &str = "(RFC 9293 section 3.6)";
+    let table = outcome.tables.after_closing.table.as_ref();
+    let tally = table.map(|table| table.tally(side)).unwrap_or_default();
+    let count = |state: TcpState| tally.get(&state).copied().unwrap_or_default();
+    let waiting = count(TcpState::FinWait1) + count(TcpState::FinWait2);
+    let state =
+        if count(TcpState::FinWait1) == 0 { TcpState::FinWait2 } else { TcpState::FinWait1 };
+    let (end, other) = match side {
+        Side::Client => ("client", "server"),
+        Side::Server => ("server", "client"),
+    };
+    match (waiting, count(TcpState::TimeWait)) {
+        (0, _) => {
+            let left = longest(outcome, side);
+            format!("so TIME_WAIT is at the {end}'s end{left} {RFC}.")
+        }
+        (_, 0) => format!(
+            "and the {other} has not closed its end, so there is no TIME_WAIT yet, but {state} {RFC}."
+        ),
+        (waiting, _) => {
+            let left = longest(outcome, side);
+            format!(
+                "so TIME_WAIT is at the {end}'s end{left} {RFC}; {state} {waiting}: there the {other} has not closed its end."
+            )
+        }
+    }
 }
 
 /// So many of all connections.
@@ -389,14 +442,21 @@ fn listed(outcome: &Outcome) -> String {
 /// One command to try next, and the question that it answers.
 fn next(outcome: &Outcome) -> (String, String) {
     let setup = &outcome.setup;
-    let command = |flags: &str| match flags {
-        "" => format!("cargo run -p {}", setup.program.name()),
-        flags => format!("cargo run -p {} -- {flags}", setup.program.name()),
+    let target = match setup.server.in_process {
+        true => String::new(),
+        // Without a query: that is what the flags of this run have put there.
+        false => format!(" --target {}", setup.server.url.split('?').next().unwrap_or_default()),
     };
+    let command = |flags: &str| format!("cargo run -p {} -- {flags}{target}", setup.program.name());
     if outcome.failed() > 0 || !outcome.disagreements.is_empty() {
         let port = outcome.connections.first().map_or(8080, |c| c.ends.server.port());
         let command = format!("cargo run -p socket-inspector -- --port {port}");
         return (command, "what does the kernel still list, and who holds it?".into());
+    }
+    if !setup.server.in_process && peer::deeds(outcome).is_some() {
+        let url = setup.server.url.split('?').next().unwrap_or_default();
+        let command = format!("cargo run -p lab -- trace {url} --requests 3");
+        return (command, "when does what happen to such a connection?".into());
     }
     let few = outcome.opened() <= enough(outcome);
     if let Some((CloseReason::IdleTimeout(_), _)) = most_frequent_loss(outcome) {
@@ -417,7 +477,9 @@ fn next(outcome: &Outcome) -> (String, String) {
         (Program::Concurrent, ..) => {
             ("--per-host 2 --transport hyper-util", "does hyper-util's own pool do the same?")
         }
-        (_, Preset::Go, BodyPolicy::Drain) => ("--body drop", "what if nobody reads the bodies?"),
+        (_, Preset::Go, BodyPolicy::Drain) => {
+            ("--body hold", "what if nobody reads the bodies, as in the article? It has ten here")
+        }
         (_, Preset::Go, BodyPolicy::Drop) if outcome.closed_by(ClosedBy::Reset) > 0 => {
             ("--body drop", "and if the body is so small that nothing is left in the kernel?")
         }

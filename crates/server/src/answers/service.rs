@@ -25,10 +25,10 @@ pub(crate) fn answered<'a>(
     watch: &ConnectionWatch,
     interim: Option<&'a InterimSender>,
 ) -> AnswerFuture<'a> {
-    let RequestStart { in_flight, read_until, two_lengths } = watch.request(&request);
-    let refused = refusal(request.version(), request.headers(), two_lengths);
+    let RequestStart { in_flight, read_until, fault } = watch.request(&request);
+    let refused = refusal(request.version(), request.headers(), fault);
     let request = request.map(|incoming| RequestBody::new(incoming, watch, read_until));
-    answer(request, responder, in_flight, refused, watch.handler_limit(), interim)
+    answer(request, responder, in_flight, refused, watch, interim)
 }
 
 /// Answers at once where that takes no time, and later otherwise.
@@ -37,12 +37,13 @@ fn answer<'a>(
     responder: &Arc<dyn Responder>,
     in_flight: ResponseInFlight,
     refused: Option<RequestRefusal>,
-    limit: Option<Duration>,
+    watch: &ConnectionWatch,
     interim: Option<&'a InterimSender>,
 ) -> AnswerFuture<'a> {
     let (is_head, version) = (request.method() == Method::HEAD, request.version());
     if let Some(refusal) = refused {
         in_flight.last_because(|| Some(ServerCloseReason::BadRequest));
+        watch.refuses();
         let response = refusal.response();
         in_flight.handler_end(&response);
         return AnswerFuture::now(response.map(|body| WatchedBody::new(body, in_flight, is_head)));
@@ -52,13 +53,18 @@ fn answer<'a>(
     if let Some(response) = responder.respond_at_once(&request) {
         return AnswerFuture::now(handed_over(response, in_flight, version, is_head));
     }
-    let responder = Arc::clone(responder);
+    let (responder, watch) = (Arc::clone(responder), watch.clone());
     AnswerFuture::Later(Box::pin(async move {
-        let response = match limit {
+        let response = match watch.handler_limit() {
             None => responder.respond(request, interim).await,
             // Boxed, because few servers have such a limit.
             Some(limit) => Box::pin(within(limit, responder.respond(request, interim))).await,
         };
+        if watch.has_let_go_of_a_body() && !says(response.headers(), "close") {
+            // hyper reads what has come of it, or gives its connection up, before it asks here
+            // again; so the head that it then writes says `Connection: close` if that is so.
+            tokio::task::yield_now().await;
+        }
         Ok(handed_over(response, in_flight, version, is_head))
     }))
 }

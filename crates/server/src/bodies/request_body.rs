@@ -31,6 +31,10 @@ pub enum RequestBodyError {
     /// The client left, or what it sent is no body.
     #[error("the request's body ended before its time")]
     Broken(#[from] hyper::Error),
+    /// A chunk, its extension or a trailer is not as the grammar has it (RFC 9112 section 7.1): some
+    /// reader might see the body end elsewhere.
+    #[error("the request's body is not framed as chunks are")]
+    Malformed,
     /// The read limit has passed. To be answered 408 with `Connection: close`: what is still to
     /// come of the body would be taken for the next request.
     #[error("the request's body did not come within the read limit")]
@@ -73,6 +77,11 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Err(RequestBodyError::TooSlow)));
         }
         let frame = std::task::ready!(Pin::new(&mut this.incoming).poll_frame(cx));
+        if read.watch.body_is_malformed() {
+            read.watch.body_broke(ServerCloseReason::BadRequest);
+            read.is_over = true;
+            return Poll::Ready(Some(Err(RequestBodyError::Malformed)));
+        }
         if let Some(Err(_)) = frame {
             // Who has left is known to have by now.
             read.watch.body_broke(ServerCloseReason::BadRequest);
@@ -123,7 +132,7 @@ mod tests {
         let (sender, mut outcome) = mpsc::unbounded_channel();
         client.write_all(sent.as_bytes()).await.unwrap();
         let until = until.map(|until| Instant::now() + until);
-        let watch = ConnectionWatch::new(None, ServerLimits::default());
+        let watch = ConnectionWatch::new(None, ServerLimits::default(), Default::default());
         let service = service_fn(move |request: Request<Incoming>| {
             let (watch, sender) = (watch.clone(), sender.clone());
             async move {

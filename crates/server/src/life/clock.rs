@@ -25,8 +25,11 @@ struct ClockState {
     since: Instant,
     /// The state that the observer knows; Go's states are coarser than the phases.
     told: ConnState,
-    /// Requests whose response is still being made, or taken over by the connection.
-    in_flight: usize,
+    /// Requests whose response is still being made, or taken over by the connection: their numbers,
+    /// and when their heads were read.
+    in_flight: Vec<(u64, Instant)>,
+    /// When the head was read whose response was over last.
+    last_begun: Option<Instant>,
     /// The last response was made, but may not have reached the socket yet.
     flush_owed: bool,
     /// Streams begin and end among bytes that mean nothing here, such as acknowledgements.
@@ -65,7 +68,8 @@ impl ConnectionClock {
             phase: ConnectionPhase::New,
             since: Instant::now(),
             told: ConnState::New,
-            in_flight: 0,
+            in_flight: Vec::new(),
+            last_begun: None,
             flush_owed: false,
             is_http2: false,
             reasons: CloseReasons::default(),
@@ -95,13 +99,14 @@ impl ConnectionClock {
         state.becomes(ConnState::Active)
     }
 
-    /// The head of a request is read. Returns until when its body may take.
-    pub(crate) fn request(&self) -> (Option<ConnState>, Option<Instant>) {
+    /// The head of the request with this number is read. Returns until when its body may take.
+    pub(crate) fn request(&self, number: u64) -> (Option<ConnState>, Option<Instant>) {
         let mut state = lock(&self.state);
         // A pipelined request has no first byte of its own.
         let begun = if state.phase == ConnectionPhase::Head { state.since } else { Instant::now() };
         state.enter(ConnectionPhase::Active);
-        state.in_flight += 1;
+        let now = state.since;
+        state.in_flight.push((number, now));
         state.flush_owed = false;
         state.reasons.request_begins();
         let read_until = self.limits.read.and_then(|limit| begun.checked_add(limit));
@@ -122,11 +127,14 @@ impl ConnectionClock {
         lock(&self.state).reasons.body_unread();
     }
 
-    /// A response was made, or given up.
-    pub(crate) fn response_over(&self) {
+    /// The response to the request with this number was made, or given up.
+    pub(crate) fn response_over(&self, number: u64) {
         let mut state = lock(&self.state);
-        state.in_flight -= 1;
-        state.flush_owed = state.in_flight == 0;
+        if let Some(place) = state.in_flight.iter().position(|(it, _)| *it == number) {
+            let (_, begun) = state.in_flight.swap_remove(place);
+            state.last_begun = Some(begun);
+        }
+        state.flush_owed = state.in_flight.is_empty();
     }
 
     /// Everything that was to be written has been handed to the socket.
@@ -161,19 +169,21 @@ impl ConnectionClock {
     }
 
     /// hyper has refused what was to be a request, and closes. Unless a response is under way,
-    /// which then was taken for a refusal.
-    pub(crate) fn refused(&self) {
+    /// which then was taken for a refusal: returns whether it is one.
+    pub(crate) fn refused(&self) -> bool {
         let mut state = lock(&self.state);
-        if state.in_flight == 0 && !state.flush_owed {
+        let is_refusal = state.in_flight.is_empty() && !state.flush_owed;
+        if is_refusal {
             state.reasons.give(ServerCloseReason::BadRequest);
             state.enter(ConnectionPhase::Over);
         }
+        is_refusal
     }
 
     /// The server stops: no further request is read.
     pub(crate) fn stops(&self) {
         let mut state = lock(&self.state);
-        let is_between_exchanges = state.in_flight == 0 && !state.flush_owed;
+        let is_between_exchanges = state.in_flight.is_empty() && !state.flush_owed;
         state.reasons.stop(is_between_exchanges);
     }
 
@@ -188,7 +198,7 @@ impl ConnectionClock {
     /// Why the connection, whose socket is being let go of, has ended.
     pub(crate) fn why(&self, first: FirstClose) -> Option<ServerCloseReason> {
         let state = lock(&self.state);
-        state.reasons.settle(first, state.in_flight > 0)
+        state.reasons.settle(first, !state.in_flight.is_empty())
     }
 
     /// Until when the connection may go on as it does now, and why it would end then.
@@ -199,19 +209,27 @@ impl ConnectionClock {
             Some(_) => reason,
             None => ServerCloseReason::ReadTimeout,
         };
+        let mut since = state.since;
         let (limit, reason) = match state.phase {
             ConnectionPhase::New | ConnectionPhase::Head => {
                 (self.limits.head(), given(read_header, ServerCloseReason::ReadHeaderTimeout))
             }
-            ConnectionPhase::Active if state.is_http2 => return None,
-            ConnectionPhase::Active => (write, ServerCloseReason::WriteTimeout),
+            ConnectionPhase::Active => {
+                if state.is_http2 {
+                    // The one that has taken longest; of those that are made, the last, while it
+                    // waits for the socket.
+                    let begun = state.in_flight.iter().map(|(_, begun)| *begun).min();
+                    since = begun.or(state.last_begun).unwrap_or(since);
+                }
+                (write, ServerCloseReason::WriteTimeout)
+            }
             ConnectionPhase::Idle => {
                 (self.limits.between(), given(idle, ServerCloseReason::IdleTimeout))
             }
             ConnectionPhase::Over => return None,
         };
         // Beyond the end of the clock there is no deadline.
-        Some((state.since.checked_add(limit?)?, reason))
+        Some((since.checked_add(limit?)?, reason))
     }
 
     /// Returns true if it is between two exchanges, so may be told to end in order.
@@ -275,9 +293,9 @@ mod tests {
         let clock = idle_after(SECOND);
         assert_eq!(clock.flushed(AfterResponse::Open), None, "before the first request");
         assert_eq!(clock.received(), Some(Active));
-        assert_eq!(clock.request().0, None);
+        assert_eq!(clock.request(1).0, None);
         assert_eq!(clock.flushed(AfterResponse::Open), None, "between head and body");
-        clock.response_over();
+        clock.response_over(1);
         assert!(!clock.is_idle(), "the last bytes are still to be written");
         assert_eq!(clock.flushed(AfterResponse::Open), Some(Idle));
         assert_eq!(clock.received(), Some(Active));
@@ -291,8 +309,8 @@ mod tests {
             ..ServerLimits::default()
         });
         let _ = clock.received();
-        clock.request();
-        clock.response_over();
+        clock.request(1);
+        clock.response_over(1);
         assert_eq!(clock.flushed(AfterResponse::Head), None);
         assert_eq!(
             clock.deadline().map(|(_, why)| why),
@@ -304,24 +322,24 @@ mod tests {
     fn in_http2_a_connection_is_idle_when_no_stream_is_open() {
         let clock = idle_after(SECOND);
         clock.is_http2();
-        clock.request();
-        clock.request();
+        clock.request(1);
+        clock.request(2);
         for is_last in [false, true] {
             assert!(!clock.is_idle());
-            clock.response_over();
+            clock.response_over(1 + u64::from(is_last));
             assert_eq!(clock.flushed(AfterResponse::Open), is_last.then_some(Idle));
         }
         assert_eq!(clock.received(), None, "an acknowledgement");
-        assert_eq!(clock.request().0, Some(Active));
+        assert_eq!(clock.request(3).0, Some(Active));
     }
 
     #[tokio::test]
     async fn a_limit_of_nothing_ends_what_is_idle_and_nothing_before() {
         let clock = idle_after(Duration::ZERO);
-        clock.request();
+        clock.request(1);
         let ran_out = tokio::time::timeout(Duration::from_millis(50), clock.ran_out());
         assert!(ran_out.await.is_err());
-        clock.response_over();
+        clock.response_over(1);
         let _ = clock.flushed(AfterResponse::Open);
         assert_eq!(clock.ran_out().await, ServerCloseReason::IdleTimeout);
     }
@@ -329,8 +347,8 @@ mod tests {
     #[tokio::test]
     async fn a_limit_beyond_the_end_of_time_never_runs_out() {
         let clock = idle_after(Duration::MAX);
-        clock.request();
-        clock.response_over();
+        clock.request(1);
+        clock.response_over(1);
         let _ = clock.flushed(AfterResponse::Open);
         let ran_out = tokio::time::timeout(Duration::from_millis(20), clock.ran_out());
         assert!(ran_out.await.is_err());

@@ -19,8 +19,9 @@ use std::time::Duration;
 ///
 /// In HTTP/2 the preface and the first request's head have `read_header`, a request's body has
 /// `read` from the moment its head was read, `handler` is as in HTTP/1.1, and `idle` counts while
-/// no request is being answered. `write` does nothing there: a slow stream is not told from its
-/// neighbours on the same socket.
+/// no request is being answered. `write` counts for each response until the connection has taken
+/// all of it, which it does only as fast as the client's windows let it; one that takes longer
+/// drops the connection with all its streams (Go resets the one stream).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerLimits {
     /// For the head of a request; `None` falls back to `read`, which then is the reason told, too.

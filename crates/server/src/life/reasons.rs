@@ -24,12 +24,11 @@ impl CloseReasons {
         self.given.get_or_insert(reason);
     }
 
-    /// The client is gone. A reset is what it ended with, whatever was to come of it.
+    /// The client is gone. A reset is no reason yet: it may answer the server's own close, and
+    /// [`settle`](Self::settle) is told which it was.
     pub(crate) fn peer_left(&mut self, how: FirstClose) {
-        match how {
-            FirstClose::There => self.give(ServerCloseReason::ClientClosed),
-            FirstClose::Reset => self.given = Some(ServerCloseReason::ClientReset),
-            FirstClose::Here => {}
+        if how == FirstClose::There {
+            self.give(ServerCloseReason::ClientClosed);
         }
     }
 
@@ -70,7 +69,8 @@ impl CloseReasons {
     /// Returns the reason for which a connection has ended, `first` being who closed first as the
     /// socket tells. `None` if nothing but the closed socket tells of it.
     ///
-    /// What had been given comes first, but a reset that only the socket saw comes before it. If a
+    /// What had been given comes first, but a reset before the server's own close comes before it:
+    /// it is what the connection ended with, whatever was to come of it. If a
     /// response was in flight, a plan was not lived to see: then somebody left, or the server
     /// stopped, or the response broke off.
     pub(crate) fn settle(
@@ -112,7 +112,8 @@ mod tests {
         assert_eq!(known.settle(Here, false), Some(ServerCloseReason::IdleTimeout));
         assert_eq!(known.settle(Reset, false), Some(ServerCloseReason::ClientReset));
         known.peer_left(Reset);
-        assert_eq!(known.settle(Here, false), Some(ServerCloseReason::ClientReset));
+        let lingering = known.settle(Here, false);
+        assert_eq!(lingering, Some(ServerCloseReason::IdleTimeout), "a reset after the close");
     }
 
     #[test]

@@ -19,11 +19,11 @@ pub enum AcceptTrouble {
         /// The system's words.
         error: io::Error,
     },
-    /// `accept` returned a connection again.
+    /// `accept` has returned connections again, and has not failed for a second.
     Over {
         /// How often it had failed.
         failures: u64,
-        /// The time since it failed first.
+        /// The time from the first failure to the first connection after the last one.
         after: Duration,
     },
 }
@@ -56,30 +56,59 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
 /// The one that is told of trouble.
 pub(crate) type TroubleListener = Box<dyn Fn(AcceptTrouble) + Send>;
 
-/// The bookkeeping of trouble: its start and its failures so far, while there is any.
+/// So long `accept` must succeed before trouble is over. Under a crowd every connection that ends
+/// frees a descriptor for the next, and each time something could be told.
+const PEACE: Duration = Duration::from_secs(1);
+
+/// The bookkeeping of trouble, while there is any.
 #[derive(Default)]
 pub(crate) struct AcceptFailures {
     pub(crate) tell: Option<TroubleListener>,
-    now: Option<(Instant, u64)>,
+    now: Option<AcceptSpell>,
+}
+
+/// A time in which `accept` fails again and again.
+struct AcceptSpell {
+    since: Instant,
+    failures: u64,
+    /// When it succeeded first after the last failure.
+    succeeded: Option<Instant>,
 }
 
 impl AcceptFailures {
     pub(crate) fn failed(&mut self, error: io::Error) {
-        if let Some((_, failures)) = &mut self.now {
-            *failures += 1;
+        if let Some(spell) = &mut self.now {
+            spell.failures += 1;
+            spell.succeeded = None;
             return;
         }
-        self.now = Some((Instant::now(), 1));
+        self.now = Some(AcceptSpell { since: Instant::now(), failures: 1, succeeded: None });
         if let Some(tell) = &self.tell {
             tell(AcceptTrouble::Began { error });
         }
     }
 
     pub(crate) fn succeeded(&mut self) {
-        if let Some((since, failures)) = self.now.take()
+        if let Some(spell) = &mut self.now {
+            spell.succeeded.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Waits until trouble is over, and tells so; for ever, if there is none, or no end in sight.
+    pub(crate) async fn peace(&mut self) {
+        let succeeded = self.now.as_ref().and_then(|spell| spell.succeeded);
+        match succeeded.and_then(|at| at.checked_add(PEACE)) {
+            Some(peace) => tokio::time::sleep_until(peace.into()).await,
+            None => std::future::pending().await,
+        }
+        self.over();
+    }
+
+    fn over(&mut self) {
+        if let Some(AcceptSpell { since, failures, succeeded: Some(end) }) = self.now.take()
             && let Some(tell) = &self.tell
         {
-            tell(AcceptTrouble::Over { failures, after: since.elapsed() });
+            tell(AcceptTrouble::Over { failures, after: end.saturating_duration_since(since) });
         }
     }
 }
@@ -90,8 +119,8 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    #[test]
-    fn trouble_is_told_once_when_it_begins_and_once_when_it_is_over() {
+    #[tokio::test]
+    async fn trouble_is_told_once_when_it_begins_and_once_after_a_second_of_peace() {
         let (sender, told) = mpsc::channel();
         let tell = Box::new(move |trouble: AcceptTrouble| sender.send(trouble).unwrap());
         let mut trouble = AcceptFailures { tell: Some(tell), now: None };
@@ -99,9 +128,14 @@ mod tests {
             trouble.succeeded();
             for _ in 0..23 {
                 trouble.failed(io::Error::other("full"));
+                trouble.succeeded(); // one has left, one has come
             }
-            trouble.succeeded();
+            let start = Instant::now();
+            trouble.peace().await;
+            assert!(start.elapsed() >= PEACE - Duration::from_millis(100));
         }
+        let none = tokio::time::timeout(Duration::from_millis(20), trouble.peace()).await;
+        assert!(none.is_err(), "there was no trouble");
         drop(trouble);
         let told: Vec<AcceptTrouble> = told.iter().collect();
         let [Began { error }, Over { failures: 23, .. }, Began { .. }, Over { failures: 23, .. }] =

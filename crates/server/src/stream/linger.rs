@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use wire::Wire;
@@ -21,7 +22,7 @@ const LINGER: Duration = Duration::from_millis(500);
 /// client's next bytes with a reset, which makes the client's system throw away a response that
 /// has arrived but was not read.
 ///
-/// Only after a response that came before the end of its request's body, or to what was no request.
+/// Only after a response that came before the end of its request's body, or to what was refused.
 /// Whatever else lies unread, such as a pipelined request behind a `Connection: close`, is the
 /// client's own haste, and ends in the reset that it ends in on most servers.
 ///
@@ -50,7 +51,8 @@ impl LingeringWire {
             // answer follows.
             self.refused = self.watch.head_is_ahead() && bytes.starts_with(b"HTTP/1.1 4");
             if self.refused {
-                self.watch.refused();
+                let code = bytes.get(9..12).unwrap_or_default();
+                self.watch.refused(StatusCode::from_bytes(code).ok());
             }
         }
     }
@@ -108,7 +110,7 @@ impl AsyncWrite for LingeringWire {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.until.is_none() {
             ready!(Pin::new(&mut self.wire).poll_shutdown(cx))?;
-            if !self.refused && !self.watch.body_is_coming() {
+            if !self.refused && !self.watch.more_may_come() {
                 return Poll::Ready(Ok(()));
             }
             self.until = Some(Box::pin(tokio::time::sleep(LINGER)));

@@ -3,21 +3,23 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use evidence::{ClientAddr, ClosedBy};
-use http::header::{REFERER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use wire::{Ending, FirstClose};
 
 use crate::life::conn_state::ConnState;
 use crate::listening::socket_facts::SocketFacts;
 use crate::lock;
+use crate::watching::exchanges::{OpenRequest, ResponseFate, Unwritten};
 use crate::watching::messages::Messages;
 use crate::watching::observer::{
-    AcceptedId, Observer, ObserverWants, ReceivedHead, ServedExchange, ServerEvent, ServerMoment,
+    AcceptedId, Observer, ObserverWants, ReceivedHead, RefusedRequest, ServedExchange, ServerEvent,
+    ServerMoment,
 };
-use crate::watching::parts::{PartKeeper, WholePart};
+use crate::watching::parts::{BegunPart, PartKeeper, WholePart};
+use crate::watching::protocol::ForeignProtocol;
 use evidence::ServerCloseReason;
 
 /// The bookkeeping of one connection; exists only while somebody observes. All clones are
@@ -46,24 +48,14 @@ struct LogBook {
     /// The requests that are not answered yet, in their order. HTTP/1.1 has no more than one at a
     /// time.
     in_flight: Vec<OpenRequest>,
+    /// The responses of HTTP/1 that are made and not yet written, if a summary is wanted.
+    unwritten: Unwritten,
     state: Option<ConnState>,
-    /// Only if every step is wanted.
+    /// Only in HTTP/1, and if every step is wanted, or a summary.
     messages: Option<Messages>,
-}
-
-/// A request that is being answered, as the connection and its answer know it.
-#[derive(Clone)]
-pub(crate) struct OpenRequest {
-    pub(crate) number: u64,
-    /// Only if a summary is wanted.
-    about: Option<Arc<ExchangeSoFar>>,
-}
-
-struct ExchangeSoFar {
-    begun: Instant,
-    exchange: ServedExchange,
-    status: Mutex<Option<StatusCode>>,
-    body_bytes: AtomicU64,
+    /// When the head began that hyper was to come to next.
+    head_began: Option<Instant>,
+    is_refused: bool,
 }
 
 impl ConnectionLog {
@@ -76,7 +68,7 @@ impl ConnectionLog {
     ) -> Self {
         let accepted_at = Instant::now();
         let wants = observer.wants();
-        let messages = wants.steps.then(|| Messages::new(wants.bytes));
+        let messages = (wants.steps || wants.exchanges).then(|| Messages::new(wants.bytes));
         let book = Mutex::new(LogBook { messages, ..LogBook::default() });
         let (received, sent) = Default::default();
         let ends =
@@ -134,10 +126,17 @@ impl ConnectionLog {
         lock(&self.0.book).messages = None;
     }
 
-    /// Keeps the parts of requests, if anybody wants every step.
+    /// Keeps the parts of requests, if anybody wants every step, or a summary.
     pub(crate) fn keeper(&self) -> Option<PartKeeper> {
         let wants = self.0.wants;
-        wants.steps.then(|| PartKeeper::new(wants.bytes))
+        (wants.steps || wants.exchanges).then(|| PartKeeper::new(wants.bytes))
+    }
+
+    /// Tells a step, if steps are wanted.
+    fn step(&self, moment: ServerMoment) {
+        if self.0.wants.steps {
+            self.tell(moment);
+        }
     }
 
     /// Tells of a request. Called by the task that reads the connection, so that none is told of
@@ -153,6 +152,7 @@ impl ConnectionLog {
             let is_head = request.method() == Method::HEAD;
             let head = book.messages.as_mut().and_then(|m| m.request(number, is_head));
             let (bytes, raw) = head.map_or((None, None), |(bytes, raw)| (Some(bytes), raw));
+            let bytes = bytes.filter(|_| wants.steps);
             self.tell_at(
                 begun,
                 ServerMoment::RequestHead(Box::new(ReceivedHead {
@@ -166,9 +166,9 @@ impl ConnectionLog {
             );
         }
         let body = book.messages.as_mut().and_then(Messages::early_body);
-        body.into_iter().for_each(|body| self.tell(body));
-        let about = wants.exchanges.then(|| Arc::new(ExchangeSoFar::new(begun, number, request)));
-        let open = OpenRequest { number, about };
+        body.into_iter().for_each(|body| self.step(body));
+        book.head_began = None;
+        let open = OpenRequest::new(number, begun, request, wants.exchanges);
         book.in_flight.push(open.clone());
         open
     }
@@ -183,9 +183,7 @@ impl ConnectionLog {
 
     /// The head of a response is decided on.
     pub(crate) fn handler_end<B>(&self, open: &OpenRequest, response: &Response<B>) {
-        if let Some(about) = &open.about {
-            *lock(&about.status) = Some(response.status());
-        }
+        open.decided(response.status());
         if self.0.wants.steps {
             let _in_turn = lock(&self.0.book);
             let (number, status) = (open.number, response.status());
@@ -198,66 +196,65 @@ impl ConnectionLog {
         let mut book = lock(&self.0.book);
         if let Some(place) = book.in_flight.iter().position(|it| it.number == open.number) {
             book.in_flight.remove(place);
-            self.tell_done(open, complete);
+            self.tell(ServerMoment::ResponseDone { number: open.number, complete });
+            let exchange = if book.messages.is_some() {
+                book.unwritten.done(open, complete)
+            } else {
+                // A stream of HTTP/2 is given up by nobody but the client.
+                let fate = match complete {
+                    true => ResponseFate::HandedOver,
+                    false => ResponseFate::Cut(None, ClosedBy::Client),
+                };
+                open.over(Instant::now(), fate)
+            };
+            self.tell_exchange(exchange);
         }
     }
 
-    fn tell_done(&self, open: &OpenRequest, complete: bool) {
-        let at = Instant::now();
-        self.tell_at(at, ServerMoment::ResponseDone { number: open.number, complete });
-        if let Some(about) = &open.about {
-            let exchange = about.over(at, complete);
-            self.tell_at(at, ServerMoment::Exchange(Box::new(exchange)));
+    fn tell_exchange(&self, exchange: Option<ServedExchange>) {
+        if let Some(exchange) = exchange {
+            self.tell(ServerMoment::Exchange(Box::new(exchange)));
         }
     }
-}
 
-impl OpenRequest {
-    /// Bytes of its response's body are handed over.
-    pub(crate) fn handed_over(&self, bytes: usize) {
-        if let Some(about) = &self.about {
-            about.body_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        }
-    }
-}
-
-impl ExchangeSoFar {
-    fn new<B>(begun: Instant, number: u64, request: &Request<B>) -> Self {
-        let header = |name| request.headers().get(name).cloned();
-        let exchange = ServedExchange {
-            number,
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
-            referer: header(REFERER),
-            user_agent: header(USER_AGENT),
-            status: None,
-            body_bytes: 0,
-            duration: std::time::Duration::ZERO,
-            complete: false,
-        };
-        Self { begun, exchange, status: Mutex::default(), body_bytes: AtomicU64::default() }
+    /// hyper has answered what is no request.
+    pub(crate) fn refused(&self, status: Option<StatusCode>) {
+        self.tell_refusal(&mut lock(&self.0.book), status);
     }
 
-    fn over(&self, at: Instant, complete: bool) -> ServedExchange {
-        ServedExchange {
-            status: *lock(&self.status),
-            body_bytes: self.body_bytes.load(Ordering::Relaxed),
-            duration: at.saturating_duration_since(self.begun),
-            complete,
-            ..self.exchange.clone()
+    fn tell_refusal(&self, book: &mut LogBook, status: Option<StatusCode>) {
+        let ObserverWants { steps, exchanges, .. } = self.0.wants;
+        let ahead = book.messages.as_ref().and_then(Messages::ahead);
+        if let (Some((bytes, begins)), true) = (ahead, steps || exchanges)
+            && !std::mem::replace(&mut book.is_refused, true)
+        {
+            let duration = book.head_began.map_or(Duration::ZERO, |began| began.elapsed());
+            self.tell(ServerMoment::Refused(Box::new(RefusedRequest {
+                number: book.requests + 1,
+                status,
+                bytes,
+                protocol: ForeignProtocol::of(&begins),
+                begins,
+                duration,
+            })));
         }
     }
 }
 
 /// The words of the wire.
 impl ConnectionLog {
-    /// So many bytes have come, with them these parts of requests, and `change`, if the connection
-    /// was doing something else before.
-    pub(crate) fn received(&self, count: u64, parts: Vec<WholePart>, change: Option<ConnState>) {
+    /// So many bytes have come, with them these parts of requests, the beginning of another, and
+    /// `change`, if the connection was doing something else before.
+    pub(crate) fn received(
+        &self,
+        count: u64,
+        parts: Vec<WholePart>,
+        begun: Option<BegunPart>,
+        change: Option<ConnState>,
+    ) {
         self.0.received.fetch_add(count, Ordering::Relaxed);
-        let ObserverWants { states, steps, traffic, .. } = self.0.wants;
-        if !(states || steps || traffic) {
+        let ObserverWants { states, steps, traffic, exchanges, .. } = self.0.wants;
+        if !(states || steps || traffic || exchanges) {
             return;
         }
         let mut book = lock(&self.0.book);
@@ -270,16 +267,19 @@ impl ConnectionLog {
             }
             self.change(&mut book, change);
         }
-        let over = book.messages.as_mut().map(|messages| messages.received(parts));
-        over.into_iter().flatten().for_each(|moment| self.tell(moment));
+        let over = book.messages.as_mut().map(|messages| messages.received(parts, begun));
+        if book.head_began.is_none() && book.messages.as_ref().is_some_and(Messages::is_ahead) {
+            book.head_began = Some(Instant::now());
+        }
+        over.into_iter().flatten().for_each(|moment| self.step(moment));
     }
 
     /// Bytes were handed to the socket.
     pub(crate) fn sent(&self, bytes: &[u8]) {
         let count = bytes.len() as u64;
         self.0.sent.fetch_add(count, Ordering::Relaxed);
-        let ObserverWants { steps, traffic, .. } = self.0.wants;
-        if !(steps || traffic) {
+        let ObserverWants { steps, traffic, exchanges, .. } = self.0.wants;
+        if !(steps || traffic || exchanges) {
             return;
         }
         let mut book = lock(&self.0.book);
@@ -287,25 +287,36 @@ impl ConnectionLog {
             self.tell(ServerMoment::Sent { bytes: count });
         }
         let over = book.messages.as_mut().map(|messages| messages.sent(bytes));
-        over.into_iter().flatten().for_each(|moment| self.tell(moment));
+        over.into_iter().flatten().for_each(|moment| self.written(&mut book, moment));
+    }
+
+    /// A part of a response is with the socket; its exchange is over if it was the last.
+    fn written(&self, book: &mut LogBook, moment: ServerMoment) {
+        let exchange = match &moment {
+            ServerMoment::ResponseWritten { number, body, .. } if self.0.wants.exchanges => {
+                book.unwritten.written(*number, body.content_bytes)
+            }
+            _ => None,
+        };
+        self.step(moment);
+        self.tell_exchange(exchange);
     }
 
     /// The connection is over, for this reason as far as it is known.
     pub(crate) fn closed(&self, ending: Ending, why: Option<ServerCloseReason>) {
-        // hyper lets go of the socket before it lets go of the bodies, but what ended are the
-        // responses first, then the connection.
-        let mut book = lock(&self.0.book);
-        let over = book.messages.as_mut().map(Messages::closed);
-        over.into_iter().flatten().for_each(|moment| self.tell(moment));
-        for open in std::mem::take(&mut book.in_flight) {
-            self.tell_done(&open, false);
-        }
-        self.change(&mut book, ConnState::Closed);
         let by = match ending.first {
             FirstClose::Here => ClosedBy::Server,
             FirstClose::There => ClosedBy::Client,
             FirstClose::Reset => ClosedBy::Reset,
         };
+        let mut book = lock(&self.0.book);
+        // hyper lets go of the socket before it lets go of the bodies, but what ended are the
+        // responses first, then the connection.
+        self.messages_over(&mut book, by);
+        if why == Some(ServerCloseReason::BadRequest) {
+            self.tell_refusal(&mut book, None);
+        }
+        self.change(&mut book, ConnState::Closed);
         self.tell(ServerMoment::Closed {
             by,
             why,
@@ -315,5 +326,31 @@ impl ConnectionLog {
             received: self.0.received.load(Ordering::Relaxed),
             sent: self.0.sent.load(Ordering::Relaxed),
         });
+    }
+
+    /// Tells what was cut short, and of all that was still to be written.
+    fn messages_over(&self, book: &mut LogBook, by: ClosedBy) {
+        let (mut is_lost, mut cut_response) = (true, None);
+        if let Some(mut messages) = book.messages.take() {
+            is_lost = messages.is_lost();
+            for moment in messages.closed() {
+                self.written(book, moment);
+            }
+            cut_response =
+                messages.cut_response().map(|(number, body)| (number, body.content_bytes));
+            messages.cut(book.is_refused).for_each(|moment| self.step(moment));
+            book.messages = Some(messages);
+        }
+        let over = |open: &OpenRequest| {
+            // Of what is lost sight of, nothing better is known than what was handed over.
+            let written = cut_response.filter(|(number, _)| *number == open.number);
+            let bytes = written.map(|(_, bytes)| bytes).or((!is_lost).then_some(0));
+            self.tell_exchange(open.over(Instant::now(), ResponseFate::Cut(bytes, by)));
+        };
+        book.unwritten.rest().iter().for_each(over);
+        for open in std::mem::take(&mut book.in_flight) {
+            self.tell(ServerMoment::ResponseDone { number: open.number, complete: false });
+            over(&open);
+        }
     }
 }

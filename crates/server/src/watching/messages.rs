@@ -8,15 +8,19 @@ use bytes::Bytes;
 
 use wire::http1::{AnsweredMethod, Direction, MessagePart, MessageSplitter};
 
-use crate::watching::observer::ServerMoment;
-use crate::watching::parts::{PartKeeper, WholePart};
+use crate::watching::observer::{CutPart, ServerMoment, WireBody};
+use crate::watching::parts::{BegunPart, PartKeeper, WholePart};
 
 /// Both directions of a connection.
 pub(crate) struct Messages {
+    /// The bytes themselves are told.
+    keeps_bytes: bool,
     outgoing: MessageSplitter,
     keeper: PartKeeper,
     /// Heads that were read from the socket, but that hyper has not come to.
-    heads: VecDeque<(u64, Option<Bytes>)>,
+    heads: VecDeque<(u64, Bytes)>,
+    /// The part of a request that has begun and is not over.
+    begun: Option<BegunPart>,
     /// How many heads were read.
     read: u64,
     /// How many of them hyper has come to.
@@ -33,9 +37,11 @@ impl Messages {
     /// With `keep` the bytes themselves are told, too.
     pub(crate) fn new(keep: bool) -> Self {
         Self {
+            keeps_bytes: keep,
             outgoing: MessageSplitter::new(Direction::Responses),
             keeper: PartKeeper::new(keep),
             heads: VecDeque::new(),
+            begun: None,
             read: 0,
             told: 0,
             early: Vec::new(),
@@ -44,8 +50,14 @@ impl Messages {
         }
     }
 
-    /// These parts of requests were read. Returns what there is to tell of them.
-    pub(crate) fn received(&mut self, parts: Vec<WholePart>) -> Vec<ServerMoment> {
+    /// These parts of requests were read, and one may have begun. Returns what there is to tell of
+    /// them.
+    pub(crate) fn received(
+        &mut self,
+        parts: Vec<WholePart>,
+        begun: Option<BegunPart>,
+    ) -> Vec<ServerMoment> {
+        self.begun = begun;
         let mut moments = Vec::new();
         for part in parts {
             match part {
@@ -67,7 +79,23 @@ impl Messages {
     pub(crate) fn request(&mut self, number: u64, is_head: bool) -> Option<(u64, Option<Bytes>)> {
         self.unanswered.push_back((number, is_head));
         self.told = number;
-        self.heads.pop_front()
+        let (bytes, raw) = self.heads.pop_front()?;
+        Some((bytes, self.keeps_bytes.then_some(raw)))
+    }
+
+    /// Returns true if a head has begun to come, or has come, that hyper has not come to.
+    pub(crate) fn is_ahead(&self) -> bool {
+        !self.heads.is_empty() || matches!(self.begun, Some(BegunPart::Head(..)))
+    }
+
+    /// Returns the length and the first bytes of the head that hyper was to come to next, as far
+    /// as it has come.
+    pub(crate) fn ahead(&self) -> Option<(u64, Bytes)> {
+        match (self.heads.front(), &self.begun) {
+            (Some((bytes, raw)), _) => Some((*bytes, raw.slice(..raw.len().min(WireBody::KEPT)))),
+            (None, Some(BegunPart::Head(bytes, first))) => Some((*bytes, first.clone())),
+            _ => None,
+        }
     }
 
     /// The body of the request that hyper has come to, if it was there before.
@@ -107,6 +135,43 @@ impl Messages {
         });
         moments
     }
+
+    /// Returns true if it is not known where a response ends.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.outgoing.is_lost()
+    }
+
+    /// Returns what the socket has taken of the body of a response that is not over, with its
+    /// number. Once the connection is [`closed`](Self::closed) that is what was cut.
+    pub(crate) fn cut_response(&self) -> Option<(u64, WireBody)> {
+        let number = self.unanswered.front().map_or(self.told + 1, |(number, _)| *number);
+        match self.keeper.begun(&self.outgoing)? {
+            BegunPart::Body(body) => Some((number, body)),
+            BegunPart::Head(..) => None,
+        }
+    }
+
+    /// Returns what has come of a request that is not over, with its number.
+    fn cut_request(&self) -> Option<(u64, CutPart, WireBody)> {
+        Some(match self.begun.clone()? {
+            BegunPart::Head(bytes, first) => {
+                let raw = self.keeps_bytes.then_some(first);
+                (self.read + 1, CutPart::RequestHead, WireBody { bytes, content_bytes: 0, raw })
+            }
+            BegunPart::Body(body) => (self.read, CutPart::RequestBody, body),
+        })
+    }
+
+    /// Tells the parts that did not come to their end, once the connection is
+    /// [`closed`](Self::closed). A head that was refused is told of already.
+    pub(crate) fn cut(&self, is_refused: bool) -> impl Iterator<Item = ServerMoment> {
+        let response =
+            self.cut_response().map(|(number, body)| (number, CutPart::ResponseBody, body));
+        let request = self.cut_request();
+        let request = request.filter(|(_, part, _)| !is_refused || *part != CutPart::RequestHead);
+        let cut = request.into_iter().chain(response);
+        cut.map(|(number, part, bytes)| ServerMoment::CutShort { number, part, bytes })
+    }
 }
 
 /// Takes a part of a response; returns what there is to tell of it.
@@ -125,7 +190,13 @@ fn written(
         WholePart::Head { bytes, status, raw } => {
             *head_bytes = bytes;
             let interim = status.is_some_and(|status| status < 200);
-            ServerMoment::HeadWritten { number: number(unanswered.front()), bytes, interim, raw }
+            let number = number(unanswered.front());
+            ServerMoment::HeadWritten {
+                number,
+                bytes,
+                interim,
+                raw: keeper.keeps_bytes().then_some(raw),
+            }
         }
         WholePart::Body(body) => {
             let number = number(unanswered.pop_front().as_ref());

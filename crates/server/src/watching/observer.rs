@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::life::conn_state::ConnState;
 use crate::listening::socket_facts::SocketFacts;
+use crate::watching::protocol::ForeignProtocol;
 use evidence::ServerCloseReason;
 
 /// A connection as the server numbers it: in the order in which it was accepted, from 1. Not the
@@ -112,6 +113,19 @@ pub enum ServerMoment {
         /// Its body on the wire.
         body: WireBody,
     },
+    /// The connection is over, and this part of a message did not come to its end
+    /// ([`ObserverWants::steps`], HTTP/1.1). Told before the close.
+    CutShort {
+        /// The number of its request on this connection.
+        number: u64,
+        /// The part.
+        part: CutPart,
+        /// The bytes that came of it, or that the socket took.
+        bytes: WireBody,
+    },
+    /// What came is no request: it was answered with an error, or the connection was closed
+    /// ([`ObserverWants::steps`] or [`ObserverWants::exchanges`], HTTP/1.1).
+    Refused(Box<RefusedRequest>),
     /// The response was handed to the connection, or given up.
     ResponseDone {
         /// The number of its request on this connection.
@@ -148,6 +162,34 @@ pub enum ServerMoment {
         /// Bytes that were taken over by the socket.
         sent: u64,
     },
+}
+
+/// A part of a message that did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CutPart {
+    /// The head of a request. Its length has no content.
+    RequestHead,
+    /// The body of a request.
+    RequestBody,
+    /// The body of a response.
+    ResponseBody,
+}
+
+/// Bytes that were refused: no request could be read from them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRequest {
+    /// The number that it would have had on this connection, from 1.
+    pub number: u64,
+    /// The status of the answer; `None` if the connection was closed without one.
+    pub status: Option<StatusCode>,
+    /// How many bytes had come of it.
+    pub bytes: u64,
+    /// The first of them, at most [`WireBody::KEPT`].
+    pub begins: Bytes,
+    /// The protocol that these belong to, if they tell one.
+    pub protocol: Option<ForeignProtocol>,
+    /// The time from the first of these bytes to the answer.
+    pub duration: Duration,
 }
 
 /// The head of a request.
@@ -202,12 +244,15 @@ pub struct ServedExchange {
     pub user_agent: Option<HeaderValue>,
     /// The status of the response; `None` if the client was gone before there was one.
     pub status: Option<StatusCode>,
-    /// Bytes of the response's body that were handed to the connection, without any framing.
+    /// Bytes of the response's body that the socket has taken, without any framing. In HTTP/2 those
+    /// that were handed to the connection, which may still hold some.
     pub body_bytes: u64,
     /// The time from the head of the request to the end of the response, or to its being given up.
     pub duration: Duration,
-    /// True if the whole response was handed over.
+    /// True if the whole response was taken.
     pub complete: bool,
+    /// Who ended a response that is not complete, or the connection with it.
+    pub ended_by: Option<ClosedBy>,
 }
 
 /// The target of a request as HTTP/1.1 writes it: HTTP/2 has an authority beside it, which is left
@@ -259,7 +304,7 @@ impl ObserverWants {
         match moment {
             M::Accepted | M::Request { .. } | M::ResponseDone { .. } | M::Closed { .. } => true,
             M::State { .. } => self.states,
-            M::RequestHead(_) => self.steps || self.exchanges,
+            M::RequestHead(_) | M::Refused(_) => self.steps || self.exchanges,
             M::Exchange(_) => self.exchanges,
             M::Received { .. } | M::Sent { .. } => self.traffic,
             M::Socket(_)
@@ -268,6 +313,7 @@ impl ObserverWants {
             | M::HandlerStart { .. }
             | M::HandlerEnd { .. }
             | M::HeadWritten { .. }
+            | M::CutShort { .. }
             | M::ResponseWritten { .. } => self.steps,
         }
     }

@@ -1,7 +1,7 @@
 //! The parts of messages, put together for whoever is told of them.
 
 use bytes::Bytes;
-use wire::http1::MessagePart;
+use wire::http1::{BodyLength, MessagePart, MessageSplitter, UnfinishedPart};
 
 use crate::watching::observer::WireBody;
 
@@ -11,16 +11,24 @@ pub(crate) enum WholePart {
     Head {
         bytes: u64,
         status: Option<u16>,
-        /// The head itself, if bytes are kept.
-        raw: Option<Bytes>,
+        /// The head itself if bytes are kept, its beginning if not.
+        raw: Bytes,
     },
+    Body(WireBody),
+}
+
+/// A head or a body that has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BegunPart {
+    /// So many bytes of a head, and the first of them.
+    Head(u64, Bytes),
     Body(WireBody),
 }
 
 /// Puts the parts of one direction together.
 #[derive(Debug)]
 pub(crate) struct PartKeeper {
-    /// Heads are kept, and the first bytes of each body.
+    /// Heads are kept whole, and the first bytes of each body.
     keeps_bytes: bool,
     head: Vec<u8>,
     body: Vec<u8>,
@@ -31,6 +39,10 @@ impl PartKeeper {
         Self { keeps_bytes, head: Vec::new(), body: Vec::new() }
     }
 
+    pub(crate) fn keeps_bytes(&self) -> bool {
+        self.keeps_bytes
+    }
+
     /// Takes a part; returns what is over with it.
     pub(crate) fn take(&mut self, part: &MessagePart<'_>) -> Option<WholePart> {
         match part {
@@ -38,21 +50,49 @@ impl PartKeeper {
                 self.head.extend_from_slice(line.bytes);
                 None
             }
-            MessagePart::Body(bytes) if self.keeps_bytes => {
-                let room = WireBody::KEPT.saturating_sub(self.body.len());
-                self.body.extend_from_slice(bytes.get(..bytes.len().min(room))?);
+            MessagePart::Line(line) => {
+                fill(&mut self.head, line.bytes);
                 None
             }
-            MessagePart::Line(_) | MessagePart::Body(_) => None,
+            MessagePart::Body(bytes) => {
+                if self.keeps_bytes {
+                    fill(&mut self.body, bytes);
+                }
+                None
+            }
             MessagePart::Head(facts) => {
-                let raw = self.keeps_bytes.then(|| Bytes::from(std::mem::take(&mut self.head)));
+                let raw = std::mem::take(&mut self.head).into();
                 Some(WholePart::Head { bytes: facts.bytes, status: facts.status, raw })
             }
             MessagePart::End(length) => {
-                let raw = self.keeps_bytes.then(|| Bytes::from(std::mem::take(&mut self.body)));
-                let wire::http1::BodyLength { bytes, content_bytes } = *length;
-                Some(WholePart::Body(WireBody { bytes, content_bytes, raw }))
+                let raw = std::mem::take(&mut self.body);
+                Some(WholePart::Body(self.body_of(*length, raw)))
             }
         }
     }
+
+    fn body_of(&self, length: BodyLength, raw: Vec<u8>) -> WireBody {
+        let BodyLength { bytes, content_bytes } = length;
+        WireBody { bytes, content_bytes, raw: self.keeps_bytes.then(|| raw.into()) }
+    }
+
+    /// Returns what has come of the part that is not over.
+    pub(crate) fn begun(&self, splitter: &MessageSplitter) -> Option<BegunPart> {
+        Some(match splitter.unfinished()? {
+            UnfinishedPart::Head { bytes, line } => {
+                let mut first = self.head.get(..self.head.len().min(WireBody::KEPT))?.to_vec();
+                fill(&mut first, line);
+                BegunPart::Head(bytes, first.into())
+            }
+            UnfinishedPart::Body(length) => {
+                BegunPart::Body(self.body_of(length, self.body.clone()))
+            }
+        })
+    }
+}
+
+/// Keeps the first bytes.
+fn fill(kept: &mut Vec<u8>, bytes: &[u8]) {
+    let room = WireBody::KEPT.saturating_sub(kept.len());
+    kept.extend_from_slice(bytes.get(..bytes.len().min(room)).unwrap_or_default());
 }

@@ -1,19 +1,22 @@
 //! Whoever wants to know what happens on a connection, under one name.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use tokio::time::Instant;
-use wire::http1::{AnsweredMethod, Direction, MessageSplitter, is_one_bodyless_head};
+use wire::http1::{AnsweredMethod, Direction, MessageSplitter, RequestFault, is_one_bodyless_head};
 use wire::{Ending, FirstClose, Tap};
 
 use crate::life::clock::{AfterResponse, ConnectionClock};
 use crate::life::conn_state::ConnState;
 use crate::life::limits::ServerLimits;
-use crate::watching::log::{ConnectionLog, OpenRequest};
+use crate::lock;
+use crate::watching::exchanges::OpenRequest;
+use crate::watching::log::ConnectionLog;
 use crate::watching::parts::{PartKeeper, WholePart};
+use crate::watching::tally::ServerTally;
 use evidence::ServerCloseReason;
 
 /// The knowledge about one connection. All clones are one: the wire, the service and the bodies of
@@ -22,33 +25,45 @@ use evidence::ServerCloseReason;
 pub(crate) struct ConnectionWatch(Arc<WatchShared>);
 
 struct WatchShared {
+    tally: ServerTally,
     log: Option<ConnectionLog>,
     /// Boxed, because a server without limits and observer has none.
     clock: Option<Box<ConnectionClock>>,
     handler: Option<Duration>,
     /// How many requests hyper has read.
     requests: AtomicU64,
-    /// The number of the request that gave its body two lengths; 0 for none.
-    two_lengths: AtomicU64,
+    /// The first fault of the requests, with the number of its request.
+    fault: Mutex<Option<(u64, RequestFault)>>,
     /// How many heads have begun to come.
     heads: AtomicU64,
     /// True if the client's last byte was one of a body that goes on.
     in_body: AtomicBool,
+    /// True if the request's body was let go of before its end, and hyper has not heard of it.
+    let_go_of: AtomicBool,
+    /// True if a request was refused, so that nothing behind it will be read.
+    has_refused: AtomicBool,
     is_http2: AtomicBool,
 }
 
 impl ConnectionWatch {
-    pub(crate) fn new(log: Option<ConnectionLog>, limits: ServerLimits) -> Self {
+    pub(crate) fn new(
+        log: Option<ConnectionLog>,
+        limits: ServerLimits,
+        tally: ServerTally,
+    ) -> Self {
         let clock = (log.is_some() || limits.need_a_clock())
             .then(|| Box::new(ConnectionClock::new(limits)));
         Self(Arc::new(WatchShared {
+            tally,
             log,
             clock,
             handler: limits.handler,
             requests: AtomicU64::new(0),
             heads: AtomicU64::new(0),
-            two_lengths: AtomicU64::new(0),
+            fault: Mutex::default(),
             in_body: AtomicBool::new(false),
+            let_go_of: AtomicBool::new(false),
+            has_refused: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
         }))
     }
@@ -84,16 +99,28 @@ impl ConnectionWatch {
         // No more than one task reads a connection, so nobody adds at the same time.
         let count = self.0.requests.load(Ordering::Relaxed) + 1;
         self.0.requests.store(count, Ordering::Relaxed);
-        let two_lengths = self.0.two_lengths.load(Ordering::Relaxed) == count;
+        self.0.tally.request(count);
+        let fault = self.fault();
         let Some(clock) = &self.0.clock else {
-            let in_flight = ResponseInFlight { watch: None, open: None };
-            return RequestStart { in_flight, read_until: None, two_lengths };
+            let in_flight = ResponseInFlight { watch: None, open: None, number: count };
+            return RequestStart { in_flight, read_until: None, fault };
         };
-        let (state, read_until) = clock.request();
+        let (state, read_until) = clock.request(count);
         self.state(state);
         let open = self.0.log.as_ref().map(|log| log.request(request));
-        let in_flight = ResponseInFlight { watch: Some(self.clone()), open };
-        RequestStart { in_flight, read_until, two_lengths }
+        let in_flight = ResponseInFlight { watch: Some(self.clone()), open, number: count };
+        RequestStart { in_flight, read_until, fault }
+    }
+
+    /// Returns the fault of a request that hyper has come to, or of one before.
+    fn fault(&self) -> Option<RequestFault> {
+        let fault = *lock(&self.0.fault);
+        fault.filter(|(at, _)| *at <= self.0.requests.load(Ordering::Relaxed)).map(|(_, it)| it)
+    }
+
+    /// Returns true if what came of a body of HTTP/1 is not framed as a body is.
+    pub(crate) fn body_is_malformed(&self) -> bool {
+        !self.speaks_http2() && self.fault() == Some(RequestFault::Framing)
     }
 
     fn state(&self, state: Option<ConnState>) {
@@ -123,9 +150,26 @@ impl ConnectionWatch {
 
     /// A request's body was let go of before its end.
     pub(crate) fn body_unread(&self) {
+        self.0.let_go_of.store(true, Ordering::Relaxed);
         if let Some(clock) = &self.0.clock {
             clock.body_unread();
         }
+    }
+
+    /// Returns true, once, if the body of a request of HTTP/1 was let go of before its end.
+    pub(crate) fn has_let_go_of_a_body(&self) -> bool {
+        self.0.let_go_of.swap(false, Ordering::Relaxed) && !self.speaks_http2()
+    }
+
+    /// A request was refused: what comes behind it will not be read.
+    pub(crate) fn refuses(&self) {
+        self.0.has_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if the client may still be sending what nobody will read: more of a body, or
+    /// whatever follows a request that was refused.
+    pub(crate) fn more_may_come(&self) -> bool {
+        self.0.has_refused.load(Ordering::Relaxed) || self.body_is_coming()
     }
 
     /// Returns true if more of a request's body is on its way, though nobody reads it.
@@ -138,10 +182,11 @@ impl ConnectionWatch {
         self.0.heads.load(Ordering::Relaxed) > self.0.requests.load(Ordering::Relaxed)
     }
 
-    /// hyper has answered what is no request, and closes.
-    pub(crate) fn refused(&self) {
-        if let Some(clock) = &self.0.clock {
-            clock.refused();
+    /// hyper has answered what is no request with this status, and closes.
+    pub(crate) fn refused(&self, status: Option<StatusCode>) {
+        let is_so = self.0.clock.as_ref().is_some_and(|clock| clock.refused());
+        if let (Some(log), true) = (&self.0.log, is_so) {
+            log.refused(status);
         }
     }
 
@@ -218,15 +263,16 @@ impl Tap for WireEar {
             let known = &self.watch.0;
             known.in_body.store(self.requests.is_within_a_body(), Ordering::Relaxed);
             known.heads.store(self.requests.heads_begun(), Ordering::Relaxed);
-            if let Some(number) = self.requests.two_lengths() {
-                known.two_lengths.store(number, Ordering::Relaxed);
+            if let Some(fault) = self.requests.fault() {
+                *lock(&known.fault) = Some(fault);
             }
         }
         // An empty line, or the rest of a body that nobody wants, begins nothing.
         let clock = self.known().clock.as_ref().filter(|_| begins);
         let change = clock.and_then(|clock| clock.received());
         if let Some(log) = &self.known().log {
-            log.received(bytes.len() as u64, parts, change);
+            let begun = self.keeper.as_ref().and_then(|keeper| keeper.begun(&self.requests));
+            log.received(bytes.len() as u64, parts, begun, change);
         }
     }
 
@@ -268,8 +314,8 @@ pub(crate) struct RequestStart {
     pub(crate) in_flight: ResponseInFlight,
     /// Until when its body may take.
     pub(crate) read_until: Option<Instant>,
-    /// It gave its body two lengths.
-    pub(crate) two_lengths: bool,
+    /// The reason for which it, or what came before it, cannot be trusted.
+    pub(crate) fault: Option<RequestFault>,
 }
 
 /// A response that is being made or sent. Dropped before it is complete, it was given up.
@@ -278,6 +324,8 @@ pub(crate) struct ResponseInFlight {
     watch: Option<ConnectionWatch>,
     /// The log's part of it, if there is a log.
     open: Option<OpenRequest>,
+    /// The number of its request on this connection.
+    number: u64,
 }
 
 impl ResponseInFlight {
@@ -326,7 +374,7 @@ impl ResponseInFlight {
         if let Some(clock) = &watch.0.clock
             && (complete || watch.0.is_http2.load(Ordering::Relaxed))
         {
-            clock.response_over();
+            clock.response_over(self.number);
         }
     }
 }

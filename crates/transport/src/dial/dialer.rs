@@ -59,9 +59,14 @@ impl Dialer {
         &self.tracer
     }
 
-    /// Where `uri` leads.
+    /// Where `uri` leads, if connections can be made to it.
     pub(crate) fn target(&self, uri: &Uri) -> Result<Target, Error> {
-        Target::of(uri, self.tls.is_some())
+        let target = Target::of(uri, self.tls.is_some())?;
+        if let Some(tls) = self.tls.as_ref().filter(|_| target.tls) {
+            let host = target.host.clone();
+            tls.prepare().map_err(|source| Error::NoTrust { host, source })?;
+        }
+        Ok(target)
     }
 
     /// Connections that close from now on for a reason nobody gives close because of this.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use http::Uri;
 
-use crate::dial::target::{Target, without_brackets};
+use crate::dial::target::{Target, host_of, port_of, shown_url};
 use crate::dial::tls::Tls;
 use crate::failure::error::Error;
 
@@ -39,7 +39,20 @@ impl Dialling {
 }
 
 pub(crate) fn check_url(url: &str, tls_is_spoken: bool) -> Result<Uri, Error> {
-    let uri = url.parse().map_err(|source| Error::BadUrl { url: url.to_owned(), source })?;
+    // The parser's words for these say less.
+    let because = match url.split_once("://") {
+        Some((scheme, _)) if !["http", "https"].iter().any(|s| s.eq_ignore_ascii_case(scheme)) => {
+            Some("the scheme is neither http nor https")
+        }
+        Some((_, rest)) if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) => {
+            Some("it names no host")
+        }
+        _ => None,
+    };
+    if let Some(because) = because {
+        return Err(Error::UnsupportedUrl { url: shown_url(url), because });
+    }
+    let uri = url.parse().map_err(|source| Error::BadUrl { url: shown_url(url), source })?;
     Target::of(&uri, tls_is_spoken)?;
     Ok(uri)
 }
@@ -93,22 +106,19 @@ impl FromStr for ConnectTo {
         else {
             return Err(no("there are not four parts (an IPv6 address needs brackets)"));
         };
-        let host_of = |part: &str| {
-            let host = without_brackets(part);
-            (!host.is_empty()).then(|| host.to_owned())
-        };
-        let port_of = |part: &str| match part {
+        let host_or_none = |part: &str| match part {
             "" => Ok(None),
-            port => port.parse().map(Some).map_err(|_| no("a port is a number up to 65535")),
+            host => host_of(host).map(Some).map_err(no),
         };
-        if [host, to_host].iter().any(|host| host.matches(['[', ']']).count() % 2 != 0) {
-            return Err(no("a bracket has no counterpart"));
-        }
+        let port_or_none = |part: &str| match part {
+            "" => Ok(None),
+            port => port_of(port).map(Some).map_err(no),
+        };
         Ok(Self {
-            host: host_of(host),
-            port: port_of(port)?,
-            to_host: host_of(to_host),
-            to_port: port_of(to_port)?,
+            host: host_or_none(host)?,
+            port: port_or_none(port)?,
+            to_host: host_or_none(to_host)?,
+            to_port: port_or_none(to_port)?,
         })
     }
 }
@@ -176,6 +186,10 @@ mod tests {
             ("a:80:b]:80", "a bracket has no counterpart"),
             ("a:http:b:80", "a port is a number"),
             ("a:80:b:65536", "a port is a number"),
+            ("a:80:b:+80", "a port is a number"),
+            ("a:80:b:0", "a port is a number"),
+            ("a:80:[b]:80", "no IPv6 address"),
+            ("[]:80:b:80", "no IPv6 address"),
         ] {
             let error = text.parse::<ConnectTo>().unwrap_err().to_string();
             assert!(error.contains(because) && error.contains(text), "{error}");

@@ -333,13 +333,21 @@ mod tests {
     #[tokio::test]
     async fn the_other_family_is_tried_at_once_if_the_first_has_failed() {
         let Some((_listener, six)) = listens_v6().await else { return };
-        let started = Instant::now();
-        let four = [refuses().await, refuses().await];
-        let (winner, told) = race(&[four[0], six, four[1]], LONG).await;
-        assert_eq!(winner, Some(Ok(six)));
-        assert!(started.elapsed() < HEAD_START, "{:?}", started.elapsed());
-        let refused = ["start 0", "failed 0: refused", "start 2", "failed 2: refused"];
-        assert_eq!(told, [&refused[..], &["start 1", "done 1"]].concat());
+        let mut fastest = LONG;
+        // A busy machine may take its time, but hardly ten times over.
+        for _ in 0..10 {
+            let started = Instant::now();
+            let four = [refuses().await, refuses().await];
+            let (winner, told) = race(&[four[0], six, four[1]], LONG).await;
+            assert_eq!(winner, Some(Ok(six)));
+            let refused = ["start 0", "failed 0: refused", "start 2", "failed 2: refused"];
+            assert_eq!(told, [&refused[..], &["start 1", "done 1"]].concat());
+            fastest = fastest.min(started.elapsed());
+            if fastest < HEAD_START {
+                return;
+            }
+        }
+        panic!("the fastest of ten took {fastest:?}");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 mod stream;
 pub(crate) mod words;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use evidence::{CertificateFacts, CloseReason, TlsFacts};
@@ -35,7 +35,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// `DefaultTransport` does not, unless its `tls.Config` is given a `ClientSessionCache`.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    config: Arc<ClientConfig>,
+    trust: Arc<Trust>,
+    /// Once it is known whose certificates are trusted.
+    config: Arc<OnceLock<ClientConfig>>,
 }
 
 /// Whose certificates are trusted.
@@ -84,25 +86,53 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// Puts together what is trusted.
+    /// Puts together what is trusted. The system's store is read only when it is needed, at the
+    /// first https URL or by [`Tls::read_trust`].
     ///
     /// # Errors
     /// [`TlsError`] says what could not be read.
     pub fn new(trust: Trust) -> Result<Self, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|source| TlsError::Setup { source })?;
-        let builder = match trust {
-            Trust::System => builder.with_root_certificates(system_roots()?),
-            Trust::Pem(pem) => builder.with_root_certificates(roots_of(&pem)?),
-            Trust::Anybody => {
-                let verifier = Arc::new(Anybody(provider));
-                builder.dangerous().with_custom_certificate_verifier(verifier)
-            }
-        };
-        Ok(Self { config: Arc::new(builder.with_no_client_auth()) })
+        let is_at_hand = trust != Trust::System;
+        let tls = Self { trust: Arc::new(trust), config: Arc::default() };
+        if is_at_hand {
+            tls.read_trust()?;
+        }
+        Ok(tls)
     }
+
+    /// Reads whose certificates are trusted, unless that is known.
+    ///
+    /// # Errors
+    /// [`TlsError`] says what could not be read.
+    pub fn read_trust(&self) -> Result<(), TlsError> {
+        self.config().map(drop)
+    }
+
+    fn config(&self) -> Result<&ClientConfig, TlsError> {
+        match self.config.get() {
+            Some(config) => Ok(config),
+            None => {
+                let config = config_of(&self.trust)?;
+                Ok(self.config.get_or_init(|| config))
+            }
+        }
+    }
+}
+
+fn config_of(trust: &Trust) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|source| TlsError::Setup { source })?;
+    let builder = match trust {
+        Trust::System => builder.with_root_certificates(system_roots()?),
+        Trust::Pem(pem) => builder.with_root_certificates(roots_of(pem)?),
+        Trust::Anybody => {
+            let verifier = Arc::new(Anybody(provider));
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        }
+    };
+    Ok(builder.with_no_client_auth())
 }
 
 fn system_roots() -> Result<RootCertStore, TlsError> {
@@ -132,7 +162,9 @@ fn roots_of(pem: &[u8]) -> Result<RootCertStore, TlsError> {
 
 /// One transport's own part of TLS: what it offers, and the sessions it remembers.
 pub(crate) struct TlsClient {
-    connector: TlsConnector,
+    tls: Tls,
+    version: HttpVersion,
+    connector: OnceLock<TlsConnector>,
 }
 
 /// A handshake that failed.
@@ -155,11 +187,23 @@ impl TlsFailure {
 
 impl TlsClient {
     pub(crate) fn new(tls: &Tls, version: HttpVersion) -> Self {
-        let mut config = ClientConfig::clone(&tls.config);
-        config.alpn_protocols = offered(version).iter().map(|name| name.to_vec()).collect();
+        Self { tls: tls.clone(), version, connector: OnceLock::new() }
+    }
+
+    /// Makes sure that a handshake can be made.
+    pub(crate) fn prepare(&self) -> Result<(), Cause> {
+        self.connector().map(drop).map_err(Into::into)
+    }
+
+    fn connector(&self) -> Result<&TlsConnector, TlsError> {
+        if let Some(connector) = self.connector.get() {
+            return Ok(connector);
+        }
+        let mut config = self.tls.config()?.clone();
+        config.alpn_protocols = offered(self.version).iter().map(|name| name.to_vec()).collect();
         // Not shared with other transports, or their first connections would resume its sessions.
         config.resumption = Resumption::in_memory_sessions(256);
-        Self { connector: TlsConnector::from(Arc::new(config)) }
+        Ok(self.connector.get_or_init(|| TlsConnector::from(Arc::new(config))))
     }
 
     /// Shakes hands with `host` on an established connection; `given_up` is called before that is
@@ -183,7 +227,14 @@ impl TlsClient {
                 });
             }
         };
-        let mut handshake = std::pin::pin!(self.connector.connect(name, wire).into_fallible());
+        let connector = match self.connector() {
+            Ok(connector) => connector,
+            Err(error) => {
+                let (because, wire) = (error.to_string(), Some(Box::new(wire) as Box<dyn Io>));
+                return Err(TlsFailure { because, cause: error.into(), wire });
+            }
+        };
+        let mut handshake = std::pin::pin!(connector.connect(name, wire).into_fallible());
         // Dropped before the connection, which is a part of the handshake.
         let given_up = IfGivenUp::then(|| {
             record.close_because(CloseReason::RequestGivenUp);

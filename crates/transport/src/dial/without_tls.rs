@@ -37,6 +37,10 @@ impl TlsClient {
         match tls.0 {}
     }
 
+    pub(crate) fn prepare(&self) -> Result<(), Cause> {
+        match self.0 {}
+    }
+
     #[expect(clippy::unused_async, reason = "it stands for one that waits")]
     pub(crate) async fn handshake(
         &self,

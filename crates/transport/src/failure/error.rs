@@ -37,6 +37,14 @@ pub enum Error {
         /// Why not.
         because: &'static str,
     },
+    /// It is not known whose certificates are trusted, so nobody is connected to.
+    #[error("cannot speak TLS with `{host}`")]
+    NoTrust {
+        /// The name, or the IP address, that the certificate would have to be for.
+        host: String,
+        /// What could not be read.
+        source: Cause,
+    },
     /// The host's name has no address.
     #[error("cannot look up `{host}`")]
     NameNotFound {
@@ -160,6 +168,19 @@ pub enum Error {
         /// hyper's words.
         cause: Cause,
     },
+    /// The peer went on with interim responses (1xx, RFC 9110 section 15.2), until the client gave
+    /// up on a final one.
+    #[error("gave up on {server} on connection {connection}: {because} and no final one")]
+    NoFinalResponse {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its server.
+        server: ServerAddr,
+        /// What there was too much of.
+        because: String,
+        /// hyper's words.
+        cause: Cause,
+    },
     /// The peer reset the connection.
     #[error("{server} reset connection {connection} {during}")]
     Reset {
@@ -247,12 +268,13 @@ impl Error {
                 _ => FailureKind::Other,
             },
             Self::ConnectTimedOut { .. } => FailureKind::TimedOut,
-            Self::Tls { .. } | Self::TlsEnded { .. } => FailureKind::Tls,
+            Self::NoTrust { .. } | Self::Tls { .. } | Self::TlsEnded { .. } => FailureKind::Tls,
             Self::ClosedBeforeResponse { .. } => FailureKind::ClosedBeforeResponse,
             Self::HeadCutShort { .. } | Self::BodyCutShort { .. } => FailureKind::CutShort,
             Self::GoAway { during: Phase::Head | Phase::Body, .. } => FailureKind::CutShort,
             Self::GoAway { .. } => FailureKind::ClosedBeforeResponse,
             Self::NotHttp { .. } | Self::Malformed { .. } => FailureKind::NotHttp,
+            Self::NoFinalResponse { .. } => FailureKind::InterimOnly,
             Self::Reset { .. } => FailureKind::Reset,
             Self::StreamReset { .. } => FailureKind::StreamReset,
             Self::BadUrl { .. }
@@ -267,12 +289,15 @@ impl Error {
     #[must_use]
     pub fn during(&self) -> Option<Phase> {
         match self {
-            Self::BadUrl { .. } | Self::UnsupportedUrl { .. } | Self::Client { .. } => None,
+            Self::BadUrl { .. }
+            | Self::UnsupportedUrl { .. }
+            | Self::NoTrust { .. }
+            | Self::Client { .. } => None,
             Self::TransportClosed => Some(Phase::GetConn),
             Self::NameNotFound { .. } => Some(Phase::LookUp),
             Self::Connect { .. } | Self::ConnectTimedOut { .. } => Some(Phase::Connect),
             Self::Tls { .. } => Some(Phase::Handshake),
-            Self::HeadCutShort { .. } => Some(Phase::Head),
+            Self::HeadCutShort { .. } | Self::NoFinalResponse { .. } => Some(Phase::Head),
             Self::BodyCutShort { .. } => Some(Phase::Body),
             Self::TlsEnded { during, .. }
             | Self::ClosedBeforeResponse { during, .. }
@@ -299,6 +324,9 @@ impl Error {
             Self::BodyCutShort { .. } => CloseReason::Failed("the body ended early".to_owned()),
             Self::HeadCutShort { .. } => CloseReason::Failed("the head ended early".to_owned()),
             Self::ClosedBeforeResponse { .. } => CloseReason::Failed("no answer came".to_owned()),
+            Self::NoFinalResponse { because, .. } => {
+                CloseReason::Failed(format!("{because} and no final one"))
+            }
             Self::GoAway { code, .. } => CloseReason::Failed(format!("GOAWAY ({code})")),
             other => {
                 let during = other.during().map_or(String::new(), |during| format!(" {during}"));

@@ -26,18 +26,35 @@ impl Error {
         let reset = is_reset(record, error);
         // Without the words of whoever wraps it.
         let says_what = error.is_parse() && version != HttpVersion::Http2;
-        let words = says_what.then(|| Cause::from(error.to_string()));
+        let words = says_what.then(|| error.to_string());
+        let broken_rule = words.clone().filter(|_| record.answers_in_http1());
+        let too_much = error.is_parse_too_large().then(|| record.too_much_in_head());
+        let words = record.speaks().or(words).map(Cause::from);
         let not_http = error.is_parse() || record.server_speaks_something_else();
         let cut_short = error.is_incomplete_message() && during == Phase::Head;
         let closed =
             error.is_canceled() || is_early_end(record, error) || http2_words::is_goodbye(error);
         let tls_ended = record.tls_ended().map(str::to_owned);
         let http2 = http2_words::failure(error);
+        let no_final = record.gave_up_on_final().map(str::to_owned);
         move |cause| match (tls_ended, http2) {
+            _ if no_final.is_some() => {
+                let because = no_final.unwrap_or_default();
+                Self::NoFinalResponse { connection, server, because, cause }
+            }
+            // It is HTTP, but more of it than hyper takes.
+            _ if too_much.is_some() => {
+                let source = too_much.flatten().map_or(cause, Cause::from);
+                Self::Exchange { connection, server, during, source }
+            }
             (Some(because), _) => {
                 // Nothing was answered, so the server refuses the handshake.
                 let during = if during < Phase::Head { Phase::Handshake } else { during };
                 Self::TlsEnded { connection, server, during, because, cause }
+            }
+            _ if broken_rule.is_some() => {
+                let because = broken_rule.unwrap_or_default();
+                Self::Malformed { version, connection, server, during, because, cause }
             }
             _ if not_http => Self::NotHttp { version, connection, server, during, source: words },
             (_, Some(http2)) => http2.error(info, during, cause),

@@ -66,6 +66,9 @@ impl AsyncRead for ClientWire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if let Some(much) = self.record.gave_up_on_final() {
+            return Poll::Ready(Err(std::io::Error::other(much.to_owned())));
+        }
         Pin::new(&mut self.wire).poll_read(cx, buf)
     }
 }

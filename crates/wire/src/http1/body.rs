@@ -1,7 +1,9 @@
 //! One body, and where it ends.
 
+use super::grammar::{are_chunk_extensions, is_field};
 use super::head::{HeadFacts, LengthField};
 use super::line::{LinePiece, LineReader, number, trimmed};
+use super::splitter::Direction;
 
 /// How the end of a body is told (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +59,10 @@ impl std::ops::AddAssign for BodyLength {
 
 /// Reads one body that is not empty.
 #[derive(Debug)]
-pub(crate) struct BodyReader(BodyPlace);
+pub(crate) struct BodyReader {
+    place: BodyPlace,
+    direction: Direction,
+}
 
 #[derive(Debug)]
 enum BodyPlace {
@@ -68,7 +73,11 @@ enum BodyPlace {
     Data(u64),
     /// The line end behind a chunk is to come.
     DataEnd(LineReader),
-    Trailers(LineReader),
+    /// The lines behind the last chunk; within one of them if `is_within`.
+    Trailers {
+        line: LineReader,
+        is_within: bool,
+    },
     UntilClose,
 }
 
@@ -83,16 +92,17 @@ pub(crate) enum BodyPiece {
 }
 
 impl BodyReader {
-    pub(crate) fn new(framing: BodyFraming) -> Self {
-        Self(match framing {
+    pub(crate) fn new(framing: BodyFraming, direction: Direction) -> Self {
+        let place = match framing {
             BodyFraming::Length(length) => BodyPlace::Fixed(length),
             BodyFraming::Chunked => BodyPlace::Size(LineReader::default()),
             BodyFraming::UntilClose => BodyPlace::UntilClose,
-        })
+        };
+        Self { place, direction }
     }
 
     pub(crate) fn ends_with_its_connection(&self) -> bool {
-        matches!(self.0, BodyPlace::UntilClose)
+        matches!(self.place, BodyPlace::UntilClose)
     }
 
     /// Takes the bytes that belong to the body, as many as there are.
@@ -104,7 +114,7 @@ impl BodyReader {
             content_bytes,
         };
         while !rest.is_empty() {
-            match &mut self.0 {
+            match &mut self.place {
                 BodyPlace::UntilClose => {
                     let all = bytes.len() as u64;
                     return BodyPiece::Partial(BodyLength { bytes: all, content_bytes: all });
@@ -117,13 +127,15 @@ impl BodyReader {
                     let taken = usize::try_from(taken).unwrap_or(rest.len());
                     rest = rest.get(taken..).unwrap_or_default();
                     if is_read {
-                        if matches!(self.0, BodyPlace::Fixed(_)) {
+                        if matches!(self.place, BodyPlace::Fixed(_)) {
                             return BodyPiece::Whole(length(rest, content_bytes));
                         }
-                        self.0 = BodyPlace::DataEnd(LineReader::default());
+                        self.place = BodyPlace::DataEnd(LineReader::default());
                     }
                 }
-                BodyPlace::Size(line) | BodyPlace::DataEnd(line) | BodyPlace::Trailers(line) => {
+                BodyPlace::Size(line)
+                | BodyPlace::DataEnd(line)
+                | BodyPlace::Trailers { line, .. } => {
                     let whole = match line.read(rest) {
                         LinePiece::Whole { line, rest: behind } => {
                             rest = behind;
@@ -146,24 +158,46 @@ impl BodyReader {
     }
 
     /// Goes on behind a line of the framing; true if that was the last, `None` if it makes no
-    /// sense. Here a line feed alone ends no line: some readers would see a chunk where others see
-    /// an extension or a trailer.
+    /// sense.
+    ///
+    /// Here a line feed alone ends no line: some readers would see a chunk where others see an
+    /// extension or a trailer. In a response it is a part of a trailer, as hyper reads it; a
+    /// request in which anything is not as the grammar has it is a fault.
     fn next(&mut self, line: &[u8]) -> Option<bool> {
-        let text = line.strip_suffix(b"\r\n")?;
-        self.0 = match &self.0 {
-            BodyPlace::Size(_) => {
-                // What follows the size is an extension, which means nothing here.
-                let size = text.split(|byte| *byte == b';').next().unwrap_or_default();
-                match number(trimmed(size), 16)? {
-                    0 => BodyPlace::Trailers(LineReader::default()),
-                    size => BodyPlace::Data(size),
+        let is_request = self.direction == Direction::Requests;
+        if let BodyPlace::Trailers { is_within, .. } = &mut self.place {
+            return match (line.strip_suffix(b"\r\n"), *is_within) {
+                (Some([]), false) => Some(true),
+                (Some(text), _) if text.contains(&b'\r') => None,
+                (Some(text), _) if is_request && !is_field(text) => None,
+                (None, _) if is_request || line.contains(&b'\r') => None,
+                (whole, _) => {
+                    *is_within = whole.is_none();
+                    Some(false)
                 }
-            }
+            };
+        }
+        let text = line.strip_suffix(b"\r\n").filter(|text| !text.contains(&b'\r'))?;
+        self.place = match &self.place {
+            BodyPlace::Size(_) => match self.size(text)? {
+                0 => BodyPlace::Trailers { line: LineReader::default(), is_within: false },
+                size => BodyPlace::Data(size),
+            },
             BodyPlace::DataEnd(_) if text.is_empty() => BodyPlace::Size(LineReader::default()),
-            BodyPlace::DataEnd(_) => return None,
-            BodyPlace::Trailers(_) if text.is_empty() => return Some(true),
-            _ => return Some(false),
+            _ => return None,
         };
         Some(false)
+    }
+
+    /// Reads the line of a chunk's size. What follows the size is an extension, which means
+    /// nothing here.
+    fn size(&self, text: &[u8]) -> Option<u64> {
+        let digits = text.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let (size, behind) = text.split_at(digits);
+        let is_fine = match self.direction {
+            Direction::Requests => are_chunk_extensions(behind),
+            Direction::Responses => matches!(trimmed(behind), [] | [b';', ..]),
+        };
+        number(size, 16).filter(|_| is_fine)
     }
 }

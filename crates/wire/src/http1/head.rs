@@ -1,7 +1,8 @@
 //! One head, line by line, and what it says about the body behind it.
 
+use super::grammar::is_target;
 use super::line::{LONGEST, LinePiece, LineReader, number, text, trimmed};
-use super::splitter::AnsweredMethod;
+use super::splitter::{AnsweredMethod, UnfinishedPart};
 
 /// A line of a head, as it is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub struct HeadFacts {
     /// `Transfer-Encoding` is folded, or has white space before its colon, or the second stands in
     /// a message of HTTP/1.0 (RFC 9112 sections 5.1, 5.2 and 6.1).
     pub is_ambiguous: bool,
+    /// It is a request's, and its target is none (RFC 9112 section 3.2).
+    pub has_bad_target: bool,
     /// It asks for `100 Continue` before the body.
     pub expects_continue: bool,
     /// Its method, as far as the response's body depends on it.
@@ -173,6 +176,11 @@ impl HeadReader {
         self.has_start || self.line.has_begun()
     }
 
+    /// Returns what has come of the head.
+    pub(crate) fn unfinished(&self) -> UnfinishedPart<'_> {
+        UnfinishedPart::Head { bytes: self.read, line: self.line.cut() }
+    }
+
     /// Returns true if not a byte has come, not even of an empty line.
     pub(crate) fn is_fresh(&self) -> bool {
         self.read == 0
@@ -197,6 +205,7 @@ impl HeadReader {
         self.has_start = true;
         self.is_http_1_0 = text.starts_with(b"HTTP/1.0 ") || text.ends_with(b" HTTP/1.0");
         self.facts.status = status(text);
+        self.facts.has_bad_target = has_bad_target(text);
         self.facts.method = match text {
             [b'H', b'E', b'A', b'D', b' ', ..] => AnsweredMethod::Head,
             [b'C', b'O', b'N', b'N', b'E', b'C', b'T', b' ', ..] => AnsweredMethod::Connect,
@@ -218,6 +227,17 @@ impl HeadReader {
         } else if name.eq_ignore_ascii_case(b"expect") {
             facts.expects_continue |= is_100_continue(value);
         }
+    }
+}
+
+/// Returns true for a request line whose target is none. What is no request line has no target.
+pub(crate) fn has_bad_target(line: &[u8]) -> bool {
+    let mut words = line.split(|byte| *byte == b' ');
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(method), Some(target), Some(version), None) => {
+            version.starts_with(b"HTTP/") && !is_target(method, target)
+        }
+        _ => false,
     }
 }
 

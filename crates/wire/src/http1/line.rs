@@ -42,6 +42,11 @@ impl LineReader {
         LinePiece::Whole { line: Cow::Owned(whole), rest }
     }
 
+    /// Returns the beginning of a line that is not whole.
+    pub(crate) fn cut(&self) -> &[u8] {
+        &self.cut
+    }
+
     /// Returns true if a line has begun that is more than the start of an empty one.
     pub(crate) fn has_begun(&self) -> bool {
         !self.cut.is_empty() && self.cut != b"\r"

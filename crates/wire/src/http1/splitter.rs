@@ -1,7 +1,7 @@
 //! One direction of a connection, message after message.
 
 use super::body::{BodyFraming, BodyLength, BodyPiece, BodyReader};
-use super::head::{HeadFacts, HeadLine, HeadPiece, HeadReader};
+use super::head::{HeadFacts, HeadLine, HeadPiece, HeadReader, has_bad_target};
 
 /// The direction of messages, named by what is sent in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,20 @@ pub enum MessagePart<'a> {
     End(BodyLength),
 }
 
+/// A part of a message that has begun and is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnfinishedPart<'a> {
+    /// A head.
+    Head {
+        /// So many bytes of it have come, empty lines before it included.
+        bytes: u64,
+        /// The beginning of the line that is not whole.
+        line: &'a [u8],
+    },
+    /// A body, of which so much has come.
+    Body(BodyLength),
+}
+
 /// Tells the messages of one direction of a connection apart.
 #[derive(Debug)]
 pub struct MessageSplitter {
@@ -50,8 +64,20 @@ pub struct MessageSplitter {
     /// How many heads have come whole.
     heads: u64,
     body: BodyLength,
-    /// The number of the request that gives its body two lengths, from 1.
-    two_lengths: Option<u64>,
+    fault: Option<(u64, RequestFault)>,
+}
+
+/// The reason for which no reader should trust a request, or what comes behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestFault {
+    /// Its body has two lengths: both `Transfer-Encoding` and `Content-Length` (RFC 9112 section
+    /// 6.1).
+    TwoLengths,
+    /// Its body is not framed as the grammar has it: its chunks, their extensions, its trailers
+    /// (section 7.1), or what its head says of them.
+    Framing,
+    /// Its target is none (section 3.2).
+    Target,
 }
 
 #[derive(Debug)]
@@ -67,7 +93,7 @@ impl MessageSplitter {
     #[must_use]
     pub fn new(direction: Direction) -> Self {
         let place = MessagePlace::Head(HeadReader::default());
-        Self { direction, place, heads: 0, body: BodyLength::default(), two_lengths: None }
+        Self { direction, place, heads: 0, body: BodyLength::default(), fault: None }
     }
 
     /// Reads on, and calls `tell` for every part. `answers` is asked once for each final response
@@ -99,6 +125,7 @@ impl MessageSplitter {
                         BodyPiece::Whole(length) => (length, true),
                         BodyPiece::Malformed(length) => {
                             self.place = MessagePlace::Lost;
+                            self.note_fault(RequestFault::Framing);
                             (length, false)
                         }
                     };
@@ -143,10 +170,18 @@ impl MessageSplitter {
     ) {
         let framing = match self.direction {
             Direction::Requests => {
-                if head.chunked.is_some() && head.length != Default::default() {
-                    self.two_lengths.get_or_insert(self.heads);
+                if head.has_bad_target {
+                    self.note_fault(RequestFault::Target);
                 }
-                BodyFraming::of_request(head)
+                let framing = BodyFraming::of_request(head);
+                if framing.is_none() {
+                    let is_twofold = head.chunked.is_some() && head.length != Default::default();
+                    self.note_fault(match is_twofold {
+                        true => RequestFault::TwoLengths,
+                        false => RequestFault::Framing,
+                    });
+                }
+                framing
             }
             Direction::Responses => match (head.status, self.of_final(head, answers)) {
                 (Some(101) | None, _) | (_, Some(AnsweredMethod::Connect)) => None,
@@ -163,7 +198,9 @@ impl MessageSplitter {
         match framing {
             None => self.place = MessagePlace::Lost,
             Some(BodyFraming::Length(0)) => self.end(tell),
-            Some(framing) => self.place = MessagePlace::Body(BodyReader::new(framing)),
+            Some(framing) => {
+                self.place = MessagePlace::Body(BodyReader::new(framing, self.direction));
+            }
         }
     }
 
@@ -184,6 +221,13 @@ impl MessageSplitter {
         }
     }
 
+    /// Notes the first fault of the requests; responses have none.
+    fn note_fault(&mut self, fault: RequestFault) {
+        if self.direction == Direction::Requests {
+            self.fault.get_or_insert((self.heads, fault));
+        }
+    }
+
     fn end(&mut self, tell: &mut impl FnMut(MessagePart<'_>)) {
         self.place = MessagePlace::Head(HeadReader::default());
         tell(MessagePart::End(std::mem::take(&mut self.body)));
@@ -199,14 +243,27 @@ impl MessageSplitter {
     /// Returns true if more bytes of a body are to come, or of what somebody may take for one.
     #[must_use]
     pub fn is_within_a_body(&self) -> bool {
-        matches!(self.place, MessagePlace::Body(_)) || self.two_lengths.is_some()
+        matches!(self.place, MessagePlace::Body(_))
+            || matches!(self.fault, Some((_, RequestFault::TwoLengths | RequestFault::Framing)))
     }
 
-    /// Returns the number of the request, from 1, that gives its body two lengths: both
-    /// `Transfer-Encoding` and `Content-Length` (RFC 9112 section 6.1).
+    /// Returns the first fault, and the number of its request, from 1. What comes behind that
+    /// request may be anything.
     #[must_use]
-    pub fn two_lengths(&self) -> Option<u64> {
-        self.two_lengths
+    pub fn fault(&self) -> Option<(u64, RequestFault)> {
+        self.fault
+    }
+
+    /// Returns the part that has begun and is not over. A body that has turned out to be none stays
+    /// so for ever.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<UnfinishedPart<'_>> {
+        match &self.place {
+            MessagePlace::Head(head) => head.has_begun().then(|| head.unfinished()),
+            MessagePlace::Body(_) | MessagePlace::Lost => {
+                (self.body.bytes > 0).then_some(UnfinishedPart::Body(self.body))
+            }
+        }
     }
 
     /// Returns true if what comes is no message any more.
@@ -216,12 +273,13 @@ impl MessageSplitter {
     }
 }
 
-/// Returns true if these bytes are exactly one head, and no line of it could be a length. That is
-/// what most clients send all the time, so it is found out in one quick look.
+/// Returns true if these bytes are exactly one head of a request that has no fault, and no line of
+/// it could be a length. That is what most clients send all the time, so it is found out in one quick look.
 #[must_use]
 pub fn is_one_bodyless_head(bytes: &[u8]) -> bool {
     let Some(lines) = bytes.strip_suffix(b"\n\r\n") else { return false };
-    let starts_well = bytes.first().is_some_and(u8::is_ascii_uppercase);
+    let starts_well = bytes.first().is_some_and(u8::is_ascii_uppercase)
+        && bytes.split(|byte| *byte == b'\n').next().is_some_and(|line| !has_bad_target(line));
     let mut after_end = false;
     let could_be_more = lines.iter().any(|byte| {
         let start = std::mem::replace(&mut after_end, *byte == b'\n');

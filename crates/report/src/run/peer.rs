@@ -1,0 +1,99 @@
+//! What the other end did: facts that the client and the kernel saw, and no guess at its reasons.
+
+use evidence::{BodyPolicy, Close, CloseReason, ClosedBy, Observed, Outcome};
+
+use crate::words;
+
+/// Returns what the server did to connections and to requests, if it did anything but answer.
+pub(super) fn deeds(outcome: &Outcome) -> Option<String> {
+    let mut sentences = Vec::new();
+    match because(outcome, |why| *why == CloseReason::ServerClosed) {
+        0 => {}
+        count => sentences.push(format!(
+            "The server closed {} without having said so in a response.",
+            words::count(count, "connection")
+        )),
+    }
+    for (what, count) in malformed(outcome) {
+        sentences.push(format!(
+            "{} closed because of what the server sent: {what}.",
+            was(count, "connection")
+        ));
+    }
+    // Every exchange is given a connection once; who is given another, sends its request again.
+    let given: u64 = outcome.connections.iter().map(|connection| connection.exchanges).sum();
+    match given.saturating_sub(outcome.exchanges.len() as u64) {
+        0 => {}
+        again => sentences.push(format!(
+            "{} sent again on another connection, because the first was gone before an answer (RFC 9110 section 9.2.2).",
+            was(usize::try_from(again).unwrap_or(usize::MAX), "request")
+        )),
+    }
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// Returns what is known about the connections that ended in a reset.
+pub(super) fn resets(outcome: &Outcome) -> Option<String> {
+    let all = outcome.closed_by(ClosedBy::Reset);
+    let of_server = because(outcome, |why| *why == CloseReason::ServerReset).min(all);
+    let others = all - of_server;
+    let mut sentences = Vec::new();
+    if of_server > 0 {
+        sentences.push(format!("The server reset {}.", words::count(of_server, "connection")));
+    }
+    if others > 0 && outcome.setup.body == BodyPolicy::Drain {
+        sentences.push(format!("{} ended in a reset.", words::count(others, "connection")));
+    } else if others > 0 {
+        sentences.push(format!(
+            "{} ended in a reset: bytes of the response were unread or still coming when the client closed, and its kernel answers that with RST (RFC 2525 section 2.17).",
+            words::count(others, "connection"),
+        ));
+    }
+    (all > 0).then(|| format!("{} After a reset nobody holds TIME_WAIT.", sentences.join(" ")))
+}
+
+/// Returns what is known of `TIME_WAIT`s that are gone before their time, if any are.
+#[must_use]
+pub fn time_waits_cut_short(outcome: &Outcome) -> Option<String> {
+    let gone = outcome.time_waits_cut_short;
+    (gone > 0).then(|| {
+        format!(
+            "{} gone before the time: resets were sent, no fewer than that, and a reset ends it (RFC 1337).",
+            match gone {
+                1 => "1 TIME_WAIT is".to_owned(),
+                gone => format!("{gone} TIME_WAITs are"),
+            }
+        )
+    })
+}
+
+/// How many connections were closed for a reason that the client knows.
+fn because(outcome: &Outcome, is: impl Fn(&CloseReason) -> bool) -> usize {
+    reasons(outcome).filter(|why| is(why)).count()
+}
+
+fn reasons(outcome: &Outcome) -> impl Iterator<Item = &CloseReason> {
+    outcome.connections.iter().filter_map(|connection| match &connection.close {
+        Some(Close { why: Observed::Known(why), .. }) => Some(why),
+        _ => None,
+    })
+}
+
+/// What was wrong with what the server sent, and how often.
+fn malformed(outcome: &Outcome) -> Vec<(&str, usize)> {
+    let mut all: Vec<(&str, usize)> = Vec::new();
+    for why in reasons(outcome) {
+        let CloseReason::Malformed(what) = why else { continue };
+        match all.iter_mut().find(|(known, _)| known == what) {
+            Some((_, count)) => *count += 1,
+            None => all.push((what, 1)),
+        }
+    }
+    all
+}
+
+/// `1 request was`, `3 requests were`.
+fn was(count: usize, noun: &str) -> String {
+    let were = if count == 1 { "was" } else { "were" };
+    format!("{} {were}", words::count(count, noun))
+}

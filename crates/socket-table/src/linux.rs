@@ -16,7 +16,7 @@ use crate::Error;
 pub(crate) use crate::cgroups::paths as cgroups;
 use crate::owners::SocketHolders;
 pub(crate) use crate::sock_diag::TableRow;
-use crate::sock_diag::{IpFamily, request, request_one};
+use crate::sock_diag::{IpFamily, request, request_bound, request_one};
 
 use answer::{DatagramReceiver, KernelAnswer, steady_list};
 
@@ -39,6 +39,15 @@ pub(crate) fn read_to(
     for family in IpFamily::ALL {
         let words = |sequence| request(family, states, ports, in_depth, sequence);
         steady_list(family, &mut rows, || ask(family, words))?;
+    }
+    Ok(rows)
+}
+
+/// Lists the sockets that are bound to a port, and no more.
+pub(crate) fn bound() -> Result<Vec<TableRow>, Error> {
+    let mut rows = Vec::new();
+    for family in IpFamily::ALL {
+        steady_list(family, &mut rows, || ask(family, |n| request_bound(family, n)))?;
     }
     Ok(rows)
 }

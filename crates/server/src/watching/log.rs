@@ -18,7 +18,7 @@ use crate::watching::observer::{
     AcceptedId, Observer, ObserverWants, ReceivedHead, RefusedRequest, ServedExchange, ServerEvent,
     ServerMoment,
 };
-use crate::watching::parts::{BegunPart, PartKeeper, WholePart};
+use crate::watching::parts::{BegunPart, BytesKept, PartKeeper, WholePart};
 use crate::watching::protocol::ForeignProtocol;
 use evidence::ServerCloseReason;
 
@@ -129,7 +129,8 @@ impl ConnectionLog {
     /// Keeps the parts of requests, if anybody wants every step, or a summary.
     pub(crate) fn keeper(&self) -> Option<PartKeeper> {
         let wants = self.0.wants;
-        (wants.steps || wants.exchanges).then(|| PartKeeper::new(wants.bytes))
+        let kept = if wants.bytes { BytesKept::Heads } else { BytesKept::Beginnings };
+        (wants.steps || wants.exchanges).then(|| PartKeeper::new(kept))
     }
 
     /// Tells a step, if steps are wanted.

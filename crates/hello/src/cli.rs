@@ -1,6 +1,6 @@
 //! What can be typed after `hello`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,9 +15,14 @@ use server::{Answer, ServerLimits};
 pub(crate) struct Args {
     /// Listen on this address; port 0 takes any free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
-    pub(crate) listen: SocketAddr,
+    listen: SocketAddr,
 
-    /// Ask the kernel to let so many connections wait to be accepted; it may grant fewer
+    /// Listen on this port of 127.0.0.1: short for --listen 127.0.0.1:PORT
+    #[arg(long, value_name = "PORT", conflicts_with = "listen")]
+    port: Option<u16>,
+
+    /// Ask the kernel to let so many connections wait to be accepted; it may grant fewer, and
+    /// Linux lets one more wait than it grants
     #[arg(long, value_name = "COUNT", default_value_t = server::BACKLOG,
         value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)))]
     pub(crate) backlog: u32,
@@ -137,7 +142,7 @@ Each request can ask for its own answer in its query: bytes, delay,
 pause_before_body, close, chunked.
 
 Examples:
-  hello --listen 127.0.0.1:0           # any free port; the real one is printed
+  hello --port 0                       # any free port; the real one is printed
   hello --bytes 1MiB --delay 20ms      # long bodies from a slow server
   hello --idle-timeout 5s              # the server closes first
   hello --handler-timeout 1s --delay 2s                     # 503
@@ -152,6 +157,14 @@ fn after_help() -> String {
 }
 
 impl Args {
+    /// Where to listen.
+    pub(crate) fn address(&self) -> SocketAddr {
+        match self.port {
+            Some(port) => (Ipv4Addr::LOCALHOST, port).into(),
+            None => self.listen,
+        }
+    }
+
     pub(crate) fn limits(&self) -> ServerLimits {
         ServerLimits {
             read_header: self.read_header_timeout.0,

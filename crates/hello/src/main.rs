@@ -24,7 +24,7 @@ use clap::Parser;
 use evidence::ServerAddr;
 use hello::{Metrics, Routes};
 use program::{Signals, StopSignal, exit};
-use server::{GRACE, RunningServer, Server};
+use server::{GRACE, RunningServer, Server, ServerTally};
 
 use crate::cli::{Args, ShowFormat, Shown};
 use crate::show::output::LineOutput;
@@ -52,8 +52,8 @@ fn run(args: &Args, birth: &Birth) -> anyhow::Result<()> {
 async fn execute(args: &Args, birth: &Birth, mut startup: Startup) -> anyhow::Result<()> {
     // Before the server is ready, so that no signal can come too early.
     let stop = Signals::listen(&StopSignal::USUAL).context("cannot listen for Ctrl-C")?;
-    let server =
-        Server::bind_with_backlog(args.listen, args.answer(), args.backlog).map_err(with_hint)?;
+    let server = Server::bind_with_backlog(args.address(), args.answer(), args.backlog)
+        .map_err(with_hint)?;
     startup.bound(server.steps());
     let address = server.address();
     let out = LineOutput::stdout();
@@ -107,6 +107,7 @@ async fn serve(
         let disturbed = Arc::clone(&disturbed);
         server = server.observed_by(Arc::new(move |_| disturbed.store(true, Ordering::Relaxed)));
     }
+    let tally = server.tally();
     let running = server.start();
     tokio::select! {
         () = stop.next() => {}
@@ -117,7 +118,7 @@ async fn serve(
             std::future::pending::<()>().await;
         } => {}
     }
-    end(running, show, stop).await
+    end(running, show, stop, &tally).await
 }
 
 /// Gives the server its limits, its routes, and those who hear of what it does.
@@ -144,7 +145,12 @@ fn set_up(args: &Args, server: Server, show: Option<&Show>) -> Server {
 
 /// Lets exchanges in flight finish, and tells what could not. Whoever asks again does not want to
 /// wait for that.
-async fn end(running: RunningServer, show: Option<Show>, mut stop: Signals) -> anyhow::Result<()> {
+async fn end(
+    running: RunningServer,
+    show: Option<Show>,
+    mut stop: Signals,
+    tally: &ServerTally,
+) -> anyhow::Result<()> {
     let cut_off = tokio::select! {
         cut_off = running.stop(GRACE) => cut_off,
         () = stop.next() => anyhow::bail!("stopped at once: exchanges in flight were cut off"),
@@ -160,7 +166,24 @@ async fn end(running: RunningServer, show: Option<Show>, mut stop: Signals) -> a
             writeln!(io::stderr(), "hello: stopped; cut off after {grace}: {n} connection(s)")
         }
     };
+    let _ = writeln!(io::stderr(), "hello: {}", summary(tally));
     Ok(())
+}
+
+/// The lab's question, of all that came: was a connection used again?
+fn summary(tally: &ServerTally) -> String {
+    let count = |count: u64, noun| report::words::count(usize::try_from(count).unwrap_or(0), noun);
+    let (connections, requests) = (tally.connections(), tally.requests());
+    let (used, again) = (tally.used(), tally.used_again());
+    let mut words = format!("{}, {}", count(connections, "connection"), count(requests, "request"));
+    if used > 0 {
+        let (once, never) = (used - again, connections.saturating_sub(used));
+        let parts = [(again, "used again"), (once, "used once"), (never, "never used")];
+        let parts = parts.iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<String> = parts.map(|(count, how)| format!("{count} {how}")).collect();
+        words += &format!(": {}", parts.join(", "));
+    }
+    words
 }
 
 /// Tells where it listens: on stdout, unless what comes there is for programs.
@@ -203,8 +226,9 @@ async fn rest(
 
 fn with_hint(error: server::Error) -> anyhow::Error {
     match error {
-        server::Error::PortInUse { .. } => anyhow::Error::new(error)
-            .context("cannot start (--listen 127.0.0.1:0 takes any free port)"),
+        server::Error::PortInUse { .. } => {
+            anyhow::Error::new(error).context("cannot start (--port 0 takes any free port)")
+        }
         server::Error::CannotListen { .. } => error.into(),
     }
 }

@@ -74,6 +74,6 @@ fn a_crowd_of_idle_and_slow_clients_stops_nobody_from_being_served() {
     assert_eq!(old.get("/").text(), "Hello world");
     hello.signal(Signal::TERM);
     let (_, said) = hello.end();
-    assert_eq!(said, "hello: stopped, every exchange in flight was finished\n");
+    assert!(said.starts_with("hello: stopped, every exchange in flight was finished\n"), "{said}");
     old.sees_the_close().unwrap();
 }

@@ -44,15 +44,25 @@ fn who_is_never_accepted_is_connected_and_counted() {
     let mut lines = hello.shown.take().unwrap();
     let mut next = || lines.next().unwrap().unwrap();
     let mut client = hello.connect();
-    assert!(next().ends_with("queue     1 connection waiting, backlog 5"));
+    assert!(next().ends_with("queue     1 connection waiting, of 6 at the most (backlog 5)"));
     client.ask("GET", "/"); // taken by the kernel
     let _others = [hello.connect(), hello.connect()];
     // They may come between two looks, or on either side of one.
-    while !next().ends_with("queue     3 connections waiting, backlog 5") {}
+    while !next().ends_with("queue     3 connections waiting, of 6 at the most (backlog 5)") {}
     hello.signal(rustix::process::Signal::INT);
     let (status, said) = hello.end();
     assert!(status.success());
     assert_eq!(said, "hello: stopped; never accepted: 3 connection(s)\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_more_than_the_backlog_may_wait() {
+    let mut hello = Hello::start(&["--no-accept", "--backlog", "2"]);
+    let mut lines = hello.shown.take().unwrap();
+    let _clients: Vec<Client> = (0..3).map(|_| hello.connect()).collect();
+    let full = "3 connections waiting, of 3 at the most (backlog 2)";
+    while !lines.next().unwrap().unwrap().ends_with(full) {}
 }
 
 #[test]
@@ -126,7 +136,9 @@ fn a_signal_ends_it_after_the_exchange_in_flight() {
         assert_eq!(client.rest().len(), length);
         let (status, said) = hello.end();
         assert_eq!(status.code(), Some(0), "{signal:?}: {said}");
-        assert_eq!(said, "hello: stopped, every exchange in flight was finished\n");
+        let expected = "hello: stopped, every exchange in flight was finished\n\
+            hello: 1 connection, 1 request: 1 used once\n";
+        assert_eq!(said, expected);
     }
 }
 
@@ -152,7 +164,30 @@ fn what_the_grace_cut_off_is_told() {
     hello.signal(rustix::process::Signal::TERM);
     let (status, said) = hello.end();
     assert_eq!(status.code(), Some(0));
-    assert_eq!(said, "hello: stopped; cut off after 5s: 1 connection(s)\n");
+    let expected = "hello: stopped; cut off after 5s: 1 connection(s)\n\
+        hello: 2 connections, 2 requests: 2 used once\n";
+    assert_eq!(said, expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn at_its_end_it_says_how_many_connections_were_used_again() {
+    let hello = Hello::of(Command::new(PROGRAM).args(["--port", "0"]), false);
+    assert!(hello.address.ip().is_loopback());
+    for _ in 0..7 {
+        hello.connect().get("/");
+    }
+    let mut client = hello.connect();
+    for _ in 0..23 {
+        client.get("/");
+    }
+    let mut stranger = hello.connect();
+    stranger.send("EHLO me\r\n");
+    stranger.rest();
+    hello.signal(rustix::process::Signal::INT);
+    let (_, said) = hello.end();
+    let summary = "hello: 9 connections, 30 requests: 1 used again, 7 used once, 1 never used\n";
+    assert!(said.ends_with(summary), "{said}");
 }
 
 #[test]

@@ -235,3 +235,18 @@ fn the_counts_are_right_after_a_known_load() {
     );
     assert!(text.ends_with("# EOF\n"));
 }
+
+/// As everywhere: HEAD is GET without the body (RFC 9110 section 9.3.2).
+#[test]
+fn the_counts_are_answered_to_head_too() {
+    let hello = Hello::start(&["--metrics"]);
+    let mut client = hello.connect();
+    client.ask("HEAD", "/metrics");
+    let head = client.head();
+    assert_eq!(head.status, 200);
+    assert!(head.header("content-length").unwrap().parse::<usize>().unwrap() > 100);
+    assert_eq!(client.get("/").text(), "Hello world", "there was no body");
+    client.ask("POST", "/metrics");
+    let refused = client.response();
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
+}

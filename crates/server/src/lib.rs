@@ -71,6 +71,7 @@ pub use watching::observer::{
     ServerEvent, ServerMoment, WireBody, target,
 };
 pub use watching::protocol::ForeignProtocol;
+pub use watching::tally::ServerTally;
 
 /// Locks `mutex`. A panic elsewhere leaves nothing half done behind these locks, so it does not
 /// become ours.

@@ -22,6 +22,7 @@ use crate::to_its_end::until_stopped;
 use crate::watching::fan_out::FanOut;
 use crate::watching::log::ConnectionLog;
 use crate::watching::observer::{AcceptedId, Observer};
+use crate::watching::tally::ServerTally;
 use crate::watching::watch::ConnectionWatch;
 
 /// How many connections may wait to be accepted, as in Go. The kernel may cap it lower
@@ -80,6 +81,7 @@ pub struct Server {
     observer: Option<Arc<dyn Observer>>,
     limits: ServerLimits,
     trouble: AcceptFailures,
+    tally: ServerTally,
 }
 
 impl Server {
@@ -111,7 +113,7 @@ impl Server {
             })?;
         let told = |source| Error::CannotListen { address, source };
         let address = ServerAddr::new(listener.local_addr().map_err(told)?);
-        let (observer, limits, trouble) = Default::default();
+        let (observer, limits, trouble, tally) = Default::default();
         Ok(Self {
             listener,
             steps,
@@ -120,6 +122,7 @@ impl Server {
             observer,
             limits,
             trouble,
+            tally,
         })
     }
 
@@ -172,6 +175,12 @@ impl Server {
         self.address
     }
 
+    /// The counts of its connections and requests, which go on when it runs.
+    #[must_use]
+    pub fn tally(&self) -> ServerTally {
+        self.tally.clone()
+    }
+
     /// How it came to listen, step by step.
     #[must_use]
     pub fn steps(&self) -> &[BindStep] {
@@ -191,7 +200,7 @@ impl Server {
     }
 
     async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
-        let Self { listener, responder, observer, limits, mut trouble, .. } = self;
+        let Self { listener, responder, observer, limits, mut trouble, tally, .. } = self;
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {
@@ -202,12 +211,13 @@ impl Server {
             // Forget the connections that are over.
             while connections.try_join_next().is_some() {}
             number += 1;
+            tally.connection();
             set_options(&stream);
             let log = observer.as_ref().map(|observer| {
                 let peer = ClientAddr::new(peer);
                 ConnectionLog::open(Arc::clone(observer), AcceptedId(number), peer, &stream)
             });
-            let watch = ConnectionWatch::new(log, limits);
+            let watch = ConnectionWatch::new(log, limits, tally.clone());
             let responder = Arc::clone(&responder);
             connections.spawn(connection::serve(stream, responder, watch, stop.clone()));
         }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | what the server tells | `observer.rs` |
 //! | several observers in the place of one | `fan_out.rs` |
+//! | how many connections and requests there were | `tally.rs` |
 //! | whoever wants to know what happens on a connection | `watch.rs` |
 //! | the bookkeeping of one connection, for the observer | `log.rs` |
 //! | the exchanges of a connection, for a summary of each | `exchanges.rs` |
@@ -18,4 +19,5 @@ pub(crate) mod messages;
 pub(crate) mod observer;
 pub(crate) mod parts;
 pub(crate) mod protocol;
+pub(crate) mod tally;
 pub(crate) mod watch;

@@ -219,6 +219,24 @@ fn an_answer_after_which_the_server_closes_says_so() {
     }
 }
 
+#[test]
+fn a_refusal_survives_what_comes_behind_the_request() {
+    for request in ["GET / HTTP/1.1\r\n\r\n", "GET /# HTTP/1.1\r\nHost: hello\r\n\r\n"] {
+        let mut client = SITE.connect();
+        client.send(request);
+        common::until("the end of the response", || {
+            client.stream().peek(&mut [0]).is_ok_and(|count| count == 1)
+        });
+        // The server's half is over already, and it does not reset.
+        for byte in ["G", "E", "T", " "] {
+            client.send(byte);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(client.response().status, 400, "{request:?}");
+        client.sees_the_close().unwrap();
+    }
+}
+
 /// The response is on its way while the client is still sending: without the half-close its system
 /// would be told to forget both.
 #[test]

@@ -96,7 +96,7 @@ pub(crate) fn setting(name: &str) -> Option<String> {
 pub(crate) fn holders(rows: &[TableRow]) -> Result<Vec<SocketHolders>, Error> {
     let wanted: HashSet<u32> =
         rows.iter().map(|row| row.inode).filter(|&inode| inode != 0).collect();
-    let found = if wanted.is_empty() { HolderWalk::default() } else { walk(&wanted, sockets_of)? };
+    let found = if wanted.is_empty() { HolderWalk::default() } else { walk(&wanted, sockets_of) };
     let holders = rows.iter().map(|row| match found.pids.get(&row.inode) {
         _ if row.inode == 0 => SocketHolders::Pids(Vec::new()),
         Some(pids) => SocketHolders::Pids(pids.clone()),
@@ -112,7 +112,7 @@ pub(crate) fn holders(rows: &[TableRow]) -> Result<Vec<SocketHolders>, Error> {
 struct HolderWalk {
     /// The processes that hold a socket, by its inode.
     pids: HashMap<u32, Vec<u32>>,
-    /// True if the descriptors of some process may not be read.
+    /// True if the descriptors of some process may not be read, or not even the process be seen.
     refused: bool,
 }
 
@@ -120,10 +120,11 @@ struct HolderWalk {
 fn walk(
     wanted: &HashSet<u32>,
     mut sockets_of: impl FnMut(&Path) -> io::Result<HashSet<u32>>,
-) -> Result<HolderWalk, Error> {
-    let mut found = HolderWalk::default();
-    let processes = fs::read_dir("/proc")
-        .map_err(|source| Error::ProcessesUnreadable { source: source.into() })?;
+) -> HolderWalk {
+    // The first process is always there. If it is not shown, others are not, either; and without
+    // /proc none is, but the table is told all the same.
+    let mut found = HolderWalk { refused: !Path::new("/proc/1").exists(), ..HolderWalk::default() };
+    let Ok(processes) = fs::read_dir("/proc") else { return found };
     for process in processes.filter_map(Result::ok) {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue; // not a process
@@ -138,7 +139,7 @@ fn walk(
         }
     }
     found.pids.values_mut().for_each(|pids| pids.sort_unstable());
-    Ok(found)
+    found
 }
 
 /// The inodes of the sockets that a process holds.
@@ -187,7 +188,7 @@ mod tests {
         assert!(looked.values().all(|&times| times == 1), "{looked:?}");
         let me = std::process::id();
         assert_eq!(looked.get(&PathBuf::from(format!("/proc/{me}"))), Some(&1));
-        let pids = found.unwrap().pids;
+        let pids = found.pids;
         assert!(wanted.iter().all(|inode| pids[inode].contains(&me)));
     }
 

@@ -26,6 +26,13 @@ pub(crate) struct Queue {
     pub(crate) backlog: u32,
 }
 
+impl Queue {
+    /// How many connections may wait.
+    pub(crate) fn room(self) -> u64 {
+        u64::from(self.backlog) + 1
+    }
+}
+
 /// Reads it from the kernel's table of sockets, which shows it in the places where a connection has
 /// its unread and its unsent bytes. `None` where no system tells (not Linux).
 pub(crate) fn read(address: ServerAddr) -> Option<Queue> {
@@ -65,20 +72,21 @@ pub(crate) async fn follow(
 }
 
 fn write(queue: Queue, format: ShowFormat, at: Duration, out: &mut impl Write) -> io::Result<()> {
-    let Queue { waiting, backlog } = queue;
+    let (Queue { waiting, backlog }, room) = (queue, queue.room());
     match format {
         ShowFormat::Text => {
             let (ms, s) = (at.as_secs_f64() * 1e3, if waiting == 1 { "" } else { "s" });
             writeln!(
                 out,
-                "{ms:>10.3}  queue     {waiting} connection{s} waiting, backlog {backlog}"
+                "{ms:>10.3}  queue     {waiting} connection{s} waiting, of {room} at the most \
+                 (backlog {backlog})"
             )?;
         }
         ShowFormat::Jsonl => {
             let at_us = super::us(at);
             let object = json!({
                 "event": "queue", "at_us": at_us,
-                "waiting_connections": waiting, "backlog": backlog,
+                "waiting_connections": waiting, "backlog": backlog, "room_connections": room,
             });
             writeln!(out, "{object}")?;
         }
@@ -101,13 +109,13 @@ mod tests {
     fn a_line_says_how_many_wait() {
         assert_eq!(
             line(1, ShowFormat::Text),
-            "     1.234  queue     1 connection waiting, backlog 3\n"
+            "     1.234  queue     1 connection waiting, of 4 at the most (backlog 3)\n"
         );
         assert_eq!(
             line(4, ShowFormat::Text),
-            "     1.234  queue     4 connections waiting, backlog 3\n"
+            "     1.234  queue     4 connections waiting, of 4 at the most (backlog 3)\n"
         );
-        let expected = r#"{"at_us":1234,"backlog":3,"event":"queue","waiting_connections":4}"#;
+        let expected = r#"{"at_us":1234,"backlog":3,"event":"queue","room_connections":4,"waiting_connections":4}"#;
         assert_eq!(line(4, ShowFormat::Jsonl).trim_end(), expected);
     }
 }

@@ -119,9 +119,16 @@ impl Startup {
     /// The server is about to accept, or not to.
     pub(crate) fn ready(&mut self, address: ServerAddr, accepts: bool) {
         let at = Instant::now();
-        if let Some(limit) = queue::read(address).map(|queue| queue.backlog) {
-            let what = format!("the kernel lets {limit} connections wait to be accepted");
-            self.add("backlog", None, what, json!({ "backlog": limit }));
+        if let Some(queue) = queue::read(address) {
+            let (backlog, room) = (queue.backlog, queue.room());
+            let what =
+                format!("{backlog} granted; Linux lets one more wait to be accepted: {room}");
+            self.add(
+                "backlog",
+                None,
+                what,
+                json!({ "backlog": backlog, "room_connections": room }),
+            );
         }
         let to = if accepts { "to accept" } else { "to be connected to" };
         let what = format!("{to}, at http://{address}");

@@ -87,7 +87,18 @@ fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Resul
         title("HELD"),
         title("TIME").right(),
     ];
-    let rows = section.rows.iter().flat_map(|row| lines(row, depth)).collect();
+    let rows: Vec<[Cell; COLUMNS]> =
+        section.rows.iter().flat_map(|row| lines(row, depth)).collect();
+    let table = Table::new(2, header.clone(), rows.clone());
+    if table.width() <= WIDTH {
+        return table.write(out);
+    }
+    // What can be done without goes first.
+    let without_time = |mut row: [Cell; COLUMNS]| {
+        row[COLUMNS - 1] = Cell::empty();
+        row
+    };
+    let rows = rows.into_iter().map(without_time).collect();
     Table::new(2, header, rows).narrowed(WIDTH, 2).write(out)
 }
 

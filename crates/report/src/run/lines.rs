@@ -193,6 +193,7 @@ fn afterwards(exchange: &Exchange) -> (String, Style) {
 
 /// Writes what the signs in the lines mean, as far as they occur.
 pub(super) fn exchange_legend(exchanges: &[Exchange], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{FAINT}  TTFB: the time to the first byte of the response{FAINT:#}")?;
     let unseen = exchanges.iter().any(|e| e.afterwards == Afterwards::NotObservable);
     if unseen {
         writeln!(

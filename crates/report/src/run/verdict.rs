@@ -477,7 +477,9 @@ fn next(outcome: &Outcome) -> (String, String) {
         (Program::Concurrent, ..) => {
             ("--per-host 2 --transport hyper-util", "does hyper-util's own pool do the same?")
         }
-        (_, Preset::Go, BodyPolicy::Drain) => ("--body drop", "what if nobody reads the bodies?"),
+        (_, Preset::Go, BodyPolicy::Drain) => {
+            ("--body hold", "what if nobody reads the bodies, as in the article? It has ten here")
+        }
         (_, Preset::Go, BodyPolicy::Drop) if outcome.closed_by(ClosedBy::Reset) > 0 => {
             ("--body drop", "and if the body is so small that nothing is left in the kernel?")
         }

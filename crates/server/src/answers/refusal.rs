@@ -9,9 +9,9 @@ use crate::answers::responder::{ResponseBody, close, plain_text};
 /// So many bytes of header fields are answered; with more a request is refused.
 pub(crate) const MAX_FIELDS: usize = 64 * 1024;
 
-/// So many bytes of a head are read. More than [`MAX_FIELDS`], so that an endless request line is
-/// told from too many fields for as long as possible.
-pub(crate) const MAX_HEAD: usize = 4 * MAX_FIELDS;
+/// So many bytes of a head are read, and may be held for a client that sends no more. Room for a
+/// request line as long as hyper takes one, 64 KiB, beside the fields.
+pub(crate) const MAX_HEAD: usize = 2 * MAX_FIELDS;
 
 /// Why a request that hyper could parse is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

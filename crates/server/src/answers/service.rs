@@ -43,6 +43,7 @@ fn answer<'a>(
     let (is_head, version) = (request.method() == Method::HEAD, request.version());
     if let Some(refusal) = refused {
         in_flight.last_because(|| Some(ServerCloseReason::BadRequest));
+        watch.refuses();
         let response = refusal.response();
         in_flight.handler_end(&response);
         return AnswerFuture::now(response.map(|body| WatchedBody::new(body, in_flight, is_head)));

@@ -132,7 +132,7 @@ mod tests {
         let (sender, mut outcome) = mpsc::unbounded_channel();
         client.write_all(sent.as_bytes()).await.unwrap();
         let until = until.map(|until| Instant::now() + until);
-        let watch = ConnectionWatch::new(None, ServerLimits::default());
+        let watch = ConnectionWatch::new(None, ServerLimits::default(), Default::default());
         let service = service_fn(move |request: Request<Incoming>| {
             let (watch, sender) = (watch.clone(), sender.clone());
             async move {

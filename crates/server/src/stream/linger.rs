@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_millis(500);
 /// client's next bytes with a reset, which makes the client's system throw away a response that
 /// has arrived but was not read.
 ///
-/// Only after a response that came before the end of its request's body, or to what was no request.
+/// Only after a response that came before the end of its request's body, or to what was refused.
 /// Whatever else lies unread, such as a pipelined request behind a `Connection: close`, is the
 /// client's own haste, and ends in the reset that it ends in on most servers.
 ///
@@ -110,7 +110,7 @@ impl AsyncWrite for LingeringWire {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.until.is_none() {
             ready!(Pin::new(&mut self.wire).poll_shutdown(cx))?;
-            if !self.refused && !self.watch.body_is_coming() {
+            if !self.refused && !self.watch.more_may_come() {
                 return Poll::Ready(Ok(()));
             }
             self.until = Some(Box::pin(tokio::time::sleep(LINGER)));

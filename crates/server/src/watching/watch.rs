@@ -16,6 +16,7 @@ use crate::lock;
 use crate::watching::exchanges::OpenRequest;
 use crate::watching::log::ConnectionLog;
 use crate::watching::parts::{PartKeeper, WholePart};
+use crate::watching::tally::ServerTally;
 use evidence::ServerCloseReason;
 
 /// The knowledge about one connection. All clones are one: the wire, the service and the bodies of
@@ -24,6 +25,7 @@ use evidence::ServerCloseReason;
 pub(crate) struct ConnectionWatch(Arc<WatchShared>);
 
 struct WatchShared {
+    tally: ServerTally,
     log: Option<ConnectionLog>,
     /// Boxed, because a server without limits and observer has none.
     clock: Option<Box<ConnectionClock>>,
@@ -38,14 +40,21 @@ struct WatchShared {
     in_body: AtomicBool,
     /// True if the request's body was let go of before its end, and hyper has not heard of it.
     let_go_of: AtomicBool,
+    /// True if a request was refused, so that nothing behind it will be read.
+    has_refused: AtomicBool,
     is_http2: AtomicBool,
 }
 
 impl ConnectionWatch {
-    pub(crate) fn new(log: Option<ConnectionLog>, limits: ServerLimits) -> Self {
+    pub(crate) fn new(
+        log: Option<ConnectionLog>,
+        limits: ServerLimits,
+        tally: ServerTally,
+    ) -> Self {
         let clock = (log.is_some() || limits.need_a_clock())
             .then(|| Box::new(ConnectionClock::new(limits)));
         Self(Arc::new(WatchShared {
+            tally,
             log,
             clock,
             handler: limits.handler,
@@ -54,6 +63,7 @@ impl ConnectionWatch {
             fault: Mutex::default(),
             in_body: AtomicBool::new(false),
             let_go_of: AtomicBool::new(false),
+            has_refused: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
         }))
     }
@@ -89,6 +99,7 @@ impl ConnectionWatch {
         // No more than one task reads a connection, so nobody adds at the same time.
         let count = self.0.requests.load(Ordering::Relaxed) + 1;
         self.0.requests.store(count, Ordering::Relaxed);
+        self.0.tally.request(count);
         let fault = self.fault();
         let Some(clock) = &self.0.clock else {
             let in_flight = ResponseInFlight { watch: None, open: None, number: count };
@@ -148,6 +159,17 @@ impl ConnectionWatch {
     /// Returns true, once, if the body of a request of HTTP/1 was let go of before its end.
     pub(crate) fn has_let_go_of_a_body(&self) -> bool {
         self.0.let_go_of.swap(false, Ordering::Relaxed) && !self.speaks_http2()
+    }
+
+    /// A request was refused: what comes behind it will not be read.
+    pub(crate) fn refuses(&self) {
+        self.0.has_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if the client may still be sending what nobody will read: more of a body, or
+    /// whatever follows a request that was refused.
+    pub(crate) fn more_may_come(&self) -> bool {
+        self.0.has_refused.load(Ordering::Relaxed) || self.body_is_coming()
     }
 
     /// Returns true if more of a request's body is on its way, though nobody reads it.

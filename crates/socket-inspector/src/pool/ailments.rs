@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::standing::{AcceptQueue, ClientPool, ConnectionStanding, PoolConnection, StandingTime};
+use evidence::AcceptQueue;
+
+use super::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
 
 /// An ailment of a pool.
 #[derive(Clone, Debug, PartialEq)]

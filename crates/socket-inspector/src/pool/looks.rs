@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use evidence::{Inspected, Observed, Owner, ServerAddr, Side, Socket, TcpState};
+use evidence::{AcceptQueue, Inspected, Observed, Owner, ServerAddr, Side, Socket, TcpState};
 use socket_table::{SocketLedger, SocketSieve};
 
 use super::lives::ConnectionLives;
-use super::standing::{AcceptQueue, ClientPool, ConnectionStanding, PoolConnection, StandingTime};
+use super::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
 
 /// Bytes that moved within this time mean that a connection is at work.
 const STRIDE: Duration = Duration::from_millis(200);
@@ -248,7 +248,7 @@ impl PoolWatch {
                 && (ip == address.ip() || (ip.is_unspecified() && self.is_here(address.ip())))
         };
         let queues = self.listening.iter().filter(listens_there);
-        queues.filter_map(AcceptQueue::of).max_by_key(|queue| queue.waiting)
+        queues.filter_map(Socket::accept_queue).max_by_key(|queue| queue.waiting)
     }
 
     /// Returns true if it is seen to be an address of this machine.

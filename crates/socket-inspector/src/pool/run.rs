@@ -10,7 +10,7 @@ use super::args::PoolArgs;
 use super::dials::{DialCount, active_opens};
 use super::looks::PoolWatch;
 use super::{json, text};
-use crate::access::{may_look_into, needs_linux};
+use crate::access::{elsewhere, may_look_into, needs_linux, warn};
 use crate::ports::args::ReportFormat;
 
 /// The time between two looks: short, as a connection that lives between two of them is not seen.
@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// Looks for as long as is asked for, and reports once.
 pub(crate) fn run(asked: &PoolArgs) -> anyhow::Result<u8> {
     needs_linux("pool", "what moves over a connection, or waits to be read")?;
-    asked.pids.iter().try_for_each(|pid| may_look_into(*pid))?;
+    asked.pids.iter().try_for_each(|pid| may_look_into(*pid, "pool"))?;
     let filter =
         asked.ports.iter().fold(SocketFilter::default(), |f, port| f.port(*port).server(*port));
     let sieve = asked.processes();
@@ -62,6 +62,7 @@ pub(crate) fn run(asked: &PoolArgs) -> anyhow::Result<u8> {
         ReportFormat::Json => json::pools(&pools, dials, &mut out)?,
     }
     out.flush()?;
+    warn(elsewhere(&sieve.processes, "pool").as_deref());
     Ok(0)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evidence::{Inspected, Observed, Owner, ServerAddr, Socket, TcpState, canonical};
+use evidence::{AcceptQueue, Inspected, Observed, Owner, ServerAddr, TcpState};
 
 use super::lives::PoolLives;
 
@@ -69,7 +69,7 @@ impl ConnectionStanding {
     /// not answered yet; the kernel tells nothing by which to know it.
     #[must_use]
     pub(crate) fn of(now: &Inspected, before: Option<&Inspected>, patience: Duration) -> Self {
-        if is_connected_to_itself(&now.socket) {
+        if now.socket.is_connected_to_itself() {
             return Self::ToItself;
         }
         match now.socket.state {
@@ -108,11 +108,6 @@ impl ConnectionStanding {
             _ => Self::Open,
         }
     }
-}
-
-/// Returns true if both ends of the connection are one socket.
-pub(crate) fn is_connected_to_itself(socket: &Socket) -> bool {
-    socket.state != TcpState::Listen && canonical(socket.local) == canonical(socket.peer)
 }
 
 /// How long something has lasted, as far as the looks show.
@@ -176,26 +171,6 @@ pub(crate) struct ClientPool {
     pub(crate) lives: PoolLives,
     /// The connections that wait to be accepted, if the server listens on this machine.
     pub(crate) queue: Option<AcceptQueue>,
-}
-
-/// The connections that wait at a listening socket to be accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AcceptQueue {
-    pub(crate) waiting: u32,
-    pub(crate) backlog: u32,
-}
-
-impl AcceptQueue {
-    /// The queue of a socket, if that listens and the system tells.
-    pub(crate) fn of(socket: &Socket) -> Option<Self> {
-        let (waiting, backlog) = (socket.recv_queue.known()?, socket.send_queue.known()?);
-        (socket.state == TcpState::Listen).then_some(Self { waiting, backlog })
-    }
-
-    /// Returns true if no more fits: Linux lets one more wait than the backlog says.
-    pub(crate) fn is_full(self) -> bool {
-        self.waiting > self.backlog
-    }
 }
 
 impl ClientPool {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pool::standing::AcceptQueue;
+use evidence::AcceptQueue;
 use evidence::{Observed, Owner, ServerAddr, TcpState};
 
 fn connection(standing: ConnectionStanding, closed_for: Option<StandingTime>) -> PoolConnection {
@@ -341,9 +341,9 @@ fn what_tcp_cannot_do_is_told_with_its_numbers() {
 
       Sockets are connected to themselves.
         evidence  1 socket with one address at both ends: what is written comes back
-        next      nobody listened, and `connect` was given the very port that it dialled: let
-                  servers listen outside of ip_local_port_range, or reserve their ports
-                  (ip_local_reserved_ports)
+        next      `connect` was given the very port that it dialled, which takes that nobody
+                  listened: let servers listen outside of ip_local_port_range, or reserve
+                  their ports (ip_local_reserved_ports)
 
       Connections are not answered.
         evidence  1 connection in SYN_SENT; the server's accept queue is full: 2 wait to be

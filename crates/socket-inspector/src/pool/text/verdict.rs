@@ -1,11 +1,12 @@
 //! What ails a pool, in words: the verdict, what it rests on, and the next step.
 
+use evidence::AcceptQueue;
 use report::words;
 
 use super::{lasted, unattributed};
 use crate::pool::ailments::{ChurnCause, PoolAilment};
 use crate::pool::lives::PoolLives;
-use crate::pool::standing::{AcceptQueue, ClientPool, ConnectionStanding};
+use crate::pool::standing::{ClientPool, ConnectionStanding};
 
 /// The verdict on a pool that nothing seems to ail, and what it rests on: what its connections are
 /// at. Only a connection that is at work, or was used again, is a sign of health.
@@ -136,8 +137,9 @@ fn to_itself(connections: usize) -> ThreeWords {
             "{} with one address at both ends: what is written comes back",
             words::count(connections, "socket")
         ),
-        "nobody listened, and `connect` was given the very port that it dialled: let servers \
-         listen outside of ip_local_port_range, or reserve their ports (ip_local_reserved_ports)"
+        "`connect` was given the very port that it dialled, which takes that nobody listened: let \
+         servers listen outside of ip_local_port_range, or reserve their ports \
+         (ip_local_reserved_ports)"
             .to_owned(),
     )
 }

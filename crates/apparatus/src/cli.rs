@@ -1,6 +1,7 @@
 //! What can be asked of a run on the command line, and the [`Plan`] it means.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
@@ -13,6 +14,20 @@ use server::Answer;
 use transport::{Config, Limits};
 
 use crate::{Plan, ServerPlan, Starts};
+
+/// Go's limits, as they would be typed: where no other is typed, they are those of the transport.
+static MAX_IDLE: LazyLock<String> = LazyLock::new(|| typed(Limits::GO.max_idle));
+static MAX_CONNS: LazyLock<String> = LazyLock::new(|| typed(Limits::GO.max_conns_per_host));
+static IDLE_TIMEOUT: LazyLock<String> = LazyLock::new(|| {
+    typed(Limits::GO.idle_timeout.map(|limit| match limit.subsec_nanos() {
+        0 => format!("{}s", limit.as_secs()),
+        _ => format!("{}ms", limit.as_millis()),
+    }))
+});
+
+fn typed<T: ToString>(limit: Option<T>) -> String {
+    limit.map_or("none".to_owned(), |limit| limit.to_string())
+}
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,20 +70,20 @@ pub struct ClientArgs {
     pause_before_body: Duration,
 
     /// Keep so many idle connections per host; 0 keeps none
-    #[arg(long, value_name = "N", default_value_t = 2, allow_hyphen_values = true, value_parser = args::count)]
+    #[arg(long, value_name = "N", default_value_t = Limits::GO.max_idle_per_host, allow_hyphen_values = true, value_parser = args::count)]
     per_host: usize,
 
     /// Keep so many idle connections in all; `none` for no limit. Not with hyper-util
-    #[arg(long, value_name = "N", default_value = "100", allow_hyphen_values = true, value_parser = args::count_limit)]
+    #[arg(long, value_name = "N", default_value = MAX_IDLE.as_str(), allow_hyphen_values = true, value_parser = args::count_limit)]
     max_idle: Limit<usize>,
 
     /// Open so many connections per host, busy ones included; `none` for no limit. Not with
     /// hyper-util
-    #[arg(long, value_name = "N", default_value = "none", allow_hyphen_values = true, value_parser = max_conns)]
+    #[arg(long, value_name = "N", default_value = MAX_CONNS.as_str(), allow_hyphen_values = true, value_parser = max_conns)]
     max_conns_per_host: Limit<usize>,
 
     /// Close a connection that has been idle so long; `none` for never
-    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = args::time_limit)]
+    #[arg(long, value_name = "TIME", default_value = IDLE_TIMEOUT.as_str(), value_parser = args::time_limit)]
     idle_timeout: Limit<Duration>,
 
     /// Give up on a request that takes longer; `none` for never. Unless it is typed, what

@@ -25,7 +25,8 @@ The server takes 20 ms for each response unless --delay says otherwise: with a
 quicker one it is the scheduler's luck how many workers are busy at once, and
 the number of connections is no longer the same in every run.
 
-On a terminal a bar stands for the lines of the exchanges; `| cat` shows them.
+On a terminal a bar stands for the lines of more than 30 exchanges; `| cat`
+shows them.
 
 Exit status: 0 ran; 1 some request failed; 2 could not run, or the witnesses
 disagree; 130 ended by Ctrl-C.

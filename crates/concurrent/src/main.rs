@@ -11,6 +11,9 @@ use program::Interrupt;
 use program::progress::{self, BarPlace};
 use report::run::RunReport;
 
+/// So many exchanges have a line each on a terminal, too.
+const FEW_LINES: usize = 30;
+
 fn main() -> ExitCode {
     let (args, plan) = cli::Args::read();
     program::exit::code("concurrent", program::block_on(execute(&args, plan)))
@@ -18,8 +21,9 @@ fn main() -> ExitCode {
 
 async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
-    // A trace takes the place of a bar.
-    let place = if args.client.trace { BarPlace::Nowhere } else { BarPlace::Terminal };
+    // A trace takes the place of a bar, and so do a few lines.
+    let needs_none = args.client.trace || plan.setup.exchanges() <= FEW_LINES;
+    let place = if needs_none { BarPlace::Nowhere } else { BarPlace::Terminal };
     let bar = progress::bar(plan.setup.exchanges() as u64, "exchanges", place);
     let mut report = match args.client.format {
         Format::Text => RunReport::text(anstream::stdout()),

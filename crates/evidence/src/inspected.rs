@@ -62,6 +62,12 @@ impl TcpInfo {
         }
     }
 
+    /// How often the same bytes, or the SYN, were sent again in a row; 0 if that is not told.
+    #[must_use]
+    pub fn resent_in_a_row(&self) -> u8 {
+        self.timeouts.known().unwrap_or(0)
+    }
+
     /// The time since data was last sent; not observable if none ever was.
     #[must_use]
     pub fn since_sent(&self) -> Observed<Duration> {

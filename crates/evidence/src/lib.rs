@@ -40,7 +40,9 @@ pub use outcome::{
 };
 pub use server_close_reason::ServerCloseReason;
 pub use setup::{BodyPolicy, Prediction, Preset, Program, ServerSetup, Setup};
-pub use socket::{Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally};
+pub use socket::{
+    AcceptQueue, Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally,
+};
 pub use tcp_state::{TcpState, UnknownTcpState};
 pub use trace::{
     CertificateFacts, CloseReason, ClosedBy, ConnectionId, ExchangeId, Moment, NotPooled, RunEvent,

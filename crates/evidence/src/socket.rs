@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::micros;
-use crate::{ClientAddr, Ends, Observed, ServerAddr, TcpState};
+use crate::{ClientAddr, Ends, Observed, ServerAddr, TcpState, canonical};
 
 /// Which end of a connection a socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -142,11 +142,43 @@ impl Socket {
         }
     }
 
+    /// The connections that wait to be accepted; `None` unless it listens and the system tells.
+    #[must_use]
+    pub fn accept_queue(&self) -> Option<AcceptQueue> {
+        let (waiting, backlog) = (self.recv_queue.known()?, self.send_queue.known()?);
+        (self.state == TcpState::Listen).then_some(AcceptQueue { waiting, backlog })
+    }
+
+    /// Returns true if it is both ends of its connection: where nobody listens, `connect` may be
+    /// given the very port that it dials, and the two handshakes meet (RFC 9293, section 3.5).
+    #[must_use]
+    pub fn is_connected_to_itself(&self) -> bool {
+        self.state != TcpState::Listen && canonical(self.local) == canonical(self.peer)
+    }
+
     /// The time until the kernel gives up its addresses; `None` unless it is in `TIME_WAIT`.
     #[must_use]
     pub fn time_wait_left(&self) -> Option<Duration> {
         let timer = self.timer.known().flatten().filter(|_| self.state == TcpState::TimeWait);
         timer.map(|timer| timer.left)
+    }
+}
+
+/// The connections that wait at a listening socket to be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptQueue {
+    /// Connections that are through the handshake and that no process has accepted.
+    pub waiting: u32,
+    /// The number of them that the process has asked for.
+    pub backlog: u32,
+}
+
+impl AcceptQueue {
+    /// Returns true if no more fits: Linux lets one more wait than the backlog says, and drops the
+    /// SYNs of others as long as that many do.
+    #[must_use]
+    pub fn is_full(self) -> bool {
+        self.waiting > self.backlog
     }
 }
 
@@ -282,6 +314,18 @@ mod tests {
             ..socket(Side::Client, 40001, TcpState::CloseWait)
         };
         assert_eq!(unseen.unread(), Observed::NotObservable);
+    }
+
+    #[test]
+    fn a_queue_is_full_when_more_wait_than_the_backlog_says() {
+        let queue = |state, waiting| {
+            let (recv_queue, send_queue) = (Observed::Known(waiting), Observed::Known(1));
+            let socket = Socket { recv_queue, send_queue, ..socket(Side::Server, 0, state) };
+            socket.accept_queue().map(AcceptQueue::is_full)
+        };
+        assert_eq!(queue(TcpState::Listen, 1), Some(false));
+        assert_eq!(queue(TcpState::Listen, 2), Some(true));
+        assert_eq!(queue(TcpState::Established, 2), None, "bytes are no connections");
     }
 
     #[test]

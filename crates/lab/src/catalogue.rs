@@ -125,7 +125,7 @@ pub(crate) fn transports_of(experiments: &[Experiment]) -> String {
         .iter()
         .map(|experiment| {
             let mut names: Vec<&str> =
-                experiment.trials.iter().map(|trial| trial.transport()).collect();
+                experiment.trials.iter().map(crate::experiment::Trial::transport).collect();
             names.sort_unstable();
             names.dedup();
             format!("{} runs through {}", experiment.name, names.join(", "))

@@ -3,7 +3,9 @@
 //! | idea | file |
 //! |---|---|
 //! | what is asked for: by the command line, or by a redirect | `trace/asked.rs` |
-//! | a client, its requests one after the other, and what is heard of them | `trace/session.rs` |
+//! | a client, and its requests one after the other | `trace/tracer.rs` |
+//! | one request, and the way with its body | `trace/fetch.rs` |
+//! | what is heard of requests, until it is told | `trace/ear.rs` |
 //! | how long each phase of an exchange took, from its moments | `trace/phases.rs` |
 //! | what an exchange was about when it was given up | `trace/doing.rs` |
 //! | credentials, which are not shown | `trace/secrets.rs` |
@@ -16,6 +18,8 @@
 pub(crate) mod asked;
 pub(crate) mod bars;
 pub(crate) mod doing;
+mod ear;
+mod fetch;
 pub(crate) mod har;
 pub(crate) mod json;
 pub(crate) mod phases;

@@ -26,7 +26,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(record: RunRecord) -> Self {
+    fn of(record: &RunRecord) -> Self {
         let states = |table: &evidence::SocketTable| {
             let mut states = BTreeMap::new();
             for socket in table.sockets.iter().filter(|socket| socket.ends().is_some()) {
@@ -40,7 +40,9 @@ impl Shown {
         for event in &record.events {
             // Told by us of what Go's hook is silent about, or of no exchange.
             let is_gos = match &event.moment {
-                Moment::PutIdleConn { refused } => refused.is_none_or(|refused| refused.go_tells()),
+                Moment::PutIdleConn { refused } => {
+                    refused.is_none_or(evidence::NotPooled::go_tells)
+                }
                 Moment::WroteHeaderField { .. } | Moment::WaitedForSlot { .. } => false,
                 _ => true,
             };
@@ -79,7 +81,7 @@ fn both(experiment: &str) -> Option<BTreeMap<String, BTreeMap<String, Shown>>> {
         let word = |key: &str| run[key].as_str().unwrap().to_owned();
         let record = serde_json::from_value(run["evidence"].clone())
             .unwrap_or_else(|error| panic!("{error}: {run:#}"));
-        shown.entry(word("case")).or_default().insert(word("transport"), Shown::of(record));
+        shown.entry(word("case")).or_default().insert(word("transport"), Shown::of(&record));
     }
     Some(shown)
 }

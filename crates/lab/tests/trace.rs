@@ -308,6 +308,7 @@ fn a_redirect_with_more_than_2_kib_costs_its_connection_as_in_go() {
         (sized(2049), 2),
         (sized(1 << 20), 2),
         (chunked(11), 1),
+        (chunked(2048), 1),
         (chunked(2500), 2),
         (chunked(1 << 20), 2),
     ] {
@@ -598,6 +599,9 @@ fn what_cannot_be_asked_for_ends_with_2() {
         ("http://localhost/ --connect-to ::localhost:0", "a number from 1 to 65535"),
         ("http://localhost/ --timeout 25h", "longer than a day"),
         ("http://localhost/ --header nonsense", "is not of the form NAME: VALUE"),
+        ("http://localhost/ --header Content-Length:5", "would not be sent"),
+        ("http://localhost/ --header transfer-encoding:chunked -d x", "would not be sent"),
+        ("http://localhost/ --header Host:a --header host:b", "a request has one host"),
         ("http://localhost/ --expect-continue", "--expect-continue needs a body"),
         ("http://localhost/ --cacert /nowhere", "cannot read --cacert /nowhere"),
         ("http://localhost/ --data @/nowhere", "cannot read --data @/nowhere"),

@@ -1,6 +1,7 @@
 //! Aligned columns: measured as plain text, coloured afterwards.
 //!
-//! A column that no row fills drops out, header and all. Lines never end in spaces.
+//! A column that no row fills drops out, header and all. Lines never end in spaces. A table that would
+//! be too wide can be [narrowed](Table::narrowed): a cell then goes on below.
 
 use std::io::{self, Write};
 
@@ -45,8 +46,55 @@ impl Cell {
     }
 
     fn width(&self) -> usize {
-        self.text.chars().count()
+        self.text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
     }
+
+    fn height(&self) -> usize {
+        self.text.lines().count()
+    }
+
+    /// The same text on lines no longer than `width`, as far as it has places to break.
+    fn broken(self, width: usize, indent: &str) -> Self {
+        Self { text: broken(&self.text, width, indent).join("\n"), ..self }
+    }
+}
+
+/// Breaks `text` behind spaces, dots and underscores, and a name that is too long all the same before
+/// its capitals. What goes on begins with `indent`.
+fn broken(text: &str, width: usize, indent: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    let room = width.saturating_sub(indent.len());
+    let parts = text.split_inclusive([' ', '.', '_']).flat_map(|part| match part.len() > room {
+        true => capitalised(part),
+        false => vec![part],
+    });
+    for part in parts {
+        let is_begun = !line.trim().is_empty();
+        if is_begun && line.chars().count() + part.trim_end().chars().count() > width {
+            lines.push(line.trim_end().to_owned());
+            line = indent.to_owned();
+        }
+        line.push_str(part);
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
+}
+
+/// `TcpExtTCPTimeWait` as `Tcp`, `Ext`, `TCPTime`, `Wait`.
+fn capitalised(name: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut from = 0;
+    let mut before = ' ';
+    for (place, letter) in name.char_indices() {
+        if letter.is_uppercase() && before.is_lowercase() {
+            parts.extend(name.get(from..place));
+            from = place;
+        }
+        before = letter;
+    }
+    parts.extend(name.get(from..));
+    parts
 }
 
 /// Rows of `N` cells under a header.
@@ -104,6 +152,39 @@ impl<const N: usize> Table<N> {
         self
     }
 
+    /// Makes the table no wider than `width`, if that can be done by breaking the titles, and then the
+    /// texts of `column` (from 0), which keeps room for a word.
+    #[must_use]
+    pub fn narrowed(self, width: usize, column: usize) -> Self {
+        const WORD: usize = 16;
+        if self.width() <= width {
+            return self;
+        }
+        let Self { header, mut rows, columns } = self;
+        let first_gap = columns.iter().find(|column| column.filled).map_or(0, |first| first.gap);
+        let widest = |rows: &[[Cell; N]], n: usize| rows.iter().map(|row| row[n].width()).max();
+        let mut n = 0;
+        let header = header.map(|title| {
+            let words = title.text.split(' ').map(|word| word.chars().count());
+            let room = words.max().max(widest(&rows, n)).unwrap_or(0);
+            n += 1;
+            if title.width() > room { title.broken(room, "") } else { title }
+        });
+        let titled = Self::new(first_gap, header, rows);
+        let excess = titled.width().saturating_sub(width);
+        let Self { header, rows: mut these, columns } = titled;
+        if let Some(of) = columns.get(column).filter(|_| excess > 0) {
+            let room = of.width.saturating_sub(excess).max(WORD);
+            for row in &mut these {
+                if let Some(cell) = row.get_mut(column) {
+                    *cell = std::mem::take(cell).broken(room, "  ");
+                }
+            }
+        }
+        rows = these;
+        Self::new(first_gap, header, rows)
+    }
+
     /// How wide its widest line may be.
     #[must_use]
     pub fn width(&self) -> usize {
@@ -115,7 +196,7 @@ impl<const N: usize> Table<N> {
     /// # Errors
     /// Those of `out`.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        self.line(&self.header, out)?;
+        self.header(out)?;
         self.write_rows(out)
     }
 
@@ -132,7 +213,7 @@ impl<const N: usize> Table<N> {
     /// # Errors
     /// Those of `out`.
     pub fn write_below(&self, above: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
-        self.line(&self.header, out)?;
+        self.header(out)?;
         for (row, above) in self.rows.iter().zip(above) {
             above.iter().try_for_each(|line| writeln!(out, "{line}"))?;
             self.line(row, out)?;
@@ -140,15 +221,36 @@ impl<const N: usize> Table<N> {
         Ok(())
     }
 
+    /// Titles stand right above their columns, so the shorter ones begin lower.
+    fn header(&self, out: &mut impl Write) -> io::Result<()> {
+        let height = self.header.iter().map(Cell::height).max().unwrap_or(0);
+        (0..height).try_for_each(|n| {
+            let line = |cell: &Cell| (n + cell.height()).checked_sub(height);
+            self.physical_line(&self.header, line, out)
+        })
+    }
+
     fn line(&self, cells: &[Cell; N], out: &mut impl Write) -> io::Result<()> {
+        let height = cells.iter().map(Cell::height).max().unwrap_or(0).max(1);
+        (0..height).try_for_each(|n| self.physical_line(cells, |_| Some(n), out))
+    }
+
+    /// Writes that line of each cell which `which` chooses.
+    fn physical_line(
+        &self,
+        cells: &[Cell; N],
+        which: impl Fn(&Cell) -> Option<usize>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let mut due = 0; // spaces, written as soon as something follows them
         for (column, cell) in self.columns.iter().zip(cells).filter(|(column, _)| column.filled) {
-            let padding = column.width.saturating_sub(cell.width());
+            let text = which(cell).and_then(|n| cell.text.lines().nth(n)).unwrap_or_default();
+            let padding = column.width.saturating_sub(text.chars().count());
             let (before, after) = if cell.right { (padding, 0) } else { (0, padding) };
             due += column.gap + before;
-            if !cell.text.is_empty() {
+            if !text.is_empty() {
                 let style = cell.style;
-                write!(out, "{:due$}{style}{}{style:#}", "", cell.text)?;
+                write!(out, "{:due$}{style}{text}{style:#}", "")?;
                 due = 0;
             }
             // An empty cell is all padding, wherever it would stand.
@@ -182,6 +284,37 @@ mod tests {
         long one  1234567
         ");
         assert_eq!(table.width(), "  long one  1234567".len());
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_breaks_its_titles_first_and_then_one_column() {
+        let table = || {
+            let header = [Cell::new("CASE"), Cell::new("WHAT"), Cell::new("MS TO ACCEPT").right()];
+            let rows = vec![
+                [
+                    Cell::new("64 KiB"),
+                    Cell::new("after.client.time_wait + closed"),
+                    Cell::number(7),
+                ],
+                [Cell::empty(), Cell::new("opened"), Cell::number(1000)],
+            ];
+            Table::new(2, header, rows)
+        };
+        assert_eq!(table().narrowed(80, 1), table());
+        insta::assert_snapshot!(written(&table().narrowed(52, 1)), @r"
+                                                  MS TO
+        CASE    WHAT                             ACCEPT
+        64 KiB  after.client.time_wait + closed       7
+                opened                             1000
+        ");
+        insta::assert_snapshot!(written(&table().narrowed(38, 1)), @r"
+                                     MS TO
+        CASE    WHAT                ACCEPT
+        64 KiB  after.client.time_       7
+                  wait + closed
+                opened                1000
+        ");
+        assert!(table().narrowed(38, 1).width() <= 38);
     }
 
     #[test]

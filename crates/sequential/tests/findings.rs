@@ -109,7 +109,9 @@ fn an_idle_timeout_shorter_than_the_pause_costs_the_connection_every_time() {
     let outcome = sequential("--requests 3 --interval 400ms --idle-timeout 100ms");
     assert_eq!(outcome["opened"], 3);
     assert_eq!(outcome["connections"][0]["why"], "idle for 100ms");
-    assert_eq!(running(&outcome)["TIME_WAIT"], 2);
+    // On a busy machine the third may have had its time, too, before the table was read.
+    let time_wait = running(&outcome)["TIME_WAIT"].as_u64().unwrap();
+    assert!((2..=3).contains(&time_wait), "{time_wait}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ Examples:
   socket-inspector trace --port 8080              every change of state, as it happens
   socket-inspector ports --watch 10               ports in use, by whom, and for how long yet
   socket-inspector pool --pid 4711                what a client's connections are at
+  socket-inspector pool --process curl --peer 10.0.0.7:443
 
 Exit codes: 0 listed or traced (even if there is nothing to tell), 2 could not.";
 
@@ -141,6 +142,7 @@ mod tests {
         assert!(typed(&["pool", "--pid", "7"]).is_ok());
         assert!(typed(&["pool", "--port", "80"]).is_ok());
         assert!(typed(&["pool", "--pid", "7", "--port", "80"]).is_ok());
+        assert!(typed(&["pool", "--process", "curl", "--peer", "10.0.0.7:443"]).is_ok());
     }
 
     #[test]

@@ -5,11 +5,17 @@
 //! | `args.rs` | what may be typed |
 //! | `run.rs` | some looks, and one report |
 //! | `looks.rs` | from looks at connections to pools |
-//! | `standing.rs` | the nouns: a pool, a connection of it and how that stands, what ails it |
+//! | `lives.rs` | which connections were used again, and who closed first |
+//! | `dials.rs` | the kernel's own count of connections |
+//! | `standing.rs` | the nouns: a pool, a connection of it and how that stands |
+//! | `ailments.rs` | what ails a pool, and by which evidence |
 //! | `text.rs`, `json.rs` | a pool for people, and for programs |
 
+mod ailments;
 pub(crate) mod args;
+mod dials;
 mod json;
+mod lives;
 mod looks;
 mod run;
 mod standing;

@@ -62,6 +62,30 @@ fn client_process() {
                 drop(connect());
                 std::thread::sleep(Duration::from_millis(2));
             },
+            "keeps small bodies" => loop {
+                let mut stream = connect();
+                exchange(&mut stream);
+                kept.push(stream);
+                std::thread::sleep(Duration::from_millis(151));
+            },
+            "dials what was closed" => {
+                let mut stream = connect();
+                loop {
+                    exchange(&mut stream);
+                    std::thread::sleep(Duration::from_millis(701));
+                    if stream.peek(&mut [0]).unwrap() == 0 {
+                        stream = connect();
+                    }
+                }
+            }
+            "dials itself" => {
+                let socket =
+                    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+                        .unwrap();
+                socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+                socket.connect(&socket.local_addr().unwrap()).unwrap();
+                kept.push(socket.into());
+            }
             "prepares itself" => kept.extend([connect(), connect(), connect()]),
             other => panic!("no such role: {other}"),
         }
@@ -239,6 +263,119 @@ fn connections_that_carried_nothing_are_no_sign_of_health() {
     let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
     assert!(text.contains("Too little is seen to call it healthy."), "{text}");
     assert!(text.contains("3 opened and never used"), "{text}");
+}
+
+/// The kinds of what ails a pool.
+fn ailments(pool: &serde_json::Value) -> Vec<&str> {
+    let all = pool["ailments"].as_array().unwrap().iter();
+    all.map(|ailment| ailment["kind"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn small_bodies_that_nobody_takes_are_told_by_idle_connections_that_pile_up() {
+    let scene = scene("keeps small bodies", None);
+    let piles = |pool: &serde_json::Value| count(pool, "idle") >= 5 && ailments(pool) == ["churn"];
+    let pool = scene.pool(&["--watch", "2"], piles);
+    let causes = serde_json::json!(["unread_body", "client_for_each_request"]);
+    assert_eq!(pool["ailments"][0]["possible_causes"], causes, "{pool:#}");
+    assert_eq!(pool["used_again_connections"], 0);
+}
+
+#[test]
+fn connections_that_the_server_closes_between_requests_are_not_called_healthy() {
+    let scene = scene("dials what was closed", Some(Duration::from_millis(301)));
+    let closed = |pool: &serde_json::Value| ailments(pool).contains(&"closed_between_requests");
+    let pool = scene.pool(&["--watch", "3"], closed);
+    assert!(!ailments(&pool).contains(&"churn"), "{pool:#}");
+    assert_eq!(pool["closed_first_connections"]["client"], 0);
+    assert!(pool["closed_first_connections"]["server"].as_u64().unwrap() >= 2);
+}
+
+#[test]
+fn a_connection_to_itself_is_named_as_that() {
+    let scene = scene("dials itself", None);
+    let pid = scene.client.id().to_string();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+        command.args(["pool", "--watch", "0.1", "--pid", &pid]);
+        let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        if text.contains("Sockets are connected to themselves.") {
+            assert!(!text.contains("Bodies are not read"), "{text}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+    }
+}
+
+#[test]
+fn bytes_that_nobody_acknowledges_are_no_sign_of_work() {
+    let listener = unhaunted_listener();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let server = listener.accept().unwrap().0;
+    // From now on the server's end hears nothing.
+    let deaf = [socket2::SockFilter::new(6, 0, 0, 0)];
+    socket2::SockRef::from(&server).attach_filter(&deaf).unwrap();
+    client.write_all(&[b'?'; 27]).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+        command.args(["pool", "--watch", "0.1", "--format", "json", "--port", &port]);
+        let output = command.output().unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let pool = &json["pools"][0];
+        if ailments(pool) == ["unanswered"] {
+            assert_eq!(pool["ailments"][0]["unacknowledged_bytes"], 27);
+            assert!(pool["ailments"][0]["sent_again_in_a_row"].as_u64().unwrap() >= 2);
+            let info = &pool["connections"][0]["socket"]["tcp_info"];
+            assert_eq!(info["sent_bytes"], 27, "each byte once: {json:#}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{json:#}");
+    }
+}
+
+#[test]
+fn a_syn_that_a_full_queue_drops_is_told_with_the_queue() {
+    let listener = unhaunted_listener();
+    let address = listener.local_addr().unwrap();
+    socket2::SockRef::from(&listener).listen(1).unwrap();
+    let dials: Vec<socket2::Socket> = std::iter::repeat_with(|| {
+        let (domain, kind) = (socket2::Domain::IPV4, socket2::Type::STREAM);
+        let socket = socket2::Socket::new(domain, kind, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let _ = socket.connect(&address.into()); // in progress
+        socket
+    })
+    .take(5)
+    .collect();
+    let port = address.port().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+    command.args(["pool", "--watch", "0.3", "--port", &port]);
+    let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("accept queue is full: 2 wait to be accepted, backlog 1"), "{text}");
+    assert!(text.contains("3 connections in SYN_SENT"), "{text}");
+    drop(dials);
+}
+
+#[test]
+fn a_pool_is_found_by_the_process_s_name_and_by_the_server_s_address() {
+    let scene = scene("prepares itself", None);
+    scene.pool(&["--watch", "0.1"], |pool| count(pool, "never used") == 3);
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", scene.client.id())).unwrap();
+    let pools = |of: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+        command.args(["pool", "--watch", "0.1", "--format", "json"]).args(of);
+        let output = command.output().unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["pools"].as_array().unwrap().len()
+    };
+    let there = scene.address.to_string();
+    assert_eq!(pools(&["--process", name.trim_end(), "--peer", &there]), 1);
+    assert_eq!(pools(&["--process", "nobody-has-this", "--peer", &there]), 0);
+    assert_eq!(pools(&["--process", name.trim_end(), "--peer", "192.0.2.7"]), 0);
 }
 
 #[test]

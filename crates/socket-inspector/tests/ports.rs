@@ -89,6 +89,23 @@ fn watched_while_ports_are_burnt(held: Duration) -> serde_json::Value {
 }
 
 #[test]
+fn ports_towards_a_port_of_the_range_are_counted_though_nobody_listens_here() {
+    let listener = unhaunted_listener(); // the system picks its port from the same range
+    let server = listener.local_addr().unwrap();
+    let clients: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(server).unwrap()).collect();
+    let accepted: Vec<TcpStream> = (0..3).map(|_| listener.accept().unwrap().0).collect();
+    drop(listener);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_socket-inspector"));
+    let output = command.args(["ports", "--format", "json"]).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let there = json["destinations"].as_array().unwrap().iter();
+    let mut there = there.filter(|there| there["destination"] == server.to_string());
+    assert_eq!(there.next().unwrap()["in_use_ports"], 3, "{json:#}");
+    assert!(json["likely_client_sockets"].as_u64().unwrap() >= 3, "{json:#}");
+    drop((clients, accepted));
+}
+
+#[test]
 fn programs_are_told_what_an_ordinary_user_could_not_see() {
     let listener = unhaunted_listener();
     let server = listener.local_addr().unwrap();

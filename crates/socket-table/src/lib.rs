@@ -196,6 +196,18 @@ pub fn inspect_without_owners(filter: &SocketFilter) -> Result<Vec<Inspected>, E
     Ok(inspected.collect())
 }
 
+/// Lists the local addresses of TCP sockets that are bound to a port and neither listen nor have a
+/// connection (since Linux 6.8; none on older kernels and other systems, which do not tell).
+///
+/// They are in no other list, as they are no end of a connection; but their ports are taken.
+///
+/// # Errors
+/// Those of [`snapshot`].
+pub fn bound() -> Result<Vec<SocketAddr>, Error> {
+    let ports = system::bound()?.into_iter().map(|row| row.socket.local);
+    Ok(ports.filter(|local| local.port() != 0).collect())
+}
+
 /// Finds one end of one connection: the socket between the address `local` of this machine and
 /// `peer`, as the socket itself tells them (an IPv4 peer of a dual-stack socket is a mapped
 /// address). `None` if there is none, or no more. It has no side, and no owners.

@@ -16,7 +16,7 @@ use crate::Error;
 pub(crate) use crate::cgroups::paths as cgroups;
 use crate::owners::SocketHolders;
 pub(crate) use crate::sock_diag::TableRow;
-use crate::sock_diag::{IpFamily, request, request_one};
+use crate::sock_diag::{IpFamily, request, request_bound, request_one};
 
 use answer::{DatagramReceiver, KernelAnswer, steady_list};
 
@@ -39,6 +39,15 @@ pub(crate) fn read_to(
     for family in IpFamily::ALL {
         let words = |sequence| request(family, states, ports, in_depth, sequence);
         steady_list(family, &mut rows, || ask(family, words))?;
+    }
+    Ok(rows)
+}
+
+/// Lists the sockets that are bound to a port, and no more.
+pub(crate) fn bound() -> Result<Vec<TableRow>, Error> {
+    let mut rows = Vec::new();
+    for family in IpFamily::ALL {
+        steady_list(family, &mut rows, || ask(family, |n| request_bound(family, n)))?;
     }
     Ok(rows)
 }
@@ -96,7 +105,7 @@ pub(crate) fn setting(name: &str) -> Option<String> {
 pub(crate) fn holders(rows: &[TableRow]) -> Result<Vec<SocketHolders>, Error> {
     let wanted: HashSet<u32> =
         rows.iter().map(|row| row.inode).filter(|&inode| inode != 0).collect();
-    let found = if wanted.is_empty() { HolderWalk::default() } else { walk(&wanted, sockets_of)? };
+    let found = if wanted.is_empty() { HolderWalk::default() } else { walk(&wanted, sockets_of) };
     let holders = rows.iter().map(|row| match found.pids.get(&row.inode) {
         _ if row.inode == 0 => SocketHolders::Pids(Vec::new()),
         Some(pids) => SocketHolders::Pids(pids.clone()),
@@ -112,7 +121,7 @@ pub(crate) fn holders(rows: &[TableRow]) -> Result<Vec<SocketHolders>, Error> {
 struct HolderWalk {
     /// The processes that hold a socket, by its inode.
     pids: HashMap<u32, Vec<u32>>,
-    /// True if the descriptors of some process may not be read.
+    /// True if the descriptors of some process may not be read, or not even the process be seen.
     refused: bool,
 }
 
@@ -120,10 +129,11 @@ struct HolderWalk {
 fn walk(
     wanted: &HashSet<u32>,
     mut sockets_of: impl FnMut(&Path) -> io::Result<HashSet<u32>>,
-) -> Result<HolderWalk, Error> {
-    let mut found = HolderWalk::default();
-    let processes = fs::read_dir("/proc")
-        .map_err(|source| Error::ProcessesUnreadable { source: source.into() })?;
+) -> HolderWalk {
+    // The first process is always there. If it is not shown, others are not, either; and without
+    // /proc none is, but the table is told all the same.
+    let mut found = HolderWalk { refused: !Path::new("/proc/1").exists(), ..HolderWalk::default() };
+    let Ok(processes) = fs::read_dir("/proc") else { return found };
     for process in processes.filter_map(Result::ok) {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue; // not a process
@@ -138,7 +148,7 @@ fn walk(
         }
     }
     found.pids.values_mut().for_each(|pids| pids.sort_unstable());
-    Ok(found)
+    found
 }
 
 /// The inodes of the sockets that a process holds.
@@ -187,7 +197,7 @@ mod tests {
         assert!(looked.values().all(|&times| times == 1), "{looked:?}");
         let me = std::process::id();
         assert_eq!(looked.get(&PathBuf::from(format!("/proc/{me}"))), Some(&1));
-        let pids = found.unwrap().pids;
+        let pids = found.pids;
         assert!(wanted.iter().all(|inode| pids[inode].contains(&me)));
     }
 

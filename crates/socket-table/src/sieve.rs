@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use evidence::{Observed, Side, Socket, canonical};
+use evidence::{Observed, Owner, Side, Socket, canonical};
 
 /// The other end of a connection: an address, a port of it, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,14 +108,27 @@ impl SocketSieve {
             Observed::Known(owners) => &owners[..],
             Observed::NotObservable => &[],
         };
-        let named = |name: &String| {
-            let kept = name.get(..NAME_LEN).unwrap_or(name);
-            owners.iter().any(|owner| owner.process == *name || owner.process == kept)
-        };
-        (self.pids.is_empty() || owners.iter().any(|owner| self.pids.contains(&owner.pid)))
-            && (self.processes.is_empty() || self.processes.iter().any(named))
+
+        let has_pid = |owner: &Owner| self.pids.contains(&owner.pid);
+        (self.pids.is_empty() || owners.iter().any(has_pid))
+            && (self.processes.is_empty() || owners.iter().any(|owner| self.names(owner)))
             && (self.peers.is_empty() || self.peers.iter().any(|peer| peer.is(socket.peer)))
             && (self.side.is_none() || self.side == socket.side)
+    }
+
+    /// Returns true if it means `owner` among all processes: by its id, and by its name.
+    #[must_use]
+    pub fn means(&self, owner: &Owner) -> bool {
+        (self.pids.is_empty() || self.pids.contains(&owner.pid))
+            && (self.processes.is_empty() || self.names(owner))
+    }
+
+    /// Returns true if the process has one of the names that are asked for.
+    fn names(&self, owner: &Owner) -> bool {
+        self.processes.iter().any(|name| {
+            let kept = name.get(..NAME_LEN).unwrap_or(name);
+            owner.process == *name || owner.process == kept
+        })
     }
 
     /// Returns true if it asks who holds a socket.
@@ -149,7 +162,7 @@ impl fmt::Display for SocketSieve {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evidence::{Owner, TcpState};
+    use evidence::TcpState;
 
     fn socket(peer: &str, owner: Option<(u32, &str)>) -> Socket {
         let owner = owner.map(|(pid, process)| Owner { pid, process: process.to_owned() });

@@ -83,15 +83,27 @@ pub(crate) fn request(
     let filter = if ports.len() > MOST_PORTS { Vec::new() } else { port_filter(ports) };
 
     let extensions = if in_depth { TELL_TCP_INFO } else { 0 };
-    let mut body = vec![family.number(), IPPROTO_TCP, extensions, 0]; // padding
-    body.extend(state_mask(states).to_ne_bytes());
-    body.extend([0; 48]); // struct inet_diag_sockid: ignored in a dump
+    let mut body = dump(family, extensions, state_mask(states));
     if !filter.is_empty() {
         body.extend(length(4 + filter.len()).to_ne_bytes());
         body.extend(BYTECODE.to_ne_bytes());
         body.extend(filter);
     }
     framed(&body, REQUEST_DUMP, sequence)
+}
+
+/// Asks for the TCP sockets of `family` that are bound to a port, and no more. A kernel before Linux
+/// 6.8 has none to tell.
+pub(crate) fn request_bound(family: IpFamily, sequence: u32) -> Vec<u8> {
+    framed(&dump(family, 0, 1 << BOUND), REQUEST_DUMP, sequence)
+}
+
+/// `struct inet_diag_req_v2` for a list.
+fn dump(family: IpFamily, extensions: u8, states: u32) -> Vec<u8> {
+    let mut body = vec![family.number(), IPPROTO_TCP, extensions, 0]; // padding
+    body.extend(states.to_ne_bytes());
+    body.extend([0; 48]); // struct inet_diag_sockid: ignored in a dump
+    body
 }
 
 /// Asks for the one TCP socket between these addresses. If there is none, the kernel may answer
@@ -297,6 +309,12 @@ fn message<'a>(rest: &mut &'a [u8]) -> Result<NetlinkMessage<'a>, MalformedAnswe
 /// Reads a `struct inet_diag_msg`. `None` for a socket that is bound but neither connects nor
 /// listens.
 pub(crate) fn row(words: &[u8]) -> Result<Option<TableRow>, MalformedAnswer> {
+    let is_bound = words.get(1) == Some(&BOUND);
+    Ok(Some(bound_or_row(words)?).filter(|_| !is_bound))
+}
+
+/// The same; a socket that is only bound is [`TcpState::Closed`].
+pub(crate) fn bound_or_row(words: &[u8]) -> Result<TableRow, MalformedAnswer> {
     let body = &mut FieldReader(words);
     let family = body.u8()?;
     let state = body.u8()?;
@@ -315,7 +333,8 @@ pub(crate) fn row(words: &[u8]) -> Result<Option<TableRow>, MalformedAnswer> {
     let inode = body.u32()?;
     let attributes = attributes::read(body)?;
 
-    Ok(state_of(state)?.map(|state| TableRow {
+    let state = state_of(state)?.unwrap_or(TcpState::Closed);
+    Ok(TableRow {
         socket: Socket {
             local: address(family, local, local_port, interface),
             peer: address(family, peer, peer_port, interface),
@@ -331,7 +350,7 @@ pub(crate) fn row(words: &[u8]) -> Result<Option<TableRow>, MalformedAnswer> {
         // A socket that listens carries numbers of another meaning in the same places.
         info: attributes.info.filter(|_| state != TcpState::Listen),
         cgroup: attributes.cgroup,
-    }))
+    })
 }
 
 fn state_of(number: u8) -> Result<Option<TcpState>, MalformedAnswer> {

@@ -375,3 +375,18 @@ fn one_end_is_found_in_the_state_that_the_table_tells() {
         assert_eq!(state(server.address(), nobody), None);
     }
 }
+
+#[test]
+fn a_port_that_is_only_bound_is_told_apart_from_every_connection() {
+    let (domain, kind) = (socket2::Domain::IPV4, socket2::Type::STREAM);
+    let socket = socket2::Socket::new(domain, kind, None).unwrap();
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let listed = socket_table::snapshot(&SocketFilter::default().port(address.port())).unwrap();
+    assert!(listed.sockets.iter().all(|other| other.local != address));
+    let bound = socket_table::bound().unwrap();
+    if bound.is_empty() {
+        return eprintln!("SKIPPED: this kernel does not tell what is bound and no more");
+    }
+    assert!(bound.contains(&address), "{bound:?}");
+}

@@ -91,15 +91,20 @@ impl HyperUtil {
         // The client tells which connection it has chosen before anything is written to it.
         let heard_by = Arc::clone(&captured);
         expect::hear_interim(&mut request, None, move || chosen(&heard_by));
-        let call = DialCall { exchange, dial_error: Arc::default() };
-        let dial_error = Arc::clone(&call.dial_error);
+        let call = DialCall { exchange, dial_error: Arc::default(), dialled: Arc::default() };
+        let (dial_error, dialled) = (Arc::clone(&call.dial_error), Arc::clone(&call.dialled));
         let response = CALL.scope(call, client.request(request));
         let (result, record) = self.watch(exchange, &captured, response).await;
         let response = result.map_err(|error| {
             lock(&dial_error)
                 .take()
                 .or_else(|| self.failure_of_anothers_dial(&target, &error))
-                .unwrap_or_else(|| explain(error, record.as_deref(), url))
+                .unwrap_or_else(|| {
+                    // A server that speaks first is gone before the client has chosen it.
+                    let speaks_first = |record: &Arc<Record>| record.server_speaks_something_else();
+                    let dialled = lock(&dialled).take().filter(speaks_first);
+                    explain(error, record.clone().or(dialled).as_deref(), url)
+                })
         })?;
         let Some(record) = record else {
             let source = "the response does not tell its connection".into();
@@ -178,6 +183,8 @@ fn explain(error: LegacyError, record: Option<&Record>, url: String) -> Error {
 struct DialCall {
     exchange: ExchangeId,
     dial_error: Arc<Mutex<Option<Error>>>,
+    /// The connection that was dialled for it.
+    dialled: Arc<Mutex<Option<Arc<Record>>>>,
 }
 
 tokio::task_local! {
@@ -212,6 +219,7 @@ impl tower_service::Service<Uri> for Connector {
                 let dialled = dialer.dial(&target, call.exchange).await;
                 let failure = dialled.as_ref().err().and_then(Error::of_the_same_dial);
                 *lock(&last_failure) = failure.map(|failure| (target, failure));
+                *lock(&call.dialled) = dialled.as_ref().ok().map(|wire| Arc::clone(&wire.record));
                 dialled
             };
             dialled.await.map(TokioIo::new).map_err(|error| {

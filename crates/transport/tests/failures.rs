@@ -94,7 +94,7 @@ async fn sentence(step: &'static [Step], preset: Preset) -> (String, Option<Phas
 #[tokio::test]
 async fn an_error_with_its_causes_is_one_sentence_and_knows_its_phase() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n";
-    let steps: [(&'static [Step], &str, Phase); 7] = [
+    let steps: [(&'static [Step], &str, Phase); 8] = [
         (
             &[Step::SendAndClose("")],
             "SERVER closed connection #1 without answering the request",
@@ -118,7 +118,12 @@ async fn an_error_with_its_causes_is_one_sentence_and_knows_its_phase() {
         ),
         (
             &[Step::Send("SSH-2.0-OpenSSH_9.2p1\r\n")],
-            "SERVER does not answer in HTTP/1.1 on connection #1: invalid HTTP version parsed",
+            "SERVER does not answer in HTTP/1.1 on connection #1: its first bytes are `SSH-2.0-OpenSSH_9.2p1`, as of SSH",
+            Phase::Head,
+        ),
+        (
+            &[Step::Send("HTTP/1.1 200 OK\r\ncontent-length: 1x\r\n\r\n")],
+            "SERVER breaks the rules of HTTP/1.1 on connection #1 inside the head of its response: invalid content-length parsed",
             Phase::Head,
         ),
         (
@@ -134,6 +139,26 @@ async fn an_error_with_its_causes_is_one_sentence_and_knows_its_phase() {
             assert!(told.len() < words.len() + 30, "{}: {told}", preset.name());
             assert_eq!(during, Some(*phase), "{}: {told}", preset.name());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_hyper_does_not_take_is_http_all_the_same() {
+    let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "a: b\r\n".repeat(100));
+    let many: &'static [Step] = vec![Step::Send(many.leak())].leak();
+    const HUGE: &[Step] =
+        &[Step::Send("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\n")];
+    for (step, words) in [
+        (many, "it has more than 100 fields, and hyper reads no more"),
+        (HUGE, "its Content-Length is more than hyper can count"),
+    ] {
+        let exchange = "the exchange with SERVER on connection #1 failed inside the head of its";
+        let words = format!("{exchange} response: {words}");
+        for preset in Preset::ALL {
+            let (told, during) = sentence(step, preset).await;
+            assert_eq!((told.as_str(), during), (words.as_str(), Some(Phase::Head)));
+        }
+        failure(step, FailureKind::Other).await;
     }
 }
 
@@ -281,16 +306,35 @@ async fn a_post_that_was_written_is_not_replayed_unless_it_is_idempotent() {
 }
 
 #[tokio::test]
-async fn a_peer_that_speaks_before_it_is_asked_is_not_http() {
+async fn a_peer_that_speaks_before_it_is_asked_is_told_by_what_it_says() {
+    for (greeting, words) in [
+        (
+            "SSH-2.0-OpenSSH_9.2p1\r\n",
+            "does not answer in HTTP/1.1 on connection #1: its first bytes are `SSH-2.0-OpenSSH_9.2p1`, as of SSH",
+        ),
+        ("HTTP/1.1 408 Request Timeout\r\n\r\n", ": it answered before it was asked"),
+    ] {
+        speaks_first(greeting, words).await;
+    }
+}
+
+async fn speaks_first(greeting: &'static str, words: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n").await.unwrap();
+            stream.write_all(greeting.as_bytes()).await.unwrap();
             let _ = stream.read(&mut [0; 64]).await;
         }
     });
-    let client = Transport::new(Config::of(Preset::Go), None).unwrap();
-    assert_eq!(fetch(&client, &url).await.unwrap_err().kind(), FailureKind::NotHttp);
+    for preset in Preset::ALL {
+        for _ in 0..23 {
+            let client = Transport::new(Config::of(preset), None).unwrap();
+            let error = fetch(&client, &url).await.unwrap_err();
+            assert_eq!(error.kind(), FailureKind::NotHttp, "{}: {error:?}", preset.name());
+            let told = common::told(&error);
+            assert!(told.ends_with(words), "{}: {told}", preset.name());
+        }
+    }
 }

@@ -259,6 +259,10 @@ async fn a_server_that_speaks_only_http_1_1_is_told_to_do_so() {
             assert_eq!(error.kind(), FailureKind::NotHttp, "{end:?}: {error:?}");
             let told = error.to_string();
             assert!(told.ends_with("does not answer in HTTP/2 on connection #1"), "{told}");
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            let words = "its first bytes are `HTTP/1.1 400 Bad Request`, as of HTTP/1";
+            let has_answered = !first.is_empty() || !then.is_empty();
+            assert_eq!(source.as_deref(), has_answered.then_some(words), "{end:?}");
         }
     }
 }

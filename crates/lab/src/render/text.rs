@@ -87,8 +87,19 @@ fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Resul
         title("HELD"),
         title("TIME").right(),
     ];
-    let rows = section.rows.iter().flat_map(|row| lines(row, depth)).collect();
-    Table::new(2, header, rows).write(out)
+    let rows: Vec<[Cell; COLUMNS]> =
+        section.rows.iter().flat_map(|row| lines(row, depth)).collect();
+    let table = Table::new(2, header.clone(), rows.clone());
+    if table.width() <= WIDTH {
+        return table.write(out);
+    }
+    // What can be done without goes first.
+    let without_time = |mut row: [Cell; COLUMNS]| {
+        row[COLUMNS - 1] = Cell::empty();
+        row
+    };
+    let rows = rows.into_iter().map(without_time).collect();
+    Table::new(2, header, rows).narrowed(WIDTH, 2).write(out)
 }
 
 fn lines(row: &TrialRow<'_>, depth: Depth) -> Vec<[Cell; COLUMNS]> {
@@ -172,7 +183,7 @@ fn measures(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
         Some(line)
     });
     writeln!(out, "\n  {FAINT}measured, not predicted{FAINT:#}")?;
-    Table::new(2, header, rows.collect()).write(out)
+    Table::new(2, header, rows.collect()).narrowed(WIDTH, 0).write(out)
 }
 
 /// A bar for each case, through the first transport that ran them all.

@@ -59,6 +59,14 @@ pub(crate) fn round(
     let mut headers = HeaderMap::new();
     for field in &args.headers {
         let (name, value) = parse_field(field)?;
+        // What would not be sent as it was typed is refused.
+        let framing = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TRAILER];
+        anyhow::ensure!(
+            !framing.contains(&name),
+            "--header `{name}` would not be sent: a body's length is that of --data"
+        );
+        let is_second_host = name == header::HOST && headers.contains_key(header::HOST);
+        anyhow::ensure!(!is_second_host, "--header `host`: a request has one host");
         headers.append(name, value);
     }
     headers

@@ -15,6 +15,8 @@ use super::phases::FetchPhase;
 use super::reuse::{ms, reuse};
 use super::{FetchSession, FetchedExchange};
 
+/// Fields that hyper does not send in HTTP/2.
+const NOT_IN_HTTP_2: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "upgrade"];
 /// How long the longest bar is.
 const BAR: usize = 60;
 
@@ -44,6 +46,16 @@ pub(crate) fn summary(
              Nothing is put back into a pool there.",
             out,
         )?;
+        let about_connection = |traced: &FetchedExchange| {
+            traced.asked.headers.keys().any(|name| NOT_IN_HTTP_2.contains(&name.as_str()))
+        };
+        if session.exchanges.iter().any(about_connection) {
+            note(
+                "HTTP/2 has no fields about the connection, such as Connection (RFC 9113 section \
+                 8.2.2): hyper has left them out.",
+                out,
+            )?;
+        }
         if expects {
             note("--expect-continue has no effect there: the body was sent at once.", out)?;
         }

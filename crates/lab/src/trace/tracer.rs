@@ -3,24 +3,22 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use apparatus::with_causes;
-use bytes::Bytes;
-use evidence::{BodyPolicy, ExchangeId, Moment, Preset, TraceEvent};
-use http::{Request, Response, Version};
-use http_body_util::{BodyExt, Full};
-use hyper::ext::ReasonPhrase;
+use evidence::{ExchangeId, Moment, TraceEvent};
 use program::{Interrupt, exit};
 use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, Trust};
 
 use super::asked::{FetchPlan, redirected, round};
 use super::doing::doing;
+use super::ear::FetchEar;
+use super::fetch::{BodyReader, fetch};
 use super::phases::{FetchPhase, FetchPhases};
-use super::{FetchAnswer, FetchSession, FetchedExchange, bars, har, json, secrets, text};
+use super::{FetchSession, FetchedExchange, bars, har, json, secrets, text};
 use crate::bounded_file;
 use crate::cli::{Trace, TraceFormat};
 
@@ -33,40 +31,6 @@ const CLOSING: Duration = Duration::from_millis(250);
 /// So often the moments of a request that is not over are told. Not at once: to write them takes
 /// time that would be counted as the request's.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Keeps every moment until somebody asks.
-struct FetchEar {
-    heard: Mutex<Vec<TraceEvent>>,
-    shows_secrets: bool,
-    /// True once a secret was left out of a moment.
-    has_hidden: AtomicBool,
-}
-
-impl FetchEar {
-    fn new(shows_secrets: bool) -> Self {
-        Self { heard: Mutex::default(), shows_secrets, has_hidden: AtomicBool::default() }
-    }
-
-    /// Returns what was heard since the last call, in the order of time.
-    fn take(&self) -> Vec<TraceEvent> {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events = std::mem::take(&mut *heard);
-        drop(heard);
-        events.sort_by_key(|event| event.at);
-        if !self.shows_secrets {
-            for event in &mut events {
-                self.has_hidden.fetch_or(secrets::hide_in_event(event), Ordering::Relaxed);
-            }
-        }
-        events
-    }
-}
-
-impl transport::Listener for FetchEar {
-    fn event(&self, event: TraceEvent) {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(event);
-    }
-}
 
 /// Carries out `lab trace`, and returns the exit code.
 ///
@@ -363,97 +327,6 @@ enum FetchEnd {
     Fetched(Result<Option<Body>, String>),
     TimedOut,
     Interrupted,
-}
-
-/// The reader's way with bodies.
-#[derive(Clone, Copy)]
-struct BodyReader {
-    policy: BodyPolicy,
-    /// True if a redirect is followed as Go's `Client` does it.
-    follows_as_go: bool,
-}
-
-/// The most that Go's `Client` reads of a body before it follows a redirect
-/// (`maxBodySlurpSize`): a connection is worth no more.
-const MOST_OF_REDIRECT: u64 = 2048;
-
-impl BodyReader {
-    fn of(args: &Trace) -> Self {
-        let follows_as_go = args.follow && args.transport.0 != Preset::HyperUtil;
-        Self { policy: args.body.0, follows_as_go }
-    }
-
-    /// Reads a body to its end. Returns false if it was left before that: one that leads to another
-    /// request is read only if it is small, as far as that is known.
-    async fn drain(self, body: &mut Body, leads_on: bool, read: &mut u64) -> Result<bool, String> {
-        let is_bounded = leads_on && self.follows_as_go;
-        let has_length = body.left();
-        if is_bounded && has_length.is_some_and(|length| length > MOST_OF_REDIRECT) {
-            return Ok(false);
-        }
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| with_causes(&error))?;
-            *read += frame.data_ref().map_or(0, |data| data.len() as u64);
-            if is_bounded && has_length.is_none() && *read >= MOST_OF_REDIRECT {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-}
-
-/// Sends a request and deals with the body of its response. What came of it is in `answered` also
-/// if it fails, or is given up, later on.
-async fn fetch(
-    client: Transport,
-    dialling: &Dialling,
-    number: ExchangeId,
-    asked: &FetchPlan,
-    reader: BodyReader,
-    answered: &mut Option<FetchAnswer>,
-) -> Result<Option<Body>, String> {
-    let mut request = Request::new(Full::new(Bytes::from(asked.data.clone())));
-    *request.method_mut() = asked.method.clone();
-    // What is after the `#` is for the reader (RFC 9110 section 7.1).
-    let mut url = asked.url.clone();
-    url.set_fragment(None);
-    *request.uri_mut() = dialling.check_url(url.as_str()).map_err(|error| with_causes(&error))?;
-    *request.headers_mut() = asked.headers.clone();
-    let response = client.send(number, request).await.map_err(|error| with_causes(&error))?;
-    let reason = reason(&response);
-    let (head, mut body) = response.into_parts();
-    let answered = answered.insert(FetchAnswer {
-        status: head.status,
-        reason,
-        version: head.version,
-        headers: head.headers,
-        body: 0,
-        body_policy: reader.policy,
-        head_at: Instant::now(),
-    });
-    match reader.policy {
-        BodyPolicy::Drain => {
-            let leads_on = matches!(redirected(asked, number, answered), Ok(Some(_)));
-            if !reader.drain(&mut body, leads_on, &mut answered.body).await? {
-                answered.body_policy = BodyPolicy::Drop;
-            }
-            Ok(None)
-        }
-        BodyPolicy::Drop => Ok(None),
-        BodyPolicy::Hold => Ok(Some(body)),
-    }
-}
-
-/// The words behind the status. hyper keeps them only if they are not the usual ones; HTTP/2 has
-/// none (RFC 9113 section 8.3.2).
-fn reason(response: &Response<Body>) -> String {
-    if response.version() == Version::HTTP_2 {
-        return String::new();
-    }
-    match response.extensions().get::<ReasonPhrase>() {
-        Some(own) => String::from_utf8_lossy(own.as_bytes()).into_owned(),
-        None => response.status().canonical_reason().unwrap_or_default().to_owned(),
-    }
 }
 
 /// `: DNS 0.21 ms, connect 300 ms`: where the time went.

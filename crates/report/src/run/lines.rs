@@ -14,6 +14,9 @@ use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
+/// How many columns the last one of a row has.
+const AFTERWARDS: usize = 20;
+
 /// Writes what is about to be run.
 pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
     let Setup { program, preset, workers, requests, server, .. } = setup;
@@ -132,7 +135,8 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Write) -> io::Result<
         Err(_) => NONE.into(),
     };
     let (mut afterwards, mut after_style) = afterwards(exchange);
-    if let Some(status) = exchange.other_status() {
+    let mut status = exchange.other_status().map(|status| status.to_string());
+    if let Some(status) = status.take_if(|_| afterwards.chars().count() + 5 <= AFTERWARDS) {
         afterwards = format!("{status}, {afterwards}");
         after_style = if exchange.body.is_ok() { STRIKING } else { after_style };
     }
@@ -142,6 +146,9 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Write) -> io::Result<
         exchange.number.0,
         words::seconds(exchange.started),
     )?;
+    if let Some(status) = status {
+        writeln!(out, "      {STRIKING}status {status}{STRIKING:#}")?;
+    }
     if let Err(failure) = &exchange.body {
         for line in words::wrap(&failure.message, 72) {
             writeln!(out, "      {line}")?;
@@ -164,6 +171,11 @@ fn afterwards(exchange: &Exchange) -> (String, Style) {
         Afterwards::NotPooled(NotPooled::TotalCapReached { max_idle }) => {
             (format!("closed: total cap {max_idle}"), STRIKING)
         }
+        // Shorter than their own words: the verdict has those.
+        Afterwards::NotPooled(NotPooled::Http10) => ("closed: HTTP/1.0".into(), plain),
+        Afterwards::NotPooled(NotPooled::BodyEndsWithConnection) => {
+            ("closed: no length".into(), plain)
+        }
         Afterwards::NotPooled(NotPooled::KeepAlivesDisabled) => ("closed: used once".into(), plain),
         Afterwards::NotPooled(reason) => (reason.to_string(), plain),
         Afterwards::Held => match exchange.body {
@@ -181,6 +193,7 @@ fn afterwards(exchange: &Exchange) -> (String, Style) {
 
 /// Writes what the signs in the lines mean, as far as they occur.
 pub(super) fn exchange_legend(exchanges: &[Exchange], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{FAINT}  TTFB: the time to the first byte of the response{FAINT:#}")?;
     let unseen = exchanges.iter().any(|e| e.afterwards == Afterwards::NotObservable);
     if unseen {
         writeln!(

@@ -264,6 +264,47 @@ fn a_body_that_was_given_up_on_is_not_one_that_nobody_reads() {
 }
 
 #[test]
+fn an_end_that_waits_for_the_others_fin_is_not_in_time_wait() {
+    let mut outcome = drained();
+    let verdict_of =
+        |outcome: &Outcome| verdict(outcome).split_whitespace().collect::<Vec<_>>().join(" ");
+    let waiting = end(1, Side::Client, TcpState::FinWait2);
+    outcome.tables.after_closing = reading(vec![waiting.clone()]);
+    let told = verdict_of(&outcome);
+    let words = "the server has not closed its end, so there is no TIME_WAIT yet, but FIN_WAIT_2";
+    assert!(told.contains(words) && !told.contains("TIME_WAIT is at"), "{told}");
+    outcome.tables.after_closing = reading(vec![waiting, end(2, Side::Client, TcpState::TimeWait)]);
+    let told = verdict_of(&outcome);
+    assert!(told.contains("TIME_WAIT is at the client's end"), "{told}");
+    assert!(told.contains("FIN_WAIT_2 1: there the server has not closed its end."), "{told}");
+}
+
+#[test]
+fn every_reason_for_which_a_connection_is_not_pooled_fits_into_its_row() {
+    for refused in [
+        NotPooled::BodyUnread { left: Some(1 << 20) },
+        NotPooled::IdleCapReached { per_host: 2 },
+        NotPooled::TotalCapReached { max_idle: 10 },
+        NotPooled::KeepAlivesDisabled,
+        NotPooled::ClientSaidClose,
+        NotPooled::ServerSaidClose,
+        NotPooled::Http10,
+        NotPooled::BodyEndsWithConnection,
+        NotPooled::ProtocolSwitched,
+        NotPooled::ConnectionBroken,
+        NotPooled::TransportClosed,
+    ] {
+        for status in [200, 503] {
+            let mut outcome = drained();
+            outcome.exchanges[1].afterwards = Afterwards::NotPooled(refused);
+            outcome.exchanges[1].status = Some(status);
+            // Looks for lines that are too wide.
+            text(&outcome);
+        }
+    }
+}
+
+#[test]
 fn a_status_that_is_no_success_stands_in_its_row_and_in_the_verdict() {
     let mut outcome = drained();
     outcome.exchanges[1].status = Some(404);
@@ -272,6 +313,9 @@ fn a_status_that_is_no_success_stands_in_its_row_and_in_the_verdict() {
     assert!(rows[0].ends_with("  pooled") && rows[1].ends_with("  404, pooled"), "{rows:?}");
     assert!(text.contains("1 of 2 responses had another status than 2xx (1 x 404)."), "{text}");
     assert!(!verdict(&drained()).contains("2xx"));
+    outcome.exchanges[1].afterwards = Afterwards::NotPooled(NotPooled::ServerSaidClose);
+    let text = self::text(&outcome);
+    assert!(text.contains("server said close\n      status 404\n"), "{text}");
 }
 
 #[test]

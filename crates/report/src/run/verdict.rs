@@ -322,21 +322,52 @@ fn closers(outcome: &Outcome) -> Option<String> {
             end => format!(", {end} of them at the end of the run"),
         };
         sentences.push(format!(
-            "The client closed {} first{when}, so TIME_WAIT is at the client's end{} (RFC 9293 section 3.6).",
+            "The client closed {} first{when}, {}",
             them(client, outcome.opened()),
-            longest(outcome, Side::Client),
+            time_wait(outcome, Side::Client),
         ));
     }
     if server > 0 {
         sentences.push(format!(
-            "The server closed {} first, so TIME_WAIT is at the server's end{} (RFC 9293 section 3.6).",
+            "The server closed {} first, {}",
             them(server, outcome.opened()),
-            longest(outcome, Side::Server),
+            time_wait(outcome, Side::Server),
         ));
     }
     sentences.extend(peer::resets(outcome));
     sentences.extend(peer::time_waits_cut_short(outcome));
     (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// Returns where `TIME_WAIT` is, or what it waits for, at the end that closed first: it comes only
+/// once the other end has closed, too.
+fn time_wait(outcome: &Outcome, side: Side) -> String {
+    const RFC: &str = "(RFC 9293 section 3.6)";
+    let table = outcome.tables.after_closing.table.as_ref();
+    let tally = table.map(|table| table.tally(side)).unwrap_or_default();
+    let count = |state: TcpState| tally.get(&state).copied().unwrap_or_default();
+    let waiting = count(TcpState::FinWait1) + count(TcpState::FinWait2);
+    let state =
+        if count(TcpState::FinWait1) == 0 { TcpState::FinWait2 } else { TcpState::FinWait1 };
+    let (end, other) = match side {
+        Side::Client => ("client", "server"),
+        Side::Server => ("server", "client"),
+    };
+    match (waiting, count(TcpState::TimeWait)) {
+        (0, _) => {
+            let left = longest(outcome, side);
+            format!("so TIME_WAIT is at the {end}'s end{left} {RFC}.")
+        }
+        (_, 0) => format!(
+            "and the {other} has not closed its end, so there is no TIME_WAIT yet, but {state} {RFC}."
+        ),
+        (waiting, _) => {
+            let left = longest(outcome, side);
+            format!(
+                "so TIME_WAIT is at the {end}'s end{left} {RFC}; {state} {waiting}: there the {other} has not closed its end."
+            )
+        }
+    }
 }
 
 /// So many of all connections.
@@ -446,7 +477,9 @@ fn next(outcome: &Outcome) -> (String, String) {
         (Program::Concurrent, ..) => {
             ("--per-host 2 --transport hyper-util", "does hyper-util's own pool do the same?")
         }
-        (_, Preset::Go, BodyPolicy::Drain) => ("--body drop", "what if nobody reads the bodies?"),
+        (_, Preset::Go, BodyPolicy::Drain) => {
+            ("--body hold", "what if nobody reads the bodies, as in the article? It has ten here")
+        }
         (_, Preset::Go, BodyPolicy::Drop) if outcome.closed_by(ClosedBy::Reset) > 0 => {
             ("--body drop", "and if the body is so small that nothing is left in the kernel?")
         }

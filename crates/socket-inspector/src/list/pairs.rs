@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use evidence::{Observed, Pair, ServerAddr, Side, Socket, SocketTable, TcpState, tally};
+use evidence::{
+    AcceptQueue, Observed, Pair, ServerAddr, Side, Socket, SocketTable, TcpState, tally,
+};
 
 use report::columns::{Cell, Table};
 use report::ends;
@@ -151,14 +153,20 @@ fn stacked(pairs: &[Pair]) -> Table<{ 2 + ends::CELLS }> {
     Table::new(2, header, rows)
 }
 
-/// Sockets of which nothing tells whether they are a client's or a server's.
+/// Sockets that are no end of a pair: both ends at once, or one of which nothing tells whether it
+/// is a client's or a server's.
 fn undecided(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
-    let mut sockets: Vec<&Socket> = sockets
+    let (itself, unknown): (Vec<&Socket>, Vec<&Socket>) = sockets
         .iter()
         .filter(|socket| socket.side.is_none() && socket.state != TcpState::Listen)
-        .collect();
-    sockets.sort_by_key(|socket| (socket.local, socket.peer));
+        .partition(|socket| socket.is_connected_to_itself());
+    single_ends("Connected to itself", itself, out)?;
+    single_ends("Side unknown", unknown, out)
+}
 
+/// Sockets, a row each.
+fn single_ends(title: &str, mut sockets: Vec<&Socket>, out: &mut impl Write) -> io::Result<()> {
+    sockets.sort_by_key(|socket| (socket.local, socket.peer));
     let [state, unread, unacked, timer] = ends::header("STATE");
     let [local, peer, owner] = ["LOCAL", "PEER", "OWNER"].map(|t| Cell::new(t).styled(FAINT));
     let header = [local, peer, state, unread, unacked, timer, owner];
@@ -167,7 +175,7 @@ fn undecided(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
         let [state, unread, unacked, timer] = ends::row(socket);
         [local, peer, state, unread, unacked, timer, owner_of(socket)]
     });
-    section("Side unknown", header, rows.collect(), out)
+    section(title, header, rows.collect(), out)
 }
 
 /// Listening sockets, with the connections that wait for their process to accept them.
@@ -178,13 +186,22 @@ fn listening(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
 
     let [address, waiting, backlog, owner] =
         ["ADDRESS", "WAITING", "BACKLOG", "OWNER"].map(|title| Cell::new(title).styled(FAINT));
-    let header = [address, waiting.right(), backlog.right(), owner];
+    let header = [address, waiting.right(), backlog.right(), Cell::empty(), owner];
     let rows = sockets.into_iter().map(|socket| {
         let waiting = ends::queue(socket.recv_queue).styled(STRIKING);
         let address = Cell::new(socket.local.to_string());
-        [address, waiting, ends::queue(socket.send_queue), owner_of(socket)]
+        let full = if is_full(socket) { FULL } else { "" };
+        let full = Cell::new(full).styled(STRIKING);
+        [address, waiting, ends::queue(socket.send_queue), full, owner_of(socket)]
     });
     section("Listening", header, rows.collect(), out)
+}
+
+/// The sign of an accept queue that takes no more.
+const FULL: &str = "full";
+
+fn is_full(socket: &Socket) -> bool {
+    socket.accept_queue().is_some_and(AcceptQueue::is_full)
 }
 
 fn owner_of(socket: &Socket) -> Cell {
@@ -206,7 +223,7 @@ fn section<const N: usize>(
     writeln!(out)
 }
 
-/// Writes what the words that stand for an owner mean, as far as they occur.
+/// Writes what the words in the tables mean, as far as they occur.
 fn legend(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
     let held_by = |holder: EndHolder| sockets.iter().filter(move |s| EndHolder::of(s) == holder);
     let of_nobody: BTreeSet<TcpState> =
@@ -227,9 +244,24 @@ fn legend(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
         explain(NO_PROCESS, &why, out)?;
     }
     if unseen {
-        explain(UNSEEN, "owners of other users' processes need root", out)?;
+        explain(
+            UNSEEN,
+            "owners of other users' processes need root; /proc may hide them, too",
+            out,
+        )?;
     }
-    if !closed.is_empty() || !open.is_empty() || unseen {
+    let full = sockets.iter().any(is_full);
+    if full {
+        let why = "more wait than the backlog says: clients that dial now stay in SYN_SENT, until \
+                   some are accepted";
+        explain(FULL, why, out)?;
+    }
+    let itself = sockets.iter().any(Socket::is_connected_to_itself);
+    if itself {
+        let why = "one socket is both ends: it dialled the very port that it was given";
+        explain("itself", why, out)?;
+    }
+    if !closed.is_empty() || !open.is_empty() || unseen || full || itself {
         writeln!(out)?;
     }
     Ok(())

@@ -3,19 +3,18 @@
 use std::io::{BufWriter, Write};
 
 use evidence::{Observed, Socket};
-use socket_table::SocketSieve;
+use socket_table::{SocketFilter, SocketSieve};
 
 use super::args::{ListArgs, ListFormat};
 use super::rows::{self, SocketColumn};
 use super::{csv, json, pairs};
-use crate::access::may_look_into;
+use crate::access::{self, may_look_into, warn};
 
 /// Lists the sockets that are asked for.
 pub(crate) fn run(asked: &ListArgs) -> anyhow::Result<u8> {
     warn(untold(asked, cfg!(target_os = "linux")).as_deref());
     let (filter, sieve) = (asked.filter(), asked.sieve());
-    sieve.pids.iter().try_for_each(|pid| may_look_into(*pid))?;
-    let asked_for = format!("{filter}{sieve}");
+    sieve.pids.iter().try_for_each(|pid| may_look_into(*pid, "list"))?;
     let mut out = BufWriter::new(anstream::stdout());
     match (asked.format, asked.columns()) {
         (ListFormat::Text, None) => {
@@ -23,6 +22,7 @@ pub(crate) fn run(asked: &ListArgs) -> anyhow::Result<u8> {
             let before = hidden(&table.sockets);
             sieve.retain(&mut table.sockets, |socket| socket);
             let unseen = unseen(&sieve, before.saturating_sub(hidden(&table.sockets)));
+            let asked_for = asked_for(&filter, &sieve, unseen.is_none());
             pairs::text(&table, &asked_for, &mut out)?;
             out.flush()?;
             warn(unseen.as_deref());
@@ -37,6 +37,7 @@ pub(crate) fn run(asked: &ListArgs) -> anyhow::Result<u8> {
             match format {
                 ListFormat::Text => {
                     let columns = columns.unwrap_or_default();
+                    let asked_for = asked_for(&filter, &sieve, unseen.is_none());
                     rows::text(&rows, &columns, &asked_for, &mut out)?;
                 }
                 ListFormat::Json => json::inspected(&rows, &mut out)?,
@@ -47,6 +48,7 @@ pub(crate) fn run(asked: &ListArgs) -> anyhow::Result<u8> {
             warn(unseen.or(in_csv.filter(|_| format == ListFormat::Csv)).as_deref());
         }
     }
+    warn(access::elsewhere(&sieve.processes, "list").as_deref());
     Ok(0)
 }
 
@@ -60,6 +62,13 @@ fn untold(asked: &ListArgs, is_linux: bool) -> Option<String> {
         .then(|| format!("left out, as Linux alone tells it: {}", columns.join(", ")))
 }
 
+/// Completes "No TCP socket …". Where some holders are not seen, nobody knows that there is none.
+fn asked_for(filter: &SocketFilter, sieve: &SocketSieve, all_seen: bool) -> String {
+    let whose = sieve.to_string();
+    let whose = if all_seen { whose } else { whose.replace(", held by", ", seen to be held by") };
+    format!("{filter}{whose}")
+}
+
 /// The number of sockets of which this user does not see who holds them.
 fn hidden<'a>(sockets: impl IntoIterator<Item = &'a Socket>) -> usize {
     let hidden = |socket: &&Socket| socket.owners == Observed::NotObservable;
@@ -70,16 +79,14 @@ fn hidden<'a>(sockets: impl IntoIterator<Item = &'a Socket>) -> usize {
 fn unseen(sieve: &SocketSieve, left_out: usize) -> Option<String> {
     (sieve.asks_for_owners() && left_out > 0).then(|| {
         let sockets = report::words::count(left_out, "socket");
+        if access::proc_hides() {
+            return format!(
+                "{sockets} left out, as nobody sees who holds them: {}",
+                access::HIDDEN
+            );
+        }
         format!("{sockets} of other users left out: root alone sees who holds them")
     })
-}
-
-/// Tells once, beside the results, what is missing from them.
-fn warn(missing: Option<&str>) {
-    if let Some(missing) = missing {
-        // If stderr is closed, the results are still whole.
-        let _ = writeln!(anstream::stderr(), "socket-inspector: {missing}");
-    }
 }
 
 #[cfg(test)]

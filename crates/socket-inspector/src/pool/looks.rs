@@ -1,13 +1,14 @@
 //! Pools as the table shows them: the connections of one process to one server, over some looks.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::pool::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
-use evidence::{Inspected, Observed, Owner, ServerAddr, Side, Socket, TcpState};
+use evidence::{AcceptQueue, Inspected, Observed, Owner, ServerAddr, Side, Socket, TcpState};
+use socket_table::{SocketLedger, SocketSieve};
 
-use socket_table::SocketLedger;
+use super::lives::ConnectionLives;
+use super::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
 
 /// Bytes that moved within this time mean that a connection is at work.
 const STRIDE: Duration = Duration::from_millis(200);
@@ -23,9 +24,14 @@ type AddressPair = (SocketAddr, SocketAddr);
 /// hold, may be its own ([`ClientPool::unattributed`]).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PoolWatch {
-    /// The process whose pools are of interest; everybody's if there is none.
-    pid: Option<u32>,
+    /// The processes whose pools are of interest; everybody's if it asks for none.
+    whose: SocketSieve,
     ledger: SocketLedger,
+    /// The servers' ends on this machine.
+    servers: SocketLedger,
+    lives: ConnectionLives,
+    /// The sockets that listen, at the latest look.
+    listening: Vec<Socket>,
     first: Option<Instant>,
     last: Option<Instant>,
     /// An earlier look, some [`STRIDE`] ago.
@@ -43,15 +49,20 @@ pub(crate) struct PoolWatch {
 }
 
 impl PoolWatch {
-    /// A watch for the pools of one process.
+    /// A watch for the pools of the processes that `whose` asks for.
     #[must_use]
-    pub(crate) fn of_process(pid: u32) -> Self {
-        Self { pid: Some(pid), ..Self::default() }
+    pub(crate) fn of_processes(whose: SocketSieve) -> Self {
+        Self { whose, ..Self::default() }
     }
 
-    /// Takes in a look: the clients' ends, whoever holds them, as
-    /// [`inspect`](socket_table::inspect) lists them.
-    pub(crate) fn look(&mut self, mut clients: Vec<Inspected>, at: Instant) {
+    /// Takes in a look: all sockets, whoever holds them, as [`inspect`](socket_table::inspect)
+    /// lists them.
+    pub(crate) fn look(&mut self, rows: Vec<Inspected>, at: Instant) {
+        let (listening, ends): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.socket.state == TcpState::Listen);
+        self.listening = listening.into_iter().map(|row| row.socket).collect();
+        let (servers, mut clients): (Vec<_>, Vec<_>) =
+            ends.into_iter().partition(|row| row.socket.side == Some(Side::Server));
         let changes = self.ledger.record(clients.iter().map(|row| &row.socket), at);
         let mut vanished = HashSet::new();
         for change in &changes {
@@ -64,11 +75,15 @@ impl PoolWatch {
             }
             // A socket that is on its way into TIME_WAIT may be missing from a look.
             let was_missing = change.to == TcpState::TimeWait && self.vanished.contains(&place);
-            if change.from == TcpState::Closed && !was_missing {
+            let was_told = self.lives.was_left_by_server(&change.socket);
+            if change.from == TcpState::Closed && !was_missing && !was_told {
                 self.count(&change.socket);
             }
         }
         self.vanished = vanished;
+        let asked = &self.whose;
+        self.lives.look(&changes, &clients, &servers, |socket| holder(asked, socket));
+        self.look_at_servers(&clients, &servers, at);
         clients.iter().for_each(|row| self.attribute(&row.socket));
 
         self.first.get_or_insert(at);
@@ -80,9 +95,31 @@ impl PoolWatch {
         }
     }
 
+    /// Counts the connections of which only the server's end, on this machine, was seen, when it
+    /// had closed first.
+    fn look_at_servers(&mut self, clients: &[Inspected], servers: &[Inspected], at: Instant) {
+        let changes = self.servers.record(servers.iter().map(|row| &row.socket), at);
+        let here: HashSet<IpAddr> =
+            clients.iter().chain(servers).map(|row| row.socket.local.ip().to_canonical()).collect();
+        for change in changes {
+            let ip = change.socket.peer.ip().to_canonical();
+            let closed = matches!(change.to, TcpState::TimeWait | TcpState::FinWait2);
+            let is_here = ip.is_loopback() || here.contains(&ip);
+            if change.from == TcpState::Closed
+                && closed
+                && is_here
+                && !self.lives.knows(&change.socket)
+            {
+                self.lives.left_by_server(&change.socket);
+                let key = (None, ServerAddr::new(change.socket.local));
+                *self.came.entry(key).or_default() += 1;
+            }
+        }
+    }
+
     /// Counts a connection that has come.
     fn count(&mut self, socket: &Socket) {
-        let holder = self.holder(socket);
+        let holder = holder(&self.whose, socket);
         if holder.is_none() {
             if socket.side != Some(Side::Client) {
                 return; // perhaps a server's end
@@ -94,7 +131,7 @@ impl PoolWatch {
 
     /// Gives a connection that has been counted as nobody's to the process that is seen to hold it.
     fn attribute(&mut self, socket: &Socket) {
-        let Some(holder) = self.holder(socket) else { return };
+        let Some(holder) = holder(&self.whose, socket) else { return };
         if self.holder_unseen.remove(&place(socket)) {
             let server = ServerAddr::new(socket.peer);
             if let Some(count) = self.came.get_mut(&(None, server)) {
@@ -117,14 +154,17 @@ impl PoolWatch {
         idle_timeout: Option<Duration>,
     ) -> Vec<ClientPool> {
         let (Some(first), Some(last)) = (self.first, self.last) else { return vec![] };
+        let lives = self.lives.of_pools();
         let empty = |(process, server): (Option<Owner>, ServerAddr)| ClientPool {
-            process,
             server,
             connections: vec![],
             opened: 0,
             unattributed: 0,
             watched: last - first,
             idle_timeout,
+            lives: lives.get(&(process.clone(), server)).copied().unwrap_or_default(),
+            queue: self.accept_queue(server),
+            process,
         };
         let mut pools: BTreeMap<(Option<Owner>, ServerAddr), ClientPool> = BTreeMap::new();
         // One that opens and closes all the time may have none left at the last look.
@@ -146,7 +186,7 @@ impl PoolWatch {
             pool.connections.push(PoolConnection { row: row.clone(), standing, closed_for });
         }
         let unattributed = self.unattributed();
-        if pools.is_empty() && self.pid.is_some() {
+        if pools.is_empty() && self.whose.asks_for_owners() {
             let came = unattributed.iter().filter(|(_, count)| **count > 0);
             return came
                 .map(|(server, count)| ClientPool {
@@ -195,23 +235,54 @@ impl PoolWatch {
 
     /// Returns true if the pools of `holder` are of interest.
     fn wants(&self, holder: &Option<Owner>) -> bool {
-        self.pid.is_none_or(|pid| holder.as_ref().is_some_and(|holder| holder.pid == pid))
+        !self.whose.asks_for_owners()
+            || holder.as_ref().is_some_and(|holder| self.whose.means(holder))
     }
 
-    /// Returns who holds `socket` as it is listed: the process that is asked for, if that is one of
-    /// them.
-    fn holder(&self, socket: &Socket) -> Option<Owner> {
-        let Observed::Known(owners) = &socket.owners else { return None };
-        let asked_for = owners.iter().find(|owner| Some(owner.pid) == self.pid);
-        asked_for.or(owners.first()).cloned()
+    /// The queue of who listens at this address on this machine.
+    fn accept_queue(&self, server: ServerAddr) -> Option<AcceptQueue> {
+        let address = server.socket_addr();
+        let listens_there = |socket: &&Socket| {
+            let ip = socket.local.ip().to_canonical();
+            socket.local.port() == address.port()
+                && (ip == address.ip() || (ip.is_unspecified() && self.is_here(address.ip())))
+        };
+        let queues = self.listening.iter().filter(listens_there);
+        queues.filter_map(Socket::accept_queue).max_by_key(|queue| queue.waiting)
+    }
+
+    /// Returns true if it is seen to be an address of this machine.
+    fn is_here(&self, ip: IpAddr) -> bool {
+        let local = |row: &Inspected| row.socket.local.ip().to_canonical() == ip;
+        ip.is_loopback() || self.now.iter().any(local)
     }
 
     /// Returns who holds `socket`, or did at an earlier look. Where one process is asked for, what
     /// it has closed does not belong to its pool any more.
     fn last_holder(&self, socket: &Socket) -> Option<Owner> {
-        let did = || self.ledger.owners(socket).first().filter(|_| self.pid.is_none()).cloned();
-        self.holder(socket).or_else(did)
+        let any = !self.whose.asks_for_owners();
+        let did = || self.ledger.owners(socket).first().filter(|_| any).cloned();
+        holder(&self.whose, socket).or_else(did)
     }
+
+    /// How many connections came while looking, whosever they are.
+    #[must_use]
+    pub(crate) fn came(&self) -> usize {
+        self.came.values().sum()
+    }
+
+    /// The time between the first look and the last.
+    #[must_use]
+    pub(crate) fn watched(&self) -> Duration {
+        self.first.zip(self.last).map(|(first, last)| last - first).unwrap_or_default()
+    }
+}
+
+/// Returns who holds `socket` as it is listed: a process that is asked for, if one of them is.
+fn holder(whose: &SocketSieve, socket: &Socket) -> Option<Owner> {
+    let Observed::Known(owners) = &socket.owners else { return None };
+    let asked_for = owners.iter().find(|owner| whose.asks_for_owners() && whose.means(owner));
+    asked_for.or(owners.first()).cloned()
 }
 
 fn place(socket: &Socket) -> AddressPair {
@@ -225,132 +296,4 @@ fn is_held_by_somebody(state: TcpState) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use evidence::{TcpInfo, Timer, TimerKind};
-
-    const PATIENCE: Duration = Duration::from_secs(1);
-    const MINE: u32 = 7;
-
-    fn row(port: u16, state: TcpState, pids: &[u32]) -> Inspected {
-        let owner = |pid: &u32| Owner { pid: *pid, process: "client".to_owned() };
-        let socket = Socket {
-            local: SocketAddr::from(([127, 0, 0, 1], port)),
-            peer: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            state,
-            side: Some(Side::Client),
-            recv_queue: Observed::Known(0),
-            send_queue: Observed::Known(0),
-            timer: Observed::Known(None),
-            cookie: Observed::NotObservable,
-            owners: Observed::Known(pids.iter().map(owner).collect()),
-        };
-        Inspected { socket, info: TcpInfo::UNSEEN, cgroup: Observed::NotObservable }
-    }
-
-    fn open(port: u16, pids: &[u32]) -> Inspected {
-        row(port, TcpState::Established, pids)
-    }
-
-    fn waits(port: u16, left_s: u64) -> Inspected {
-        let mut row = row(port, TcpState::TimeWait, &[]);
-        let timer = Timer { kind: TimerKind::TimeWait, left: Duration::from_secs(left_s) };
-        row.socket.timer = Observed::Known(Some(timer));
-        row
-    }
-
-    /// Tells what `watch` tells of its pools after `looks`, a second apart: process, connections
-    /// left, opened, unattributed.
-    fn told<const N: usize>(
-        mut watch: PoolWatch,
-        looks: [Vec<Inspected>; N],
-    ) -> Vec<(Option<u32>, usize, usize, usize)> {
-        let start = Instant::now();
-        for (second, rows) in (0..).zip(looks) {
-            watch.look(rows, start + Duration::from_secs(second));
-        }
-        let tell = |pool: ClientPool| {
-            let pid = pool.process.map(|owner| owner.pid);
-            (pid, pool.connections.len(), pool.opened, pool.unattributed)
-        };
-        watch.pools(PATIENCE, None).into_iter().map(tell).collect()
-    }
-
-    #[test]
-    fn a_port_that_is_used_again_is_counted_each_time() {
-        let looks = || {
-            [
-                vec![],
-                vec![open(1, &[MINE])],
-                vec![waits(1, 60)],
-                vec![open(1, &[MINE])], // out of TIME_WAIT
-                vec![],
-                vec![open(1, &[MINE])], // the server had closed first
-            ]
-        };
-        assert_eq!(told(PoolWatch::of_process(MINE), looks()), [(Some(MINE), 1, 3, 0)]);
-        assert_eq!(told(PoolWatch::default(), looks()), [(Some(MINE), 1, 3, 0)]);
-    }
-
-    /// A port that has been used for so many connections, one after the other.
-    fn used(connections: u64) -> Inspected {
-        let mut row = waits(2, 60);
-        row.socket.cookie = Observed::Known(connections);
-        row
-    }
-
-    #[test]
-    fn what_comes_and_goes_unseen_is_counted_beside_what_is_seen() {
-        let looks = || {
-            [
-                vec![open(1, &[MINE]), used(1), waits(3, 8)],
-                vec![open(1, &[MINE]), used(2), waits(3, 7), waits(4, 60), open(5, &[])],
-                vec![open(1, &[MINE]), used(2), waits(3, 6), waits(4, 59), waits(5, 60)],
-            ]
-        };
-        assert_eq!(told(PoolWatch::of_process(MINE), looks()), [(Some(MINE), 1, 0, 3)]);
-        assert_eq!(told(PoolWatch::default(), looks()), [(None, 0, 3, 0), (Some(MINE), 1, 0, 3)]);
-    }
-
-    #[test]
-    fn a_process_that_no_look_saw_holding_anything_may_be_whose_they_are() {
-        let looks = || [vec![], vec![waits(1, 60), open(2, &[])], vec![waits(1, 59), waits(2, 60)]];
-        assert_eq!(told(PoolWatch::of_process(MINE), looks()), [(None, 0, 0, 2)]);
-        assert_eq!(told(PoolWatch::default(), looks()), [(None, 0, 2, 0)]);
-    }
-
-    #[test]
-    fn a_holder_that_is_seen_late_is_a_holder() {
-        let looks = [vec![], vec![open(1, &[])], vec![open(1, &[8, MINE])], vec![waits(1, 60)]];
-        assert_eq!(told(PoolWatch::of_process(MINE), looks), [(Some(MINE), 0, 1, 0)]);
-    }
-
-    #[test]
-    fn other_processes_are_not_unattributed() {
-        let looks = [vec![], vec![open(1, &[8]), open(2, &[9])], vec![waits(1, 60), open(2, &[9])]];
-        assert_eq!(told(PoolWatch::of_process(MINE), looks), []);
-    }
-
-    #[test]
-    fn what_stays_open_has_not_gone() {
-        let mut hidden = open(1, &[]);
-        hidden.socket.owners = Observed::NotObservable; // another user's
-        let looks = || [vec![], vec![hidden.clone()], vec![hidden.clone()]];
-        assert_eq!(told(PoolWatch::of_process(MINE), looks()), []);
-        assert_eq!(told(PoolWatch::default(), looks()), [(None, 1, 1, 0)]);
-    }
-
-    #[test]
-    fn a_look_that_misses_a_socket_does_not_make_it_two() {
-        let looks = [vec![], vec![open(1, &[MINE])], vec![], vec![waits(1, 60)]];
-        assert_eq!(told(PoolWatch::of_process(MINE), looks), [(Some(MINE), 0, 1, 0)]);
-    }
-
-    #[test]
-    fn an_end_whose_side_is_unknown_may_be_a_server_s() {
-        let mut unknown = waits(1, 60);
-        unknown.socket.side = None;
-        let looks = [vec![], vec![unknown]];
-        assert_eq!(told(PoolWatch::of_process(MINE), looks), []);
-    }
-}
+mod tests;

@@ -3,12 +3,16 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::pool::standing::{
-    ClientPool, ConnectionStanding, PoolAilment, PoolConnection, StandingTime,
-};
+use super::ailments::PoolAilment;
+use super::dials::DialCount;
+use super::lives::PoolLives;
+use super::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
+use verdict::{no_ailment, words_for};
 
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, STRIKING};
+
+mod verdict;
 
 /// The width that no line exceeds.
 const WIDTH: usize = 90;
@@ -21,7 +25,8 @@ const UNKNOWABLE: &str = "Not to be seen from outside: whether the pool itself k
     carries side by side; connections opened and closed between two looks.";
 
 /// Writes `pools`. `whose` completes "No client connection …"; `others` is the number of sockets
-/// that were left out, as they listen or are a server's end.
+/// that were left out, as they listen or are a server's end; `dials` is the kernel's count of
+/// connections, where it can be held against the looks.
 ///
 /// # Errors
 /// Those of `out`.
@@ -29,6 +34,7 @@ pub(crate) fn text(
     pools: &[ClientPool],
     whose: &str,
     others: usize,
+    dials: Option<DialCount>,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let of_a_server = (others > 0).then(|| {
@@ -39,7 +45,11 @@ pub(crate) fn text(
         if let Some(of_a_server) = of_a_server {
             write!(out, " {of_a_server}.")?;
         }
-        return writeln!(out);
+        writeln!(out)?;
+        return dials.map_or(Ok(()), |dials| {
+            writeln!(out)?;
+            unseen_dials(dials, out)
+        });
     }
     for pool in pools {
         if is_nothing_but_unattributed(pool) {
@@ -57,6 +67,10 @@ pub(crate) fn text(
         counts(pool, out)?;
         verdict(pool, pools, out)?;
         writeln!(out)?;
+    }
+    // Where a pool was seen, those of others would only be noise.
+    if let Some(dials) = dials.filter(|_| pools.iter().all(is_nothing_but_unattributed)) {
+        unseen_dials(dials, out)?;
     }
     for line in words::wrap(UNKNOWABLE, WIDTH) {
         writeln!(out, "{FAINT}{line}{FAINT:#}")?;
@@ -86,12 +100,26 @@ fn perhaps(
     out: &mut impl Write,
 ) -> io::Result<()> {
     heading(pool, out)?;
+    closers(&pool.lives, out)?;
     writeln!(out, "\n  {STRIKING}No look saw a client connection {whose}.{STRIKING:#}")?;
     let (came, whose_they_were) = unattributed(pool.unattributed, "");
     let rate = at_least_each_second(pool.unattributed, pool.watched);
     advise("evidence", &format!("{came}{rate}; {whose_they_were}"), out)?;
     of_a_server.map_or(Ok(()), |besides| advise("besides", besides, out))?;
     advise("next", &count_them_all(pool), out)?;
+    writeln!(out)
+}
+
+/// Says what the kernel counted and no look has caught.
+fn unseen_dials(dials: DialCount, out: &mut impl Write) -> io::Result<()> {
+    let DialCount { dialled, seen } = dials;
+    let said = format!(
+        "The kernel counted {dialled} dials in this network, by whomever, while pool looked; looks \
+         caught {seen} of them. `sudo socket-inspector trace` tells each."
+    );
+    for line in words::wrap(&said, WIDTH) {
+        writeln!(out, "{line}")?;
+    }
     writeln!(out)
 }
 
@@ -136,14 +164,17 @@ fn table(pool: &ClientPool) -> Table<6> {
             (standing, None) => standing.name().to_owned(),
         };
         let style = match connection.standing {
-            ConnectionStanding::Unread | ConnectionStanding::ClosedByPeer => STRIKING,
+            ConnectionStanding::Unread
+            | ConnectionStanding::ClosedByPeer
+            | ConnectionStanding::Unanswered
+            | ConnectionStanding::ToItself => STRIKING,
             _ => anstyle::Style::new(),
         };
         [
             Cell::new(words::address(connection.row.socket.local)),
             bytes(unread).styled(STRIKING),
             Cell::new(silent).right(),
-            bytes(info.bytes_sent.known()),
+            bytes(info.sent_once().known()),
             bytes(info.bytes_received.known()),
             Cell::new(standing).styled(style),
         ]
@@ -177,6 +208,8 @@ fn counts(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
         ConnectionStanding::Unused,
         ConnectionStanding::Unread,
         ConnectionStanding::ClosedByPeer,
+        ConnectionStanding::Unanswered,
+        ConnectionStanding::ToItself,
         ConnectionStanding::Opening,
         ConnectionStanding::Closing,
         ConnectionStanding::Open,
@@ -191,7 +224,23 @@ fn counts(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
             _ => format!("opened at least {rate:.1} a second over {watched:.1} s"),
         });
     }
-    writeln!(out, "  {}", parts.join(" · "))
+    writeln!(out, "  {}", parts.join(" · "))?;
+    closers(&pool.lives, out)
+}
+
+/// `closed first: 3 by the server, 1 by the client, while looking`
+fn closers(lives: &PoolLives, out: &mut impl Write) -> io::Result<()> {
+    let by = [
+        (lives.by_server + lives.by_server_idle, "by the server"),
+        (lives.by_client, "by the client"),
+        (lives.gone, "by the server, or reset by either"),
+    ];
+    let parts: Vec<String> =
+        by.iter().filter(|(n, _)| *n > 0).map(|(n, whom)| format!("{n} {whom}")).collect();
+    if parts.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "  closed first while looking: {}", parts.join(" · "))
 }
 
 /// Writes what ails `pool`, one of `all` that are told.
@@ -203,10 +252,10 @@ fn verdict(pool: &ClientPool, all: &[ClientPool], out: &mut impl Write) -> io::R
         advise("evidence", &evidence, out)?;
     }
     for ailment in &ailments {
-        let (verdict, evidence, next) = words_for(ailment);
-        writeln!(out, "\n  {STRIKING}{verdict}{STRIKING:#}")?;
-        advise("evidence", &evidence, out)?;
-        let next = next.map_or_else(|| where_counted(pool, all), str::to_owned);
+        let words = words_for(ailment, pool);
+        writeln!(out, "\n  {STRIKING}{}{STRIKING:#}", words.verdict)?;
+        advise("evidence", &words.evidence, out)?;
+        let next = words.next.unwrap_or_else(|| where_counted(pool, all));
         advise("next", &next, out)?;
     }
     let is_told =
@@ -227,30 +276,6 @@ fn where_counted(pool: &ClientPool, all: &[ClientPool]) -> String {
     }
 }
 
-/// The verdict on a pool that nothing seems to ail, and what it rests on: what its connections are
-/// at. Only a connection that has carried something is a sign of health.
-fn no_ailment(pool: &ClientPool) -> (&'static str, String) {
-    if pool.connections.is_empty() {
-        let gone = words::count(pool.opened, "connection");
-        let evidence = format!("{gone} opened while looking, and gone again");
-        return ("No connection is left to judge.", evidence);
-    }
-    let counts = [
-        (ConnectionStanding::Busy, "at work"),
-        (ConnectionStanding::Idle, "silent since an answer"),
-        (ConnectionStanding::Unused, "opened and never used"),
-        (ConnectionStanding::Opening, "not through the handshake"),
-        (ConnectionStanding::Closing, "closed by the process"),
-        (ConnectionStanding::Open, "open, and no more is told"),
-    ];
-    let counts = counts.map(|(standing, what)| (pool.count(standing), what));
-    let parts = counts.iter().filter(|(count, _)| *count > 0);
-    let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
-    let works = pool.count(ConnectionStanding::Busy) + pool.count(ConnectionStanding::Idle) > 0;
-    let verdict = if works { "Looks healthy." } else { "Too little is seen to call it healthy." };
-    (verdict, parts.join("; "))
-}
-
 fn advise(label: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
     for (n, line) in words::wrap(text, WIDTH - 14).iter().enumerate() {
         let label = if n == 0 { label } else { "" };
@@ -259,321 +284,5 @@ fn advise(label: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The verdict, what it rests on, and the next step, unless that is to look where it is counted.
-fn words_for(ailment: &PoolAilment) -> (&'static str, String, Option<&'static str>) {
-    let seconds = |time: &Duration| words::short(*time);
-    let (verdict, evidence, next) = match ailment {
-        PoolAilment::Unread { connections, bytes, silent } => (
-            "Bodies are not read to their end.",
-            format!(
-                "{} with {bytes} unread bytes, silent for up to {}",
-                words::count(*connections, "connection"),
-                seconds(silent)
-            ),
-            "find where a response is kept or thrown away unread; read each body to its end, or \
-             drop it, on error paths too",
-        ),
-        PoolAilment::ClosedByPeer { connections, unnoticed, longest } => (
-            "Connections that the server has closed are kept.",
-            format!(
-                "{} in CLOSE_WAIT{}; unread end: {unnoticed} or more",
-                words::count(*connections, "connection"),
-                longest.map(|time| format!(", for {}", lasted(time))).unwrap_or_default()
-            ),
-            "find who holds them: a response that is not read or dropped, or a pool that nobody \
-             polls; let its idle timeout be shorter than the server's",
-        ),
-        PoolAilment::Churn { opened_per_s, idle } => (
-            "Connections are opened instead of reused.",
-            format!("at least {opened_per_s:.1} opened a second, while {idle} lie idle"),
-            "look for a client made anew for each request, for `Connection: close`, and for a cap \
-             on idle connections per host below the number of requests at a time",
-        ),
-        PoolAilment::Unattributed { connections, came_per_s } => {
-            let (came, whose) = unattributed(*connections, "more ");
-            let evidence = format!("{came}, at least {came_per_s:.1} a second; {whose}");
-            return ("Perhaps connections are opened instead of reused.", evidence, None);
-        }
-        PoolAilment::StaleSoon { connections, idle_timeout } => (
-            "The server is about to close idle connections.",
-            format!(
-                "{} silent for at least four fifths of the server's {}",
-                words::count(*connections, "connection"),
-                seconds(idle_timeout)
-            ),
-            "let the client's idle timeout be shorter than the server's; retry a request that \
-             meets the close only if it may be sent twice",
-        ),
-    };
-    (verdict, evidence, Some(next))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use evidence::{Observed, Owner, ServerAddr, TcpState};
-
-    fn connection(
-        standing: ConnectionStanding,
-        closed_for: Option<StandingTime>,
-    ) -> PoolConnection {
-        let mut row = crate::list::rows::tests::scene().remove(1);
-        if standing != ConnectionStanding::Unread {
-            row.socket.recv_queue = Observed::Known(0);
-        }
-        if standing == ConnectionStanding::ClosedByPeer {
-            row.socket.state = TcpState::CloseWait;
-        }
-        PoolConnection { row, standing, closed_for }
-    }
-
-    fn pool(connections: Vec<PoolConnection>, opened: usize) -> ClientPool {
-        ClientPool {
-            process: Some(Owner { pid: 4712, process: "sequential".to_owned() }),
-            server: ServerAddr::new("127.0.0.1:8080".parse().unwrap()),
-            connections,
-            opened,
-            unattributed: 0,
-            watched: Duration::from_secs(2),
-            idle_timeout: None,
-        }
-    }
-
-    fn shown(connections: Vec<PoolConnection>, opened: usize) -> String {
-        plain(&[pool(connections, opened)], 0)
-    }
-
-    fn plain(pools: &[ClientPool], others: usize) -> String {
-        crate::plain::plain(WIDTH, |out| text(pools, "of process 4712", others, out))
-    }
-
-    #[test]
-    fn a_leak_is_told_with_its_evidence_and_what_to_do() {
-        let since = StandingTime::AtLeast(Duration::from_secs(2));
-        insta::assert_snapshot!(shown(vec![
-            connection(ConnectionStanding::ClosedByPeer, Some(since)),
-            connection(ConnectionStanding::Unread, None),
-            connection(ConnectionStanding::Busy, None),
-        ], 10), @r"
-        sequential (4712) → 127.0.0.1:8080
-          CLIENT           UNREAD  SILENT  SENT  RECEIVED  STANDING
-          127.0.0.1:40210          4.10 s    83    300130  closed by peer for at least 2.00 s
-          127.0.0.1:40210   57423  4.10 s    83    300130  unread
-          127.0.0.1:40210          4.10 s    83    300130  busy
-          1 busy · 1 unread · 1 closed by peer · opened at least 5.0 a second over 2.0 s
-
-          Bodies are not read to their end.
-            evidence  1 connection with 57423 unread bytes, silent for up to 4.10 s
-            next      find where a response is kept or thrown away unread; read each body to its
-                      end, or drop it, on error paths too
-
-          Connections that the server has closed are kept.
-            evidence  1 connection in CLOSE_WAIT, for at least 2.00 s; unread end: 0 or more
-            next      find who holds them: a response that is not read or dropped, or a pool that
-                      nobody polls; let its idle timeout be shorter than the server's
-
-          Connections are opened instead of reused.
-            evidence  at least 5.0 opened a second, while 0 lie idle
-            next      look for a client made anew for each request, for `Connection: close`, and
-                      for a cap on idle connections per host below the number of requests at a
-                      time
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-    }
-
-    #[test]
-    fn a_healthy_pool_is_called_so() {
-        insta::assert_snapshot!(shown(vec![connection(ConnectionStanding::Idle, None)], 0), @r"
-        sequential (4712) → 127.0.0.1:8080
-          CLIENT           SILENT  SENT  RECEIVED  STANDING
-          127.0.0.1:40210  4.10 s    83    300130  idle
-          1 idle · none seen to be opened over 2.0 s
-
-          Looks healthy.
-            evidence  1 silent since an answer
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-    }
-
-    #[test]
-    fn a_pool_without_connections_is_not_called_healthy() {
-        insta::assert_snapshot!(shown(vec![], 1), @r"
-        sequential (4712) → 127.0.0.1:8080
-          opened at least 0.5 a second over 2.0 s
-
-          No connection is left to judge.
-            evidence  1 connection opened while looking, and gone again
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-    }
-
-    #[test]
-    fn connections_that_were_opened_and_never_used_are_said_to_be_just_that() {
-        let unused = || connection(ConnectionStanding::Unused, None);
-        insta::assert_snapshot!(shown(vec![unused(), unused(), unused()], 0), @r"
-        sequential (4712) → 127.0.0.1:8080
-          CLIENT           SILENT  SENT  RECEIVED  STANDING
-          127.0.0.1:40210  4.10 s    83    300130  never used
-          127.0.0.1:40210  4.10 s    83    300130  never used
-          127.0.0.1:40210  4.10 s    83    300130  never used
-          3 never used · none seen to be opened over 2.0 s
-
-          Too little is seen to call it healthy.
-            evidence  3 opened and never used
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-        insta::assert_snapshot!(shown(vec![unused(), connection(ConnectionStanding::Busy, None)], 1), @r"
-        sequential (4712) → 127.0.0.1:8080
-          CLIENT           SILENT  SENT  RECEIVED  STANDING
-          127.0.0.1:40210  4.10 s    83    300130  never used
-          127.0.0.1:40210  4.10 s    83    300130  busy
-          1 busy · 1 never used · opened at least 0.5 a second over 2.0 s
-
-          Looks healthy.
-            evidence  1 at work; 1 opened and never used
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-    }
-
-    #[test]
-    fn connections_that_nobody_was_seen_to_hold_are_told_with_every_verdict() {
-        let with = |connections, opened, unattributed| {
-            let pool = ClientPool { unattributed, ..pool(connections, opened) };
-            plain(&[pool], 0)
-        };
-        let idle = || vec![connection(ConnectionStanding::Idle, None)];
-        insta::assert_snapshot!(with(idle(), 0, 1), @r"
-        sequential (4712) → 127.0.0.1:8080
-          CLIENT           SILENT  SENT  RECEIVED  STANDING
-          127.0.0.1:40210  4.10 s    83    300130  idle
-          1 idle · none seen to be opened over 2.0 s
-
-          Looks healthy.
-            evidence  1 silent since an answer
-            besides   1 more connection to this server came and went; no look saw whose it was
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-        insta::assert_snapshot!(with(idle(), 4, 831), @r"
-        sequential (4712) → 127.0.0.1:8080
-          CLIENT           SILENT  SENT  RECEIVED  STANDING
-          127.0.0.1:40210  4.10 s    83    300130  idle
-          1 idle · opened at least 2.0 a second over 2.0 s
-
-          Connections are opened instead of reused.
-            evidence  at least 2.0 opened a second, while 1 lie idle
-            next      look for a client made anew for each request, for `Connection: close`, and
-                      for a cap on idle connections per host below the number of requests at a
-                      time
-
-          Perhaps connections are opened instead of reused.
-            evidence  831 more connections to this server came and went, at least 415.5 a second;
-                      no look saw whose they were
-            next      `pool --port 8080` counts all connections to this server, whosever they are
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-        insta::assert_snapshot!(with(vec![], 1, 831), @r"
-        sequential (4712) → 127.0.0.1:8080
-          opened at least 0.5 a second over 2.0 s
-
-          Perhaps connections are opened instead of reused.
-            evidence  831 more connections to this server came and went, at least 415.5 a second;
-                      no look saw whose they were
-            next      `pool --port 8080` counts all connections to this server, whosever they are
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-        insta::assert_snapshot!(with(vec![], 1, 1), @r"
-        sequential (4712) → 127.0.0.1:8080
-          opened at least 0.5 a second over 2.0 s
-
-          No connection is left to judge.
-            evidence  1 connection opened while looking, and gone again
-            besides   1 more connection to this server came and went; no look saw whose it was
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-    }
-
-    #[test]
-    fn what_is_told_under_nobody_is_not_counted_again() {
-        let nobodys = ClientPool { process: None, ..pool(vec![], 831) };
-        let somebodys = ClientPool {
-            unattributed: 831,
-            ..pool(vec![connection(ConnectionStanding::Idle, None)], 0)
-        };
-        insta::assert_snapshot!(plain(&[nobodys, somebodys], 0), @r"
-        ? → 127.0.0.1:8080
-          opened at least 415.5 a second over 2.0 s
-
-          Connections are opened instead of reused.
-            evidence  at least 415.5 opened a second, while 0 lie idle
-            next      look for a client made anew for each request, for `Connection: close`, and
-                      for a cap on idle connections per host below the number of requests at a
-                      time
-
-        sequential (4712) → 127.0.0.1:8080
-          CLIENT           SILENT  SENT  RECEIVED  STANDING
-          127.0.0.1:40210  4.10 s    83    300130  idle
-          1 idle · none seen to be opened over 2.0 s
-
-          Perhaps connections are opened instead of reused.
-            evidence  831 more connections to this server came and went, at least 415.5 a second;
-                      no look saw whose they were
-            next      they are told under ? → 127.0.0.1:8080
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-    }
-
-    #[test]
-    fn a_process_that_no_look_saw_holding_anything_is_not_said_to_have_nothing() {
-        let nobodys = ClientPool { process: None, unattributed: 1663, ..pool(vec![], 0) };
-        insta::assert_snapshot!(plain(&[nobodys], 2), @r"
-        ? → 127.0.0.1:8080
-
-          No look saw a client connection of process 4712.
-            evidence  1663 connections to this server came and went, at least 831.5 a second; no
-                      look saw whose they were
-            besides   2 sockets there are a server's, which has no pool
-            next      `pool --port 8080` counts all connections to this server, whosever they are
-
-        Not to be seen from outside: whether the pool itself knows a connection that looks idle;
-        bodies that wait inside the process; the number of exchanges; what HTTP/2 carries side by
-        side; connections opened and closed between two looks.
-        ");
-    }
-
-    #[test]
-    fn a_server_has_no_pool() {
-        insta::assert_snapshot!(plain(&[], 2), @r"
-        No client connection of process 4712. 2 sockets there are a server's, which has no pool.
-        ");
-    }
-}
+mod tests;

@@ -3,11 +3,14 @@
 //! A connection is known by its four numbers, so each destination (address and port) has a budget
 //! of its own: as many connections as there are ephemeral ports, `TIME_WAIT` included.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use evidence::{Observed, Side, SocketTable, TcpState};
+
+use super::likely::LikelyClients;
 
 /// How long Linux keeps `TIME_WAIT`: a constant of the kernel (`TCP_TIMEWAIT_LEN`), which no
 /// setting changes.
@@ -20,6 +23,8 @@ pub(crate) struct PortSettings {
     pub(crate) range: RangeInclusive<u16>,
     /// `ip_local_reserved_ports`: those of them that it leaves out.
     pub(crate) reserved: Vec<RangeInclusive<u16>>,
+    /// Ports that somebody has bound: no connection is given one, wherever it goes.
+    pub(crate) bound: BTreeSet<u16>,
     /// `tcp_tw_reuse`: 0 never, 1 always, 2 over loopback; `None` if it cannot be read.
     pub(crate) tw_reuse: Option<u8>,
     /// `tcp_tw_reuse_delay`: how long a port is kept in `TIME_WAIT` before it is used again
@@ -30,11 +35,16 @@ pub(crate) struct PortSettings {
 }
 
 impl PortSettings {
-    /// How many connections to one destination fit at a time.
+    /// How many ports the system picks from.
     #[must_use]
     pub(crate) fn usable(&self) -> usize {
-        let reserved = |port: &u16| self.reserved.iter().any(|range| range.contains(port));
-        self.range.clone().filter(|port| !reserved(port)).count()
+        self.range.clone().filter(|port| self.is_picked(*port)).count()
+    }
+
+    /// Returns true if the system may pick this port for a client.
+    pub(crate) fn is_picked(&self, port: u16) -> bool {
+        let reserved = self.reserved.iter().any(|range| range.contains(&port));
+        self.range.contains(&port) && !reserved && !self.bound.contains(&port)
     }
 
     /// How long a port stays away after a connection from `local` to `destination` was closed.
@@ -55,8 +65,10 @@ impl PortSettings {
 /// The sockets of which a reading of the table could not tell of the ports in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnseenPorts {
-    /// Sockets of which nothing tells whether they are a client's: their ports are not counted.
+    /// Sockets of which nothing tells whether they are a client's, and that are not counted.
     pub(crate) sides: usize,
+    /// Those that are counted, as their peer's address is that of more of them than their own is.
+    pub(crate) likely: usize,
     /// Clients' sockets that belong to a process which this user may not look into: they are
     /// counted, and what they leave in `TIME_WAIT` seems to be made by nobody.
     pub(crate) owners: usize,
@@ -66,8 +78,10 @@ impl UnseenPorts {
     /// Returns what `table`, whose owners have been asked for, does not tell.
     #[must_use]
     pub(crate) fn of(table: &SocketTable) -> Self {
+        let likely = LikelyClients::of(&table.sockets);
         let ends = table.sockets.iter().filter(|socket| socket.state != TcpState::Listen);
         ends.fold(Self::default(), |unseen, socket| match socket.side {
+            None if likely.has(socket) => Self { likely: unseen.likely + 1, ..unseen },
             None => Self { sides: unseen.sides + 1, ..unseen },
             Some(Side::Client) if socket.owners == Observed::NotObservable => {
                 Self { owners: unseen.owners + 1, ..unseen }
@@ -200,6 +214,19 @@ fn after(seconds: f64) -> PortForecast {
     }
 }
 
+/// Settings as most machines have them.
+#[cfg(test)]
+pub(crate) fn example() -> PortSettings {
+    PortSettings {
+        range: 32768..=60999,
+        reserved: vec![],
+        bound: BTreeSet::new(),
+        tw_reuse: Some(2),
+        tw_reuse_delay: Duration::from_secs(1),
+        max_tw_buckets: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +242,7 @@ mod tests {
         PortSettings {
             range: 32768..=60999,
             reserved: vec![],
+            bound: BTreeSet::new(),
             tw_reuse: Some(2),
             tw_reuse_delay: Duration::from_secs(1),
             max_tw_buckets: None,
@@ -243,7 +271,10 @@ mod tests {
             socket(Some(Side::Client), TcpState::TimeWait, Observed::Known([].into())),
             socket(Some(Side::Server), open, hidden),
         ];
-        assert_eq!(UnseenPorts::of(&SocketTable { sockets }), UnseenPorts { sides: 2, owners: 1 });
+        assert_eq!(
+            UnseenPorts::of(&SocketTable { sockets }),
+            UnseenPorts { sides: 0, likely: 2, owners: 1 }
+        );
     }
 
     #[test]

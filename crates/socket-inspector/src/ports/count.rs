@@ -1,11 +1,12 @@
 //! The ports that clients of this machine use up, by destination.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::ports::budget::{BurnRate, PortBurner, PortDestination, PortSettings};
-use evidence::{Side, Socket, SocketTable, TcpState, canonical};
+use super::budget::{BurnRate, PortBurner, PortDestination, PortSettings};
+use super::likely::LikelyClients;
+use evidence::{Socket, SocketTable, TcpState, canonical};
 
 use socket_table::{SocketLedger, ephemeral_ports, setting};
 
@@ -17,6 +18,7 @@ pub(crate) fn port_settings() -> PortSettings {
     PortSettings {
         range: ephemeral_ports(),
         reserved: setting("ip_local_reserved_ports").map_or(vec![], |list| ranges(&list)),
+        bound: BTreeSet::new(),
         tw_reuse: number("tcp_tw_reuse").and_then(|value| value.try_into().ok()),
         tw_reuse_delay: number("tcp_tw_reuse_delay")
             .map_or(Duration::from_secs(1), Duration::from_millis),
@@ -88,9 +90,8 @@ pub(crate) fn destinations(
 /// The clients' ends whose port is one of those that the system picks.
 fn clients<'a>(sockets: &'a [Socket], settings: &PortSettings) -> impl Iterator<Item = &'a Socket> {
     let range = settings.range.clone();
-    sockets.iter().filter(move |socket| {
-        socket.side == Some(Side::Client) && range.contains(&socket.local.port())
-    })
+    let likely = LikelyClients::of(sockets);
+    sockets.iter().filter(move |socket| likely.has(socket) && range.contains(&socket.local.port()))
 }
 
 /// The addresses between which a port must be free.
@@ -146,7 +147,7 @@ fn rate(before: &[&Socket], now: &[&Socket], time: Duration) -> Option<BurnRate>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evidence::{Observed, Timer, TimerKind};
+    use evidence::{Observed, Side, Timer, TimerKind};
 
     fn socket(port: u16, left_s: Option<u64>) -> Socket {
         let left = left_s.map(Duration::from_secs);
@@ -201,6 +202,29 @@ mod tests {
         assert_eq!(found[0].time_wait[0], Duration::from_secs(28));
         assert_eq!(found[0].rate, Some(BurnRate { opened: 1.5, burnt: 1.5, growth: 0.0 }));
         assert_eq!(found[0].burners, [PortBurner { process: None, ports: 4 }]);
+    }
+
+    #[test]
+    fn ports_towards_a_server_s_port_within_the_range_are_counted_though_nothing_tells_the_side() {
+        let unknown = |local: &str, peer: &str| {
+            let (local, peer) = (local.parse().unwrap(), peer.parse().unwrap());
+            Socket { local, peer, side: None, ..socket(40001, None) }
+        };
+        let to_one = ["10.0.0.1:40001", "10.0.0.1:40002", "10.0.0.1:40003"];
+        let mut sockets: Vec<Socket> =
+            to_one.iter().map(|local| unknown(local, "10.0.0.7:40080")).collect();
+        sockets.push(unknown("10.0.0.1:40004", "10.0.0.8:40080"));
+        // Both ends of two connections to a server that does not listen any more.
+        for client in ["127.0.0.1:40005", "127.0.0.1:40006"] {
+            sockets.push(unknown(client, "127.0.0.1:40090"));
+            sockets.push(unknown("127.0.0.1:40090", client));
+        }
+        let now = SocketTable { sockets };
+        let found = destinations(&now, &settings(), &SocketLedger::default(), None);
+        let told: Vec<(String, usize)> =
+            found.iter().map(|there| (there.address.to_string(), there.in_use())).collect();
+        let expected = [("10.0.0.7:40080", 3), ("127.0.0.1:40090", 2), ("10.0.0.8:40080", 1)];
+        assert_eq!(told, expected.map(|(address, count)| (address.to_owned(), count)));
     }
 
     #[test]

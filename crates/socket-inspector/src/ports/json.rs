@@ -2,13 +2,16 @@
 
 use std::io::{self, Write};
 
-use crate::ports::budget::{PortBurner, PortDestination, PortForecast, PortSettings, UnseenPorts};
+use super::budget::{PortBurner, PortDestination, PortForecast, PortSettings, UnseenPorts};
+use super::taken::TakenPorts;
 use report::json::SCHEMA;
 use serde_json::json;
 
 /// Writes one JSON object in one line. `forecast` is `steady`, `exhausted` or `exhausted_in`, and
-/// `null` after a single look. `side_unknown_sockets` are not counted; `owner_unseen_sockets` are,
-/// but a burner whose `process` is `null` may be one of theirs.
+/// `null` after a single look. `side_unknown_sockets` are not counted; `likely_client_sockets` are,
+/// by the address that most of them share; `owner_unseen_sockets` are, but a burner whose `process`
+/// is `null` may be one of theirs. `bound_ports` are in the range and are not picked, so that they
+/// are not among the `usable_ports`; `free_for_bind_ports` are in use by nobody, towards whomever.
 ///
 /// `opened_per_s` and `burnt_per_s` are what was seen: the least there was. So `steady` is not
 /// certain, and ports may run out earlier than `exhausted_in_ms` says.
@@ -18,6 +21,7 @@ use serde_json::json;
 pub(crate) fn ports(
     settings: &PortSettings,
     destinations: &[PortDestination],
+    taken: &TakenPorts,
     unseen: UnseenPorts,
     out: &mut impl Write,
 ) -> io::Result<()> {
@@ -48,6 +52,9 @@ pub(crate) fn ports(
     let object = json!({
         "schema": SCHEMA,
         "usable_ports": settings.usable(),
+        "bound_ports": taken.bound.len(),
+        "free_for_bind_ports":
+            settings.usable().saturating_sub(taken.used.difference(&taken.bound).count()),
         "ip_local_port_range": range(&settings.range),
         "ip_local_reserved_ports": settings.reserved.iter().map(range).collect::<Vec<_>>(),
         "tcp_tw_reuse": settings.tw_reuse,
@@ -55,6 +62,7 @@ pub(crate) fn ports(
         "tcp_max_tw_buckets": settings.max_tw_buckets,
         "destinations": destinations.iter().map(destination).collect::<Vec<_>>(),
         "side_unknown_sockets": unseen.sides,
+        "likely_client_sockets": unseen.likely,
         "owner_unseen_sockets": unseen.owners,
     });
     writeln!(out, "{object}")
@@ -71,6 +79,7 @@ mod tests {
         let settings = PortSettings {
             range: 32768..=60999,
             reserved: vec![],
+            bound: std::collections::BTreeSet::new(),
             tw_reuse: Some(2),
             tw_reuse_delay: Duration::from_secs(1),
             max_tw_buckets: None,
@@ -84,12 +93,15 @@ mod tests {
             rate: None,
         };
         let mut out = Vec::new();
-        ports(&settings, &[there], UnseenPorts { sides: 3, owners: 2 }, &mut out).unwrap();
+        let taken = TakenPorts::default();
+        let unseen = UnseenPorts { sides: 3, likely: 0, owners: 2 };
+        ports(&settings, &[there], &taken, unseen, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), 1);
         let object: serde_json::Value = serde_json::from_str(&text).unwrap();
         insta::assert_snapshot!(format!("{object:#}"), @r#"
         {
+          "bound_ports": 0,
           "destinations": [
             {
               "burners": [
@@ -110,11 +122,13 @@ mod tests {
               "time_wait_ports": 1
             }
           ],
+          "free_for_bind_ports": 28232,
           "ip_local_port_range": [
             32768,
             60999
           ],
           "ip_local_reserved_ports": [],
+          "likely_client_sockets": 0,
           "owner_unseen_sockets": 2,
           "schema": 1,
           "side_unknown_sockets": 3,

@@ -3,12 +3,13 @@
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use crate::ports::budget::UnseenPorts;
 use evidence::{SocketTable, TcpState};
 use socket_table::{PeerPattern, SocketFilter, SocketLedger, SocketSieve, snapshot_with_owners};
 
 use super::args::{PortsArgs, ReportFormat};
+use super::budget::{PortSettings, UnseenPorts};
 use super::count::{EarlierReading, destinations, port_settings};
+use super::taken::TakenPorts;
 use super::{json, text};
 use crate::access::needs_linux;
 
@@ -31,14 +32,21 @@ pub(crate) fn run(asked: &PortsArgs) -> anyhow::Result<u8> {
     };
     let report =
         |table: &SocketTable, ledger: &SocketLedger, earlier: Option<EarlierReading<'_>>| {
+            let whole = socket_table::snapshot(&SocketFilter::default())?;
+            let taken = TakenPorts::of(&whole.sockets, &socket_table::bound()?, &settings);
+            let settings = PortSettings { bound: taken.bound.clone(), ..settings.clone() };
             let destinations = destinations(table, &settings, ledger, earlier);
             let mut out = BufWriter::new(anstream::stdout());
             let unseen = UnseenPorts::of(table);
             match asked.format {
-                ReportFormat::Text => text::text(&settings, &destinations, unseen, &mut out)?,
-                ReportFormat::Json => json::ports(&settings, &destinations, unseen, &mut out)?,
+                ReportFormat::Text => {
+                    text::text(&settings, &destinations, &taken, unseen, &mut out)?;
+                }
+                ReportFormat::Json => {
+                    json::ports(&settings, &destinations, &taken, unseen, &mut out)?;
+                }
             }
-            out.flush()
+            anyhow::Ok(out.flush()?)
         };
 
     if asked.format == ReportFormat::Text {

@@ -1,11 +1,14 @@
 //! The budget of ports, as text: destinations, who burns their ports, and what the settings mean.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::ports::budget::{PortDestination, PortForecast, PortSettings, TIME_WAIT, UnseenPorts};
+use super::budget::{PortDestination, PortForecast, PortSettings, TIME_WAIT, UnseenPorts};
+use super::taken::TakenPorts;
 
+use evidence::AcceptQueue;
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, STRIKING};
 
@@ -24,16 +27,19 @@ const NAMED: usize = 3;
 pub(crate) fn text(
     settings: &PortSettings,
     destinations: &[PortDestination],
+    taken: &TakenPorts,
     unseen: UnseenPorts,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let usable = settings.usable();
     writeln!(out, "{HEADING}{usable} ports for connections to each destination{HEADING:#}")?;
+    taken_from_all(usable, taken, out)?;
     if destinations.is_empty() {
         writeln!(out, "  none in use")?;
     } else {
         budgets(settings, destinations, out)?;
     }
+    full_queues(destinations, taken, out)?;
     burners(destinations, out)?;
     if destinations.iter().any(|destination| destination.rate.is_some()) {
         writeln!(out)?;
@@ -47,6 +53,7 @@ pub(crate) fn text(
     }
     let gaps = [
         (unseen.sides, "not counted: nothing tells whether they are a client's"),
+        (unseen.likely, "counted, as many share their peer's address: most likely a client's"),
         (unseen.owners, "of other users: root alone sees who makes their TIME_WAIT"),
     ];
     for (n, (sockets, what)) in gaps.iter().filter(|(sockets, _)| *sockets > 0).enumerate() {
@@ -54,6 +61,24 @@ pub(crate) fn text(
         writeln!(out, "{gap}{FAINT}{} {what}{FAINT:#}", words::count(*sockets, "socket"))?;
     }
     writeln!(out)
+}
+
+/// Writes what is taken whatever the destination, if it is anything.
+fn taken_from_all(usable: usize, taken: &TakenPorts, out: &mut impl Write) -> io::Result<()> {
+    let bound = taken.bound.len();
+    if bound > 0 {
+        let more = words::count(bound, "more port");
+        writeln!(out, "  {FAINT}{more} of the range, bound to sockets: never picked{FAINT:#}")?;
+    }
+    let used = taken.used.difference(&taken.bound).count();
+    let free = usable.saturating_sub(used);
+    if used > 0 {
+        let style = if free == 0 { STRIKING } else { FAINT };
+        let said =
+            format!("for `bind` before `connect`: {free} free, for all destinations together");
+        writeln!(out, "  {style}{said}{style:#}")?;
+    }
+    Ok(())
 }
 
 /// Writes the settings that matter, with what they mean on this machine.
@@ -162,6 +187,29 @@ fn outlook(forecast: Option<PortForecast>) -> Cell {
     }
 }
 
+/// Writes which of the destinations, if they listen on this machine, take no more connections.
+fn full_queues(
+    destinations: &[PortDestination],
+    taken: &TakenPorts,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let is_asked = |address: &SocketAddr| {
+        let there = |ip: std::net::IpAddr| address.ip().is_unspecified() || ip == address.ip();
+        destinations.iter().any(|d| d.address.port() == address.port() && there(d.address.ip()))
+    };
+    for (address, queue) in taken.full.iter().filter(|(address, _)| is_asked(address)) {
+        let AcceptQueue { waiting, backlog } = queue;
+        let said = format!(
+            "{address} has a full accept queue ({waiting} wait, backlog {backlog}): what dials it \
+             stays in SYN_SENT"
+        );
+        for line in words::wrap(&said, WIDTH - 2) {
+            writeln!(out, "  {STRIKING}{line}{STRIKING:#}")?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes who has burnt the ports in `TIME_WAIT`, as far as earlier readings saw them held.
 fn burners(destinations: &[PortDestination], out: &mut impl Write) -> io::Result<()> {
     let seen = |destination: &&PortDestination| {
@@ -268,6 +316,7 @@ mod tests {
         PortSettings {
             range: 32768..=60999,
             reserved: vec![],
+            bound: std::collections::BTreeSet::new(),
             tw_reuse: Some(2),
             tw_reuse_delay: Duration::from_secs(1),
             max_tw_buckets: Some(131_072),
@@ -291,7 +340,8 @@ mod tests {
     fn shown(destinations: &[PortDestination]) -> String {
         let set = example();
         crate::plain::plain(WIDTH, |out| {
-            text(&set, destinations, UnseenPorts { sides: 3, owners: 2 }, out)?;
+            let unseen = UnseenPorts { sides: 3, likely: 0, owners: 2 };
+            text(&set, destinations, &TakenPorts::default(), unseen, out)?;
             settings(&set, out)
         })
     }
@@ -395,6 +445,31 @@ mod tests {
             };
             crate::plain::plain(WIDTH, |out| super::settings(&settings, out));
         }
+    }
+
+    #[test]
+    fn what_is_taken_from_all_destinations_is_told_above_them() {
+        let full = ("0.0.0.0:443".parse().unwrap(), AcceptQueue { waiting: 2, backlog: 1 });
+        let taken =
+            TakenPorts { bound: [40001].into(), used: [40001, 40002].into(), full: vec![full] };
+        let set = PortSettings { bound: taken.bound.clone(), ..example() };
+        let there = [destination("10.0.0.7:443", None)];
+        let shown = crate::plain::plain(WIDTH, |out| {
+            text(&set, &there, &taken, UnseenPorts { sides: 0, likely: 5, owners: 0 }, out)
+        });
+        insta::assert_snapshot!(shown, @r"
+        28231 ports for connections to each destination
+          1 more port of the range, bound to sockets: never picked
+          for `bind` before `connect`: 28230 free, for all destinations together
+          DESTINATION   IN USE   FREE  TIME_WAIT  FIRST ENDS  LAST ENDS
+          10.0.0.7:443      14  28217          2      300 ms    59.10 s
+          0.0.0.0:443 has a full accept queue (2 wait, backlog 1): what dials it stays
+          in SYN_SENT
+
+        A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.
+
+        5 sockets counted, as many share their peer's address: most likely a client's
+        ");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | `tracefs.rs` | private instances in the kernel's tracing directory |
 //! | `watchdog.rs` | no instance outlives the tracer, however that ends |
 //! | `page.rs`, `record.rs` | what the kernel's bytes mean |
+//! | `networks.rs` | network namespaces kept apart |
 //! | `remains.rs` | `FIN_WAIT_2` and `TIME_WAIT` after the tracepoint's last word |
 //! | `sampler.rs`, `sampling.rs` | the witness for everybody: what two readings of the table differ in |
 //! | `witness.rs` | who saw the changes, and how many in all |
@@ -20,6 +21,7 @@ mod bytes;
 mod change;
 mod clock;
 mod jsonl;
+mod networks;
 mod page;
 mod record;
 mod remains;

@@ -6,6 +6,7 @@
 mod bytes;
 #[path = "../common/mod.rs"]
 mod common;
+mod networks;
 mod tracer;
 
 use std::fs;
@@ -284,14 +285,19 @@ fn a_tracer_that_cannot_keep_up_says_how_many_changes_it_lost() {
             drop((client, server));
         }
     }
-    tracer.signal(Signal::INT);
     tracer.signal(Signal::CONT);
-    let told: Vec<Value> = tracer
-        .out
-        .by_ref()
-        .lines()
-        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
-        .collect();
+    // It is ended when it has caught up: it says what it lost after what it did not.
+    let mut told: Vec<Value> = Vec::new();
+    let mut changes_told = 0;
+    for line in tracer.out.by_ref().lines() {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        changes_told += changes(std::slice::from_ref(&line));
+        let is_last = line["kind"] == "change" && changes_told == CONNECTIONS * 6;
+        if line["kind"] == "lost" || is_last {
+            kill_process(Pid::from_child(&tracer.child), Signal::INT).unwrap();
+        }
+        told.push(line);
+    }
     let (changes, lost) = (changes(&told), told.last().unwrap()["lost_changes"].as_u64().unwrap());
     eprintln!("{changes} changes told, {lost} lost, of {}", CONNECTIONS * 6);
     assert_eq!(changes + usize::try_from(lost).unwrap(), CONNECTIONS * 6);

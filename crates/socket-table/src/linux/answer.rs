@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use std::io;
 
 use crate::Error;
-use crate::sock_diag::{IpFamily, MessageContent, NetlinkMessage, TableRow, messages, row};
+use crate::sock_diag::{
+    IpFamily, MessageContent, NetlinkMessage, TableRow, bound_or_row, messages, row,
+};
 
 /// The kernel hands out no more than this at a time.
 const DATAGRAM_LEN: usize = 32 * 1024;
@@ -114,7 +116,7 @@ impl<R: DatagramReceiver> KernelAnswer<R> {
                 interrupted |= message.interrupted;
                 match judge(self.family, &message)? {
                     ListStep::Row(words) => {
-                        rows.extend(row(words).map_err(|what| malformed(self.family, &what))?);
+                        rows.push(bound_or_row(words).map_err(|e| malformed(self.family, &e))?);
                     }
                     ListStep::Skip => {}
                     ListStep::Lost => return Ok(false),

@@ -26,8 +26,13 @@ impl Error {
         let reset = is_reset(record, error);
         // Without the words of whoever wraps it.
         let says_what = error.is_parse() && version != HttpVersion::Http2;
-        let words = says_what.then(|| Cause::from(error.to_string()));
-        let not_http = error.is_parse() || record.server_speaks_something_else();
+        let words = says_what.then(|| error.to_string());
+        let spoke_first = record.server_speaks_something_else();
+        let unasked = spoke_first.then(|| "it answered before it was asked".to_owned());
+        let broken_rule = words.clone().or(unasked).filter(|_| record.answers_in_http1());
+        let too_much = error.is_parse_too_large().then(|| record.too_much_in_head());
+        let words = record.speaks().or(words).map(Cause::from);
+        let not_http = error.is_parse() || spoke_first;
         let cut_short = error.is_incomplete_message() && during == Phase::Head;
         let closed =
             error.is_canceled() || is_early_end(record, error) || http2_words::is_goodbye(error);
@@ -39,10 +44,19 @@ impl Error {
                 let because = no_final.unwrap_or_default();
                 Self::NoFinalResponse { connection, server, because, cause }
             }
+            // It is HTTP, but more of it than hyper takes.
+            _ if too_much.is_some() => {
+                let source = too_much.flatten().map_or(cause, Cause::from);
+                Self::Exchange { connection, server, during, source }
+            }
             (Some(because), _) => {
                 // Nothing was answered, so the server refuses the handshake.
                 let during = if during < Phase::Head { Phase::Handshake } else { during };
                 Self::TlsEnded { connection, server, during, because, cause }
+            }
+            _ if broken_rule.is_some() => {
+                let because = broken_rule.unwrap_or_default();
+                Self::Malformed { version, connection, server, during, because, cause }
             }
             _ if not_http => Self::NotHttp { version, connection, server, during, source: words },
             (_, Some(http2)) => http2.error(info, during, cause),

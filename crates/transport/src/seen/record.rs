@@ -13,7 +13,8 @@ use crate::config::HttpVersion;
 use crate::failure::phase::Phase;
 use crate::lock;
 use crate::rules;
-use crate::seen::talk::{Beginning, Talk, Telling, Writing};
+use crate::seen::first_bytes::FirstBytes;
+use crate::seen::talk::{Talk, Telling, Writing};
 use crate::seen::trace::Tracer;
 
 /// Which connection carried a response. In the response's extensions.
@@ -39,7 +40,7 @@ pub(crate) struct Record {
     /// Of HTTP/1.1 only.
     talk: Mutex<Talk>,
     /// Of HTTP/2 only.
-    beginning: Mutex<Beginning>,
+    beginning: Mutex<FirstBytes>,
     peer_left: Mutex<Option<FirstClose>>,
     /// The event that ended TLS on it, if that was no goodbye.
     tls_ended: OnceLock<String>,
@@ -216,7 +217,7 @@ impl Record {
         let talk = &mut *lock(&self.talk);
         talk.interim += 1;
         let is_heard = self.tracer.is_heard();
-        if let Some(much) = rules::too_much_interim(talk.interim, talk.answer_bytes, is_heard) {
+        if let Some(much) = rules::too_much_interim(talk.interim, talk.answer.bytes, is_heard) {
             self.close_because(CloseReason::Failed(format!("{much} and no final one")));
             let _ = self.no_final.set(much);
             return;
@@ -247,8 +248,31 @@ impl Record {
     pub(crate) fn server_speaks_something_else(&self) -> bool {
         match self.version() {
             HttpVersion::Http1 | HttpVersion::Negotiated => lock(&self.talk).server_spoke_first,
-            HttpVersion::Http2 => !lock(&self.beginning).is_settings,
+            HttpVersion::Http2 => !lock(&self.beginning).are_settings(),
         }
+    }
+
+    /// Returns true if the answer begins as one of HTTP/1 does.
+    pub(crate) fn answers_in_http1(&self) -> bool {
+        self.is_http1() && lock(&self.talk).answer.first.are_http1()
+    }
+
+    /// Returns how an answer begins that is none in the version it was asked in; `None` if nobody
+    /// can tell, or if it is about HTTP/1 that was asked for.
+    pub(crate) fn speaks(&self) -> Option<String> {
+        match self.version() {
+            HttpVersion::Http2 => lock(&self.beginning).words(),
+            HttpVersion::Http1 | HttpVersion::Negotiated => {
+                let talk = lock(&self.talk);
+                let first = &talk.answer.first;
+                if first.are_http1() { None } else { first.words() }
+            }
+        }
+    }
+
+    /// Returns what the head of the answer has too much of, as far as that can be told.
+    pub(crate) fn too_much_in_head(&self) -> Option<String> {
+        lock(&self.talk).answer.too_much()
     }
 
     /// How the peer has left, if it has.
@@ -345,12 +369,12 @@ impl Record {
     /// Bytes of responses came.
     pub(crate) fn received(&self, bytes: &[u8]) {
         if self.version() == HttpVersion::Http2 {
-            lock(&self.beginning).received(bytes);
+            lock(&self.beginning).read(bytes);
             return;
         }
         let talk = &mut *lock(&self.talk);
         talk.server_spoke_first |= talk.requests == 0;
-        talk.answer_bytes += bytes.len() as u64;
+        talk.answer.read(bytes);
         if talk.requests > 0 && !talk.response_started {
             talk.response_started = true;
             self.tell(&mut talk.told, || Moment::GotFirstResponseByte);

@@ -6,6 +6,8 @@ use evidence::{ExchangeId, Moment};
 
 use wire::http1::HeadReader;
 
+use crate::seen::answer::AnswerBytes;
+
 /// HTTP/1.1 without pipelining alternates, so bytes that go out after a request is complete and its
 /// answer has started belong to the next exchange.
 #[derive(Default)]
@@ -18,9 +20,10 @@ pub(crate) struct Talk {
     /// The request says `Expect: 100-continue`, and the server has not said so yet.
     pub(crate) awaits_100: bool,
     pub(crate) response_started: bool,
-    /// How many interim responses have come, and how many bytes of the answer in all.
+    /// How many interim responses have come.
     pub(crate) interim: u64,
-    pub(crate) answer_bytes: u64,
+    /// The answer to the last request, or what came before the first.
+    pub(crate) answer: AnswerBytes,
     /// Bytes came before any request was sent: HTTP/1.1 servers do not do that.
     pub(crate) server_spoke_first: bool,
 }
@@ -32,11 +35,14 @@ impl Talk {
         if self.requests == 0 || is_over {
             self.told.exchange = self.next.take();
             self.told.unclaimed.clear();
+            if self.requests > 0 {
+                self.answer = AnswerBytes::default();
+            }
             self.requests += 1;
             self.writing = Writing::Head(HeadReader::default());
             self.awaits_100 = false;
             self.response_started = false;
-            (self.interim, self.answer_bytes) = (0, 0);
+            self.interim = 0;
         }
     }
 }
@@ -67,48 +73,4 @@ pub(crate) enum Writing {
     Withheld,
     /// The connection is gone, and what was left to write never will be written.
     CutShort,
-}
-
-/// The server's first bytes. In HTTP/2 that is a frame of SETTINGS, sent without waiting for any
-/// request (RFC 9113 section 3.4).
-#[derive(Default)]
-pub(crate) struct Beginning {
-    bytes: usize,
-    pub(crate) is_settings: bool,
-}
-
-impl Beginning {
-    /// Takes further bytes, of which one may be the fourth: the type of the first frame.
-    pub(crate) fn received(&mut self, bytes: &[u8]) {
-        const PLACE_OF_TYPE: usize = 3;
-        const SETTINGS: u8 = 4;
-        if let Some(place) = PLACE_OF_TYPE.checked_sub(self.bytes)
-            && let Some(frame_type) = bytes.get(place)
-        {
-            self.is_settings = *frame_type == SETTINGS;
-        }
-        self.bytes += bytes.len();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_of_http_2_begins_with_settings_however_its_bytes_are_cut() {
-        let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 200];
-        for (bytes, expected) in
-            [(&settings[..], true), (b"HTTP/1.1 400 \r\n", false), (b"\x04", false)]
-        {
-            for cut in 0..bytes.len() {
-                let (first, second) = bytes.split_at(cut);
-                let mut beginning = Beginning::default();
-                beginning.received(first);
-                beginning.received(second);
-                beginning.received(b"\x04\x00");
-                assert_eq!(beginning.is_settings, expected, "cut at {cut}");
-            }
-        }
-    }
 }

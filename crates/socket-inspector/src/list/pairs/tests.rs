@@ -274,7 +274,7 @@ fn owners_that_cannot_be_seen_are_not_taken_for_none() {
       ADDRESS         BACKLOG  OWNER
       127.0.0.1:8080      128  ?
 
-    ?  owners of other users' processes need root
+    ?  owners of other users' processes need root; /proc may hide them, too
 
     client     ESTABLISHED 1
     server     ESTABLISHED 1
@@ -342,6 +342,32 @@ fn connections_that_nobody_has_accepted_wait_at_the_listening_socket() {
       [::]:9090                    128  nginx (812)
 
     listening  2
+    ");
+}
+
+#[test]
+fn a_full_queue_and_a_socket_that_is_both_ends_are_named_as_that() {
+    let itself = socket(None, "127.0.0.1:40210", "127.0.0.1:40210", TcpState::Established);
+    insta::assert_snapshot!(shown(vec![
+        itself.owner(4712, "curl"),
+        listener(HELLO).unread(2).unacked(1).owner(4711, "hello"),
+        listener("[::]:9090").owner(812, "nginx"),
+    ]), @r"
+    Connected to itself
+      LOCAL            PEER             STATE        OWNER
+      127.0.0.1:40210  127.0.0.1:40210  ESTABLISHED  curl (4712)
+
+    Listening
+      ADDRESS         WAITING  BACKLOG        OWNER
+      127.0.0.1:8080        2        1  full  hello (4711)
+      [::]:9090                    128        nginx (812)
+
+    full  more wait than the backlog says: clients that dial now stay in SYN_SENT,
+          until some are accepted
+    itself  one socket is both ends: it dialled the very port that it was given
+
+    side unknown  ESTABLISHED 1
+    listening     2
     ");
 }
 

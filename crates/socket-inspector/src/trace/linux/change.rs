@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use evidence::{Side, TcpState};
 
+use super::networks::SocketNetwork;
+
 /// A moment, as well as its witness knows it: no earlier than one time, no later than another.
 ///
 /// Both are read from `CLOCK_MONOTONIC`. The tracepoint knows the moment itself; whoever takes
@@ -67,6 +69,8 @@ pub(crate) struct StateChange {
     pub(crate) unseen: Vec<TcpState>,
     /// The rest of `TIME_WAIT`, where `new` is that.
     pub(crate) left: Option<Duration>,
+    /// The network that the socket is in.
+    pub(crate) network: SocketNetwork,
 }
 
 #[cfg(test)]

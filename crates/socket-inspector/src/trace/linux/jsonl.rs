@@ -53,6 +53,7 @@ fn change(line: &ChangeLine, begun: Duration) -> Value {
         "lasted_ns": line.lasted.map(span),
         "unseen": unseen,
         "gap": line.gap,
+        "time_wait_unseen": line.unseen_here,
         "time_wait_left_ms": line.left.filter(|_| line.new == TcpState::TimeWait).map(millis),
     })
 }
@@ -79,6 +80,7 @@ fn ended(summary: &ConnectionSummary, begun: Duration) -> Value {
         "closed_after_ns": summary.closed_after.map(span),
         "age_ns": summary.age.map(span),
         "time_wait_not_found": summary.time_wait_not_found,
+        "in_other_network": summary.elsewhere,
         "time_wait": summary.time_wait.iter().map(|s| s.map(Side::name)).collect::<Vec<_>>(),
     });
     let [one, other] = if summary.sides_known { ["client_", "server_"] } else { ["", "other_"] };

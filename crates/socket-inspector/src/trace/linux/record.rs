@@ -7,6 +7,7 @@ use std::time::Duration;
 use evidence::TcpState;
 
 use super::change::{MomentRange, StateChange};
+use super::networks::SocketNetwork;
 
 /// `IPPROTO_TCP`.
 pub(crate) const TCP: u16 = 6;
@@ -17,6 +18,8 @@ const INET6: u16 = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChangeLayout {
     id: u16,
+    /// Where the number of the thread that was running stands, if the kernel says so.
+    thread: Option<usize>,
     skaddr: usize,
     oldstate: usize,
     newstate: usize,
@@ -37,6 +40,7 @@ impl ChangeLayout {
         let word = size_of::<usize>();
         Some(Self {
             id,
+            thread: field(format, "common_pid", 4),
             skaddr: field(format, "skaddr", word)?,
             oldstate: field(format, "oldstate", 4)?,
             newstate: field(format, "newstate", 4)?,
@@ -77,7 +81,13 @@ impl ChangeLayout {
             side: None,
             unseen: Vec::new(),
             left: None,
+            network: SocketNetwork { thread: self.thread(record), ..SocketNetwork::default() },
         })
+    }
+
+    /// The thread that was running when the record was made.
+    fn thread(&self, record: &[u8]) -> Option<u32> {
+        u32::try_from(i32::from_ne_bytes(bytes(record, self.thread?)?)).ok()
     }
 }
 

@@ -13,6 +13,11 @@ use evidence::{Socket, TcpState, canonical};
 use socket_table::{SocketFilter, find, snapshot};
 
 use super::change::{MomentRange, StateChange};
+use super::networks::SocketNetwork;
+
+/// How long Linux keeps `TIME_WAIT`, and by how much its clock for that may differ from this one.
+const TIME_WAIT: Duration = Duration::from_secs(60);
+const SLACK: Duration = Duration::from_millis(100);
 
 /// With more sockets than this to look for, the table is listed instead.
 const FEW: usize = 8;
@@ -22,13 +27,16 @@ const LISTING: Duration = Duration::from_millis(50);
 /// The addresses of a socket, its own first.
 type AddressPair = (SocketAddr, SocketAddr);
 
+/// A socket's addresses, and the number of its network.
+type RemainKey = (AddressPair, u16);
+
 /// The small sockets that are left.
 #[derive(Debug, Default)]
 pub(crate) struct SmallSockets {
     ports: Vec<u16>,
-    sockets: HashMap<AddressPair, SmallSocket>,
+    sockets: HashMap<RemainKey, SmallSocket>,
     /// When to look at which of them again.
-    due: BTreeSet<(Duration, AddressPair)>,
+    due: BTreeSet<(Duration, RemainKey)>,
     listed: Duration,
 }
 
@@ -36,6 +44,7 @@ pub(crate) struct SmallSockets {
 #[derive(Clone, Copy, Debug)]
 struct SmallSocket {
     state: TcpState,
+    network: SocketNetwork,
     /// When the tracepoint told of it.
     since: Duration,
     /// When it was looked at last: the state was `state` then.
@@ -54,8 +63,9 @@ impl SmallSockets {
         let leaves = matches!(change.old, TcpState::FinWait2 | TcpState::Closing);
         if leaves && change.new == TcpState::Closed {
             let since = change.when.latest;
-            let small = SmallSocket { state: change.old, since, seen: None, due: since };
-            self.insert((change.local, change.peer), small);
+            let (state, network) = (change.old, change.network);
+            let small = SmallSocket { state, network, since, seen: None, due: since };
+            self.insert(key(change), small);
             return true;
         }
         false
@@ -65,15 +75,16 @@ impl SmallSockets {
     pub(crate) fn seed(&mut self, socket: &Socket, now: Duration) {
         if socket.state == TcpState::TimeWait {
             let due = now.saturating_add(socket.time_wait_left().unwrap_or_default());
-            let small = SmallSocket { state: TcpState::TimeWait, since: now, seen: Some(now), due };
-            self.insert(plain(socket), small);
+            let (state, network) = (TcpState::TimeWait, SocketNetwork::default());
+            let small = SmallSocket { state, network, since: now, seen: Some(now), due };
+            self.insert((plain(socket), 0), small);
         }
     }
 
     /// The end of the small socket with the addresses of `change`, if there is one: the tracepoint
     /// tells of another socket that has them now.
     pub(crate) fn replaced_by(&mut self, change: &StateChange) -> Option<StateChange> {
-        let ends = (change.local, change.peer);
+        let ends = key(change);
         let small = self.sockets.remove(&ends)?;
         self.due.remove(&(small.due, ends));
         let when = MomentRange::between(small.seen.unwrap_or(small.since), change.when.latest);
@@ -88,6 +99,16 @@ impl SmallSockets {
         })
     }
 
+    /// Returns true if what is left of a connection between these addresses is older than `when`
+    /// and still there, as sock_diag tells at `now`: then no other socket of its network has them.
+    pub(crate) fn is_kept(&self, ends: AddressPair, when: Duration, now: Duration) -> bool {
+        if !self.sockets.contains_key(&(ends, 0)) {
+            return false;
+        }
+        let left = find(ends.0, ends.1).ok().flatten().and_then(|s| s.time_wait_left());
+        left.is_some() && !is_its_own(when, left, now)
+    }
+
     /// Looks at those that are due, or at all that nobody has seen yet if it is the `last` time,
     /// and says what has changed.
     pub(crate) fn look(
@@ -97,10 +118,10 @@ impl SmallSockets {
     ) -> Result<Vec<StateChange>, socket_table::Error> {
         let begun = now();
         let due = self.due.iter().take_while(|(due, _)| *due <= begun);
-        let due: Vec<AddressPair> = due.map(|(_, ends)| *ends).collect();
+        let due: Vec<RemainKey> = due.map(|(_, ends)| *ends).collect();
         let mut table = HashMap::new();
         if due.len() <= FEW {
-            for &(local, peer) in &due {
+            for &((local, peer), _) in &due {
                 if let Some(socket) = find(local, peer)? {
                     table.insert((local, peer), socket);
                 }
@@ -121,11 +142,11 @@ impl SmallSockets {
         }
         let ended = now();
         let changes =
-            due.iter().filter_map(|ends| self.judge(*ends, table.get(ends), begun, ended));
+            due.iter().filter_map(|ends| self.judge(*ends, table.get(&ends.0), begun, ended));
         Ok(changes.collect())
     }
 
-    fn insert(&mut self, ends: AddressPair, small: SmallSocket) {
+    fn insert(&mut self, ends: RemainKey, small: SmallSocket) {
         self.due.insert((small.due, ends));
         if let Some(old) = self.sockets.insert(ends, small)
             && old.due != small.due
@@ -137,13 +158,18 @@ impl SmallSockets {
     /// Returns what a look at one of them, which found `socket`, means.
     fn judge(
         &mut self,
-        ends: AddressPair,
+        ends: RemainKey,
         socket: Option<&Socket>,
         begun: Duration,
         ended: Duration,
     ) -> Option<StateChange> {
         let mut small = *self.sockets.get(&ends)?;
         // A state other than these two is that of a new connection between the same addresses.
+        let elsewhere = small.network.elsewhere == Some(true);
+        let socket = socket.filter(|socket| {
+            let left = socket.time_wait_left();
+            !elsewhere && (small.seen.is_some() || is_its_own(small.since, left, ended))
+        });
         let now = socket.map(|socket| socket.state).filter(|&state| {
             state == TcpState::TimeWait
                 || (state == TcpState::FinWait2 && small.state == TcpState::FinWait2)
@@ -174,15 +200,28 @@ impl SmallSockets {
         (new != old).then_some(StateChange {
             when,
             kernel_address: None,
-            local: ends.0,
-            peer: ends.1,
+            local: ends.0.0,
+            peer: ends.0.1,
             old,
             new,
             side: None,
             unseen: Vec::new(),
             left,
+            network: small.network,
         })
     }
+}
+
+/// The key of the socket that `change` is of.
+fn key(change: &StateChange) -> RemainKey {
+    ((change.local, change.peer), change.network.number)
+}
+
+/// Returns true if a `TIME_WAIT` with so much left began when the socket was there already, or
+/// later: an older one between the same addresses is that of a connection in another network.
+fn is_its_own(since: Duration, left: Option<Duration>, now: Duration) -> bool {
+    let begun = left.and_then(|left| (now + left).checked_sub(TIME_WAIT));
+    begun.is_none_or(|begun| begun + SLACK >= since)
 }
 
 /// The addresses of a socket, with IPv4 as plain IPv4.
@@ -205,6 +244,7 @@ mod tests {
             side: None,
             unseen: Vec::new(),
             left: None,
+            network: SocketNetwork::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use evidence::{Socket, TcpState};
 use socket_table::SocketLedger;
 
 use super::change::{MomentRange, StateChange};
+use super::networks::SocketNetwork;
 
 /// The table as it was at the last reading.
 #[derive(Debug, Default)]
@@ -45,6 +46,7 @@ fn told(when: MomentRange, change: socket_table::SocketChange) -> StateChange {
         side: socket.side,
         unseen: passed,
         left: socket.time_wait_left().filter(|_| to == TcpState::TimeWait),
+        network: SocketNetwork::default(),
     }
 }
 

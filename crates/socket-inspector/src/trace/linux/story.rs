@@ -53,10 +53,18 @@ pub(crate) struct ChangeLine {
     /// True if at least one change before this one is missing.
     pub(crate) gap: bool,
     pub(crate) left: Option<Duration>,
+    /// True if the socket is in another network, and sock_diag would have to tell whether it has
+    /// gone to `TIME_WAIT`.
+    pub(crate) unseen_here: bool,
 }
 
-/// The two addresses of a socket, its own first.
-type AddressPair = (SocketAddr, SocketAddr);
+/// The two addresses of a socket, its own first, and the number of its network.
+type EndKey = (SocketAddr, SocketAddr, u16);
+
+/// The key of the other end of the same connection.
+fn back(key: EndKey) -> EndKey {
+    (key.1, key.0, key.2)
+}
 
 /// The knowledge about one end of a connection.
 #[derive(Clone, Debug)]
@@ -79,6 +87,8 @@ struct StoryEnd {
     /// When it came to be `CLOSED`, and from which state.
     closed: Option<(MomentRange, TcpState)>,
     bytes: Option<EndBytes>,
+    /// True if it is known to be in another network than sock_diag tells of.
+    elsewhere: bool,
     /// True if its connection has been told to its end, though this end was not done: it was seen
     /// too late, or the other's addresses were in use again too early.
     told: bool,
@@ -137,12 +147,12 @@ pub(crate) struct ConnectionStory {
     /// When it was known what was there already: changes up to then may be known, too.
     seeded: Duration,
     numbers: u64,
-    ends: HashMap<AddressPair, StoryEnd>,
-    lingering: HashMap<AddressPair, LingeringEnd>,
+    ends: HashMap<EndKey, StoryEnd>,
+    lingering: HashMap<EndKey, LingeringEnd>,
     /// First changes of sockets that have no port yet, by the kernel's address of the socket.
     fresh: HashMap<u64, PortlessSocket>,
     /// The ends that one reading has shown to be done, until all that it shows is known.
-    reading: Option<Vec<AddressPair>>,
+    reading: Option<Vec<EndKey>>,
     told: Vec<StoryEvent>,
 }
 
@@ -166,7 +176,7 @@ impl ConnectionStory {
     /// Takes note of a socket that was there before anybody watched, as was known at `at`.
     pub(crate) fn seed(&mut self, socket: &evidence::Socket, at: Duration) {
         self.seeded = at;
-        let key = key(socket.local, socket.peer);
+        let key = key(socket.local, socket.peer, 0);
         match socket.state {
             TcpState::Listen | TcpState::Closed => {}
             TcpState::TimeWait => {
@@ -183,15 +193,16 @@ impl ConnectionStory {
 
     /// Takes note of what the processes at one end have written and read so far. Nothing is kept
     /// of an end that is not known.
-    pub(crate) fn bytes(&mut self, local: SocketAddr, peer: SocketAddr, bytes: EndBytes) {
-        if let Some(end) = self.ends.get_mut(&key(local, peer)) {
+    pub(crate) fn bytes(&mut self, change: &StateChange, bytes: EndBytes) {
+        let key = key(change.local, change.peer, change.network.number);
+        if let Some(end) = self.ends.get_mut(&key) {
             end.bytes = Some(bytes);
         }
     }
 
     /// The same from a witness that sees less than there is, and not always more than before.
     pub(crate) fn bytes_at_least(&mut self, local: SocketAddr, peer: SocketAddr, bytes: EndBytes) {
-        if let Some(end) = self.ends.get_mut(&key(local, peer)) {
+        if let Some(end) = self.ends.get_mut(&key(local, peer, 0)) {
             end.bytes = Some(end.bytes.map_or(bytes, |known| known.at_least_both(bytes)));
         }
     }
@@ -240,6 +251,7 @@ impl ConnectionStory {
             }
             if let Some(PortlessSocket { change: mut first, told }) = self.fresh.remove(&address) {
                 first.local = change.local;
+                first.network = change.network;
                 self.follow(&first, None, told);
             }
         }
@@ -270,7 +282,7 @@ impl ConnectionStory {
 
     /// A change of a socket that has both of its addresses.
     fn follow(&mut self, change: &StateChange, bytes: Option<EndBytes>, told: bool) {
-        let key = key(change.local, change.peer);
+        let key = key(change.local, change.peer, change.network.number);
         if change.old == TcpState::TimeWait
             && let Some(old) = self.lingering.remove(&key)
         {
@@ -303,7 +315,7 @@ impl ConnectionStory {
         end.told |= late.is_some();
 
         let mut when = change.when;
-        if let (TcpState::TimeWait, Some(other)) = (change.new, self.ends.get(&(key.1, key.0))) {
+        if let (TcpState::TimeWait, Some(other)) = (change.new, self.ends.get(&back(key))) {
             // The peer's FIN brought this about, and its ACK has let the peer go.
             when = when.within(other.last_ack, other.closed.map(|(when, _)| when));
         }
@@ -314,6 +326,7 @@ impl ConnectionStory {
             end.enter(state, when);
         }
         end.left = change.left;
+        end.elsewhere |= change.network.elsewhere == Some(true);
         end.bytes = bytes.or(end.bytes);
         let (number, side) = (end.number, end.side);
         self.ends.insert(key, end);
@@ -328,8 +341,8 @@ impl ConnectionStory {
 
     /// Tells the end of the connection of `key` if all of its ends that were seen are done, or
     /// anyway if it is `certain`.
-    fn end(&mut self, key: AddressPair, certain: bool) {
-        let back = (key.1, key.0);
+    fn end(&mut self, key: EndKey, certain: bool) {
+        let back = back(key);
         let Some(end) = self.ends.get(&key) else { return };
         let other = self.ends.get(&back).filter(|o| o.number == end.number && back != key);
         let done = end.is_done() && other.is_none_or(StoryEnd::is_done);
@@ -351,7 +364,7 @@ impl ConnectionStory {
     }
 
     /// Forgets an end, but for its `TIME_WAIT`.
-    fn linger(&mut self, key: AddressPair) {
+    fn linger(&mut self, key: EndKey) {
         if let Some(end) = self.ends.remove(&key).filter(|end| end.state == TcpState::TimeWait) {
             let number = Some(end.number);
             let lingering = LingeringEnd { number, side: end.side, since: end.since };
@@ -361,8 +374,8 @@ impl ConnectionStory {
 
     /// The number of the connection of which `key` is one end: that of an end that is known, or
     /// the next one.
-    fn number_of(&mut self, key: AddressPair) -> u64 {
-        let other = || self.ends.get(&(key.1, key.0)).filter(|end| !end.told);
+    fn number_of(&mut self, key: EndKey) -> u64 {
+        let other = || self.ends.get(&back(key)).filter(|end| !end.told);
         if let Some(end) = self.ends.get(&key).or_else(other) {
             return end.number;
         }
@@ -373,8 +386,8 @@ impl ConnectionStory {
     /// The number of the connection that has been told to its end when only the other end, in
     /// `TIME_WAIT`, had been seen: `key` is the end that was missing. Where the other end is in
     /// `TIME_WAIT` this one has sent its FIN, so that any other state is another connection's.
-    fn late_end_of(&self, change: &StateChange, key: AddressPair) -> Option<u64> {
-        let back = (key.1, key.0);
+    fn late_end_of(&self, change: &StateChange, key: EndKey) -> Option<u64> {
+        let back = back(key);
         let closing =
             matches!(change.new, TcpState::LastAck | TcpState::Closing | TcpState::TimeWait);
         let is_new = change.old == TcpState::Closed && closing && key != back;
@@ -385,14 +398,14 @@ impl ConnectionStory {
     }
 
     /// Which end it is: from how it began, from the witness, from the other end, from the ports.
-    fn side_of(&self, change: &StateChange, key: AddressPair) -> Option<Side> {
+    fn side_of(&self, change: &StateChange, key: EndKey) -> Option<Side> {
         let asked = |address: SocketAddr| self.asked_for.contains(&address.port());
         match (change.old, change.new) {
             (TcpState::Closed, TcpState::SynSent) => return Some(Side::Client),
             (TcpState::Listen, _) => return Some(Side::Server),
             _ => {}
         }
-        let back = (key.1, key.0);
+        let back = back(key);
         let other = self.ends.get(&back).map(|end| end.side);
         let other = other.or_else(|| self.lingering.get(&back).map(|end| end.side)).flatten();
         change.side.or(other.map(opposite)).or_else(|| match (asked(key.0), asked(key.1)) {
@@ -422,12 +435,19 @@ impl ConnectionStory {
             unseen: change.unseen.clone(),
             gap,
             left: change.left,
+            unseen_here: leaves_remains(change) && change.network.elsewhere == Some(true),
         }));
     }
 }
 
-fn key(local: SocketAddr, peer: SocketAddr) -> AddressPair {
-    (canonical(local), canonical(peer))
+fn key(local: SocketAddr, peer: SocketAddr, network: u16) -> EndKey {
+    (canonical(local), canonical(peer), network)
+}
+
+/// Returns true if the tracepoint tells the end of a socket in whose place the kernel may have put a
+/// small one.
+fn leaves_remains(change: &StateChange) -> bool {
+    matches!(change.old, TcpState::FinWait2 | TcpState::Closing) && change.new == TcpState::Closed
 }
 
 fn opposite(side: Side) -> Side {
@@ -453,6 +473,7 @@ fn new_end(number: u64, side: Option<Side>, state: TcpState) -> StoryEnd {
         left: None,
         closed: None,
         bytes: None,
+        elsewhere: false,
         told: false,
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn witness(
                 Some(why) => format!("No bytes: {why}."),
             };
             let changes = "It tells every change, those of containers too; how TIME_WAIT begins \
-                           and ends is told by sock_diag.";
+                           and ends is told by sock_diag,\nof this network namespace alone.";
             ("tracepoint sock:inet_sock_set_state", format!("{changes}\n{bytes}"))
         }
         TraceWitness::Sampling { instead } => (
@@ -78,6 +78,7 @@ fn change(line: &ChangeLine, begun: Duration, out: &mut impl Write) -> io::Resul
     let style = words::state_style(*new);
     let gap = " ".repeat(21_usize.saturating_sub(old.name().len() + new.name().len()));
     let after = match (line.lasted, line.gap) {
+        _ if line.unseen_here => "? TIME_WAIT is not seen there".to_owned(),
         (_, true) => "? a change is missing".to_owned(),
         (Some(lasted), false) => span(lasted),
         (None, false) => String::new(),
@@ -106,6 +107,9 @@ fn ended(summary: &ConnectionSummary, out: &mut impl Write) -> io::Result<()> {
         _ => None,
     };
     let time_wait = match summary.time_wait.as_slice() {
+        [] if summary.time_wait_not_found && summary.elsewhere => {
+            ", in another network namespace".to_owned()
+        }
         [] if summary.time_wait_not_found => ", TIME_WAIT not found".to_owned(),
         [] => String::new(),
         [side] if Some(*side) == first => format!(", {}{left}", TcpState::TimeWait),

@@ -9,8 +9,8 @@
 //! over, which may be after the end of the connection: a write that waited for room is over when a
 //! reset has closed the socket. So everything is told a little later than it is known.
 //!
-//! It tells the changes of all network namespaces, so those of containers, too; sock_diag knows of
-//! the one in which it is asked.
+//! It tells the changes of all network namespaces, so those of containers, too (`networks.rs` keeps
+//! them apart); sock_diag knows of the one in which it is asked.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -23,6 +23,7 @@ use socket_table::{SocketFilter, snapshot};
 
 use super::change::StateChange;
 use super::clock::{self, now};
+use super::networks::{LiveSockets, ThreadNetworks};
 use super::page::page;
 use super::record::ChangeLayout;
 use super::remains::SmallSockets;
@@ -106,6 +107,7 @@ impl TracepointWitness {
         let no_bytes = self.traffic.as_ref().err().cloned();
         let grace = if no_bytes.is_none() { GRACE } else { Duration::ZERO };
         teller.witness(&TraceWitness::Tracepoint { no_bytes })?;
+        let (mut live, threads) = (LiveSockets::default(), ThreadNetworks::new());
         let mut tally = ByteTally::default();
         let mut kept = VecDeque::new();
         let mut lost = 0;
@@ -113,8 +115,14 @@ impl TracepointWitness {
             let over = stop.is_due();
             let begun = now();
             let changes = self.happened(if over { None } else { Some(begun) }, &mut tally)?;
+            if self.missed {
+                live.clear(); // what seems to live may be long gone
+            }
             let due = begun.saturating_add(grace);
-            for (change, life) in changes {
+            for (mut change, life) in changes {
+                let when = change.when.latest;
+                let is_elsewhere = |thread| threads.is_elsewhere(thread);
+                live.place(&mut change, is_elsewhere, |ends| remains.is_kept(ends, when, now()));
                 if let Some(over) = remains.replaced_by(&change) {
                     kept.push_back(DelayedChange { due, change: over, life: None, told: true });
                 }
@@ -226,7 +234,7 @@ impl DelayedChange {
         }
         match (told, bytes) {
             (true, bytes) => teller.story.change_with(change, bytes),
-            (false, Some(bytes)) => teller.story.bytes(change.local, change.peer, bytes),
+            (false, Some(bytes)) => teller.story.bytes(&change, bytes),
             (false, None) => {}
         }
     }

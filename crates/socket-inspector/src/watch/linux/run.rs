@@ -14,7 +14,7 @@ use crate::watch::args::{WatchArgs, WatchFormat};
 /// Shows what is asked for until somebody has seen enough.
 pub(crate) fn run(asked: &WatchArgs) -> anyhow::Result<u8> {
     let (filter, sieve) = (asked.which.filter(), asked.which.sieve());
-    sieve.pids.iter().try_for_each(|pid| may_look_into(*pid))?;
+    sieve.pids.iter().try_for_each(|pid| may_look_into(*pid, "watch"))?;
     let about = format!("{filter}{sieve}");
     // Who may not look into others' processes is told so once; on the screen there is little room.
     let is_root = geteuid().is_root();

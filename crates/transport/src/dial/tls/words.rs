@@ -3,7 +3,9 @@
 use std::io;
 
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, Error as TlsLibrary, PeerIncompatible};
+use rustls::{
+    AlertDescription, CertificateError, Error as TlsLibrary, InvalidMessage, PeerIncompatible,
+};
 use wire::FirstClose;
 use x509_parser::prelude::ASN1Time;
 
@@ -43,7 +45,19 @@ fn of_library(error: &TlsLibrary) -> String {
     match error {
         TlsLibrary::InvalidCertificate(error) => return about_certificate(error),
         TlsLibrary::AlertReceived(alert) => return about_alert(*alert),
-        TlsLibrary::InvalidMessage(_) => "the server does not speak TLS",
+        TlsLibrary::InvalidMessage(InvalidMessage::CertificatePayloadTooLarge) => {
+            "the server's certificates are larger than the 64 KiB that this client reads"
+        }
+        TlsLibrary::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => {
+            "a message of the server's handshake is larger than the 64 KiB that this client reads"
+        }
+        TlsLibrary::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge
+            | InvalidMessage::InvalidEmptyPayload,
+        ) => "the server does not speak TLS",
+        TlsLibrary::InvalidMessage(_) => "the server breaks the rules of TLS",
         TlsLibrary::NoApplicationProtocol => {
             "the server chose a version of HTTP that was not offered to it"
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evidence::{Side, TcpState};
 
-use super::{AddressPair, StoryEnd, opposite};
+use super::{EndKey, StoryEnd, opposite};
 use crate::trace::linux::bytes::EndBytes;
 use crate::trace::linux::change::{MomentRange, TimeSpan};
 
@@ -35,6 +35,8 @@ pub(crate) struct ConnectionSummary {
     /// (`net.ipv4.tcp_max_tw_buckets`), or the connection is in another network namespace, of
     /// which sock_diag does not tell here.
     pub(crate) time_wait_not_found: bool,
+    /// True if it is known to be in another network namespace.
+    pub(crate) elsewhere: bool,
     /// The bytes written and read at the address that is called the client's; `None` if nobody
     /// knows: the end is on another machine, or the witness does not tell.
     pub(crate) client_bytes: Option<EndBytes>,
@@ -60,16 +62,12 @@ pub(crate) enum ConnectionEnding {
 }
 
 /// Returns what is to be said of a connection in the end.
-pub(super) fn summary(
-    key: AddressPair,
-    end: &StoryEnd,
-    other: Option<&StoryEnd>,
-) -> ConnectionSummary {
+pub(super) fn summary(key: EndKey, end: &StoryEnd, other: Option<&StoryEnd>) -> ConnectionSummary {
     let ends = || std::iter::once(end).chain(other);
     let side = end.side.or_else(|| other.and_then(|other| other.side.map(opposite)));
     let (mine, theirs) = (end.bytes, other.and_then(|other| other.bytes));
     let turned = side == Some(Side::Server);
-    let (client, server) = if turned { (key.1, key.0) } else { key };
+    let (client, server) = if turned { (key.1, key.0) } else { (key.0, key.1) };
     let (client_bytes, server_bytes) = if turned { (theirs, mine) } else { (mine, theirs) };
     let last = ends().filter_map(|end| end.since).max_by_key(|when| when.latest);
     let when = last.unwrap_or(MomentRange::at(Duration::ZERO));
@@ -92,6 +90,7 @@ pub(super) fn summary(
             let from = end.closed.map(|(_, from)| from);
             matches!(from, Some(TcpState::FinWait2 | TcpState::Closing))
         }),
+        elsewhere: ends().any(|end| end.elsewhere),
         time_wait: waiting.map(|end| end.side).collect(),
         client_bytes,
         server_bytes,

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::trace::linux::networks::SocketNetwork;
 use TcpState::{
     CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, Listen, SynReceived,
     SynSent, TimeWait,
@@ -32,6 +33,7 @@ fn change(moment: u64, local: SocketAddr, old: TcpState, new: TcpState) -> State
         side: None,
         unseen: Vec::new(),
         left: None,
+        network: SocketNetwork::default(),
     }
 }
 
@@ -358,7 +360,18 @@ fn anything() -> impl Strategy<Value = StateChange> {
             let when =
                 MomentRange::between(Duration::from_micros(one), Duration::from_micros(other));
             let (local, peer) = (at(local), at(peer));
-            StateChange { when, kernel_address, local, peer, old, new, side, unseen, left: None }
+            StateChange {
+                when,
+                kernel_address,
+                local,
+                peer,
+                old,
+                new,
+                side,
+                unseen,
+                left: None,
+                network: SocketNetwork::default(),
+            }
         })
 }
 

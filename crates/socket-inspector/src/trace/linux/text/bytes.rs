@@ -110,6 +110,7 @@ mod tests {
             time_wait: Vec::new(),
             left: None,
             time_wait_not_found: false,
+            elsewhere: false,
             client_bytes,
             server_bytes,
         }

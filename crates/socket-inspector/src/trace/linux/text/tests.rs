@@ -1,5 +1,6 @@
 use super::*;
 use crate::trace::linux::change::StateChange;
+use crate::trace::linux::networks::SocketNetwork;
 use crate::trace::linux::story::ConnectionStory;
 
 /// Returns what a story comes to on paper, without colours.
@@ -27,7 +28,18 @@ fn client(when: MomentRange, old: TcpState, new: TcpState) -> StateChange {
     let (local, peer) = ("192.168.100.100:40001", "192.168.100.200:8080");
     let [local, peer] = [local, peer].map(|address| address.parse().unwrap());
     let (kernel_address, side, unseen, left) = (None, None, Vec::new(), None);
-    StateChange { when, kernel_address, local, peer, old, new, side, unseen, left }
+    StateChange {
+        when,
+        kernel_address,
+        local,
+        peer,
+        old,
+        new,
+        side,
+        unseen,
+        left,
+        network: SocketNetwork::default(),
+    }
 }
 
 #[test]
@@ -95,12 +107,14 @@ fn the_witness_is_named_with_what_it_cannot_see() {
     }
     insta::assert_snapshot!(plain(&bytes), @r"
     Witness: tracepoint sock:inet_sock_set_state, port 8080
-    It tells every change, those of containers too; how TIME_WAIT begins and ends is told by sock_diag.
+    It tells every change, those of containers too; how TIME_WAIT begins and ends is told by sock_diag,
+    of this network namespace alone.
     Bytes are what processes wrote to a socket and read from it.
 
            TIME  #      END    ADDRESS                CHANGE                    AFTER
     Witness: tracepoint sock:inet_sock_set_state, port 8080
-    It tells every change, those of containers too; how TIME_WAIT begins and ends is told by sock_diag.
+    It tells every change, those of containers too; how TIME_WAIT begins and ends is told by sock_diag,
+    of this network namespace alone.
     No bytes: sock:sock_send_length cannot be enabled (it takes Linux 6.3): No such file.
 
            TIME  #      END    ADDRESS                CHANGE                    AFTER

@@ -128,7 +128,7 @@ impl LifeRecord {
 
     /// Takes note of an open connection as a look shows it.
     fn note(&mut self, row: &Inspected) {
-        let sent = row.info.sent_once().known().or(row.info.bytes_sent.known());
+        let sent = row.sent_once().known().or(row.info.bytes_sent.known());
         let bytes = sent.zip(row.info.bytes_received.known());
         if let (Some(before), Some(now)) = (self.bytes, bytes)
             && now.0 > before.0

@@ -174,7 +174,7 @@ fn table(pool: &ClientPool) -> Table<6> {
             Cell::new(words::address(connection.row.socket.local)),
             bytes(unread).styled(STRIKING),
             Cell::new(silent).right(),
-            bytes(info.sent_once().known()),
+            bytes(connection.row.sent_once().known()),
             bytes(info.bytes_received.known()),
             Cell::new(standing).styled(style),
         ]

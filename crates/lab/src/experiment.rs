@@ -1,5 +1,6 @@
 //! An experiment: a question, settings, cases, predictions.
 
+mod disturbing;
 mod file;
 
 use std::fmt;

@@ -8,6 +8,7 @@
 //! | the settings a file may have, and how one is laid over the other | `settings.rs` |
 //! | an experiment: its runs, and what is predicted of each | `experiment.rs` |
 //! | its file, checked before anything runs | `experiment/file.rs` |
+//! | texts in it that would command a terminal | `experiment/disturbing.rs` |
 //! | formulas: arithmetic over names | `formula.rs` |
 //! | the experiments that come with the lab | `catalogue.rs` |
 //! | from settings to the apparatus | `setup.rs` |

@@ -270,8 +270,8 @@ fn a_learner_s_predictions_stand_beside_the_model_s_and_are_explained() {
     let report = text(&child.wait_with_output().unwrap().stdout);
     for line in [
         "a number, such as 10, or an empty line",
-        "11 B    go         opened                          1         10        10  yes",
-        "64 KiB  go         opened                         10         10        10  yes",
+        "11 B    go         opened               1         10        10  yes",
+        "64 KiB  go         opened              10         10        10  yes",
         "differs   11 B, go: you said 1, the model 10, observed 10.",
         "right     1 prediction of yours",
     ] {

@@ -308,6 +308,7 @@ fn a_redirect_with_more_than_2_kib_costs_its_connection_as_in_go() {
         (sized(2049), 2),
         (sized(1 << 20), 2),
         (chunked(11), 1),
+        (chunked(2048), 1),
         (chunked(2500), 2),
         (chunked(1 << 20), 2),
     ] {

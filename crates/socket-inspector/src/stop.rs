@@ -18,12 +18,16 @@ use std::time::{Duration, Instant};
 
 use program::{Signals, StopSignal, exit};
 use rustix::process::{Pid, getppid};
+use rustix::time::{ClockId, clock_gettime};
 
 /// As long at most a signal is not noticed.
 const NOTICE: Duration = Duration::from_millis(20);
 /// So long after a signal, or when the time is over, the process ends even if it cannot go on, as
-/// when nobody reads what it writes. A second signal ends it at once.
+/// when nobody reads what it writes: if it did next to nothing meanwhile. What it has still to tell
+/// may take longer. A second signal ends it at once.
 const GRACE: Duration = Duration::from_secs(30);
+/// Whoever takes less of a processor in all that time does not work, but waits.
+const NEXT_TO_NOTHING: Duration = Duration::from_millis(100);
 
 /// The bond of a process to the one that started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,11 @@ pub(crate) enum ParentTie {
     Matters,
     /// It leaves nothing.
     IsNothing,
+}
+
+/// The processor time that this process has taken.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
 /// Says when it is over.
@@ -74,7 +83,14 @@ impl TimeToStop {
                     () = time_is_over => {}
                 }
                 tell.store(true, Ordering::Relaxed);
-                let _ = tokio::time::timeout(GRACE, signals.next()).await;
+                loop {
+                    let before = processor_time();
+                    let second = tokio::time::timeout(GRACE, signals.next()).await;
+                    let worked = processor_time().saturating_sub(before);
+                    if second.is_ok() || worked < NEXT_TO_NOTHING {
+                        break;
+                    }
+                }
             });
             // What the terminal shows may not be given back where nobody reads it; its modes are.
             let _ = ratatui::crossterm::terminal::disable_raw_mode();

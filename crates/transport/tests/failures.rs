@@ -306,13 +306,25 @@ async fn a_post_that_was_written_is_not_replayed_unless_it_is_idempotent() {
 }
 
 #[tokio::test]
-async fn a_peer_that_speaks_before_it_is_asked_is_not_http() {
+async fn a_peer_that_speaks_before_it_is_asked_is_told_by_what_it_says() {
+    for (greeting, words) in [
+        (
+            "SSH-2.0-OpenSSH_9.2p1\r\n",
+            "does not answer in HTTP/1.1 on connection #1: its first bytes are `SSH-2.0-OpenSSH_9.2p1`, as of SSH",
+        ),
+        ("HTTP/1.1 408 Request Timeout\r\n\r\n", ": it answered before it was asked"),
+    ] {
+        speaks_first(greeting, words).await;
+    }
+}
+
+async fn speaks_first(greeting: &'static str, words: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n").await.unwrap();
+            stream.write_all(greeting.as_bytes()).await.unwrap();
             let _ = stream.read(&mut [0; 64]).await;
         }
     });
@@ -322,7 +334,7 @@ async fn a_peer_that_speaks_before_it_is_asked_is_not_http() {
             let error = fetch(&client, &url).await.unwrap_err();
             assert_eq!(error.kind(), FailureKind::NotHttp, "{}: {error:?}", preset.name());
             let told = common::told(&error);
-            assert!(told.ends_with("`SSH-2.0-OpenSSH_9.2p1`, as of SSH"), "{told}");
+            assert!(told.ends_with(words), "{}: {told}", preset.name());
         }
     }
 }

@@ -249,6 +249,19 @@ async fn without_tls_an_https_url_is_refused_as_ever() {
     }
 }
 
+#[tokio::test]
+async fn certificates_that_are_too_large_are_said_to_be_that() {
+    let authority = Authority::new();
+    let config = authority.signs_again_and_again(300, &["localhost"], 2097, &["http/1.1"]);
+    let server = Server::start(config, AT_ONCE).await;
+    for preset in Preset::ALL {
+        let (client, _) = client_dialling(Config::of(preset), authority.trust(), &[]);
+        let error = client.get(&server.url()).await.err().unwrap();
+        assert_eq!(error.kind(), FailureKind::Tls);
+        assert!(error.to_string().contains("larger than the 64 KiB"), "{error}");
+    }
+}
+
 #[test]
 fn what_is_trusted_must_be_certificates() {
     let trust = |pem: &str| Tls::new(Trust::Pem(pem.into()));

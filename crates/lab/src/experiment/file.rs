@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use evidence::Preset;
 use indexmap::IndexMap;
-use report::words;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 use toml::Spanned;
 
+use super::disturbing::disturbing;
 use super::{Expected, Experiment, MEASURES, Measure, RunPrediction, Trial};
 use crate::formula::{self, Formula};
 use crate::real_go::{self, RealGo};
@@ -481,25 +481,6 @@ impl Reader<'_> {
         let formula = Formula::parse(chart.as_ref()).map_err(blame)?;
         check_names(&formula, &quantities::vocabulary([])).map_err(blame)?;
         Ok(formula)
-    }
-}
-
-/// A text or a key that would disturb a terminal. `is_sent`: it goes over the wire.
-fn disturbing(value: &toml::Value, is_sent: bool) -> Option<String> {
-    let disturbs = |text: &str| {
-        text.chars().any(|c| {
-            let is_wanted = c == '\n' || (is_sent && c.is_control());
-            words::disturbs(c) && !is_wanted
-        })
-    };
-    match value {
-        toml::Value::String(text) => disturbs(text).then(|| text.clone()),
-        toml::Value::Array(values) => values.iter().find_map(|value| disturbing(value, is_sent)),
-        toml::Value::Table(table) => table.iter().find_map(|(key, value)| {
-            let is_sent = ["send", "post"].contains(&key.as_str());
-            if disturbs(key) { Some(key.clone()) } else { disturbing(value, is_sent) }
-        }),
-        _ => None,
     }
 }
 

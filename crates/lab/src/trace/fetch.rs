@@ -1,6 +1,6 @@
 //! One request, and the reader's way with the body of its response.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use apparatus::with_causes;
 use bytes::Bytes;
@@ -26,6 +26,9 @@ pub(super) struct BodyReader {
 /// (`maxBodySlurpSize`): a connection is worth no more.
 const MOST_OF_REDIRECT: u64 = 2048;
 
+/// How long an end that is here already may take from hyper's task to the reader.
+const END_COMES_ALONG: Duration = Duration::from_millis(10);
+
 impl BodyReader {
     pub(super) fn of(args: &Trace) -> Self {
         let follows_as_go = args.follow && args.transport.0 != Preset::HyperUtil;
@@ -44,7 +47,9 @@ impl BodyReader {
             let frame = frame.map_err(|error| with_causes(&error))?;
             *read += frame.data_ref().map_or(0, |data| data.len() as u64);
             if is_bounded && has_length.is_none() && *read >= MOST_OF_REDIRECT {
-                return Ok(false);
+                // The end may have come along with the last byte that Go reads.
+                let end = tokio::time::timeout(END_COMES_ALONG, body.frame());
+                return Ok(*read == MOST_OF_REDIRECT && matches!(end.await, Ok(None)));
             }
         }
         Ok(true)

@@ -106,14 +106,14 @@ impl ExchangeSoFar {
 
 /// The responses of HTTP/1 between hyper, which has made them, and the socket.
 #[derive(Default)]
-pub(crate) struct Unwritten {
+pub(crate) struct UnwrittenResponses {
     /// Handed over, or given up, and not known to be written.
     waiting: Vec<OpenRequest>,
     /// Written before they were said to be handed over: number, and bytes of the body.
     early: Option<(u64, u64)>,
 }
 
-impl Unwritten {
+impl UnwrittenResponses {
     /// hyper has done with a response. Returns its summary if it is written already.
     pub(crate) fn done(&mut self, open: &OpenRequest, complete: bool) -> Option<ServedExchange> {
         match self.early.take() {

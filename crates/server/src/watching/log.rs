@@ -12,13 +12,13 @@ use wire::{Ending, FirstClose};
 use crate::life::conn_state::ConnState;
 use crate::listening::socket_facts::SocketFacts;
 use crate::lock;
-use crate::watching::exchanges::{OpenRequest, ResponseFate, Unwritten};
+use crate::watching::exchanges::{OpenRequest, ResponseFate, UnwrittenResponses};
 use crate::watching::messages::Messages;
 use crate::watching::observer::{
     AcceptedId, Observer, ObserverWants, ReceivedHead, RefusedRequest, ServedExchange, ServerEvent,
     ServerMoment,
 };
-use crate::watching::parts::{BegunPart, PartKeeper, WholePart};
+use crate::watching::parts::{BegunPart, BytesKept, PartKeeper, WholePart};
 use crate::watching::protocol::ForeignProtocol;
 use evidence::ServerCloseReason;
 
@@ -49,7 +49,7 @@ struct LogBook {
     /// time.
     in_flight: Vec<OpenRequest>,
     /// The responses of HTTP/1 that are made and not yet written, if a summary is wanted.
-    unwritten: Unwritten,
+    unwritten: UnwrittenResponses,
     state: Option<ConnState>,
     /// Only in HTTP/1, and if every step is wanted, or a summary.
     messages: Option<Messages>,
@@ -129,7 +129,8 @@ impl ConnectionLog {
     /// Keeps the parts of requests, if anybody wants every step, or a summary.
     pub(crate) fn keeper(&self) -> Option<PartKeeper> {
         let wants = self.0.wants;
-        (wants.steps || wants.exchanges).then(|| PartKeeper::new(wants.bytes))
+        let kept = if wants.bytes { BytesKept::Heads } else { BytesKept::Beginnings };
+        (wants.steps || wants.exchanges).then(|| PartKeeper::new(kept))
     }
 
     /// Tells a step, if steps are wanted.
@@ -197,7 +198,9 @@ impl ConnectionLog {
         if let Some(place) = book.in_flight.iter().position(|it| it.number == open.number) {
             book.in_flight.remove(place);
             self.tell(ServerMoment::ResponseDone { number: open.number, complete });
-            let exchange = if book.messages.is_some() {
+            let exchange = if !self.0.wants.exchanges {
+                None
+            } else if book.messages.is_some() {
                 book.unwritten.done(open, complete)
             } else {
                 // A stream of HTTP/2 is given up by nobody but the client.

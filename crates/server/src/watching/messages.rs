@@ -9,7 +9,7 @@ use bytes::Bytes;
 use wire::http1::{AnsweredMethod, Direction, MessagePart, MessageSplitter};
 
 use crate::watching::observer::{CutPart, ServerMoment, WireBody};
-use crate::watching::parts::{BegunPart, PartKeeper, WholePart};
+use crate::watching::parts::{BegunPart, BytesKept, PartKeeper, WholePart};
 
 /// Both directions of a connection.
 pub(crate) struct Messages {
@@ -39,7 +39,7 @@ impl Messages {
         Self {
             keeps_bytes: keep,
             outgoing: MessageSplitter::new(Direction::Responses),
-            keeper: PartKeeper::new(keep),
+            keeper: PartKeeper::new(if keep { BytesKept::Heads } else { BytesKept::Nothing }),
             heads: VecDeque::new(),
             begun: None,
             read: 0,

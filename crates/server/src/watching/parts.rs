@@ -25,37 +25,54 @@ pub(crate) enum BegunPart {
     Body(WireBody),
 }
 
+/// The bytes that are kept of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BytesKept {
+    /// None.
+    Nothing,
+    /// The first of each head, in case it is refused.
+    Beginnings,
+    /// All of each head, and the first of each body.
+    Heads,
+}
+
 /// Puts the parts of one direction together.
 #[derive(Debug)]
 pub(crate) struct PartKeeper {
-    /// Heads are kept whole, and the first bytes of each body.
-    keeps_bytes: bool,
+    kept: BytesKept,
     head: Vec<u8>,
     body: Vec<u8>,
 }
 
 impl PartKeeper {
-    pub(crate) fn new(keeps_bytes: bool) -> Self {
-        Self { keeps_bytes, head: Vec::new(), body: Vec::new() }
+    pub(crate) fn new(kept: BytesKept) -> Self {
+        Self { kept, head: Vec::new(), body: Vec::new() }
     }
 
     pub(crate) fn keeps_bytes(&self) -> bool {
-        self.keeps_bytes
+        self.kept == BytesKept::Heads
+    }
+
+    /// Takes a whole head without a body, which nobody wants to see whole.
+    pub(crate) fn bodyless_head(&self, bytes: &[u8]) -> WholePart {
+        let first = bytes.get(..bytes.len().min(WireBody::KEPT)).unwrap_or(bytes);
+        let raw = Bytes::copy_from_slice(first);
+        WholePart::Head { bytes: bytes.len() as u64, status: None, raw }
     }
 
     /// Takes a part; returns what is over with it.
     pub(crate) fn take(&mut self, part: &MessagePart<'_>) -> Option<WholePart> {
         match part {
-            MessagePart::Line(line) if self.keeps_bytes => {
-                self.head.extend_from_slice(line.bytes);
-                None
-            }
             MessagePart::Line(line) => {
-                fill(&mut self.head, line.bytes);
+                match self.kept {
+                    BytesKept::Nothing => {}
+                    BytesKept::Beginnings => fill(&mut self.head, line.bytes),
+                    BytesKept::Heads => self.head.extend_from_slice(line.bytes),
+                }
                 None
             }
             MessagePart::Body(bytes) => {
-                if self.keeps_bytes {
+                if self.keeps_bytes() {
                     fill(&mut self.body, bytes);
                 }
                 None
@@ -73,7 +90,7 @@ impl PartKeeper {
 
     fn body_of(&self, length: BodyLength, raw: Vec<u8>) -> WireBody {
         let BodyLength { bytes, content_bytes } = length;
-        WireBody { bytes, content_bytes, raw: self.keeps_bytes.then(|| raw.into()) }
+        WireBody { bytes, content_bytes, raw: self.keeps_bytes().then(|| raw.into()) }
     }
 
     /// Returns what has come of the part that is not over.

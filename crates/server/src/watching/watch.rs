@@ -241,10 +241,15 @@ impl WireEar {
     /// Reads along; returns the parts that are over, if anybody wants them.
     fn read(&mut self, bytes: &[u8]) -> Vec<WholePart> {
         let mut parts = Vec::new();
+        let is_plain = self.keeper.as_ref().is_none_or(|keeper| !keeper.keeps_bytes())
+            && is_one_bodyless_head(bytes)
+            && self.requests.skip_bodyless_head();
+        if is_plain {
+            parts.extend(self.keeper.as_ref().map(|keeper| keeper.bodyless_head(bytes)));
+            return parts;
+        }
         let Some(keeper) = &mut self.keeper else {
-            if !(is_one_bodyless_head(bytes) && self.requests.skip_bodyless_head()) {
-                self.requests.feed(bytes, AnsweredMethod::default, |_| {});
-            }
+            self.requests.feed(bytes, AnsweredMethod::default, |_| {});
             return parts;
         };
         self.requests.feed(bytes, AnsweredMethod::default, |part| parts.extend(keeper.take(&part)));

@@ -27,10 +27,12 @@ impl Error {
         // Without the words of whoever wraps it.
         let says_what = error.is_parse() && version != HttpVersion::Http2;
         let words = says_what.then(|| error.to_string());
-        let broken_rule = words.clone().filter(|_| record.answers_in_http1());
+        let spoke_first = record.server_speaks_something_else();
+        let unasked = spoke_first.then(|| "it answered before it was asked".to_owned());
+        let broken_rule = words.clone().or(unasked).filter(|_| record.answers_in_http1());
         let too_much = error.is_parse_too_large().then(|| record.too_much_in_head());
         let words = record.speaks().or(words).map(Cause::from);
-        let not_http = error.is_parse() || record.server_speaks_something_else();
+        let not_http = error.is_parse() || spoke_first;
         let cut_short = error.is_incomplete_message() && during == Phase::Head;
         let closed =
             error.is_canceled() || is_early_end(record, error) || http2_words::is_goodbye(error);

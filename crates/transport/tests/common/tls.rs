@@ -62,13 +62,24 @@ impl Authority {
 
     /// TLS with such a certificate.
     pub fn signs(&self, names: &[&str], last_year: i32, alpn: &[&str]) -> ServerConfig {
+        self.signs_again_and_again(1, names, last_year, alpn)
+    }
+
+    /// The same, and the server shows its certificate so many times.
+    pub fn signs_again_and_again(
+        &self,
+        times: usize,
+        names: &[&str],
+        last_year: i32,
+        alpn: &[&str],
+    ) -> ServerConfig {
         let (certificate, key) = self.certifies(names, last_year);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
+            .with_single_cert(vec![certificate; times], key)
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config

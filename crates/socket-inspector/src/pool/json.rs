@@ -59,7 +59,7 @@ fn pool(pool: &ClientPool) -> Value {
         "used_again_connections": pool.lives.used_again,
         "closed_first_connections": {
             "client": pool.lives.by_client,
-            "server": pool.lives.by_server + pool.lives.by_server_idle,
+            "server": pool.lives.by_servers(),
             "not_seen": pool.lives.gone,
         },
         "watched_ms": pool.watched.as_millis(),

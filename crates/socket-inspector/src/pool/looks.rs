@@ -82,7 +82,8 @@ impl PoolWatch {
         }
         self.vanished = vanished;
         let asked = &self.whose;
-        self.lives.look(&changes, &clients, &servers, |socket| holder(asked, socket));
+        let ago = self.last.map_or(Duration::ZERO, |last| at.saturating_duration_since(last));
+        self.lives.look(&changes, &clients, &servers, ago, |socket| holder(asked, socket));
         self.look_at_servers(&clients, &servers, at);
         clients.iter().for_each(|row| self.attribute(&row.socket));
 

@@ -174,7 +174,7 @@ fn table(pool: &ClientPool) -> Table<6> {
             Cell::new(words::address(connection.row.socket.local)),
             bytes(unread).styled(STRIKING),
             Cell::new(silent).right(),
-            bytes(info.sent_once().known()),
+            bytes(connection.row.sent_once().known()),
             bytes(info.bytes_received.known()),
             Cell::new(standing).styled(style),
         ]
@@ -231,7 +231,7 @@ fn counts(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
 /// `closed first: 3 by the server, 1 by the client, while looking`
 fn closers(lives: &PoolLives, out: &mut impl Write) -> io::Result<()> {
     let by = [
-        (lives.by_server + lives.by_server_idle, "by the server"),
+        (lives.by_servers(), "by the server"),
         (lives.by_client, "by the client"),
         (lives.gone, "by the server, or reset by either"),
     ];

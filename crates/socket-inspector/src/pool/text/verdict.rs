@@ -188,10 +188,11 @@ fn unanswered(ailment: &PoolAilment) -> ThreeWords {
     let mut evidence = String::new();
     if let PoolAilment::Unanswered { connections, unacknowledged, resent, probes } = ailment {
         evidence = words::count(*connections, "connection");
+        if *unacknowledged > 0 {
+            evidence += &format!(", {unacknowledged} bytes not acknowledged");
+        }
         if *resent > 0 {
-            evidence += &format!(
-                ", {unacknowledged} bytes not acknowledged, sent again up to {resent} times in a row"
-            );
+            evidence += &format!(", sent again up to {resent} times in a row");
         }
         if *probes > 0 {
             evidence += &format!(", up to {probes} probes in a row not answered");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use evidence::AcceptQueue;
 
-use super::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
+use super::client_pool::ClientPool;
+use super::standing::{ConnectionStanding, PoolConnection, StandingTime};
 
 /// An ailment of a pool.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::ailments::PoolAilment;
+use super::client_pool::ClientPool;
 use super::dials::DialCount;
-use super::standing::{ClientPool, PoolConnection, StandingTime};
+use super::standing::{PoolConnection, StandingTime};
 use report::json::SCHEMA;
 use serde_json::{Value, json};
 

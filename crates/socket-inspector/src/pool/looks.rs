@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use evidence::{AcceptQueue, Inspected, Observed, Owner, ServerAddr, Side, Socket, TcpState};
 use socket_table::{SocketLedger, SocketSieve};
 
+use super::client_pool::ClientPool;
 use super::lives::ConnectionLives;
-use super::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
+use super::standing::{ConnectionStanding, PoolConnection, StandingTime};
 
 /// Bytes that moved within this time mean that a connection is at work.
 const STRIDE: Duration = Duration::from_millis(200);

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::ailments::PoolAilment;
+use super::client_pool::ClientPool;
 use super::dials::DialCount;
 use super::lives::PoolLives;
-use super::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
+use super::standing::{ConnectionStanding, PoolConnection, StandingTime};
 use verdict::{no_ailment, words_for};
 
 use report::columns::{Cell, Table};

@@ -5,8 +5,9 @@ use report::words;
 
 use super::{lasted, unattributed};
 use crate::pool::ailments::{ChurnCause, PoolAilment};
+use crate::pool::client_pool::ClientPool;
 use crate::pool::lives::PoolLives;
-use crate::pool::standing::{ClientPool, ConnectionStanding};
+use crate::pool::standing::ConnectionStanding;
 
 /// The verdict on a pool that nothing seems to ail, and what it rests on: what its connections are
 /// at. Only a connection that is at work, or was used again, is a sign of health.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::pool::ailments::{ChurnCause, PoolAilment};
-use evidence::{Side, Socket, TcpInfo};
+use evidence::{Inspected, Observed, Side, Socket, TcpInfo, TcpState};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 

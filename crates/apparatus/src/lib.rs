@@ -335,7 +335,7 @@ impl Apparatus {
         self.sampler.0.abort();
         let while_running = self.look().await;
         let busiest = self.busiest.or(&while_running);
-        let open_while_running = self.client_witness.open();
+        let (open_while_running, running_at) = (self.client_witness.open(), Instant::now());
         let let_go = self.started.elapsed();
         self.release().await;
         self.client.close().await;
@@ -362,6 +362,7 @@ impl Apparatus {
             read_at,
             connections: &connections,
             open_while_running,
+            running_at,
             accepted: accepted.as_deref(),
             while_running: &while_running,
             after_closing: &after_closing,

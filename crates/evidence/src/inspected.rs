@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Observed, Socket};
+use crate::{Observed, Side, Socket, TcpState};
 
 /// The memory of TCP about one end of a connection (Linux: `struct tcp_info` of `linux/tcp.h`).
 ///
@@ -50,9 +50,8 @@ impl TcpInfo {
         bytes_received: Observed::NotObservable,
     };
 
-    /// The data bytes that were sent, each counted once however often it was sent again.
-    #[must_use]
-    pub fn sent_once(&self) -> Observed<u64> {
+    /// The data bytes that were sent without those that are known to have been sent again.
+    fn sent_less_resent(&self) -> Observed<u64> {
         match (self.bytes_sent, self.bytes_resent, self.retransmits) {
             (Observed::Known(sent), Observed::Known(again), _) => {
                 Observed::Known(sent.saturating_sub(again))
@@ -110,6 +109,32 @@ pub struct Inspected {
     pub cgroup: Observed<String>,
 }
 
+impl Inspected {
+    /// The data bytes that this end has sent, each counted once however often it was sent again; not
+    /// observable if the kernel does not tell what of it was.
+    ///
+    /// Linux counts what was sent again only where it left the machine: with a network device that
+    /// is down, the same bytes are counted at each attempt. So where all can be told, it is no more
+    /// than what was acknowledged and what is in the queue.
+    #[must_use]
+    pub fn sent_once(&self) -> Observed<u64> {
+        let sent = self.info.sent_less_resent();
+        let has_not_closed =
+            matches!(self.socket.state, TcpState::Established | TcpState::CloseWait);
+        // Of a server's end the kernel does not count the SYN.
+        if !has_not_closed || self.socket.side != Some(Side::Client) {
+            return sent;
+        }
+        match (sent, self.info.bytes_acked, self.socket.send_queue) {
+            (Observed::Known(sent), Observed::Known(acked), Observed::Known(queue)) => {
+                let most = acked.saturating_sub(1).saturating_add(queue.into());
+                Observed::Known(sent.min(most))
+            }
+            (sent, ..) => sent,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,11 +142,34 @@ mod tests {
     #[test]
     fn what_was_sent_again_was_sent_once() {
         use Observed::Known;
+        let sent_once = |side, queue, info| {
+            let socket = Socket {
+                local: "10.0.0.1:40000".parse().unwrap(),
+                peer: "10.0.0.7:443".parse().unwrap(),
+                state: TcpState::Established,
+                side: Some(side),
+                recv_queue: Known(0),
+                send_queue: Known(queue),
+                timer: Observed::NotObservable,
+                cookie: Observed::NotObservable,
+                owners: Observed::NotObservable,
+            };
+            Inspected { socket, info, cgroup: Observed::NotObservable }.sent_once()
+        };
         let info = TcpInfo { bytes_sent: Known(135), ..TcpInfo::UNSEEN };
-        assert_eq!(TcpInfo { bytes_resent: Known(81), ..info }.sent_once(), Known(54));
-        assert_eq!(TcpInfo { retransmits: Known(0), ..info }.sent_once(), Known(135));
+        let counted = TcpInfo { bytes_resent: Known(81), ..info };
+        assert_eq!(sent_once(Side::Client, 27, counted), Known(54));
+        assert_eq!(sent_once(Side::Server, 27, counted), Known(54));
+        // What never left the machine is not counted as sent again.
+        let uncounted = TcpInfo { bytes_resent: Known(0), bytes_acked: Known(28), ..info };
+        assert_eq!(sent_once(Side::Client, 27, uncounted), Known(54));
+        // What waits in the queue has not been sent.
+        assert_eq!(sent_once(Side::Client, 4711, uncounted), Known(135));
         let older = TcpInfo { retransmits: Known(3), ..info };
-        assert_eq!(older.sent_once(), Observed::NotObservable, "an older kernel does not tell");
+        let told = sent_once(Side::Client, 27, older);
+        assert_eq!(told, Observed::NotObservable, "an older kernel does not tell");
+        let calm = TcpInfo { retransmits: Known(0), ..info };
+        assert_eq!(sent_once(Side::Client, 27, calm), Known(135));
     }
 
     #[test]

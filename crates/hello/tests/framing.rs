@@ -142,8 +142,10 @@ fn a_408_is_the_servers_close_also_if_the_client_resets_instead_of_closing() {
     let limits = ServerLimits { read: Some(LIMIT), ..ServerLimits::default() };
     let site = Site::of(bind(answer()).1.map(|server| server.limits(limits)));
     let mut client = site.connect();
-    client.send("POST /json HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n");
-    client.send("Content-Length: 45\r\n\r\n{\"name\": ");
+    client.send(
+        "POST /json HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+         Content-Length: 45\r\n\r\n{\"name\": ",
+    );
     assert!(client.rest().starts_with(b"HTTP/1.1 408 "));
     client.reset();
     let story = site.story();

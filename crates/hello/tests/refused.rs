@@ -170,7 +170,7 @@ fn the_log_counts_what_was_sent_of_a_response_that_was_cut() {
 
 #[test]
 fn a_request_without_an_answer_has_a_number_in_the_place_of_a_status() {
-    let mut hello = Hello::start(&["--log", "combined", "--write-timeout", "300ms"]);
+    let mut hello = Hello::start(&["--log", "combined", "--write-timeout", "2s"]);
     let mut client = hello.connect();
     client.ask("GET", "/slow?for=1h");
     std::thread::sleep(std::time::Duration::from_millis(50));

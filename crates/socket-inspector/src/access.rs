@@ -60,8 +60,11 @@ pub(crate) fn proc_hides() -> bool {
 }
 
 /// Says which processes of these names are in other network namespaces, and how to look there.
-/// `None` if there is none.
+/// `None` if there is none, or no name.
 pub(crate) fn elsewhere(names: &[String], command: &str) -> Option<String> {
+    if names.is_empty() {
+        return None;
+    }
     let pids = fs::read_dir("/proc").ok()?.filter_map(Result::ok).filter_map(|process| {
         let pid: u32 = process.file_name().to_str()?.parse().ok()?;
         let name = fs::read_to_string(process.path().join("comm")).ok()?;

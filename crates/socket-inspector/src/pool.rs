@@ -7,12 +7,14 @@
 //! | `looks.rs` | from looks at connections to pools |
 //! | `lives.rs` | which connections were used again, and who closed first |
 //! | `dials.rs` | the kernel's own count of connections |
-//! | `standing.rs` | the nouns: a pool, a connection of it and how that stands |
+//! | `standing.rs` | a connection of a pool, and how it stands |
+//! | `client_pool.rs` | a pool |
 //! | `ailments.rs` | what ails a pool, and by which evidence |
 //! | `text.rs`, `json.rs` | a pool for people, and for programs |
 
 mod ailments;
 pub(crate) mod args;
+mod client_pool;
 mod dials;
 mod json;
 mod lives;

@@ -57,6 +57,8 @@ fn a_process_in_another_network_is_said_to_be_there_and_how_to_look() {
     }
     let by_name = said(&run(&["list", "--process", "sleep"]));
     assert!(by_name.contains("in another network namespace"), "{by_name}");
+    let of_all = said(&run(&["list", "--port", "9", "--state", "closing"]));
+    assert_eq!(of_all, "No TCP socket with port 9 at either end, in CLOSING.");
     child.kill().unwrap();
     child.wait().unwrap();
 }

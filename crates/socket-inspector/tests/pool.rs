@@ -56,7 +56,8 @@ fn client_process() {
             "connects anew" => loop {
                 let mut stream = connect();
                 exchange(&mut stream);
-                std::thread::sleep(Duration::from_millis(23));
+                // As long as a look may take on a machine that is busy with other things.
+                std::thread::sleep(Duration::from_millis(151));
             },
             "lets go at once" => loop {
                 drop(connect());
@@ -72,7 +73,7 @@ fn client_process() {
                 let mut stream = connect();
                 loop {
                     exchange(&mut stream);
-                    std::thread::sleep(Duration::from_millis(701));
+                    std::thread::sleep(Duration::from_millis(1201));
                     if stream.peek(&mut [0]).unwrap() == 0 {
                         stream = connect();
                     }
@@ -283,9 +284,9 @@ fn small_bodies_that_nobody_takes_are_told_by_idle_connections_that_pile_up() {
 
 #[test]
 fn connections_that_the_server_closes_between_requests_are_not_called_healthy() {
-    let scene = scene("dials what was closed", Some(Duration::from_millis(301)));
+    let scene = scene("dials what was closed", Some(Duration::from_millis(601)));
     let closed = |pool: &serde_json::Value| ailments(pool).contains(&"closed_between_requests");
-    let pool = scene.pool(&["--watch", "3"], closed);
+    let pool = scene.pool(&["--watch", "5"], closed);
     assert!(!ailments(&pool).contains(&"churn"), "{pool:#}");
     assert_eq!(pool["closed_first_connections"]["client"], 0);
     assert!(pool["closed_first_connections"]["server"].as_u64().unwrap() >= 2);

@@ -36,6 +36,7 @@
 //! | one head, line by line, and what it says about the body behind it | `head.rs` |
 //! | one body, and where it ends | `body.rs` |
 //! | a line that may come in pieces | `line.rs` |
+//! | the nouns that these share | `message.rs` |
 //! | what a request's target, host, codings and chunks may be | `grammar.rs` |
 //! | a whole head taken apart | `whole.rs` |
 
@@ -43,14 +44,15 @@ mod body;
 mod grammar;
 mod head;
 mod line;
+mod message;
 mod splitter;
 mod whole;
 
 pub use body::BodyLength;
 pub use grammar::{TransferCodings, is_host, is_target};
 pub use head::{HeadFacts, HeadLine, HeadReader, LengthField, LineKind, is_100_continue};
+pub use message::{AnsweredMethod, Direction};
 pub use splitter::{
-    AnsweredMethod, Direction, MessagePart, MessageSplitter, RequestFault, UnfinishedPart,
-    is_one_bodyless_head,
+    MessagePart, MessageSplitter, RequestFault, UnfinishedPart, is_one_bodyless_head,
 };
 pub use whole::{RequestLine, head_lines};

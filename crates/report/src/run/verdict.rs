@@ -168,7 +168,7 @@ fn why(outcome: &Outcome) -> Option<String> {
         return None;
     }
     if setup.preset == Preset::HyperUtil {
-        return Some(hyper_util(setup, few, outcome));
+        return hyper_util(setup, few, outcome);
     }
     let used_again = match outcome.exchanges.iter().any(|exchange| exchange.reused) {
         true => " and the next request found it there",
@@ -280,8 +280,8 @@ fn refusal(refused: NotPooled, count: usize, setup: &Setup) -> String {
 }
 
 /// Returns what can be said of a client that does not tell why.
-fn hyper_util(setup: &Setup, few: bool, outcome: &Outcome) -> String {
-    match (few, setup.body) {
+fn hyper_util(setup: &Setup, few: bool, outcome: &Outcome) -> Option<String> {
+    Some(match (few, setup.body) {
         (true, BodyPolicy::Drain) => {
             "Each response was read to its end, and the next request got the same connection.".into()
         }
@@ -302,13 +302,16 @@ fn hyper_util(setup: &Setup, few: bool, outcome: &Outcome) -> String {
                 .filter_map(|connection| connection.close.as_ref())
                 .filter(|close| close.why == Observed::NotObservable)
                 .count();
+            if closed == 0 {
+                return None;
+            }
             format!(
                 "hyper-util's client closed {} and does not tell why; it was told to keep {} idle per host.",
                 words::count(closed, "connection"),
                 setup.per_host
             )
         }
-    }
+    })
 }
 
 /// Returns who closed first, so holds `TIME_WAIT`.

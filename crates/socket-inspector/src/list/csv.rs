@@ -39,7 +39,8 @@ pub(crate) fn sockets(rows: &[Inspected], out: &mut impl Write) -> io::Result<()
     rows.iter().try_for_each(|row| record(&fields(row), out))
 }
 
-fn fields(Inspected { socket, info, cgroup }: &Inspected) -> [String; HEADER.len()] {
+fn fields(row: &Inspected) -> [String; HEADER.len()] {
+    let Inspected { socket, info, cgroup } = row;
     fn told<T: ToString>(fact: Option<T>) -> String {
         fact.map(|fact| fact.to_string()).unwrap_or_default()
     }
@@ -63,7 +64,7 @@ fn fields(Inspected { socket, info, cgroup }: &Inspected) -> [String; HEADER.len
         told(timer.map(|timer| timer.left.as_millis())),
         told(info.rtt.known().map(|rtt| rtt.as_micros())),
         told(info.retransmits.known()),
-        told(info.sent_once().known()),
+        told(row.sent_once().known()),
         told(info.bytes_acked.known()),
         told(info.bytes_received.known()),
         told(info.since_sent().known().map(|age| age.as_millis())),

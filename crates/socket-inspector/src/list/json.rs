@@ -69,7 +69,8 @@ pub(crate) fn inspected(rows: &[Inspected], out: &mut impl Write) -> io::Result<
 }
 
 impl From<&Inspected> for InspectedRow {
-    fn from(Inspected { socket, info, cgroup }: &Inspected) -> Self {
+    fn from(row: &Inspected) -> Self {
+        let Inspected { socket, info, cgroup } = row;
         let ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let tcp_info = TcpInfoRow {
@@ -77,7 +78,7 @@ impl From<&Inspected> for InspectedRow {
             retransmitted_segments: info.retransmits.known(),
             last_sent_ms: info.since_sent().known().map(ms),
             last_received_ms: info.since_received().known().map(ms),
-            sent_bytes: info.sent_once().known(),
+            sent_bytes: row.sent_once().known(),
             acked_bytes: info.bytes_acked.known(),
             received_bytes: info.bytes_received.known(),
         };

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use evidence::AcceptQueue;
 
-use super::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
+use super::client_pool::ClientPool;
+use super::standing::{ConnectionStanding, PoolConnection, StandingTime};
 
 /// An ailment of a pool.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,12 +209,17 @@ impl ClientPool {
     fn churn(&self) -> Option<PoolAilment> {
         let opened_per_s = self.opened_per_s()?;
         let lives = &self.lives;
-        let churns = opened_per_s >= CHURN_PER_S || lives.passed_over >= PASSED_OVER;
+        // A program may have several pools, each of which opens its first connection beside others.
+        let passes_over = lives.passed_over >= PASSED_OVER && lives.used_again == 0;
+        let churns = opened_per_s >= CHURN_PER_S || passes_over;
         // Opened anew because the server closes in between: that is told already.
         let others = lives.by_client + lives.by_server + lives.gone + lives.passed_over;
         let is_told = others == 0 && self.closed_between().is_some();
         let idle = self.count(ConnectionStanding::Idle);
-        (churns && !is_told).then(|| PoolAilment::Churn {
+        // None could have been taken instead.
+        let unread = self.count(ConnectionStanding::Unread);
+        let all_at_work = lives.kept == self.opened && idle + unread + lives.passed_over == 0;
+        (churns && !is_told && !all_at_work).then(|| PoolAilment::Churn {
             opened_per_s,
             idle,
             causes: self.churn_causes(),

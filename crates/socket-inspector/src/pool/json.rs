@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::ailments::PoolAilment;
+use super::client_pool::ClientPool;
 use super::dials::DialCount;
-use super::standing::{ClientPool, PoolConnection, StandingTime};
+use super::standing::{PoolConnection, StandingTime};
 use report::json::SCHEMA;
 use serde_json::{Value, json};
 
@@ -59,7 +60,7 @@ fn pool(pool: &ClientPool) -> Value {
         "used_again_connections": pool.lives.used_again,
         "closed_first_connections": {
             "client": pool.lives.by_client,
-            "server": pool.lives.by_server + pool.lives.by_server_idle,
+            "server": pool.lives.by_servers(),
             "not_seen": pool.lives.gone,
         },
         "watched_ms": pool.watched.as_millis(),

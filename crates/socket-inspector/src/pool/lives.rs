@@ -37,6 +37,8 @@ pub(crate) struct PoolLives {
     pub(crate) by_server: usize,
     /// First by the server, when they had been idle.
     pub(crate) by_server_idle: usize,
+    /// First by the server, and the looks were too far apart to tell which of the two.
+    pub(crate) by_server_unclear: usize,
     /// Gone without `TIME_WAIT` at the client's end: the server closed first, or there was a reset.
     pub(crate) gone: usize,
     /// The shortest time that one of [`PoolLives::by_server_idle`] was silent.
@@ -46,7 +48,12 @@ pub(crate) struct PoolLives {
 impl PoolLives {
     /// Returns true if any was seen to be closed.
     pub(crate) fn tells_closes(&self) -> bool {
-        self.by_client + self.by_server + self.by_server_idle + self.gone > 0
+        self.by_client + self.by_servers() + self.gone > 0
+    }
+
+    /// All that were closed first by the server.
+    pub(crate) fn by_servers(&self) -> usize {
+        self.by_server + self.by_server_idle + self.by_server_unclear
     }
 
     fn add(&mut self, life: &LifeRecord) {
@@ -57,13 +64,14 @@ impl PoolLives {
         match life.closed {
             _ if life.was_closed => {}
             Some(Side::Client) => self.by_client += 1,
-            Some(Side::Server) => match life.idle_at_close {
-                Some(silence) if silence >= IDLE => {
+            Some(Side::Server) => match life.silence_at_close {
+                (least, _) if least >= IDLE => {
                     self.by_server_idle += 1;
-                    let least = self.server_silence.map_or(silence, |least| least.min(silence));
-                    self.server_silence = Some(least);
+                    let known = self.server_silence.map_or(least, |known| known.min(least));
+                    self.server_silence = Some(known);
                 }
-                _ => self.by_server += 1,
+                (_, most) if most < IDLE => self.by_server += 1,
+                _ => self.by_server_unclear += 1,
             },
             None => self.gone += usize::from(life.gone.is_some()),
         }
@@ -91,8 +99,8 @@ struct LifeRecord {
     idle_looks: u32,
     /// The end that closed first.
     closed: Option<Side>,
-    /// How long it had been idle when it was closed.
-    idle_at_close: Option<Duration>,
+    /// How long it had been silent when it was closed, at the least and at the most.
+    silence_at_close: (Duration, Duration),
     /// True if it was closed before anybody looked.
     was_closed: bool,
     /// The look that did not list it any more.
@@ -113,22 +121,26 @@ impl LifeRecord {
             idle: None,
             idle_looks: 0,
             closed: None,
-            idle_at_close: None,
+            silence_at_close: (Duration::ZERO, Duration::ZERO),
             was_closed: false,
             gone: None,
         }
     }
 
-    fn close(&mut self, first: Option<Side>) {
+    /// Takes note of who closed first, if that is told: after the look before, which was so long
+    /// `ago`. `silent` is how long nothing has gone over it, if its end still tells.
+    fn close(&mut self, first: Option<Side>, ago: Duration, silent: Option<Duration>) {
         if self.closed.is_none() && first.is_some() {
-            (self.closed, self.idle_at_close) = (first, self.idle.take());
+            let least = self.idle.take().unwrap_or_default();
+            let most = silent.unwrap_or_else(|| least.saturating_add(ago));
+            (self.closed, self.silence_at_close) = (first, (least, most));
             self.idle_looks = 0;
         }
     }
 
     /// Takes note of an open connection as a look shows it.
     fn note(&mut self, row: &Inspected) {
-        let sent = row.info.sent_once().known().or(row.info.bytes_sent.known());
+        let sent = row.sent_once().known().or(row.info.bytes_sent.known());
         let bytes = sent.zip(row.info.bytes_received.known());
         if let (Some(before), Some(now)) = (self.bytes, bytes)
             && now.0 > before.0
@@ -158,6 +170,8 @@ fn closed_first(state: TcpState) -> Option<Side> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionLives {
     looks: u64,
+    /// The time from the look before to the latest.
+    ago: Duration,
     lives: HashMap<AddressPair, LifeRecord>,
     /// Those that are over.
     past: BTreeMap<PoolKey, PoolLives>,
@@ -165,15 +179,18 @@ pub(super) struct ConnectionLives {
 
 impl ConnectionLives {
     /// Takes in a look: what has changed at the clients' ends, these ends as they are now, and
-    /// those of servers on this machine. `holder` tells who holds an end.
+    /// those of servers on this machine; `ago` is when the look before was. `holder` tells who holds
+    /// an end.
     pub(super) fn look(
         &mut self,
         changes: &[SocketChange],
         clients: &[Inspected],
         servers: &[Inspected],
+        ago: Duration,
         holder: impl Fn(&Socket) -> Option<Owner>,
     ) {
         self.looks += 1;
+        self.ago = ago;
         for change in changes {
             self.change(change);
         }
@@ -185,7 +202,7 @@ impl ConnectionLives {
             }
             let life = self.lives.entry(place).or_insert_with(|| LifeRecord::new(false));
             life.holder = holder(&row.socket).or(life.holder.take());
-            life.close(closed_first(row.socket.state));
+            life.close(closed_first(row.socket.state), ago, row.info.silent_for());
             life.was_closed |= is_first && life.closed.is_some();
             if matches!(row.socket.state, TcpState::SynSent | TcpState::Established) {
                 life.open_at = self.looks;
@@ -203,7 +220,7 @@ impl ConnectionLives {
             if let Some(life) = self.lives.get_mut(&(client, server))
                 && life.open_at != self.looks
             {
-                life.close(first);
+                life.close(first, ago, None);
             }
         }
         self.compare();
@@ -217,6 +234,7 @@ impl ConnectionLives {
         let life = LifeRecord {
             closed: Some(Side::Server),
             gone: Some(self.looks),
+            silence_at_close: (Duration::ZERO, self.ago),
             ..LifeRecord::new(true)
         };
         if let Some(before) = self.lives.insert((client, server), life) {
@@ -242,7 +260,7 @@ impl ConnectionLives {
         let place = place(&change.socket);
         if change.to == TcpState::Closed {
             if let Some(life) = self.lives.get_mut(&place) {
-                life.close(closed_first(change.from));
+                life.close(closed_first(change.from), self.ago, None);
                 life.gone = Some(self.looks);
             }
             return;

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use evidence::{AcceptQueue, Inspected, Observed, Owner, ServerAddr, Side, Socket, TcpState};
 use socket_table::{SocketLedger, SocketSieve};
 
+use super::client_pool::ClientPool;
 use super::lives::ConnectionLives;
-use super::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
+use super::standing::{ConnectionStanding, PoolConnection, StandingTime};
 
 /// Bytes that moved within this time mean that a connection is at work.
 const STRIDE: Duration = Duration::from_millis(200);
@@ -82,7 +83,8 @@ impl PoolWatch {
         }
         self.vanished = vanished;
         let asked = &self.whose;
-        self.lives.look(&changes, &clients, &servers, |socket| holder(asked, socket));
+        let ago = self.last.map_or(Duration::ZERO, |last| at.saturating_duration_since(last));
+        self.lives.look(&changes, &clients, &servers, ago, |socket| holder(asked, socket));
         self.look_at_servers(&clients, &servers, at);
         clients.iter().for_each(|row| self.attribute(&row.socket));
 

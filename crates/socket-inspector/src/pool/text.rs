@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::ailments::PoolAilment;
+use super::client_pool::ClientPool;
 use super::dials::DialCount;
 use super::lives::PoolLives;
-use super::standing::{ClientPool, ConnectionStanding, PoolConnection, StandingTime};
+use super::standing::{ConnectionStanding, PoolConnection, StandingTime};
 use verdict::{no_ailment, words_for};
 
 use report::columns::{Cell, Table};
@@ -174,7 +175,7 @@ fn table(pool: &ClientPool) -> Table<6> {
             Cell::new(words::address(connection.row.socket.local)),
             bytes(unread).styled(STRIKING),
             Cell::new(silent).right(),
-            bytes(info.sent_once().known()),
+            bytes(connection.row.sent_once().known()),
             bytes(info.bytes_received.known()),
             Cell::new(standing).styled(style),
         ]
@@ -231,7 +232,7 @@ fn counts(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
 /// `closed first: 3 by the server, 1 by the client, while looking`
 fn closers(lives: &PoolLives, out: &mut impl Write) -> io::Result<()> {
     let by = [
-        (lives.by_server + lives.by_server_idle, "by the server"),
+        (lives.by_servers(), "by the server"),
         (lives.by_client, "by the client"),
         (lives.gone, "by the server, or reset by either"),
     ];

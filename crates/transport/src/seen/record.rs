@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
-use evidence::{CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, Moment, Observed};
+use evidence::{
+    CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, Moment, NotPooled, Observed,
+};
 use http::{HeaderMap, StatusCode};
 use wire::http1::{HeadLine, LengthField, LineKind};
 use wire::{Ending, FirstClose};
@@ -422,6 +424,15 @@ impl Record {
         let why = match (noted, seen_on_the_wire) {
             // That an exchange failed is what its end looks like from above; the wire knows better.
             (Some(CloseReason::Failed(_)), Some(seen)) => Some(seen),
+            // What the client was about to close was gone already, whether it knew that or not.
+            (
+                Some(
+                    CloseReason::TransportClosed
+                    | CloseReason::RequestGivenUp
+                    | CloseReason::NotPooled(NotPooled::BodyUnread { .. }),
+                ),
+                Some(CloseReason::ServerReset),
+            ) => Some(CloseReason::ServerReset),
             (Some(noted), _) => Some(noted),
             (None, seen) => seen,
         };

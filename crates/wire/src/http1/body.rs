@@ -3,7 +3,7 @@
 use super::grammar::{are_chunk_extensions, is_field};
 use super::head::{HeadFacts, LengthField};
 use super::line::{LinePiece, LineReader, number, trimmed};
-use super::splitter::Direction;
+use super::message::Direction;
 
 /// How the end of a body is told (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

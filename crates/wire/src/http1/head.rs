@@ -2,7 +2,7 @@
 
 use super::grammar::is_target;
 use super::line::{LONGEST, LinePiece, LineReader, number, text, trimmed};
-use super::splitter::{AnsweredMethod, UnfinishedPart};
+use super::message::AnsweredMethod;
 
 /// A line of a head, as it is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,9 +176,9 @@ impl HeadReader {
         self.has_start || self.line.has_begun()
     }
 
-    /// Returns what has come of the head.
-    pub(crate) fn unfinished(&self) -> UnfinishedPart<'_> {
-        UnfinishedPart::Head { bytes: self.read, line: self.line.cut() }
+    /// Returns how many bytes of the head have come, and the beginning of the line that is not whole.
+    pub(crate) fn so_far(&self) -> (u64, &[u8]) {
+        (self.read, self.line.cut())
     }
 
     /// Returns true if not a byte has come, not even of an empty line.

@@ -2,27 +2,7 @@
 
 use super::body::{BodyFraming, BodyLength, BodyPiece, BodyReader};
 use super::head::{HeadFacts, HeadLine, HeadPiece, HeadReader, has_bad_target};
-
-/// The direction of messages, named by what is sent in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From client to server.
-    Requests,
-    /// From server to client.
-    Responses,
-}
-
-/// The method of the request that a response answers, as far as the response's body depends on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AnsweredMethod {
-    /// `HEAD`: there is no body, whatever the head says.
-    Head,
-    /// `CONNECT`: after success there is a tunnel, and no further message.
-    Connect,
-    /// Any other.
-    #[default]
-    Other,
-}
+use super::message::{AnsweredMethod, Direction};
 
 /// A part of a message, told as soon as it is there.
 ///
@@ -259,7 +239,10 @@ impl MessageSplitter {
     #[must_use]
     pub fn unfinished(&self) -> Option<UnfinishedPart<'_>> {
         match &self.place {
-            MessagePlace::Head(head) => head.has_begun().then(|| head.unfinished()),
+            MessagePlace::Head(head) => head.has_begun().then(|| {
+                let (bytes, line) = head.so_far();
+                UnfinishedPart::Head { bytes, line }
+            }),
             MessagePlace::Body(_) | MessagePlace::Lost => {
                 (self.body.bytes > 0).then_some(UnfinishedPart::Body(self.body))
             }

@@ -5,8 +5,9 @@ use report::words;
 
 use super::{lasted, unattributed};
 use crate::pool::ailments::{ChurnCause, PoolAilment};
+use crate::pool::client_pool::ClientPool;
 use crate::pool::lives::PoolLives;
-use crate::pool::standing::{ClientPool, ConnectionStanding};
+use crate::pool::standing::ConnectionStanding;
 
 /// The verdict on a pool that nothing seems to ail, and what it rests on: what its connections are
 /// at. Only a connection that is at work, or was used again, is a sign of health.
@@ -188,10 +189,11 @@ fn unanswered(ailment: &PoolAilment) -> ThreeWords {
     let mut evidence = String::new();
     if let PoolAilment::Unanswered { connections, unacknowledged, resent, probes } = ailment {
         evidence = words::count(*connections, "connection");
+        if *unacknowledged > 0 {
+            evidence += &format!(", {unacknowledged} bytes not acknowledged");
+        }
         if *resent > 0 {
-            evidence += &format!(
-                ", {unacknowledged} bytes not acknowledged, sent again up to {resent} times in a row"
-            );
+            evidence += &format!(", sent again up to {resent} times in a row");
         }
         if *probes > 0 {
             evidence += &format!(", up to {probes} probes in a row not answered");

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use evidence::{Side, TcpState};
 
-use super::networks::SocketNetwork;
-
 /// A moment, as well as its witness knows it: no earlier than one time, no later than another.
 ///
 /// Both are read from `CLOCK_MONOTONIC`. The tracepoint knows the moment itself; whoever takes
@@ -50,6 +48,17 @@ impl MomentRange {
 pub(crate) struct TimeSpan {
     pub(crate) shortest: Duration,
     pub(crate) longest: Duration,
+}
+
+/// The network of a socket, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SocketNetwork {
+    /// Tells the networks apart in which the same two addresses are in use; 0 as a rule.
+    pub(crate) number: u16,
+    /// The thread that was running when the state changed, if the witness tells.
+    pub(crate) thread: Option<u32>,
+    /// True if it is another network than the one that sock_diag tells of; `None` if nobody knows.
+    pub(crate) elsewhere: Option<bool>,
 }
 
 /// One end of a connection has left one state for another.

@@ -13,18 +13,7 @@ use std::path::PathBuf;
 
 use evidence::{TcpState, canonical};
 
-use super::change::StateChange;
-
-/// The network of a socket, as far as it is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SocketNetwork {
-    /// Tells the networks apart in which the same two addresses are in use; 0 as a rule.
-    pub(crate) number: u16,
-    /// The thread that was running when the state changed, if the witness tells.
-    pub(crate) thread: Option<u32>,
-    /// True if it is another network than the one that sock_diag tells of; `None` if nobody knows.
-    pub(crate) elsewhere: Option<bool>,
-}
+use super::change::{SocketNetwork, StateChange};
 
 /// The addresses of a socket, its own first.
 type AddressPair = (SocketAddr, SocketAddr);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use evidence::TcpState;
 
+use super::change::SocketNetwork;
 use super::change::{MomentRange, StateChange};
-use super::networks::SocketNetwork;
 
 /// `IPPROTO_TCP`.
 pub(crate) const TCP: u16 = 6;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use evidence::{Socket, TcpState, canonical};
 use socket_table::{SocketFilter, find, snapshot};
 
+use super::change::SocketNetwork;
 use super::change::{MomentRange, StateChange};
-use super::networks::SocketNetwork;
 
 /// How long Linux keeps `TIME_WAIT`, and by how much its clock for that may differ from this one.
 const TIME_WAIT: Duration = Duration::from_secs(60);

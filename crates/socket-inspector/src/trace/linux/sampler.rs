@@ -76,7 +76,7 @@ fn bytes(row: &Inspected) -> Option<EndBytes> {
     // An older kernel does not tell how many bytes were sent again, but what was acknowledged: SYN
     // and FIN count 1 each.
     let acked = info.bytes_acked.known().map(|acked| acked.saturating_sub(2));
-    let wrote = info.sent_once().known().or(acked);
+    let wrote = row.sent_once().known().or(acked);
     // What still lies in the queue is not read; a FIN counts 1 among what was received.
     let ended = matches!(socket.state, TcpState::CloseWait | TcpState::LastAck | TcpState::Closing);
     let unread = u64::from(socket.unread().known()?).saturating_add(u64::from(ended));

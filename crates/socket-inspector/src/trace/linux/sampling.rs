@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use evidence::{Socket, TcpState};
 use socket_table::SocketLedger;
 
+use super::change::SocketNetwork;
 use super::change::{MomentRange, StateChange};
-use super::networks::SocketNetwork;
 
 /// The table as it was at the last reading.
 #[derive(Debug, Default)]

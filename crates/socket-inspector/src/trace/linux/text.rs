@@ -110,7 +110,7 @@ fn ended(summary: &ConnectionSummary, out: &mut impl Write) -> io::Result<()> {
         [] if summary.time_wait_not_found && summary.elsewhere => {
             ", in another network namespace".to_owned()
         }
-        [] if summary.time_wait_not_found => ", TIME_WAIT not found".to_owned(),
+        [] if summary.time_wait_not_found => ", TIME_WAIT not found here".to_owned(),
         [] => String::new(),
         [side] if Some(*side) == first => format!(", {}{left}", TcpState::TimeWait),
         sides => {

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::trace::linux::networks::SocketNetwork;
+use crate::trace::linux::change::SocketNetwork;
 use TcpState::{
     CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, Listen, SynReceived,
     SynSent, TimeWait,

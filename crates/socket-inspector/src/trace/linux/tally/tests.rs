@@ -20,7 +20,7 @@ fn change(moment: u64, place: u64, old: TcpState, new: TcpState) -> StateChange 
         side: None,
         unseen: Vec::new(),
         left: None,
-        network: crate::trace::linux::networks::SocketNetwork::default(),
+        network: crate::trace::linux::change::SocketNetwork::default(),
     }
 }
 

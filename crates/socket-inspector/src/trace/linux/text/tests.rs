@@ -1,6 +1,6 @@
 use super::*;
+use crate::trace::linux::change::SocketNetwork;
 use crate::trace::linux::change::StateChange;
-use crate::trace::linux::networks::SocketNetwork;
 use crate::trace::linux::story::ConnectionStory;
 
 /// Returns what a story comes to on paper, without colours.

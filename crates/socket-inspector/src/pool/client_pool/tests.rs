@@ -1,6 +1,6 @@
 use super::*;
 use crate::pool::ailments::{ChurnCause, PoolAilment};
-use evidence::{Side, Socket, TcpInfo};
+use evidence::{Inspected, Observed, Side, Socket, TcpInfo, TcpState};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -140,4 +140,17 @@ fn unread_bodies_and_new_connections_are_told_together() {
             PoolAilment::Churn { opened_per_s: 5.0, idle: 0, causes: vec![ChurnCause::UnreadSeen] },
         ]
     );
+}
+
+#[test]
+fn connections_that_are_all_at_work_are_no_churn() {
+    let busy = || connection(row(TcpState::Established, 0, 480, 500), None);
+    let with = |opened, lives| ClientPool { lives, ..pool(vec![busy(), busy(), busy()], opened) };
+    let grows = PoolLives { kept: 3, ..PoolLives::default() };
+    assert_eq!(with(3, grows).ailments(), []);
+    let closes = PoolLives { kept: 3, by_client: 4, ..PoolLives::default() };
+    assert!(matches!(with(7, closes).ailments()[..], [PoolAilment::Churn { .. }]));
+    // Three pools of one process, each with its first connection: they are used again.
+    let several = PoolLives { kept: 1, used_again: 2, passed_over: 2, ..PoolLives::default() };
+    assert_eq!(with(1, several).ailments(), []);
 }

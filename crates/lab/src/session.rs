@@ -53,10 +53,13 @@ pub(crate) async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8>
         "--predict asks people: it does not go with --format json or junit"
     );
     // Kept to the end: what Go has built lies in it.
-    let directory = tempfile::tempdir().context("cannot make a directory for a time")?;
-    let real_go = match asked.transports.contains(&TransportArg::RealGo) {
-        true => real_go(asked, directory.path()).await?,
+    let directory = match asked.transports.contains(&TransportArg::RealGo) {
+        true => Some(tempfile::tempdir().context("cannot make a directory for a time")?),
         false => None,
+    };
+    let real_go = match &directory {
+        Some(directory) => real_go(asked, directory.path()).await?,
+        None => None,
     };
     let experiments = experiments(asked, real_go)?;
     let isolation = isolation(asked.isolate).await?;

@@ -263,7 +263,7 @@ fn out_of_descriptors(flags: &str) {
     assert_eq!(
         complaint(&mut hello),
         "hello: cannot accept connections: Too many open files (os error 24); \
-         clients wait, trying again every 50 ms"
+         who connects waits, trying again every 50 ms"
     );
     std::thread::sleep(server::ACCEPT_BACKOFF * 3);
     drop(clients);

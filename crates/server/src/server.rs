@@ -1,8 +1,10 @@
 //! Listening, accepting, stopping.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use evidence::{ClientAddr, Owner, ServerAddr};
@@ -227,9 +229,15 @@ impl Server {
 /// Waits for the next connection, however often that takes another try.
 async fn accept(listener: &TcpListener, trouble: &mut AcceptFailures) -> (TcpStream, SocketAddr) {
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = trouble.peace() => continue,
+        let accepted = match poll_fn(|context| Poll::Ready(listener.poll_accept(context))).await {
+            Poll::Ready(accepted) => accepted,
+            Poll::Pending => {
+                trouble.succeeded();
+                tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = trouble.peace() => continue,
+                }
+            }
         };
         match accepted {
             Ok(accepted) => {

@@ -4,6 +4,8 @@
 use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,7 +13,10 @@ use crate::common::{Client, until};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_hello");
 
-/// A running `hello`; killed when a test is done with it.
+/// Longer than any test has use for it. A line that never comes must fail a test, not stop it.
+const LIFE: Duration = Duration::from_secs(120);
+
+/// A running `hello`; killed when a test is done with it, or has waited for it too long.
 pub struct Hello {
     pub child: Child,
     pub address: SocketAddr,
@@ -21,6 +26,8 @@ pub struct Hello {
     pub shown: Option<Lines<BufReader<ChildStdout>>>,
     /// What it writes to stderr.
     pub said: BufReader<ChildStderr>,
+    /// Dropped when the process is not to be killed any more.
+    guard: Option<Sender<()>>,
 }
 
 impl Hello {
@@ -33,6 +40,7 @@ impl Hello {
     /// Where it listens is told on stdout, or on stderr if stdout is for programs.
     pub fn of(command: &mut Command, for_programs: bool) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let guard = Some(killed_when_too_old(&child));
         let mut shown = BufReader::new(child.stdout.take().unwrap());
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut first_line = String::new();
@@ -43,7 +51,7 @@ impl Hello {
         }
         let (_, rest) = first_line.split_once("http://").expect(&first_line);
         let address = rest.split(' ').next().unwrap().parse().unwrap();
-        Self { child, address, first_line, shown: Some(shown.lines()), said }
+        Self { child, address, first_line, shown: Some(shown.lines()), said, guard }
     }
 
     pub fn connect(&self) -> Client {
@@ -93,8 +101,27 @@ impl Hello {
     }
 }
 
+#[cfg(unix)]
+fn killed_when_too_old(child: &Child) -> Sender<()> {
+    use rustix::process::{Pid, Signal, kill_process};
+    let process = Pid::from_child(child);
+    let (guard, dropped) = channel();
+    std::thread::spawn(move || {
+        if dropped.recv_timeout(LIFE) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill_process(process, Signal::KILL);
+        }
+    });
+    guard
+}
+
+#[cfg(not(unix))]
+fn killed_when_too_old(_: &Child) -> Sender<()> {
+    channel().0
+}
+
 impl Drop for Hello {
     fn drop(&mut self) {
+        drop(self.guard.take());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

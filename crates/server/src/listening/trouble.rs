@@ -14,16 +14,18 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// server is slow, not broken. The usual cause: no file descriptor is left (`ulimit -n`).
 #[derive(Debug)]
 pub enum AcceptTrouble {
-    /// `accept` failed. Told once; the server tries again every [`ACCEPT_BACKOFF`].
+    /// `accept` failed. Told once; the server tries again every [`ACCEPT_BACKOFF`]. Whether a
+    /// client waits is not known: the system may refuse a descriptor before it looks.
     Began {
         /// The system's words.
         error: io::Error,
     },
-    /// `accept` has returned connections again, and has not failed for a second.
+    /// `accept` has not failed for a second: it has returned connections again, or found nobody
+    /// who waits for one.
     Over {
         /// How often it had failed.
         failures: u64,
-        /// The time from the first failure to the first connection after the last one.
+        /// The time from the first failure to the first success after the last one.
         after: Duration,
     },
 }
@@ -33,7 +35,7 @@ impl fmt::Display for AcceptTrouble {
         match self {
             Self::Began { error } => write!(
                 f,
-                "cannot accept connections: {error}; clients wait, trying again every {} ms",
+                "cannot accept connections: {error}; who connects waits, trying again every {} ms",
                 ACCEPT_BACKOFF.as_millis()
             ),
             Self::Over { failures, after } => write!(
@@ -88,9 +90,12 @@ impl AcceptFailures {
         }
     }
 
+    /// A connection was accepted, or there was none to accept.
     pub(crate) fn succeeded(&mut self) {
-        if let Some(spell) = &mut self.now {
-            spell.succeeded.get_or_insert_with(Instant::now);
+        if let Some(spell) = &mut self.now
+            && spell.succeeded.get_or_insert_with(Instant::now).elapsed() >= PEACE
+        {
+            self.over();
         }
     }
 

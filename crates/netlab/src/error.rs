@@ -38,6 +38,22 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// There is no second host.
+    #[error("cannot {step} the second host")]
+    Host {
+        /// The step that was attempted.
+        step: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no cable between the hosts, or none any more.
+    #[error("cannot {step} the cable")]
+    Cable {
+        /// The step that was attempted.
+        step: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// A setting could not be written.
     #[error("cannot set {name} to {value} in the private network{}", advice(source))]
     Setting {

@@ -1,4 +1,5 @@
-//! The words of `rtnetlink(7)`: one request, "bring this interface up", and what its answer means.
+//! The words of `rtnetlink(7)`: the requests for a change of an interface, and what the answer to
+//! one means.
 //!
 //! Bytes in, values out; the socket that carries them is `linux.rs`'s business. All numbers are in
 //! the byte order of this machine. The layouts are those of `linux/netlink.h` and
@@ -18,20 +19,39 @@ const REQUEST_ACK: u16 = 0x001 | 0x004;
 /// `IFF_UP`.
 const UP: u32 = 1;
 
+/// `IFLA_TXQLEN`: how many packets may wait to be sent.
+const QUEUE_LENGTH: u16 = 13;
+
 const MESSAGE_LEN: u32 = 32; // struct nlmsghdr, struct ifinfomsg
 
 /// Asks for the interface with this number to be brought up.
 pub(crate) fn bring_up(interface: u32, sequence: u32) -> Vec<u8> {
+    change(interface, UP, &[], sequence)
+}
+
+/// Asks for room for so many packets that wait to be sent through the interface.
+pub(crate) fn queue_of(interface: u32, packets: u32, sequence: u32) -> Vec<u8> {
+    let mut attribute = Vec::new();
+    attribute.extend(8_u16.to_ne_bytes()); // struct rtattr with its four bytes
+    attribute.extend(QUEUE_LENGTH.to_ne_bytes());
+    attribute.extend(packets.to_ne_bytes());
+    change(interface, 0, &attribute, sequence)
+}
+
+/// Asks for the interface to have these flags beside those that it has, and these attributes.
+fn change(interface: u32, flags: u32, attributes: &[u8], sequence: u32) -> Vec<u8> {
     let mut message = Vec::new();
-    message.extend(MESSAGE_LEN.to_ne_bytes());
+    let length = MESSAGE_LEN.saturating_add(u32::try_from(attributes.len()).unwrap_or(0));
+    message.extend(length.to_ne_bytes());
     message.extend(NEW_LINK.to_ne_bytes());
     message.extend(REQUEST_ACK.to_ne_bytes());
     message.extend(sequence.to_ne_bytes());
     message.extend([0; 4]); // the kernel fills in who asks
     message.extend([0; 4]); // any address family, padding, any type
     message.extend(interface.to_ne_bytes());
-    message.extend(UP.to_ne_bytes()); // how its flags are to be ...
-    message.extend(UP.to_ne_bytes()); // ... and which of them this is about
+    message.extend(flags.to_ne_bytes()); // how its flags are to be ...
+    message.extend(flags.to_ne_bytes()); // ... and which of them this is about
+    message.extend(attributes);
     message
 }
 
@@ -85,6 +105,15 @@ mod tests {
         assert_eq!(request[..4], 32_u32.to_ne_bytes());
         assert_eq!(request[20..24], 1_u32.to_ne_bytes(), "the interface");
         assert_eq!(request[24..28], request[28..], "it changes the flag that it sets");
+    }
+
+    #[test]
+    fn an_attribute_belongs_to_the_length() {
+        let request = queue_of(5, 65_536, 7);
+        assert_eq!(request.len(), 40);
+        assert_eq!(request[..4], 40_u32.to_ne_bytes());
+        assert_eq!(request[24..32], [0; 8], "it changes no flag");
+        assert_eq!(request[36..], 65_536_u32.to_ne_bytes());
     }
 
     #[test]

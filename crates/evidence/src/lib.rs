@@ -10,6 +10,7 @@
 //! | `address.rs` | a client's address, a server's, and both as the ends of a connection |
 //! | `tcp_state.rs` | the states of TCP, and their names |
 //! | `socket.rs` | a row of the kernel's table, the two ends as a pair, a whole table |
+//! | `segment.rs` | a TCP segment as it was heard, its flags and options |
 //! | `inspected.rs` | what the kernel remembers of a connection |
 //! | `trace.rs` | the moments of an exchange, and the reasons for which a client closes |
 //! | `server_close_reason.rs` | the reasons for which a server does |
@@ -24,6 +25,7 @@ mod inspected;
 mod micros;
 mod observed;
 mod outcome;
+mod segment;
 mod server_close_reason;
 mod setup;
 mod socket;
@@ -38,6 +40,7 @@ pub use outcome::{
     Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind,
     InFlight, Outcome, Reading, Tables, Unreadable, is_success,
 };
+pub use segment::{SackBlock, Segment, SegmentFlags, TcpOption, UnknownFlags};
 pub use server_close_reason::ServerCloseReason;
 pub use setup::{BodyPolicy, Prediction, Preset, Program, ServerSetup, Setup};
 pub use socket::{

@@ -18,7 +18,9 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{getegid, geteuid};
 
 use crate::diagnosis::{EntryStep, Facts, diagnose, not_moved};
-use crate::rtnetlink::{LOOPBACK, bring_up, outcome};
+use crate::rtnetlink::{
+    LOOPBACK, MalformedAck, PacketLimits, bring_up, limit, limits, look, outcome,
+};
 use crate::settings::Sysctl;
 use crate::{Error, Refused};
 
@@ -94,7 +96,21 @@ impl Network {
     /// Brings `lo` up, which also gives it 127.0.0.1 and `::1`.
     fn loopback_up(&self) -> io::Result<()> {
         self.check()?;
-        ask_kernel(|sequence| bring_up(LOOPBACK, sequence))
+        change(&bring_up(LOOPBACK, 1), 1)
+    }
+
+    /// Lets `lo` cut packets as a wire does, and makes sure that it does: a kernel passes over what
+    /// it does not know.
+    pub(crate) fn as_on_a_wire(&self) -> io::Result<()> {
+        self.check()?;
+        let wanted = PacketLimits::AS_ON_A_WIRE;
+        change(&limit(LOOPBACK, wanted, 1), 1)?;
+        let now = limits(&ask(&look(LOOPBACK, 2))?, 2).map_err(invalid)?;
+        if now != wanted {
+            let why = format!("this kernel does not do so: it is {now:?}, not {wanted:?}");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        Ok(())
     }
 
     /// Reads one setting of this network.
@@ -131,18 +147,26 @@ fn netlink_socket() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Asks the kernel for a change in the network of the calling thread.
-fn ask_kernel(request: impl Fn(u32) -> Vec<u8>) -> io::Result<()> {
-    let sequence = 1;
+/// Returns the kernel's answer to a request about an interface of the calling thread's network.
+fn ask(request: &[u8]) -> io::Result<Vec<u8>> {
     let socket = netlink_socket()?;
-    rustix::net::send(&socket, &request(sequence), SendFlags::empty())?;
-    let mut answer = [0; 4096];
+    rustix::net::send(&socket, request, SendFlags::empty())?;
+    let mut answer = vec![0; 16 * 1024];
     let (length, _) = rustix::net::recv(&socket, &mut answer, RecvFlags::empty())?;
-    match outcome(&answer[..length], sequence) {
-        Ok(0) => Ok(()),
-        Ok(errno) => Err(io::Error::from_raw_os_error(errno)),
-        Err(malformed) => Err(io::Error::new(io::ErrorKind::InvalidData, malformed)),
+    answer.truncate(length);
+    Ok(answer)
+}
+
+/// Tells the kernel to change an interface of the calling thread's network.
+fn change(request: &[u8], sequence: u32) -> io::Result<()> {
+    match outcome(&ask(request)?, sequence).map_err(invalid)? {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
     }
+}
+
+fn invalid(malformed: MalformedAck) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, malformed)
 }
 
 /// Where the kernel keeps the setting that `sysctl` calls `name`.
@@ -208,6 +232,7 @@ mod tests {
         assert_eq!(refusal.to_string(), "this thread is not in the private network");
         assert!(elsewhere.read(SETTING).is_err());
         assert!(elsewhere.loopback_up().is_err());
+        assert!(elsewhere.as_on_a_wire().is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rustix::net::netdevice::name_to_index;
 use tappers::linux::Tun;
 use tappers::{AddAddressV4, DeviceState, Interface};
 
-use super::ask_kernel;
+use super::change;
 use crate::Error;
 use crate::rtnetlink::queue_of;
 
@@ -53,8 +53,7 @@ impl CableDevice {
         let socket = super::netlink_socket().map_err(failed("ask for the device of"))?;
         let index = name_to_index(&socket, NAME)
             .map_err(|error| failed("find the device of")(error.into()))?;
-        ask_kernel(|sequence| queue_of(index, QUEUE, sequence))
-            .map_err(failed("make room for packets at"))?;
+        change(&queue_of(index, QUEUE, 1), 1).map_err(failed("make room for packets at"))?;
         let mut wanted = AddAddressV4::new(address);
         wanted.set_netmask(PREFIX);
         tun.add_addr(wanted).map_err(failed("give an address to the device of"))?;

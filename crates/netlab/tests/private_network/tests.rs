@@ -28,6 +28,7 @@ pub(crate) const ALL: &[Test] = tests![
     whoever_may_have_no_user_namespace_is_told_which_limit_forbids_it,
     whoever_administers_the_network_needs_no_user_namespace,
     one_connection_is_opened_once_and_accepted_once,
+    a_body_of_100_kb_takes_as_many_segments_as_on_a_wire_where_that_is_asked_for,
     a_process_dies_with_its_parent_also_in_a_private_network,
     an_orphan_that_knows_its_parent_dies_at_once,
     an_orphan_in_the_care_of_process_1_dies_at_once,
@@ -221,6 +222,19 @@ impl Drop for Leftover {
             let _ = kill_process(self.0, Signal::KILL);
         }
     }
+}
+
+fn a_body_of_100_kb_takes_as_many_segments_as_on_a_wire_where_that_is_asked_for()
+-> Result<(), Skipped> {
+    let segments = |as_on_a_wire: bool| {
+        let seen = seen_by(Who::Ordinary, "send a body", &json!({ "as_on_a_wire": as_on_a_wire }))?;
+        Ok(seen["segments"].as_u64().unwrap())
+    };
+    let (wire, loopback) = (segments(true)?, segments(false)?);
+    // 1500 bytes less 20 of IP, 20 of TCP and 12 of its time stamps; acknowledgements come on top.
+    assert!(wire >= 100_000_u64.div_ceil(1448), "{wire}");
+    assert!(loopback < 100_000_u64.div_ceil(1448), "{loopback}");
+    Ok(())
 }
 
 fn a_process_dies_with_its_parent_also_in_a_private_network() -> Result<(), Skipped> {

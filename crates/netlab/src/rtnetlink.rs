@@ -181,6 +181,15 @@ mod tests {
     }
 
     #[test]
+    fn an_attribute_belongs_to_the_length() {
+        let request = queue_of(5, 65_536, 7);
+        assert_eq!(request.len(), 40);
+        assert_eq!(request[..4], 40_u32.to_ne_bytes());
+        assert_eq!(request[24..32], [0; 8], "it changes no flag");
+        assert_eq!(request[36..], 65_536_u32.to_ne_bytes());
+    }
+
+    #[test]
     fn what_is_asked_of_an_interface_is_read_back_in_the_same_layout() {
         let asked = PacketLimits::AS_ON_A_WIRE;
         assert_eq!(limits(&limit(LOOPBACK, asked, 7), 7), Ok(asked));

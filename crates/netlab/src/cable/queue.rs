@@ -48,9 +48,9 @@ impl DueQueue {
 
     /// Puts a packet on the cable that leaves at `leaves`.
     pub(crate) fn put(&mut self, number: u64, to: HostEnd, bytes: Vec<u8>, leaves: Instant) {
-        let time = self.plan.serialization(bytes.len());
         let mut at = leaves;
-        if !time.is_zero() {
+        if self.plan.bits_per_second.is_some() {
+            let time = self.plan.serialization(bytes.len());
             let free = &mut self.free_at[to as usize];
             at = later(free.unwrap_or(leaves).max(leaves), time);
             *free = Some(at);

@@ -44,7 +44,7 @@ use program::exit;
 use tokio::task::AbortHandle;
 use transport::{Config, HttpVersion, Listener, Transport};
 
-pub use client::{ClientWork, StudiedClient};
+pub use client::{ClientWork, ResponseHead, StudiedClient};
 pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
 
@@ -210,16 +210,16 @@ impl Apparatus {
     pub async fn exchange_for(&self, ask: &Ask) -> Result<Exchange, Error> {
         let number = ExchangeId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
         let asked_at = Instant::now();
-        let status = OnceLock::new();
+        let head = OnceLock::new();
         // `None`: it took too long.
         let body = {
-            let exchanging = self.client.exchange(number, self.url(ask), ask, &status);
+            let exchanging = self.client.exchange(number, self.url(ask), ask, &head);
             match self.timeout {
                 Some(limit) => tokio::time::timeout(limit, exchanging).await.ok(),
                 None => Some(exchanging.await),
             }
         };
-        let status = status.into_inner();
+        let head = head.into_inner();
         let ended_at = Instant::now();
         let lets_go = matches!(body, Some(Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. })));
         let will_decide = lets_go && self.client.tells_of_its_pool();
@@ -227,7 +227,7 @@ impl Apparatus {
         let notes = notes.unwrap_or_else(|| ExchangeNotes::begun(asked_at));
         let body = body.unwrap_or_else(|| {
             let limit = self.timeout.unwrap_or_default();
-            Err(time_limit::given_up(limit, &notes, status.is_some()))
+            Err(time_limit::given_up(limit, &notes, head.is_some()))
         });
         let exchange = Exchange {
             number,
@@ -238,7 +238,8 @@ impl Apparatus {
             reused: notes.reused,
             idle_before: notes.idle_before,
             first_byte: notes.first_byte_at.map(|at| at.duration_since(notes.asked_at)),
-            status,
+            status: head.as_ref().map(|head| head.status),
+            connection_fields: head.map(|head| head.connection_fields).unwrap_or_default(),
             afterwards: self.afterwards(&body, &notes),
             body,
         };
@@ -357,6 +358,7 @@ impl Apparatus {
         let exchanges: Vec<Exchange> = exchanges.into_values().collect();
         let connections = self.client_witness.connections();
         let testimony = judge::Testimony {
+            tells_of_its_pool: self.client.tells_of_its_pool(),
             bodies_left_unread: exchanges.iter().any(leaves_its_body),
             started: self.started,
             read_at,

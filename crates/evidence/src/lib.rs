@@ -16,12 +16,14 @@
 //! | `server_close_reason.rs` | the reasons for which a server does |
 //! | `setup.rs` | what was asked for, and what was predicted |
 //! | `outcome.rs` | all that a run has shown |
+//! | `keep_alive.rs` | a server's offer to keep a connection, and what came of it |
 //! | `observed.rs` | a value that somebody saw, or could not |
 //! | `byte_count.rs`, `micros.rs` | sizes as they are typed, times as they travel |
 
 mod address;
 mod byte_count;
 mod inspected;
+mod keep_alive;
 mod micros;
 mod observed;
 mod outcome;
@@ -35,6 +37,7 @@ mod trace;
 pub use address::{ClientAddr, Ends, ServerAddr, canonical};
 pub use byte_count::{ByteCount, NoByteCount};
 pub use inspected::{Inspected, TcpInfo};
+pub use keep_alive::{ConnectionFields, KeepAliveOffer, OfferTally};
 pub use observed::Observed;
 pub use outcome::{
     Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind,

@@ -23,8 +23,14 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     heading("Verdict", "", out)?;
     numbers(outcome, out)?;
     writeln!(out)?;
-    let sentences =
-        [run(outcome), count(outcome), why(outcome), peer::deeds(outcome), closers(outcome)];
+    let sentences = [
+        run(outcome),
+        count(outcome),
+        why(outcome),
+        peer::deeds(outcome),
+        peer::keep_alive_offers(outcome),
+        closers(outcome),
+    ];
     let sentences: Vec<String> = sentences.into_iter().flatten().collect();
     for line in words::wrap(&sentences.join(" "), 76) {
         writeln!(out, "  {line}")?;

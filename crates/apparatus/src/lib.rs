@@ -14,12 +14,14 @@
 //! | the kernel's table, once it has settled | `kernel.rs` |
 //! | who closed first, and where the witnesses disagree | `judge.rs` |
 //! | how many connections a run will open | `predict.rs` |
+//! | another host, on which the servers live | `far.rs` |
 //! | how many files the system lets us open | `descriptors.rs` |
 //! | what is said of an exchange that took too long | `time_limit.rs` |
 
 pub mod cli;
 mod client;
 mod descriptors;
+mod far;
 mod judge;
 mod kernel;
 mod plan;
@@ -45,10 +47,12 @@ use tokio::task::AbortHandle;
 use transport::{Config, HttpVersion, Listener, Transport};
 
 pub use client::{ClientWork, ResponseHead, StudiedClient};
+pub use far::FarHost;
 pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
 
 use client::OwnClient;
+use far::ServersHost;
 use kernel::Busiest;
 use recorder::{ClientWitness, ExchangeNotes};
 use servers::Servers;
@@ -60,6 +64,7 @@ pub struct Apparatus {
     /// How long an exchange may take.
     timeout: Option<Duration>,
     servers: Servers,
+    host: ServersHost,
     /// How many resets this network had sent when the run began.
     resets_before: Option<u64>,
     client_witness: Arc<ClientWitness>,
@@ -137,8 +142,9 @@ impl Apparatus {
         make: impl FnOnce(Config, Arc<dyn Listener>) -> Result<Box<dyn StudiedClient>, Error>,
     ) -> Result<Self, Error> {
         plan::feasible(&plan.setup)?;
-        let Plan { mut setup, client, timeout, servers, trace } = plan;
-        let servers = Servers::set_up(servers)?;
+        let Plan { mut setup, client, timeout, servers, far, trace } = plan;
+        let host = ServersHost(far);
+        let servers = Servers::set_up(servers, host.clone())?;
         if let Some(url) = servers.url(0) {
             setup.server.url = url;
         }
@@ -148,13 +154,14 @@ impl Apparatus {
         }
         let client = make(client, client_witness.clone())?;
         let busiest = Arc::new(Busiest::default());
-        let watch = Arc::clone(&busiest).watch(Arc::clone(&client_witness));
+        let watch = Arc::clone(&busiest).watch(Arc::clone(&client_witness), host.clone());
         Ok(Self {
             setup,
             client,
             timeout,
             servers,
-            resets_before: kernel::resets_sent(),
+            resets_before: kernel::resets_sent(&host),
+            host,
             client_witness,
             busiest,
             sampler: Sampler(tokio::spawn(watch).abort_handle()),
@@ -300,7 +307,7 @@ impl Apparatus {
 
     /// The kernel's table of this run's sockets, once it has settled.
     pub async fn look(&self) -> Reading {
-        kernel::settled(&self.client_witness).await
+        kernel::settled(&self.client_witness, &self.host).await
     }
 
     /// Waits until so many connections have been closed in all, or no longer than `patience`.
@@ -319,7 +326,7 @@ impl Apparatus {
     pub async fn release(&self) {
         let will_decide = |number| self.client_witness.will_decide(number);
         if self.client.release(&will_decide).await {
-            kernel::settled(&self.client_witness).await;
+            kernel::settled(&self.client_witness, &self.host).await;
         }
     }
 
@@ -342,8 +349,8 @@ impl Apparatus {
         self.client.close().await;
         let after_closing = self.look().await;
         let read_at = Instant::now();
-        let time_wait_is_full = kernel::time_wait_is_full();
-        let resets_sent = kernel::resets_sent().zip(self.resets_before);
+        let time_wait_is_full = kernel::time_wait_is_full(&self.host);
+        let resets_sent = kernel::resets_sent(&self.host).zip(self.resets_before);
         let strangers = std::mem::take(&mut *lock(&self.strangers));
         let mut accepted = self.servers.accepted();
         let server_reasons = recorder::reasons(accepted.as_deref().unwrap_or_default());

@@ -109,11 +109,6 @@ impl ClientWitness {
         self.lock().undecided.insert(number);
     }
 
-    /// How many connections were opened.
-    pub(crate) fn opened(&self) -> usize {
-        self.lock().connections.len()
-    }
-
     /// How many of them are open.
     pub(crate) fn open(&self) -> usize {
         self.lock().open

@@ -88,7 +88,7 @@ impl Settings {
             somaxconn: self.network.somaxconn,
         };
         Ok(Ready {
-            plan: Plan { setup, client, timeout: None, servers, trace: false },
+            plan: Plan { setup, client, timeout: None, servers, far: None, trace: false },
             workload,
             network,
         })

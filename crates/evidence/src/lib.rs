@@ -35,8 +35,8 @@ pub use byte_count::{ByteCount, NoByteCount};
 pub use inspected::{Inspected, TcpInfo};
 pub use observed::Observed;
 pub use outcome::{
-    Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind,
-    InFlight, Outcome, Reading, Tables, Unreadable, is_success,
+    AcceptGap, Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure,
+    FailureKind, InFlight, Outcome, Reading, Tables, Unreadable, is_success,
 };
 pub use server_close_reason::ServerCloseReason;
 pub use setup::{BodyPolicy, Prediction, Preset, Program, ServerSetup, Setup};

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use evidence::{
-    Afterwards, BodyPolicy, BodySeen, ClientAddr, Close, CloseReason, ClosedBy, Connection,
-    ConnectionId, Disagreement, Ends, ExchangeId, Failure, FailureKind, Moment, NotPooled,
-    Observed, Prediction, Preset, Program, Reading, ServerAddr, ServerSetup, Side, Socket,
-    SocketTable, Tables, TcpState, Timer, TimerKind, Unreadable,
+    AcceptGap, Afterwards, BodyPolicy, BodySeen, ClientAddr, Close, CloseReason, ClosedBy,
+    Connection, ConnectionId, Disagreement, Ends, ExchangeId, Failure, FailureKind, Moment,
+    NotPooled, Observed, Prediction, Preset, Program, Reading, ServerAddr, ServerSetup, Side,
+    Socket, SocketTable, Tables, TcpState, Timer, TimerKind, Unreadable,
 };
 
 use super::*;
@@ -111,6 +111,7 @@ fn drained() -> Outcome {
         accepting: None,
         server_reasons: std::collections::BTreeMap::new(),
         accepted: Some(1),
+        accept_gap: AcceptGap::default(),
         tables: Tables {
             busiest: None,
             while_running: reading(vec![
@@ -435,4 +436,17 @@ fn a_limit_on_connections_is_named_where_it_was_reached() {
 fn a_time_wait_that_a_reset_has_ended_is_told() {
     let gone = prose(&Outcome { time_waits_cut_short: 38, ..drained() });
     assert!(gone.contains("38 TIME_WAITs are gone before the time"), "{gone}");
+}
+
+#[test]
+fn connections_of_an_overflowing_accept_queue_are_told_and_are_no_disagreement() {
+    let gap = AcceptGap { in_queue: 1, half_open: 286, given_up: 64 };
+    let told = prose(&Outcome { accept_gap: gap, ..drained() });
+    for part in [
+        "1 connection of the client's was still in the accept queue",
+        "286 connections were open for the client alone: the accept queue overflowed",
+        "The server accepted 64 connections that the client's trace does not tell of",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
 }

@@ -119,16 +119,29 @@ fn time_wait_is_full_here() -> bool {
 /// How many resets this network, or both hosts, have sent so far, whoever let them (`TcpOutRsts`).
 /// `None` where the kernel does not tell.
 pub(crate) fn resets_sent(host: &ServersHost) -> Option<u64> {
-    let here = || resets_in(&fs::read_to_string("/proc/thread-self/net/snmp").ok()?);
+    let here =
+        || count_in(&fs::read_to_string("/proc/thread-self/net/snmp").ok()?, "Tcp", "OutRsts");
     host.both(here).into_iter().sum()
 }
 
-/// The number below `OutRsts`: of each protocol there are two lines, one of names and one of values.
-fn resets_in(snmp: &str) -> Option<u64> {
-    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+/// How often an accept queue of the servers' network was full so far, and the kernel dropped a SYN
+/// or the last ACK of a handshake for it (`TcpExtListenOverflows`). `None` where the kernel does not
+/// tell.
+pub(crate) fn listen_overflows(host: &ServersHost) -> Option<u64> {
+    let look = || {
+        let counters = fs::read_to_string("/proc/thread-self/net/netstat").ok()?;
+        count_in(&counters, "TcpExt", "ListenOverflows")
+    };
+    host.run(look).ok().flatten()
+}
+
+/// The number below a name: of each protocol there are two lines, one of names and one of values.
+fn count_in(counters: &str, protocol: &str, name: &str) -> Option<u64> {
+    let of_protocol = |line| str::strip_prefix(line, protocol)?.strip_prefix(": ");
+    let mut lines = counters.lines().filter_map(of_protocol);
     let names = lines.next()?.split_whitespace();
     let mut both = names.zip(lines.next()?.split_whitespace());
-    both.find(|(name, _)| *name == "OutRsts")?.1.parse().ok()
+    both.find(|(known, _)| *known == name)?.1.parse().ok()
 }
 
 /// The number after `tw` in the line `TCP: inuse 5 orphan 0 tw 4 alloc 6 mem 1`.
@@ -196,11 +209,15 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_counts_the_resets_that_it_sends() {
+    fn a_counter_of_the_kernel_is_the_number_below_its_name() {
         let snmp = "Ip: OutRsts\nIp: 1\nTcp: InErrs OutRsts InCsumErrors\nTcp: 0 38 2\nUdp: A\n";
-        assert_eq!(resets_in(snmp), Some(38));
-        assert_eq!(resets_in("Tcp: OutRsts\n"), None);
-        assert_eq!(resets_in("Tcp: Other\nTcp: 1\n"), None);
+        let resets = |snmp| count_in(snmp, "Tcp", "OutRsts");
+        assert_eq!(resets(snmp), Some(38));
+        assert_eq!(resets("Tcp: OutRsts\n"), None);
+        assert_eq!(resets("Tcp: Other\nTcp: 1\n"), None);
+        assert_eq!(resets("TcpExt: OutRsts\nTcpExt: 1\n"), None);
+        let netstat = "TcpExt: TW ListenOverflows\nTcpExt: 7 286\n";
+        assert_eq!(count_in(netstat, "TcpExt", "ListenOverflows"), Some(286));
     }
 
     #[test]

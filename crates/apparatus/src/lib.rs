@@ -67,6 +67,8 @@ pub struct Apparatus {
     host: ServersHost,
     /// How many resets this network had sent when the run began.
     resets_before: Option<u64>,
+    /// How often an accept queue of this network had been full when the run began.
+    overflows_before: Option<u64>,
     client_witness: Arc<ClientWitness>,
     busiest: Arc<Busiest>,
     sampler: Sampler,
@@ -161,6 +163,7 @@ impl Apparatus {
             timeout,
             servers,
             resets_before: kernel::resets_sent(&host),
+            overflows_before: kernel::listen_overflows(&host),
             host,
             client_witness,
             busiest,
@@ -350,7 +353,9 @@ impl Apparatus {
         let after_closing = self.look().await;
         let read_at = Instant::now();
         let time_wait_is_full = kernel::time_wait_is_full(&self.host);
-        let resets_sent = kernel::resets_sent(&self.host).zip(self.resets_before);
+        let resets_sent = growth(kernel::resets_sent(&self.host), self.resets_before);
+        let listen_overflows = growth(kernel::listen_overflows(&self.host), self.overflows_before);
+        let unfinished_dials = self.client_witness.unfinished_dials();
         let strangers = std::mem::take(&mut *lock(&self.strangers));
         let mut accepted = self.servers.accepted();
         let server_reasons = recorder::reasons(accepted.as_deref().unwrap_or_default());
@@ -376,10 +381,13 @@ impl Apparatus {
             while_running: &while_running,
             after_closing: &after_closing,
             time_wait_is_full,
-            resets_sent: resets_sent.map(|(after, before)| after.saturating_sub(before)),
+            resets_sent,
+            listen_overflows,
+            unfinished_dials,
         };
         let connections = judge::connections(&testimony);
         let disagreements = judge::disagreements(&testimony, &connections);
+        let accept_gap = judge::accept_gap(&testimony).unwrap_or_default();
         let time_waits_cut_short = judge::time_waits_cut_short(&connections, &testimony);
         let outcome = Outcome {
             prediction: predict(&self.setup),
@@ -387,6 +395,7 @@ impl Apparatus {
             exchanges,
             connections,
             accepted: accepted.map(|accepted| accepted.len()),
+            accept_gap,
             in_flight,
             server_reasons,
             accepting,
@@ -399,6 +408,11 @@ impl Apparatus {
         };
         (outcome, self.client_witness.take_events(self.started))
     }
+}
+
+/// By how much a counter of the kernel grew, if both readings are known.
+fn growth(after: Option<u64>, before: Option<u64>) -> Option<u64> {
+    Some(after?.saturating_sub(before?))
 }
 
 /// Returns true if the reader of this exchange did not read its body to the end.

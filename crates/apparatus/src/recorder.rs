@@ -11,6 +11,7 @@ use evidence::{
 };
 use server::{ServerEvent, ServerMoment};
 use tokio::sync::Notify;
+use transport::GIVEN_UP;
 
 use crate::lock;
 
@@ -33,6 +34,8 @@ struct ClientNotes {
     /// Exchanges that are over, but whose client has not decided on the connection: it may be
     /// draining what the reader left of the body.
     undecided: BTreeSet<ExchangeId>,
+    /// Dials that are under way, or were given up before anybody was told how they ended.
+    unfinished_dials: usize,
     open: usize,
     most_open: usize,
     /// Every event, if somebody wants to read them.
@@ -109,6 +112,12 @@ impl ClientWitness {
         self.lock().undecided.insert(number);
     }
 
+    /// How many dials have neither opened a connection nor failed: they are under way, or nobody
+    /// waited for them any more.
+    pub(crate) fn unfinished_dials(&self) -> usize {
+        self.lock().unfinished_dials
+    }
+
     /// How many of them are open.
     pub(crate) fn open(&self) -> usize {
         self.lock().open
@@ -170,7 +179,12 @@ impl ClientNotes {
         }
         let mut about = exchange.and_then(|exchange| self.exchanges.get_mut(&exchange));
         match moment {
+            Moment::ConnectStart { .. } => self.unfinished_dials += 1,
+            Moment::ConnectDone { result: Err(cause), .. } if cause != GIVEN_UP => {
+                self.unfinished_dials = self.unfinished_dials.saturating_sub(1);
+            }
             Moment::ConnectDone { server, result: Ok(client) } => {
+                self.unfinished_dials = self.unfinished_dials.saturating_sub(1);
                 if let Some(id) = connection {
                     let ends = Ends { client: *client, server: *server };
                     let fresh = ConnectionNotes::opened(ends);
@@ -271,6 +285,8 @@ struct ServerNotes {
 pub(crate) struct AcceptedNotes {
     pub(crate) at: Instant,
     pub(crate) ends: Ends,
+    /// True if a request came on it.
+    pub(crate) asked: bool,
     pub(crate) closed_by: Option<ClosedBy>,
     pub(crate) why: Option<ServerCloseReason>,
 }
@@ -320,6 +336,7 @@ impl server::Observer for ServerEar {
                 notes.accepted.push(AcceptedNotes {
                     at: event.at,
                     ends,
+                    asked: false,
                     closed_by: None,
                     why: None,
                 });
@@ -331,7 +348,13 @@ impl server::Observer for ServerEar {
                     notes.why = why;
                 }
             }
-            ServerMoment::Request { .. } => notes.load.one_more(event.at),
+            ServerMoment::Request { .. } => {
+                notes.load.one_more(event.at);
+                let place = notes.places.get(&key);
+                if let Some(notes) = place.and_then(|&place| notes.accepted.get_mut(place)) {
+                    notes.asked = true;
+                }
+            }
             ServerMoment::ResponseDone { .. } => notes.load.one_less(event.at),
             _ => {} // not asked for
         }

@@ -22,8 +22,8 @@ fn after_help() -> String {
         "{TRANSPORTS}
 
 The server takes 20 ms for each response unless --delay says otherwise: with a
-quicker one it is the scheduler's luck how many workers are busy at once, and
-the number of connections is no longer the same in every run.
+quicker one, or on a busy machine, it is the scheduler's luck how many workers
+are busy at once, and the number of connections differs from run to run.
 
 On a terminal a bar stands for the lines of more than 30 exchanges; `| cat`
 shows them.
@@ -32,7 +32,7 @@ Exit status: 0 ran; 1 some request failed; 2 could not run, or the witnesses
 disagree; 130 ended by Ctrl-C.
 
 Examples:
-  concurrent --per-host 2               # the pool keeps too few: 82 connections
+  concurrent --per-host 2               # the pool keeps too few: up to 82
   concurrent --per-host 10              # one for every worker: 10
   concurrent --per-host 2 --delay 0ms   # a quick server: fewer, and it varies
   concurrent --workers 3 --requests 1 --delay 200ms"

@@ -40,8 +40,8 @@ pub use inspected::{Inspected, TcpInfo};
 pub use keep_alive::{ConnectionFields, KeepAliveOffer, OfferTally};
 pub use observed::Observed;
 pub use outcome::{
-    Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure, FailureKind,
-    InFlight, Outcome, Reading, Tables, Unreadable, is_success,
+    AcceptGap, Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure,
+    FailureKind, InFlight, Outcome, Reading, Tables, Unreadable, is_success,
 };
 pub use segment::{SackBlock, Segment, SegmentFlags, TcpOption, UnknownFlags};
 pub use server_close_reason::ServerCloseReason;

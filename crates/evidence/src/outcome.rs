@@ -266,6 +266,30 @@ impl fmt::Display for Disagreement {
     }
 }
 
+/// The difference between the connections that the client opened and those that the server accepted,
+/// as far as a witness explains it. Both sides of it come from one thing: to the client a connection
+/// is open once its kernel has the server's SYN-ACK, to the server once its program has accepted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptGap {
+    /// Opened, and not accepted: the server's kernel has the connection, and kept it in the accept
+    /// queue when the run was over.
+    pub in_queue: usize,
+    /// Opened, and not accepted: the server's kernel does not have it. The accept queue was full at
+    /// least that often, and then the last ACK of the handshake is dropped (`TcpExtListenOverflows`).
+    pub half_open: usize,
+    /// Accepted, and not opened: the client had given up dials, no fewer than these, before it was
+    /// told that they had succeeded; and no request came on any of these.
+    pub given_up: usize,
+}
+
+impl AcceptGap {
+    /// Returns true if there is none.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
 /// How many requests the server was answering at a time: from the head of a request until the
 /// response was handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -289,6 +313,8 @@ pub struct Outcome {
     pub connections: Vec<Connection>,
     /// How many connections the server accepted; `None` if it is not ours to ask.
     pub accepted: Option<usize>,
+    /// Why that is another number than the client's, as far as that is explained.
+    pub accept_gap: AcceptGap,
     /// How many requests it was answering at a time; `None` if it is not ours to ask.
     pub in_flight: Option<InFlight>,
     /// The reasons for which the servers let go of connections before they were stopped, and how

@@ -15,7 +15,7 @@ use crate::words::{FAINT, HEADING};
 
 pub use exhibits::evidence;
 pub use lines::facts;
-pub use peer::{keep_alive_offers, time_waits_cut_short};
+pub use peer::{accept_gap, keep_alive_offers, time_waits_cut_short};
 
 /// Writes the report of one run.
 pub struct RunReport<W> {

@@ -36,6 +36,8 @@ struct RunRow<'a> {
     opened: usize,
     /// `null` if the server is not ours to ask.
     accepted: Option<usize>,
+    /// Why that is another number than `opened`, as far as that is explained.
+    accept_gap: AcceptGapRow,
     used: usize,
     sockets: TablesRow,
     connections: Vec<ConnectionRow>,
@@ -48,6 +50,16 @@ struct RunRow<'a> {
     /// With `--trace`: every moment of the client's trace.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<EventRow>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct AcceptGapRow {
+    /// Opened, not accepted: still in the accept queue when the run was over.
+    in_queue: usize,
+    /// Opened, not accepted: the accept queue overflowed.
+    half_open: usize,
+    /// Accepted, not opened: dials that the client had given up.
+    given_up: usize,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -188,6 +200,11 @@ impl<'a> RunRow<'a> {
             predicted,
             opened: outcome.opened(),
             accepted: outcome.accepted,
+            accept_gap: AcceptGapRow {
+                in_queue: outcome.accept_gap.in_queue,
+                half_open: outcome.accept_gap.half_open,
+                given_up: outcome.accept_gap.given_up,
+            },
             used: outcome.used(),
             sockets: TablesRow {
                 busiest: tables.busiest.as_ref().map(|table| EndsRow::of(table, true)),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use evidence::{BodyPolicy, Close, CloseReason, ClosedBy, Observed, OfferTally, Outcome};
+use evidence::{
+    AcceptGap, BodyPolicy, Close, CloseReason, ClosedBy, Observed, OfferTally, Outcome,
+};
 
 use crate::words;
 
@@ -117,6 +119,36 @@ pub fn time_waits_cut_short(outcome: &Outcome) -> Option<String> {
             }
         )
     })
+}
+
+/// Returns why the server accepted another number of connections than the client opened, if it did
+/// and that is explained.
+#[must_use]
+pub fn accept_gap(outcome: &Outcome) -> Option<String> {
+    let AcceptGap { in_queue, half_open, given_up } = outcome.accept_gap;
+    let connections = |count| words::count(count, "connection");
+    let mut sentences = Vec::new();
+    if in_queue > 0 {
+        let were = if in_queue == 1 { "was" } else { "were" };
+        sentences.push(format!(
+            "{} of the client's {were} still in the accept queue when the run was over: the kernel has them, the program had not accepted them.",
+            connections(in_queue)
+        ));
+    }
+    if half_open > 0 {
+        let were = if half_open == 1 { "was" } else { "were" };
+        sentences.push(format!(
+            "{} {were} open for the client alone: the accept queue overflowed, no fewer times than that (TcpExtListenOverflows), and then the server's kernel drops the last ACK of a handshake.",
+            connections(half_open)
+        ));
+    }
+    if given_up > 0 {
+        sentences.push(format!(
+            "The server accepted {} that the client's trace does not tell of; no request came on any, and the client gave up dials, no fewer than that, before it had heard that they were through.",
+            connections(given_up)
+        ));
+    }
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
 /// How many connections were closed for a reason that the client knows.

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use evidence::{
-    Afterwards, BodyPolicy, BodySeen, ClientAddr, Close, CloseReason, ClosedBy, Connection,
-    ConnectionFields, ConnectionId, Disagreement, Ends, ExchangeId, Failure, FailureKind, Moment,
-    NotPooled, Observed, Prediction, Preset, Program, Reading, ServerAddr, ServerSetup, Side,
-    Socket, SocketTable, Tables, TcpState, Timer, TimerKind, Unreadable,
+    AcceptGap, Afterwards, BodyPolicy, BodySeen, ClientAddr, Close, CloseReason, ClosedBy,
+    Connection, ConnectionFields, ConnectionId, Disagreement, Ends, ExchangeId, Failure,
+    FailureKind, Moment, NotPooled, Observed, Prediction, Preset, Program, Reading, ServerAddr,
+    ServerSetup, Side, Socket, SocketTable, Tables, TcpState, Timer, TimerKind, Unreadable,
 };
 
 use super::*;
@@ -117,6 +117,7 @@ fn drained() -> Outcome {
         accepting: None,
         server_reasons: std::collections::BTreeMap::new(),
         accepted: Some(1),
+        accept_gap: AcceptGap::default(),
         tables: Tables {
             busiest: None,
             while_running: reading(vec![
@@ -480,4 +481,17 @@ fn an_offer_cannot_paint_the_terminal_and_one_without_a_time_is_told_as_it_stand
     outcome.exchanges[0].connection_fields = ConnectionFields::of([], [&b"max=3, \x1b[31m"[..]]);
     let told = prose(&outcome);
     assert!(told.contains("1 of 2 responses said Keep-Alive: max=3, \\u{1b}[31m;"), "{told}");
+}
+
+#[test]
+fn connections_of_an_overflowing_accept_queue_are_told_and_are_no_disagreement() {
+    let gap = AcceptGap { in_queue: 1, half_open: 286, given_up: 64 };
+    let told = prose(&Outcome { accept_gap: gap, ..drained() });
+    for part in [
+        "1 connection of the client's was still in the accept queue",
+        "286 connections were open for the client alone: the accept queue overflowed",
+        "The server accepted 64 connections that the client's trace does not tell of",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
 }

@@ -26,6 +26,7 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     let sentences = [
         run(outcome),
         count(outcome),
+        peer::accept_gap(outcome),
         why(outcome),
         peer::deeds(outcome),
         peer::keep_alive_offers(outcome),
@@ -62,7 +63,8 @@ fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     fact("", &format!("server          {accepted}"), out)?;
     fact("", &format!("kernel's table  {}", listed(outcome)), out)?;
     if outcome.disagreements.is_empty() {
-        return fact("", &format!("{GOOD}they agree{GOOD:#}"), out);
+        let but = if outcome.accept_gap.is_none() { "" } else { ", the accept queue considered" };
+        return fact("", &format!("{GOOD}they agree{but}{GOOD:#}"), out);
     }
     for disagreement in &outcome.disagreements {
         for line in words::wrap(&format!("they disagree on {disagreement}"), 66) {

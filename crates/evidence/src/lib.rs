@@ -42,7 +42,7 @@ pub use outcome::{
     InFlight, Outcome, Reading, Tables, Unreadable, is_success,
 };
 pub use server_close_reason::ServerCloseReason;
-pub use setup::{BodyPolicy, Prediction, Preset, Program, ServerSetup, Setup};
+pub use setup::{BodyPolicy, CommandFlag, Prediction, Preset, Program, ServerSetup, Setup};
 pub use socket::{
     AcceptQueue, Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally,
 };

@@ -336,6 +336,7 @@ impl Settings {
                 delay: answer.delay,
                 pause_before_body: answer.pause_before_body,
             },
+            flags: Vec::new(),
         }
     }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use evidence::{
     AcceptGap, Afterwards, BodyPolicy, BodySeen, ClientAddr, Close, CloseReason, ClosedBy,
-    Connection, ConnectionFields, ConnectionId, Disagreement, Ends, ExchangeId, Failure,
-    FailureKind, Moment, NotPooled, Observed, Prediction, Preset, Program, Reading, ServerAddr,
-    ServerSetup, Side, Socket, SocketTable, Tables, TcpState, Timer, TimerKind, Unreadable,
+    CommandFlag, Connection, ConnectionFields, ConnectionId, Disagreement, Ends, ExchangeId,
+    Failure, FailureKind, Moment, NotPooled, Observed, Prediction, Preset, Program, Reading,
+    ServerAddr, ServerSetup, Side, Socket, SocketTable, Tables, TcpState, Timer, TimerKind,
+    Unreadable,
 };
 
 use super::*;
 
-fn setup(preset: Preset, body: BodyPolicy) -> Setup {
+pub(super) fn setup(preset: Preset, body: BodyPolicy) -> Setup {
     Setup {
         program: Program::Sequential,
         preset,
@@ -32,6 +33,7 @@ fn setup(preset: Preset, body: BodyPolicy) -> Setup {
             delay: Duration::ZERO,
             pause_before_body: Duration::ZERO,
         },
+        flags: Vec::new(),
     }
 }
 
@@ -147,8 +149,13 @@ fn reset() -> Outcome {
         }
     };
     let closed = |n| connection(n, 1, ClosedBy::Reset, CloseReason::NotPooled(refused), n * 10);
+    let mut setup = setup(Preset::Go, BodyPolicy::Drop);
+    setup.server.bytes = left;
+    let flag =
+        |name: &str, value: &str| CommandFlag { name: name.into(), value: Some(value.into()) };
+    setup.flags = vec![flag("body", "drop"), flag("bytes", "1MiB")];
     Outcome {
-        setup: setup(Preset::Go, BodyPolicy::Drop),
+        setup,
         prediction: None,
         exchanges: vec![dropped(1), dropped(2)],
         connections: vec![closed(1), closed(2)],

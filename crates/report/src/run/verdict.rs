@@ -450,15 +450,15 @@ fn next(outcome: &Outcome) -> (String, String) {
         // Without a query: that is what the flags of this run have put there.
         false => format!(" --target {}", setup.server.url.split('?').next().unwrap_or_default()),
     };
-    let command = |flags: &str| format!("cargo run -p {} -- {flags}{target}", setup.program.name());
+    let command = |flags: &str| program::call(setup.program.name(), &format!("{flags}{target}"));
     if outcome.failed() > 0 || !outcome.disagreements.is_empty() {
         let port = outcome.connections.first().map_or(8080, |c| c.ends.server.port());
-        let command = format!("cargo run -p socket-inspector -- --port {port}");
+        let command = program::call("socket-inspector", &format!("--port {port}"));
         return (command, "what does the kernel still list, and who holds it?".into());
     }
     if !setup.server.in_process && peer::deeds(outcome).is_some() {
         let url = setup.server.url.split('?').next().unwrap_or_default();
-        let command = format!("cargo run -p lab -- trace {url} --requests 3");
+        let command = program::call("lab", &format!("trace {url} --requests 3"));
         return (command, "when does what happen to such a connection?".into());
     }
     let few = outcome.opened() <= enough(outcome);

@@ -1,8 +1,11 @@
 //! The machine's own network, of which only the ports of a run are heard; this takes `CAP_NET_RAW`.
 #![cfg(target_os = "linux")]
 
+#[path = "private_network/scenes.rs"]
+mod scenes;
+
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,13 +14,17 @@ use std::{env, fs, thread};
 use evidence::Segment;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use packets::{Capture, CaptureError, CaptureSetup, LinkLayer};
+use packets::{
+    Capture, CaptureError, CaptureSetup, LinkLayer, PcapWriter, SectionNotes, SequenceBook,
+    SequenceNumbers,
+};
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{LegacyPcapReader, PcapBlockOwned, PcapError};
 
-/// A capture of one port of `lo`; `None`, said aloud, where this process may not hear it.
-fn hear(port: u16) -> Option<Capture> {
-    match Capture::start(&CaptureSetup::on("lo").ports([port]), Instant::now()) {
+/// A capture of some ports of `lo`; `None`, said aloud, where this process may not hear them.
+fn hear(ports: &[u16]) -> Option<Capture> {
+    let setup = CaptureSetup::on("lo").ports(ports.iter().copied());
+    match Capture::start(&setup, Instant::now()) {
         Err(CaptureError::Refused(refused)) => {
             assert!(refused.to_string().starts_with("no packets: "), "{refused}");
             eprintln!("SKIPPED: packets of the machine's own network: {refused}");
@@ -32,7 +39,7 @@ fn of_the_machine_s_own_network_only_the_run_s_ports_are_heard() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let Some(capture) = hear(address.port()) else { return };
+    let Some(capture) = hear(&[address.port()]) else { return };
     let _elsewhere = TcpStream::connect(other.local_addr().unwrap()).unwrap();
     let _client = TcpStream::connect(address).unwrap();
     let (segments, counts) = capture.stop().unwrap().segments();
@@ -78,7 +85,7 @@ fn facts(segments: &[Segment]) -> Vec<String> {
 fn tcpdump_beside_the_capture_hears_the_same_packets() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
-    let Some(capture) = hear(address.port()) else { return };
+    let Some(capture) = hear(&[address.port()]) else { return };
     let file = env::temp_dir().join(format!("packets-beside-{}.pcap", std::process::id()));
     let filter = format!("tcp port {}", address.port());
     let tcpdump = Command::new("tcpdump")
@@ -123,4 +130,44 @@ fn tcpdump_beside_the_capture_hears_the_same_packets() {
     assert!(missing(&beside, &heard).is_empty(), "only tcpdump: {:?}", missing(&beside, &heard));
     assert!(missing(&heard, &beside).is_empty(), "not tcpdump: {:?}", missing(&heard, &beside));
     assert_eq!(beside.len(), heard.len(), "each once");
+}
+
+/// The address of a port of `host` that is free.
+fn free(host: &str) -> SocketAddr {
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
+}
+
+/// With its numbers counted as by default, and as they are in the header.
+#[test]
+fn tcpdump_prints_the_same_lines() {
+    if let Err(why) = scenes::program("tcpdump", &["--version"]) {
+        return eprintln!("SKIPPED: tcpdump's lines: {why}");
+    }
+    let v6 = TcpListener::bind("[::1]:0").is_ok();
+    let (answered, long, reset) = (free("127.0.0.1"), free("127.0.0.1"), free("127.0.0.1"));
+    let answered_v6 = free(if v6 { "::1" } else { "127.0.0.1" });
+    let ports = [answered, answered_v6, long, reset].map(|address| address.port());
+    let Some(capture) = hear(&ports) else { return };
+    scenes::exchange(&answered.to_string());
+    scenes::exchange(&answered_v6.to_string());
+    scenes::body(&long.to_string(), 30_011);
+    scenes::reset(&reset.to_string());
+    let recording = capture.stop().unwrap();
+    let heard = scenes::segments(&recording);
+    assert!(scenes::count(&heard, "R.") > 0 && scenes::payload(&heard) > 30_011);
+    let path = env::temp_dir().join(format!("packets-lines-{}.pcapng", std::process::id()));
+    let mut writer = PcapWriter::begin(Vec::new(), &SectionNotes::default()).unwrap();
+    writer.recording(&recording, |_| Vec::new()).unwrap();
+    fs::write(&path, writer.finish().unwrap()).unwrap();
+    for (numbers, flags) in
+        [(SequenceNumbers::AsTcpdump, "-nt"), (SequenceNumbers::Absolute, "-ntS")]
+    {
+        // The file is root's, so tcpdump has to stay root if this is.
+        let arguments = [flags, "-Z", "root", "-r", path.to_str().unwrap()];
+        let printed = scenes::program("tcpdump", &arguments).unwrap();
+        let mut book = SequenceBook::new(numbers);
+        let lines: Vec<String> = heard.iter().map(|segment| book.line(segment)).collect();
+        assert_eq!(printed.lines().collect::<Vec<_>>(), lines);
+    }
+    fs::remove_file(path).unwrap();
 }

@@ -181,6 +181,12 @@ impl Apparatus {
         &self.setup
     }
 
+    /// The moment from which the run's times count.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// Lets the servers that start when they are told to listen: whoever connects from now on is
     /// not refused, but waits.
     ///

@@ -11,6 +11,7 @@
 //! | `tcp_state.rs` | the states of TCP, and their names |
 //! | `socket.rs` | a row of the kernel's table, the two ends as a pair, a whole table |
 //! | `segment.rs` | a TCP segment as it was heard, its flags and options |
+//! | `passage.rs` | a segment between two hosts, and its fate |
 //! | `inspected.rs` | what the kernel remembers of a connection |
 //! | `trace.rs` | the moments of an exchange, and the reasons for which a client closes |
 //! | `server_close_reason.rs` | the reasons for which a server does |
@@ -27,6 +28,7 @@ mod keep_alive;
 mod micros;
 mod observed;
 mod outcome;
+mod passage;
 mod segment;
 mod server_close_reason;
 mod setup;
@@ -43,6 +45,7 @@ pub use outcome::{
     AcceptGap, Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure,
     FailureKind, InFlight, Outcome, Reading, Tables, Unreadable, is_success,
 };
+pub use passage::{Passage, PassageFate, PassageTally};
 pub use segment::{SackBlock, Segment, SegmentFlags, TcpOption, UnknownFlags};
 pub use server_close_reason::ServerCloseReason;
 pub use setup::{BodyPolicy, CommandFlag, Prediction, Preset, Program, ServerSetup, Setup};

@@ -28,10 +28,12 @@
 
 mod ask;
 mod bounded_file;
+mod cable;
 mod catalogue;
 mod cli;
 mod experiment;
 mod formula;
+mod ground;
 mod judge;
 mod learner;
 mod process;

@@ -13,6 +13,9 @@ pub enum Error {
     /// This system makes no private network.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// There is a private network, but this system makes no cable to a second host.
+    #[error(transparent)]
+    NoCable(Refused),
     /// The process has several threads, of which only one would move.
     #[error(
         "cannot enter a private network with {threads} threads, as only one of them would move: \

@@ -89,8 +89,8 @@ impl Cable {
 /// calls this.
 ///
 /// # Errors
-/// Those of [`enter`](crate::enter); [`Error::Refused`] also if the system has no device for the
-/// cable; [`Error::Host`] and [`Error::Cable`].
+/// Those of [`enter`](crate::enter); [`Error::NoCable`] if the system has no device for the cable;
+/// [`Error::Host`] and [`Error::Cable`].
 pub fn enter_hosts(plan: &HostsPlan, law: Box<dyn CableLaw>) -> Result<TwoHosts, Error> {
     let of_server = plan.server.checked()?;
     let client = crate::enter(&plan.client)?;

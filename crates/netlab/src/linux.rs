@@ -207,7 +207,7 @@ fn overwrite(path: &str, text: &str) -> io::Result<()> {
 /// The reason why there is no device for the cable.
 fn no_tun(error: io::Error) -> Error {
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(errno) => crate::diagnosis::no_tun(errno).into(),
+        Some(errno) => Error::NoCable(crate::diagnosis::no_tun(errno)),
         None => Error::Cable { step: "make a device for", source: error },
     }
 }

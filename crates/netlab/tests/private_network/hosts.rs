@@ -55,9 +55,7 @@ fn hosts(
 /// No private network is a matter of the machine's, and told as such; no cable is another.
 fn or_no_cable<T>(made: Result<T, Error>) -> Result<Result<T, Value>, Error> {
     match made {
-        Err(Error::Refused(why)) if why.to_string().starts_with("no cable") => {
-            Ok(Err(json!({ "no_cable": why.to_string() })))
-        }
+        Err(Error::NoCable(why)) => Ok(Err(json!({ "no_cable": why.to_string() }))),
         Err(error) => Err(error),
         Ok(made) => Ok(Ok(made)),
     }

@@ -88,7 +88,7 @@ impl Settings {
             somaxconn: self.network.somaxconn,
         };
         Ok(Ready {
-            plan: Plan { setup, client, timeout: None, servers, trace: false },
+            plan: Plan { setup, client, timeout: None, servers, far: None, trace: false },
             workload,
             network,
         })
@@ -336,6 +336,7 @@ impl Settings {
                 delay: answer.delay,
                 pause_before_body: answer.pause_before_body,
             },
+            flags: Vec::new(),
         }
     }
 

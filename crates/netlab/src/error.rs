@@ -38,6 +38,28 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// There is no second host.
+    #[error("cannot {step} the second host")]
+    Host {
+        /// The step that was attempted.
+        step: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no cable between the hosts, or none any more.
+    #[error("cannot {step} the cable")]
+    Cable {
+        /// The step that was attempted.
+        step: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The private network's loopback interface does not cut packets as a wire does.
+    #[error("cannot make the loopback interface of the private network cut packets as a wire does")]
+    UnlikeWire {
+        /// The kernel's answer: `Unsupported` if it has said yes and not done so.
+        source: io::Error,
+    },
     /// A setting could not be written.
     #[error("cannot set {name} to {value} in the private network{}", advice(source))]
     Setting {

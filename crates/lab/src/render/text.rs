@@ -329,8 +329,14 @@ fn evidence_of(section: &Section<'_>, row: &TrialRow<'_>, out: &mut impl Write) 
             for sentence in ran.record.disagreements() {
                 paragraph("disagree", sentence, out)?;
             }
+            if let Some(gap) = report::run::accept_gap(&ran.record.outcome) {
+                paragraph("accepted", &gap, out)?;
+            }
             if let Some(gone) = report::run::time_waits_cut_short(&ran.record.outcome) {
                 paragraph("resets", &gone, out)?;
+            }
+            if let Some(offers) = report::run::keep_alive_offers(&ran.record.outcome) {
+                paragraph("offered", &offers, out)?;
             }
             for (kind, message) in ran.record.failures() {
                 paragraph("failure", &format!("{kind}: {message}"), out)?;

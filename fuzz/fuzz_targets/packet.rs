@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use packets::{LinkLayer, decode};
+use packets::{LinkLayer, SequenceBase, decode, line};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let [how, bytes @ ..] = input else { return };
@@ -16,4 +16,5 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Ok(segment) = decode(Duration::ZERO, link, bytes, wire_len) else { return };
     let headers = segment.tcp_header_bytes + segment.ip_header_bytes;
     assert!(segment.tcp_header_bytes >= 20 && usize::from(headers) <= bytes.len());
+    assert!(line(&segment, SequenceBase::default()).ends_with(&format!("length {}", segment.payload_bytes)));
 });

@@ -46,7 +46,7 @@ pub struct ClientArgs {
     pub requests: u64,
 
     /// Wait between an exchange and the next
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = args::interval)]
     pub interval: Duration,
 
     /// What to do with the body of each response
@@ -116,9 +116,9 @@ pub struct ClientArgs {
 pub const TRANSPORTS: &str = "\
 go and go1.27 are the rules of Go's http.Transport (up to 1.26, and since 1.27),
 re-created on hyper's HTTP/1.1 connection. hyper-util is no emulation: it is
-hyper-util's own legacy Client. Where they differ, the clients they stand for do.
-With --target, size and times of a response are asked for in the URL's query,
-which `cargo run -p hello` understands; another server will ignore them.";
+hyper-util's own legacy Client. Where they differ, so do the clients that they
+stand for. With --target, size and times of a response are asked for in the
+URL's query, which hello understands; another server will ignore them.";
 
 impl ClientArgs {
     /// Returns what was typed, as a plan for `workers` workers of `program`. `matches` tells which

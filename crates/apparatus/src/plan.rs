@@ -92,7 +92,7 @@ pub enum Error {
         allowed: u64,
     },
     /// There is no server to talk to.
-    #[error("{0}; start a server with `cargo run -p hello`, or leave out --target")]
+    #[error("{0}; start a server with `{hello}`, or leave out --target", hello = program::call("hello", ""))]
     NoServer(String),
 }
 

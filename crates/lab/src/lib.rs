@@ -58,12 +58,18 @@ pub mod fuzzing {
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::cli::{Action, Cli};
 use crate::experiment::ExperimentWish;
 
 pub use record::{ProcessUse, RunRecord, Snapshot};
+
+/// Returns all that can be typed, as clap describes it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Reads the command line, does what it says, and returns the exit code.
 #[must_use]

@@ -82,6 +82,7 @@ fn of(setup: &Setup, each: bool, by: ClosedBy, why: &Observed<CloseReason>) -> O
         tables: Tables::default(),
         disagreements: Vec::new(),
         time_waits_cut_short: 0,
+        accept_gap: evidence::AcceptGap::default(),
         elapsed: Duration::from_secs(1),
         let_go: Duration::from_secs(1),
         interrupted: false,

@@ -39,7 +39,7 @@ pub(crate) fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<
     }
     writeln!(out)?;
     let set: String = experiment.overrides.iter().map(|over| format!(" --set {over}")).collect();
-    paragraph("run it", &format!("cargo run -p lab -- run {}{set}", experiment.name), out)
+    paragraph("run it", &program::call("lab", &format!("run {}{set}", experiment.name)), out)
 }
 
 /// Writes the question and the setup of those trials (from 0) that `is_shown`, and nothing that

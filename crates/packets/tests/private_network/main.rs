@@ -7,13 +7,15 @@
 #[cfg(target_os = "linux")]
 mod capture;
 #[cfg(target_os = "linux")]
+mod files;
+#[cfg(target_os = "linux")]
 mod runner;
 #[cfg(target_os = "linux")]
 mod scenes;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
-    runner::run(&[capture::ALL])
+    runner::run(&[capture::ALL, files::ALL])
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,7 +1,8 @@
 //! What happens while somebody listens.
+#![allow(dead_code, reason = "two tests use this, neither of them all of it")]
 
 use std::collections::HashSet;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
@@ -34,6 +35,15 @@ pub(crate) fn exchange(address: &str) {
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
     drop(client);
     assert_eq!(accepted.read(&mut [0]).unwrap(), 0);
+}
+
+/// The server closes with a request unread, which resets the connection.
+pub(crate) fn reset(address: &str) {
+    let (_server, mut client, accepted) = connection(address);
+    client.write_all(b"ask").unwrap();
+    assert_eq!(accepted.peek(&mut [0]).unwrap(), 1);
+    drop(accepted);
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 /// The client sends so much.

@@ -13,7 +13,8 @@ use super::{change::Change, peer};
 /// A command, and the question that it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextStep {
-    /// The words of the command, from `cargo` on, as the shell is to hand them over.
+    /// The words of the command, from the program's name or `cargo` on, as the shell is to hand them
+    /// over.
     pub words: Vec<String>,
     /// The question.
     pub question: String,
@@ -28,17 +29,17 @@ pub fn next_step(outcome: &Outcome) -> NextStep {
         let first = outcome.connections.first().map(|c| c.ends.server.port());
         let port = first.unwrap_or_else(|| port_of(&setup.server.url)).to_string();
         let question = "what does the kernel still list, and who holds it?";
-        return cargo("socket-inspector", ["--port", &port], question);
+        return step("socket-inspector", ["--port", &port], question);
     }
     let server_decides = peer::deeds(outcome).is_some() || is_the_servers(outcome);
     if !setup.server.in_process && server_decides {
         let arguments = ["trace", &setup.server.url, "--requests", "3"];
-        return cargo("lab", arguments, "when does what happen to such a connection?");
+        return step("lab", arguments, "when does what happen to such a connection?");
     }
     let candidate = chosen(outcome);
     let flags = Change::flags(&candidate.changes, &setup.flags);
     let arguments = flags.iter().flat_map(CommandFlag::words);
-    cargo(setup.program.name(), arguments, candidate.question)
+    step(setup.program.name(), arguments, candidate.question)
 }
 
 /// The first that is possible, and another run than this one.
@@ -51,13 +52,13 @@ fn chosen(outcome: &Outcome) -> Candidate {
     possible.unwrap_or_else(|| more(setup))
 }
 
-fn cargo<S: Into<String>>(
+fn step<S: Into<String>>(
     program: &str,
     arguments: impl IntoIterator<Item = S>,
     question: &str,
 ) -> NextStep {
-    let words = ["cargo", "run", "-p", program, "--"].map(str::to_owned);
-    let words = words.into_iter().chain(arguments.into_iter().map(Into::into)).collect();
+    let mut words = program::call_words(program);
+    words.extend(arguments.into_iter().map(Into::into));
     NextStep { words, question: question.to_owned() }
 }
 

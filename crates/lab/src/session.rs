@@ -192,7 +192,14 @@ impl<'a, W: Write> LabSession<'a, W> {
         let mut lines = LearnerLines::listen();
         for (number, experiment) in self.experiments.iter().enumerate() {
             let asked = interrupt.or(self.ask(experiment, &mut lines)).await;
-            let Some(answers) = asked.transpose()? else { return Ok(()) };
+            let Some(answers) = asked.transpose()? else {
+                // What is told now begins below the question.
+                return if self.asked.format == RunFormat::Text {
+                    writeln!(self.out)
+                } else {
+                    Ok(())
+                };
+            };
             self.answers[number] = Some(answers);
             let only = std::slice::from_ref(experiment);
             let tell = |done: EndedTrial| self.note(EndedTrial { experiment: number, ..done });

@@ -63,7 +63,7 @@ struct RunResult<'a> {
     /// The learner's own number for the first of `predictions`, if it is one; it is in `asked`, too.
     guess: Option<f64>,
     /// What the learner was asked about this run; empty without `--predict`.
-    asked: Vec<AskedResult<'a>>,
+    asked: Vec<AnswerResult<'a>>,
     predictions: Vec<PredictionResult<'a>>,
     measured: Vec<MeasureResult<'a>>,
     /// One sentence each; empty if the witnesses agree.
@@ -80,7 +80,7 @@ struct RunResult<'a> {
 
 /// A question to the learner, and what became of the answer.
 #[derive(Serialize)]
-struct AskedResult<'a> {
+struct AnswerResult<'a> {
     question: &'a str,
     /// The quantity that is asked for, or in a word what is to be chosen.
     what: &'a str,
@@ -174,7 +174,7 @@ fn score(sections: &[Section<'_>]) -> Option<ScoreResult> {
     Some(ScoreResult { right, wrong, unjudged, unanswered })
 }
 
-fn asked<'a>(section: &'a Section<'a>, row: &TrialRow<'_>) -> Vec<AskedResult<'a>> {
+fn asked<'a>(section: &'a Section<'a>, row: &TrialRow<'_>) -> Vec<AnswerResult<'a>> {
     let of_row = section.answers.iter().flatten().filter(|it| it.question.trial == row.number);
     let asked = |answer: &'a MarkedAnswer<'a>| {
         let kind = &answer.question.kind;
@@ -193,7 +193,7 @@ fn asked<'a>(section: &'a Section<'a>, row: &TrialRow<'_>) -> Vec<AskedResult<'a
             Some(LearnerAnswer::Range(least, most)) => (finite(*least), finite(*most)),
             Some(LearnerAnswer::Choice(_)) | None => (None, None),
         };
-        AskedResult {
+        AnswerResult {
             question: &answer.question.text,
             what,
             choices,

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use evidence::{
     Afterwards, BodyPolicy, BodySeen, ClientAddr, Exchange, ExchangeId, Failure, Outcome, Preset,
-    Reading, RunEvent, ServerAddr, Setup, Tables,
+    Reading, RuleDifference, RunEvent, ServerAddr, Setup, Tables,
 };
 use http::HeaderValue;
 use program::exit;
@@ -122,8 +122,9 @@ impl Apparatus {
             // In HTTP/2 a connection is never put back: it is shared all the time.
             let tells_of_its_pool =
                 config.preset != Preset::HyperUtil && config.version == HttpVersion::Http1;
+            let preset = config.preset;
             let transport = Transport::new(config, Some(listener))?;
-            Ok(Box::new(OwnClient::new(transport, tells_of_its_pool)))
+            Ok(Box::new(OwnClient::new(transport, preset, tells_of_its_pool)))
         })
     }
 
@@ -169,6 +170,12 @@ impl Apparatus {
     #[must_use]
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// Returns where the rules of this build's client differ from Go's, if it follows Go's.
+    #[must_use]
+    pub fn rule_differences(&self) -> Vec<RuleDifference> {
+        self.client.rule_differences()
     }
 
     /// Lets the servers that start when they are told to listen: whoever connects from now on is
@@ -376,6 +383,7 @@ impl Apparatus {
         let time_waits_cut_short = judge::time_waits_cut_short(&connections, &testimony);
         let outcome = Outcome {
             prediction: predict(&self.setup),
+            rule_differences: self.client.rule_differences(),
             setup: self.setup,
             exchanges,
             connections,

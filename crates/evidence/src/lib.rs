@@ -42,7 +42,9 @@ pub use outcome::{
     InFlight, Outcome, Reading, Tables, Unreadable, is_success,
 };
 pub use server_close_reason::ServerCloseReason;
-pub use setup::{BodyPolicy, CommandFlag, Prediction, Preset, Program, ServerSetup, Setup};
+pub use setup::{
+    BodyPolicy, CommandFlag, Prediction, Preset, Program, RuleDifference, ServerSetup, Setup,
+};
 pub use socket::{
     AcceptQueue, Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally,
 };

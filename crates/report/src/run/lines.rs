@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodySeen, ByteCount, CloseReason, ClosedBy, Exchange, Moment, NotPooled, Observed,
-    Prediction, RunEvent, Setup, TlsFacts,
+    Prediction, RuleDifference, RunEvent, Setup, TlsFacts,
 };
 
 use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
@@ -18,7 +18,11 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 const AFTERWARDS: usize = 20;
 
 /// Writes what is about to be run.
-pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn setup(
+    setup: &Setup,
+    differences: &[RuleDifference],
+    out: &mut impl Write,
+) -> io::Result<()> {
     let Setup { program, preset, workers, requests, server, .. } = setup;
     let interval = words::span(setup.interval);
     let mut load = words::count(*requests, "request");
@@ -36,6 +40,7 @@ pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{HEADING}{}{HEADING:#}  {load}; {body}", program.name())?;
     fact("client", &format!("{}: {}", preset.name(), preset.description()), out)?;
     fact("", &pool(setup), out)?;
+    rule_differences(differences, out)?;
     let place = if server.in_process { "hello, in this process, at " } else { "" };
     fact("server", &format!("{place}{}", server.url), out)?;
     if let Some(bytes) = server.bytes {
@@ -48,6 +53,16 @@ pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
             }
         }
         fact("", &answer, out)?;
+    }
+    Ok(())
+}
+
+/// Writes where the client's rules are not Go's: as a warning, for its name says that they are.
+fn rule_differences(all: &[RuleDifference], out: &mut impl Write) -> io::Result<()> {
+    let mut name = "NOT GO'S";
+    for line in all.iter().flat_map(|one| words::wrap(&one.to_string(), 66)) {
+        writeln!(out, "  {BAD}{name:<9}{BAD:#} {line}")?;
+        name = "";
     }
     Ok(())
 }

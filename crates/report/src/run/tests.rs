@@ -103,6 +103,7 @@ fn drained() -> Outcome {
     let body = BodySeen::Drained { bytes: 11 };
     Outcome {
         setup: setup(Preset::Go, BodyPolicy::Drain),
+        rule_differences: Vec::new(),
         prediction: Some(Prediction {
             least: 1,
             most: 1,
@@ -169,7 +170,7 @@ fn reset() -> Outcome {
 fn text(outcome: &Outcome) -> String {
     let mut plain = anstream::StripStream::new(Vec::new());
     let mut report = RunReport::text(&mut plain);
-    report.start(&outcome.setup, outcome.prediction.as_ref()).unwrap();
+    report.start(&outcome.setup, &outcome.rule_differences, outcome.prediction.as_ref()).unwrap();
     for exchange in &outcome.exchanges {
         report.exchange(exchange, &[]).unwrap();
     }
@@ -389,7 +390,7 @@ fn programs_get_one_object_whose_keys_keep_their_names() {
     let mut json = Vec::new();
     let outcome = reset();
     let mut report = RunReport::json(&mut json);
-    report.start(&outcome.setup, None).unwrap();
+    report.start(&outcome.setup, &[], None).unwrap();
     report.exchange(&outcome.exchanges[0], &[]).unwrap();
     report.end(&outcome, &[]).unwrap();
     insta::assert_snapshot!(String::from_utf8(json).unwrap());
@@ -486,4 +487,24 @@ fn an_offer_cannot_paint_the_terminal_and_one_without_a_time_is_told_as_it_stand
     outcome.exchanges[0].connection_fields = ConnectionFields::of([], [&b"max=3, \x1b[31m"[..]]);
     let told = prose(&outcome);
     assert!(told.contains("1 of 2 responses said Keep-Alive: max=3, \\u{1b}[31m;"), "{told}");
+}
+
+#[test]
+fn rules_that_are_not_gos_are_told_before_the_run_and_in_its_verdict() {
+    let difference = RuleDifference {
+        rule: "retries of idempotent requests on a connection that was idle".into(),
+        go: "yes".into(),
+        here: "no".into(),
+    };
+    let outcome = Outcome { rule_differences: vec![difference], ..drained() };
+    let text = text(&outcome);
+    let banner = "1m 30s\n  NOT GO'S  retries of idempotent requests on a connection that was idle (Go:\n            yes; here: no)\n  server";
+    assert!(text.contains(banner), "{text}");
+    let told = prose(&outcome);
+    assert!(told.contains("The rules of this build differ from Go's: retries of"), "{told}");
+    assert!(!self::text(&drained()).contains("differ from Go's"));
+    let mut json = Vec::new();
+    RunReport::json(&mut json).end(&outcome, &[]).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["rule_differences"][0]["here"], "no");
 }

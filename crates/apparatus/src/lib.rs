@@ -250,6 +250,11 @@ impl Apparatus {
             afterwards: self.afterwards(&body, &notes),
             body,
         };
+        if let (Ok(BodySeen::Held { .. }), Some(connection)) = (&exchange.body, exchange.connection)
+            && exchange.afterwards != Afterwards::Pooled
+        {
+            self.client_witness.holds(connection);
+        }
         let mut book = lock(&self.book);
         if let Err(failure) = &exchange.body
             && failure.kind.means_no_server()
@@ -325,7 +330,9 @@ impl Apparatus {
     /// is closed after that is closed for another reason.
     pub async fn release(&self) {
         let will_decide = |number| self.client_witness.will_decide(number);
-        if self.client.release(&will_decide).await {
+        let any = self.client.release(&will_decide).await;
+        self.client_witness.holds_nothing();
+        if any {
             kernel::settled(&self.client_witness).await;
         }
     }

@@ -318,6 +318,39 @@ fn every_reason_for_which_a_connection_is_not_pooled_fits_into_its_row() {
 }
 
 #[test]
+fn every_kind_of_failure_fits_into_its_row_or_has_a_line_of_its_own() {
+    for kind in FailureKind::ALL {
+        for status in [None, Some(200), Some(503)] {
+            let mut outcome = drained();
+            let exchange = &mut outcome.exchanges[1];
+            exchange.afterwards = Afterwards::Failed;
+            exchange.body = Err(Failure { kind, message: "in vain".to_owned() });
+            exchange.status = status;
+            // Looks for lines that are too wide.
+            let text = text(&outcome);
+            let told = format!("failed: {}\n", kind.name());
+            assert!(text.contains(&told), "`{told}` in {text}");
+        }
+    }
+    // So do rows whose numbers are long.
+    let mut outcome = drained();
+    let exchange = &mut outcome.exchanges[1];
+    exchange.number = ExchangeId(12_345);
+    exchange.connection = Some(ConnectionId(12_345));
+    exchange.started = Duration::from_secs(10_000);
+    exchange.afterwards = Afterwards::NotPooled(NotPooled::KeepAlivesDisabled);
+    text(&outcome);
+    for refused in [
+        NotPooled::BodyUnread { left: Some(1_234_567_890_123) },
+        NotPooled::IdleCapReached { per_host: 1_234_567_890 },
+    ] {
+        let mut outcome = drained();
+        outcome.exchanges[1].afterwards = Afterwards::NotPooled(refused);
+        text(&outcome);
+    }
+}
+
+#[test]
 fn a_status_that_is_no_success_stands_in_its_row_and_in_the_verdict() {
     let mut outcome = drained();
     outcome.exchanges[1].status = Some(404);

@@ -50,7 +50,9 @@ pub use outcome::{
 pub use passage::{Passage, PassageFate, PassageTally};
 pub use segment::{SackBlock, Segment, SegmentFlags, TcpOption, UnknownFlags};
 pub use server_close_reason::ServerCloseReason;
-pub use setup::{BodyPolicy, CommandFlag, Prediction, Preset, Program, ServerSetup, Setup};
+pub use setup::{
+    BodyPolicy, CommandFlag, Prediction, Preset, Program, RuleDifference, ServerSetup, Setup,
+};
 pub use socket::{
     AcceptQueue, Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally,
 };

@@ -166,13 +166,16 @@ impl<'a, W: Write> LabSession<'a, W> {
         }
     }
 
-    /// Where the runs will take place, if that is not what one would expect.
+    /// Where the runs will take place, and by whose rules, if that is not what one would expect.
     fn begin(&mut self) -> io::Result<()> {
         if let (Isolation::Shared(why), Isolate::Auto) = (&self.lanes.isolation, self.asked.isolate)
         {
             writeln!(anstream::stderr(), "lab: in the machine's own network: {why}")?;
         }
-        Ok(())
+        match self.asked.format {
+            RunFormat::Text => render::text::banner(self.experiments, &mut self.out),
+            RunFormat::Json | RunFormat::Junit => Ok(()),
+        }
     }
 
     /// Every trial as soon as there is a place for it; results in the order of the experiments.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use evidence::RuleDifference;
 use serde::Serialize;
 
 use super::{Section, Tally, TrialRow};
@@ -66,6 +67,8 @@ struct RunResult<'a> {
     asked: Vec<AnswerResult<'a>>,
     predictions: Vec<PredictionResult<'a>>,
     measured: Vec<MeasureResult<'a>>,
+    /// Where the client's rules are no longer Go's; empty if they are.
+    rule_differences: &'a [RuleDifference],
     /// One sentence each; empty if the witnesses agree.
     disagreements: Vec<&'a str>,
     failures: Option<BTreeMap<&'static str, &'a str>>,
@@ -275,6 +278,7 @@ fn run<'a>(section: &'a Section<'a>, row: &'a TrialRow<'a>, with_evidence: bool)
         asked: asked(section, row),
         predictions: predictions.collect(),
         measured: measured.collect(),
+        rule_differences: record.map_or(&[], |record| &record.outcome.rule_differences),
         disagreements: record.into_iter().flat_map(RunRecord::disagreements).collect(),
         failures: record.map(RunRecord::failures),
         observed: ran.map(|ran| &ran.quantities),

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodySeen, ByteCount, CloseReason, ClosedBy, Exchange, Moment, NotPooled, Observed,
-    Prediction, RunEvent, Setup, TlsFacts,
+    Prediction, RuleDifference, RunEvent, Setup, TlsFacts,
 };
 
 use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
@@ -14,11 +14,15 @@ use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// How many columns the last one of a row has.
-const AFTERWARDS: usize = 20;
+/// How wide a row may be.
+const WIDTH: usize = 80;
 
 /// Writes what is about to be run.
-pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn setup(
+    setup: &Setup,
+    differences: &[RuleDifference],
+    out: &mut impl Write,
+) -> io::Result<()> {
     let Setup { program, preset, workers, requests, server, .. } = setup;
     let interval = words::span(setup.interval);
     let mut load = words::count(*requests, "request");
@@ -36,6 +40,7 @@ pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{HEADING}{}{HEADING:#}  {load}; {body}", program.name())?;
     fact("client", &format!("{}: {}", preset.name(), preset.description()), out)?;
     fact("", &pool(setup), out)?;
+    rule_differences(differences, out)?;
     let place = if server.in_process { "hello, in this process, at " } else { "" };
     fact("server", &format!("{place}{}", server.url), out)?;
     if let Some(bytes) = server.bytes {
@@ -48,6 +53,16 @@ pub(super) fn setup(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
             }
         }
         fact("", &answer, out)?;
+    }
+    Ok(())
+}
+
+/// Writes where the client's rules are not Go's: as a warning, for its name says that they are.
+fn rule_differences(all: &[RuleDifference], out: &mut impl Write) -> io::Result<()> {
+    let mut name = "NOT GO'S";
+    for line in all.iter().flat_map(|one| words::wrap(&one.to_string(), 66)) {
+        writeln!(out, "  {BAD}{name:<9}{BAD:#} {line}")?;
+        name = "";
     }
     Ok(())
 }
@@ -134,20 +149,21 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Write) -> io::Result<
         Ok(BodySeen::Held { .. }) => "held".into(),
         Err(_) => NONE.into(),
     };
-    let (mut afterwards, mut after_style) = afterwards(exchange);
-    let mut status = exchange.other_status().map(|status| status.to_string());
-    if let Some(status) = status.take_if(|_| afterwards.chars().count() + 5 <= AFTERWARDS) {
-        afterwards = format!("{status}, {afterwards}");
-        after_style = if exchange.body.is_ok() { STRIKING } else { after_style };
-    }
+    let number = exchange.number.0;
+    let started = words::seconds(exchange.started);
+    let [before, behind] = [
+        format!("{number:>4}  {started:>7}  "),
+        format!(" {port:>5}  {idle:>7}  {first_byte:>7}  {body:<7}  "),
+    ];
+    let taken =
+        before.chars().count() + connection.chars().count().max(10) + behind.chars().count();
+    let (afterwards, style_of_it, below) = fitted(exchange, WIDTH.saturating_sub(taken));
     writeln!(
         out,
-        "{:>4}  {:>7}  {style}{connection:<10}{style:#} {port:>5}  {idle:>7}  {first_byte:>7}  {body:<7}  {after_style}{afterwards}{after_style:#}",
-        exchange.number.0,
-        words::seconds(exchange.started),
+        "{before}{style}{connection:<10}{style:#}{behind}{style_of_it}{afterwards}{style_of_it:#}"
     )?;
-    if let Some(status) = status {
-        writeln!(out, "      {STRIKING}status {status}{STRIKING:#}")?;
+    for (line, style) in below {
+        writeln!(out, "      {style}{line}{style:#}")?;
     }
     if let Err(failure) = &exchange.body {
         for line in words::wrap(&failure.message, 72) {
@@ -155,6 +171,27 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Write) -> io::Result<
         }
     }
     Ok(())
+}
+
+/// What stands in the last column of a row, which has `room` columns for it, and what is too long
+/// for that and has lines of its own.
+fn fitted(exchange: &Exchange, room: usize) -> (String, Style, Vec<(String, Style)>) {
+    let (mut text, mut style) = afterwards(exchange);
+    let mut below = Vec::new();
+    let status = exchange.other_status();
+    let short = text.split_once(':').filter(|_| text.chars().count() > room);
+    if let Some(short) = short.map(|(short, _)| short.to_owned()) {
+        below.push((std::mem::replace(&mut text, short), style));
+    }
+    match status {
+        Some(status) if text.chars().count() + 5 <= room => {
+            text = format!("{status}, {text}");
+            style = if exchange.body.is_ok() { STRIKING } else { style };
+        }
+        Some(status) => below.insert(0, (format!("status {status}"), STRIKING)),
+        None => {}
+    }
+    (text, style, below)
 }
 
 fn afterwards(exchange: &Exchange) -> (String, Style) {

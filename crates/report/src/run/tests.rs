@@ -12,6 +12,8 @@ use evidence::{
 
 use super::*;
 
+mod widths;
+
 fn setup(preset: Preset, body: BodyPolicy) -> Setup {
     Setup {
         program: Program::Sequential,

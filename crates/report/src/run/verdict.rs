@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, Write};
+use std::io;
 
 use anstyle::{AnsiColor, Style};
 use evidence::{
@@ -11,32 +11,33 @@ use evidence::{
 };
 
 use super::heading;
-use super::lines::{fact, prediction};
+use super::lines::{FACT, as_it_is, fact, prediction};
 use super::peer;
+use crate::page::Page;
 use crate::words::{self, FAINT, HEADING};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Writes the verdict.
-pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn text(outcome: &Outcome, out: &mut impl Page) -> io::Result<()> {
     heading("Verdict", "", out)?;
     numbers(outcome, out)?;
     writeln!(out)?;
     let sentences =
         [run(outcome), count(outcome), why(outcome), peer::deeds(outcome), closers(outcome)];
     let sentences: Vec<String> = sentences.into_iter().flatten().collect();
-    for line in words::wrap(&sentences.join(" "), 76) {
+    for line in words::wrap(&sentences.join(" "), out.prose_width() - 4) {
         writeln!(out, "  {line}")?;
     }
     writeln!(out)?;
     let (command, question) = next(outcome);
-    fact("try next", &format!("{HEADING}{command}{HEADING:#}"), out)?;
+    as_it_is("try next", &format!("{HEADING}{command}{HEADING:#}"), out)?;
     fact("", &format!("{FAINT}{question}{FAINT:#}"), out)
 }
 
 /// Writes what was predicted, what was observed, and what each witness says of it.
-fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+fn numbers(outcome: &Outcome, out: &mut impl Page) -> io::Result<()> {
     let opened = outcome.opened();
     let observed = words::count(opened, "connection");
     match &outcome.prediction {
@@ -59,7 +60,9 @@ fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         return fact("", &format!("{GOOD}they agree{GOOD:#}"), out);
     }
     for disagreement in &outcome.disagreements {
-        for line in words::wrap(&format!("they disagree on {disagreement}"), 66) {
+        for line in
+            words::wrap(&format!("they disagree on {disagreement}"), out.prose_width() - FACT - 2)
+        {
             fact("", &format!("{BAD}{line}{BAD:#}"), out)?;
         }
     }

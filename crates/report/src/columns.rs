@@ -30,6 +30,12 @@ impl Cell {
         Self { text: number.to_string(), right: true, ..Self::default() }
     }
 
+    /// The text alone.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// An empty cell.
     #[must_use]
     pub fn empty() -> Self {

@@ -46,9 +46,12 @@ fn connections(connections: &[Connection], out: &mut impl Page) -> io::Result<()
     ];
     let rows = connections.iter().take(ROWS).map(|c| row(c, servers.len() > 1)).collect();
     // The reason goes on below; then the time of the close is left out, the server, and the number.
-    let table = Table::new(2, header, rows);
-    let table = if out.width() < USUAL_WIDTH { table.narrowed(out.width(), 6) } else { table };
-    table.write_within(&[4, 2, 0], out)?;
+    let (table, width) = (Table::new(2, header, rows), out.width());
+    if width < USUAL_WIDTH {
+        table.narrowed(width, 6).write_within(&[4, 2, 0], out)?;
+    } else {
+        table.write(out)?;
+    }
     if connections.len() > ROWS {
         writeln!(out, "  {FAINT}… and {} more{FAINT:#}", connections.len() - ROWS)?;
     }

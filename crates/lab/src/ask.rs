@@ -1,7 +1,8 @@
 //! The learner's own predictions, asked for before anything runs.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 
+use report::page::Page;
 use report::words::{FAINT, HEADING};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -56,7 +57,7 @@ impl LearnerAnswers {
     pub(crate) async fn about(
         &mut self,
         experiment: &Experiment,
-        out: &mut impl Write,
+        out: &mut impl Page,
     ) -> io::Result<Vec<Option<f64>>> {
         show::question(experiment, out)?;
         writeln!(out, "\n{FAINT}Your predictions; an empty line skips one.{FAINT:#}")?;
@@ -68,7 +69,7 @@ impl LearnerAnswers {
         Ok(guesses)
     }
 
-    async fn ask(&mut self, trial: &Trial, out: &mut impl Write) -> io::Result<Option<f64>> {
+    async fn ask(&mut self, trial: &Trial, out: &mut impl Page) -> io::Result<Option<f64>> {
         let Some(prediction) = trial.predictions.first() else { return Ok(None) };
         loop {
             let case = if trial.case.is_empty() { "" } else { &format!("{}, ", trial.case) };

@@ -8,6 +8,7 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 use program::progress::{self, BarPlace};
 use program::{Interrupt, exit};
+use report::page::{Page, PageWriter};
 
 use crate::ask::LearnerAnswers;
 use crate::catalogue;
@@ -46,7 +47,7 @@ pub(crate) fn wanted(
 ///
 /// # Errors
 /// If what is asked for makes no sense, or nothing can be run at all.
-pub(crate) async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8> {
+pub(crate) async fn run(asked: &Run, out: &mut impl Page) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     anyhow::ensure!(
         !asked.predict || asked.format == RunFormat::Text,
@@ -138,7 +139,7 @@ struct LabSession<'a, W> {
     written: usize,
 }
 
-impl<'a, W: Write> LabSession<'a, W> {
+impl<'a, W: Page> LabSession<'a, W> {
     fn new(
         asked: &'a Run,
         experiments: &'a [Experiment],
@@ -186,7 +187,7 @@ impl<'a, W: Write> LabSession<'a, W> {
         let interrupt = self.interrupt.clone();
         let mut answers = LearnerAnswers::listen();
         for (number, experiment) in self.experiments.iter().enumerate() {
-            let asked = interrupt.or(answers.about(experiment, &mut self.out)).await;
+            let asked = interrupt.or(answers.about(experiment, &mut *self.out)).await;
             let Some(guesses) = asked.transpose()? else { return Ok(()) };
             self.guesses[number] = guesses;
             let only = std::slice::from_ref(experiment);
@@ -213,14 +214,14 @@ impl<'a, W: Write> LabSession<'a, W> {
         }
         let explained = self.asked.predict || !self.asked.names.is_empty();
         let depth = if explained { Depth::Detail } else { Depth::Overview };
-        let mut text = Vec::new();
+        let mut text = PageWriter::new(Vec::new(), self.out.width());
         let section = self.section(number);
         if !section.rows.is_empty() {
             render::text::section(&section, depth, &mut text)?;
         }
         // The bar steps aside for what is written.
         let out = &mut self.out;
-        self.bar.suspend(|| out.write_all(&text).and_then(|()| out.flush()))
+        self.bar.suspend(|| out.write_all(&text.into_inner()).and_then(|()| out.flush()))
     }
 
     fn section(&self, number: usize) -> Section<'_> {
@@ -243,7 +244,7 @@ impl<'a, W: Write> LabSession<'a, W> {
         let took = self.started.elapsed();
         let sections: Vec<Section<'_>> =
             (0..self.experiments.len()).map(|number| self.section(number)).collect();
-        let mut text = Vec::new();
+        let mut text = PageWriter::new(Vec::new(), self.out.width());
         match self.asked.format {
             RunFormat::Text => {
                 render::text::evidence(&sections, self.asked.evidence, &mut text)?;
@@ -258,7 +259,7 @@ impl<'a, W: Write> LabSession<'a, W> {
         }
         let tally = Tally::of(sections.iter().flat_map(|section| &section.rows));
         drop(sections);
-        self.out.write_all(&text)?;
+        self.out.write_all(&text.into_inner())?;
         self.out.flush()?;
         Ok(if interrupted { exit::INTERRUPTED } else { tally.exit_code() })
     }

@@ -1,8 +1,9 @@
 //! What there is to run: `lab list` and `lab show`.
 
-use std::io::{self, Write};
+use std::io;
 
 use report::columns::{Cell, Table};
+use report::page::Page;
 use report::words::{FAINT, HEADING};
 
 use super::range;
@@ -13,19 +14,19 @@ use crate::experiment::{Experiment, Trial};
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn list(experiments: &[Experiment], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn list(experiments: &[Experiment], out: &mut impl Page) -> io::Result<()> {
     let title = |title| Cell::new(title).styled(FAINT);
     let row =
         |experiment: &Experiment| [Cell::new(&*experiment.name), Cell::new(&*experiment.question)];
     let header = [title("NAME"), title("QUESTION")];
-    Table::new(0, header, experiments.iter().map(row).collect()).write(out)
+    Table::new(0, header, experiments.iter().map(row).collect()).narrowed(out.width(), 1).write(out)
 }
 
 /// Writes the question, the setup, the predictions and what to look for.
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn show(experiment: &Experiment, out: &mut impl Page) -> io::Result<()> {
     question(experiment, out)?;
     writeln!(out, "\n{HEADING}Prediction{HEADING:#}")?;
     predictions(experiment, out)?;
@@ -46,14 +47,14 @@ pub(crate) fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn question(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn question(experiment: &Experiment, out: &mut impl Page) -> io::Result<()> {
     writeln!(out, "{HEADING}{}{HEADING:#}", experiment.name)?;
     paragraph("question", &experiment.question, out)?;
     setup(experiment, out)
 }
 
 /// The settings that are not the defaults, those of a case under its name.
-fn setup(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+fn setup(experiment: &Experiment, out: &mut impl Page) -> io::Result<()> {
     writeln!(out, "\n{HEADING}Setup{HEADING:#}")?;
     let first = experiment.trials.first().map(lines).unwrap_or_default();
     let is_common =
@@ -96,7 +97,7 @@ fn lines(trial: &Trial) -> Vec<String> {
     lines
 }
 
-fn predictions(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+fn predictions(experiment: &Experiment, out: &mut impl Page) -> io::Result<()> {
     let title = |title| Cell::new(title).styled(FAINT);
     let header = [
         title("CASE"),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use evidence::{
-    Close, ClosedBy, Connection, ConnectionId, Disagreement, Ends, Pair, Reading, Side,
-    SocketTable, TcpState,
+    AcceptGap, Close, ClosedBy, Connection, ConnectionId, Disagreement, Ends, Observed, Pair,
+    Reading, Side, SocketTable, TcpState,
 };
 
 use crate::recorder::{AcceptedNotes, ClosedNotes, ConnectionNotes};
@@ -15,6 +15,8 @@ const SURELY_STILL_IN_TIME_WAIT: Duration = Duration::from_secs(55);
 
 /// Everything the witnesses said, at the end of a run.
 pub(crate) struct Testimony<'a> {
+    /// True if the client tells of every connection that it pools.
+    pub(crate) tells_of_its_pool: bool,
     /// True if the reader of some exchange did not read its body to the end.
     pub(crate) bodies_left_unread: bool,
     pub(crate) started: Instant,
@@ -33,6 +35,10 @@ pub(crate) struct Testimony<'a> {
     pub(crate) time_wait_is_full: bool,
     /// How many resets this network has sent in the run, whoever let it.
     pub(crate) resets_sent: Option<u64>,
+    /// How often an accept queue of this network was full in the run, whosever it was.
+    pub(crate) listen_overflows: Option<u64>,
+    /// How many dials of the client have neither opened a connection nor failed.
+    pub(crate) unfinished_dials: usize,
 }
 
 /// The connections of a run, each with the verdict of all witnesses on its end.
@@ -75,6 +81,10 @@ pub(crate) fn connections(testimony: &Testimony<'_>) -> Vec<Connection> {
                     why: closed.why.clone(),
                     at: closed.at.duration_since(testimony.started),
                     unread: closed.unread,
+                    idle: match closed.idle {
+                        None if !testimony.tells_of_its_pool => Observed::NotObservable,
+                        idle => Observed::Known(idle),
+                    },
                 }
             });
             Connection { id, ends: notes.ends, exchanges: notes.exchanges, close }
@@ -161,7 +171,9 @@ pub(crate) fn disagreements(
     connections: &[Connection],
 ) -> Vec<Disagreement> {
     let mut sentences = Vec::new();
-    if let Some(accepted) = testimony.accepted {
+    if let Some(accepted) = testimony.accepted
+        && accept_gap(testimony).is_none()
+    {
         sentences.extend(client_against_server(testimony.connections, accepted));
     }
     if let Ok(table) = &testimony.while_running.table {
@@ -182,26 +194,72 @@ pub(crate) fn disagreements(
     sentences.into_iter().map(|sentence| Disagreement { sentence }).collect()
 }
 
-fn client_against_server(
+/// Connections that only one end tells of.
+struct Unmatched<'a> {
+    /// Opened by the client.
+    never_accepted: Vec<Ends>,
+    /// Accepted by the server.
+    strangers: Vec<&'a AcceptedNotes>,
+}
+
+fn unmatched<'a>(
     connections: &BTreeMap<ConnectionId, ConnectionNotes>,
-    accepted: &[AcceptedNotes],
-) -> Option<String> {
+    accepted: &'a [AcceptedNotes],
+) -> Unmatched<'a> {
     // One port may serve several connections, one after the other: count, do not collect.
     let mut ours: HashMap<Ends, usize> = HashMap::new();
     for connection in connections.values() {
         *ours.entry(connection.ends).or_default() += 1;
     }
-    let mut strangers = 0;
+    let mut strangers = Vec::new();
     for accepted in accepted {
         match ours.get_mut(&accepted.ends) {
             Some(count) if *count > 0 => *count -= 1,
-            _ => strangers += 1,
+            _ => strangers.push(accepted),
         }
     }
-    let never_accepted: usize = ours.values().sum();
+    let times = |(ends, count)| std::iter::repeat_n(ends, count);
+    Unmatched { never_accepted: ours.into_iter().flat_map(times).collect(), strangers }
+}
+
+/// The difference between what the client opened and what the server accepted, if witnesses explain
+/// all of it; `None` if a part stays unexplained.
+///
+/// A connection that was never accepted is in the accept queue if the kernel lists its server's end
+/// as open; any other is the client's alone, and there the queue must have been full at least once.
+/// A connection that only the server tells of may be a dial of the client's that was given up, but
+/// only as long as there are as many of those, and if nobody sent a request on it.
+pub(crate) fn accept_gap(testimony: &Testimony<'_>) -> Option<AcceptGap> {
+    let table = testimony.after_closing.table.as_ref().ok();
+    let Unmatched { never_accepted, strangers } =
+        unmatched(testimony.connections, testimony.accepted?);
+    let kept: HashSet<Ends> = table
+        .into_iter()
+        .flat_map(|table| &table.sockets)
+        .filter(|socket| socket.side == Some(Side::Server))
+        .filter(|socket| !matches!(socket.state, TcpState::SynReceived | TcpState::TimeWait))
+        .filter_map(evidence::Socket::ends)
+        .collect();
+    let in_queue = never_accepted.iter().filter(|ends| kept.contains(ends)).count();
+    let half_open = never_accepted.len() - in_queue;
+    let overflows = testimony.listen_overflows.unwrap_or(0);
+    let dials_of_ours = strangers.len() <= testimony.unfinished_dials
+        && strangers.iter().all(|accepted| !accepted.asked);
+    (half_open as u64 <= overflows && dials_of_ours).then_some(AcceptGap {
+        in_queue,
+        half_open,
+        given_up: strangers.len(),
+    })
+}
+
+fn client_against_server(
+    connections: &BTreeMap<ConnectionId, ConnectionNotes>,
+    accepted: &[AcceptedNotes],
+) -> Option<String> {
+    let Unmatched { never_accepted, strangers } = unmatched(connections, accepted);
     let parts: Vec<String> = [
-        (strangers, "that the client's trace does not know"),
-        (never_accepted, "of the client's never accepted"),
+        (strangers.len(), "that the client's trace does not know"),
+        (never_accepted.len(), "of the client's never accepted"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
@@ -295,10 +353,10 @@ fn time_waits(connections: &[Connection], testimony: &Testimony<'_>) -> Option<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evidence::{ClientAddr, Observed};
+    use evidence::{ClientAddr, Unreadable};
 
     fn closed(by: ClosedBy, unread: u64) -> ClosedNotes {
-        ClosedNotes { at: Instant::now(), by, why: Observed::NotObservable, unread }
+        ClosedNotes { at: Instant::now(), by, why: Observed::NotObservable, unread, idle: None }
     }
 
     #[test]
@@ -371,18 +429,18 @@ mod tests {
     }
 
     fn opened(ports: &[u16]) -> BTreeMap<ConnectionId, ConnectionNotes> {
-        let fresh = |&port: &u16| ConnectionNotes { ends: ends(port), exchanges: 1, closed: None };
+        let fresh =
+            |&port: &u16| ConnectionNotes { exchanges: 1, ..ConnectionNotes::opened(ends(port)) };
         (1..).map(ConnectionId).zip(ports.iter().map(fresh)).collect()
+    }
+
+    fn accepted(port: u16) -> AcceptedNotes {
+        let (at, ends) = (Instant::now(), ends(port));
+        AcceptedNotes { at, ends, asked: false, closed_by: None, why: None }
     }
 
     #[test]
     fn a_stranger_at_our_server_is_told_as_one() {
-        let accepted = |port: u16| AcceptedNotes {
-            at: Instant::now(),
-            ends: ends(port),
-            closed_by: None,
-            why: None,
-        };
         let opened = opened(&[1001, 1002]);
         assert_eq!(client_against_server(&opened, &[accepted(1001), accepted(1002)]), None);
         insta::assert_snapshot!(
@@ -409,9 +467,85 @@ mod tests {
         assert_eq!(client_against_kernel(3, 3, &SocketTable::default()), None);
     }
 
+    /// What an accept queue leaves behind: the client opened 1001, 1002 and 1003, and the kernel
+    /// lists the server's end of 1002 alone as open.
+    fn beside_a_full_queue<T>(
+        accepted: &[AcceptedNotes],
+        listen_overflows: Option<u64>,
+        unfinished_dials: usize,
+        says: impl Fn(&Testimony<'_>) -> T,
+    ) -> T {
+        let opened = opened(&[1001, 1002, 1003]);
+        let end = |port, state| evidence::Socket {
+            local: ends(port).server.socket_addr(),
+            peer: ends(port).client.socket_addr(),
+            state,
+            side: Some(Side::Server),
+            recv_queue: Observed::NotObservable,
+            send_queue: Observed::NotObservable,
+            timer: Observed::NotObservable,
+            cookie: Observed::NotObservable,
+            owners: Observed::NotObservable,
+        };
+        let sockets = vec![end(1002, TcpState::Established), end(1003, TcpState::SynReceived)];
+        let while_running = Reading { table: Err(Unreadable(String::new())), settled: true };
+        let after_closing = Reading { table: Ok(SocketTable { sockets }), settled: true };
+        says(&Testimony {
+            bodies_left_unread: false,
+            started: Instant::now(),
+            read_at: Instant::now(),
+            connections: &opened,
+            open_while_running: 0,
+            running_at: Instant::now(),
+            accepted: Some(accepted),
+            while_running: &while_running,
+            after_closing: &after_closing,
+            time_wait_is_full: false,
+            resets_sent: None,
+            listen_overflows,
+            tells_of_its_pool: true,
+            unfinished_dials,
+        })
+    }
+
+    #[test]
+    fn a_connection_that_a_full_accept_queue_kept_from_the_server_is_explained_by_the_counter() {
+        let accepted = [accepted(1001)];
+        let gap = AcceptGap { in_queue: 1, half_open: 1, given_up: 0 };
+        for (overflows, explained) in
+            [(None, None), (Some(0), None), (Some(1), Some(gap)), (Some(9), Some(gap))]
+        {
+            let (told, disagree) = beside_a_full_queue(&accepted, overflows, 0, |testimony| {
+                (accept_gap(testimony), disagreements(testimony, &[]))
+            });
+            assert_eq!(told, explained, "{overflows:?}");
+            assert_eq!(disagree.is_empty(), explained.is_some(), "{overflows:?}: {disagree:?}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_a_dial_given_up_only_if_there_is_one_and_nobody_asked_on_it() {
+        let all = [accepted(1001), accepted(1002), accepted(1003)];
+        let gap = AcceptGap { in_queue: 0, half_open: 0, given_up: 1 };
+        for (asked, dials, explained) in
+            [(false, 0, None), (false, 1, Some(gap)), (false, 7, Some(gap)), (true, 7, None)]
+        {
+            let stranger = AcceptedNotes { asked, ..accepted(7) };
+            let accepted: Vec<_> = all.iter().cloned().chain([stranger]).collect();
+            let told = beside_a_full_queue(&accepted, Some(9), dials, accept_gap);
+            assert_eq!(told, explained, "asked {asked}, {dials} dials");
+        }
+    }
+
     #[test]
     fn a_time_wait_that_a_reset_may_have_ended_is_no_disagreement_and_without_a_reset_it_is() {
-        let close = |by| Close { by, why: Observed::NotObservable, at: Duration::ZERO, unread: 0 };
+        let close = |by| Close {
+            by,
+            why: Observed::NotObservable,
+            at: Duration::ZERO,
+            unread: 0,
+            idle: Observed::NotObservable,
+        };
         let closed = |id: u16, by| Connection {
             id: ConnectionId(id.into()),
             ends: ends(1000 + id),
@@ -425,6 +559,7 @@ mod tests {
         let reading = Reading::default();
         for (resets_sent, cut_short) in [(None, 0), (Some(0), 0), (Some(3), 0), (Some(4), 3)] {
             let testimony = Testimony {
+                tells_of_its_pool: true,
                 bodies_left_unread: false,
                 started: Instant::now(),
                 read_at: Instant::now(),
@@ -436,6 +571,8 @@ mod tests {
                 after_closing: &reading,
                 time_wait_is_full: false,
                 resets_sent,
+                listen_overflows: None,
+                unfinished_dials: 0,
             };
             assert_eq!(time_waits_cut_short(&connections, &testimony), cut_short);
             let told = disagreements(&testimony, &connections);

@@ -11,6 +11,7 @@ use evidence::{
 };
 use server::{ServerEvent, ServerMoment};
 use tokio::sync::Notify;
+use transport::GIVEN_UP;
 
 use crate::lock;
 
@@ -33,6 +34,8 @@ struct ClientNotes {
     /// Exchanges that are over, but whose client has not decided on the connection: it may be
     /// draining what the reader left of the body.
     undecided: BTreeSet<ExchangeId>,
+    /// Dials that are under way, or were given up before anybody was told how they ended.
+    unfinished_dials: usize,
     open: usize,
     most_open: usize,
     /// Every event, if somebody wants to read them.
@@ -58,6 +61,10 @@ pub(crate) struct ConnectionNotes {
     pub(crate) ends: Ends,
     /// How many exchanges were given this connection.
     pub(crate) exchanges: u64,
+    /// The last exchange that was given it.
+    pub(crate) last: Option<ExchangeId>,
+    /// Since when it lies in the pool, if it does.
+    pub(crate) idle_since: Option<Instant>,
     pub(crate) closed: Option<ClosedNotes>,
 }
 
@@ -68,6 +75,8 @@ pub(crate) struct ClosedNotes {
     pub(crate) by: ClosedBy,
     pub(crate) why: Observed<CloseReason>,
     pub(crate) unread: u64,
+    /// How long it had been in the pool, if it was there.
+    pub(crate) idle: Option<Duration>,
 }
 
 impl ClientWitness {
@@ -103,9 +112,10 @@ impl ClientWitness {
         self.lock().undecided.insert(number);
     }
 
-    /// How many connections were opened.
-    pub(crate) fn opened(&self) -> usize {
-        self.lock().connections.len()
+    /// How many dials have neither opened a connection nor failed: they are under way, or nobody
+    /// waited for them any more.
+    pub(crate) fn unfinished_dials(&self) -> usize {
+        self.lock().unfinished_dials
     }
 
     /// How many of them are open.
@@ -169,10 +179,15 @@ impl ClientNotes {
         }
         let mut about = exchange.and_then(|exchange| self.exchanges.get_mut(&exchange));
         match moment {
+            Moment::ConnectStart { .. } => self.unfinished_dials += 1,
+            Moment::ConnectDone { result: Err(cause), .. } if cause != GIVEN_UP => {
+                self.unfinished_dials = self.unfinished_dials.saturating_sub(1);
+            }
             Moment::ConnectDone { server, result: Ok(client) } => {
+                self.unfinished_dials = self.unfinished_dials.saturating_sub(1);
                 if let Some(id) = connection {
                     let ends = Ends { client: *client, server: *server };
-                    let fresh = ConnectionNotes { ends, exchanges: 0, closed: None };
+                    let fresh = ConnectionNotes::opened(ends);
                     self.connections.insert(*id, fresh);
                     self.open += 1;
                 }
@@ -187,6 +202,7 @@ impl ClientNotes {
                 }
                 if let Some(notes) = connection.and_then(|id| self.connections.get_mut(&id)) {
                     notes.exchanges += 1;
+                    (notes.last, notes.idle_since) = (*exchange, None);
                 }
             }
             Moment::GotFirstResponseByte => {
@@ -201,6 +217,13 @@ impl ClientNotes {
                 if let Some(exchange) = exchange {
                     self.undecided.remove(exchange);
                 }
+                if let (None, Some(id)) = (refused, connection)
+                    && let Some(notes) = self.connections.get_mut(id)
+                    // The next one may have it before this is told.
+                    && notes.last == *exchange
+                {
+                    notes.idle_since = Some(*at);
+                }
                 // The server may have been quicker, and closed it already.
                 if let (Some(_), Some(id)) = (refused, connection)
                     && self.connections.get(id).is_some_and(|notes| notes.closed.is_none())
@@ -214,11 +237,19 @@ impl ClientNotes {
                 self.open = self.open.saturating_sub(1);
                 if let Some(notes) = self.connections.get_mut(id) {
                     let (by, why, unread) = (*by, why.clone(), *unread);
-                    notes.closed = Some(ClosedNotes { at: *at, by, why, unread });
+                    let since = notes.idle_since.take();
+                    let idle = since.map(|since| at.saturating_duration_since(since));
+                    notes.closed = Some(ClosedNotes { at: *at, by, why, unread, idle });
                 }
             }
             _ => {}
         }
+    }
+}
+
+impl ConnectionNotes {
+    pub(crate) fn opened(ends: Ends) -> Self {
+        Self { ends, exchanges: 0, last: None, idle_since: None, closed: None }
     }
 }
 
@@ -254,6 +285,8 @@ struct ServerNotes {
 pub(crate) struct AcceptedNotes {
     pub(crate) at: Instant,
     pub(crate) ends: Ends,
+    /// True if a request came on it.
+    pub(crate) asked: bool,
     pub(crate) closed_by: Option<ClosedBy>,
     pub(crate) why: Option<ServerCloseReason>,
 }
@@ -303,6 +336,7 @@ impl server::Observer for ServerEar {
                 notes.accepted.push(AcceptedNotes {
                     at: event.at,
                     ends,
+                    asked: false,
                     closed_by: None,
                     why: None,
                 });
@@ -314,7 +348,13 @@ impl server::Observer for ServerEar {
                     notes.why = why;
                 }
             }
-            ServerMoment::Request { .. } => notes.load.one_more(event.at),
+            ServerMoment::Request { .. } => {
+                notes.load.one_more(event.at);
+                let place = notes.places.get(&key);
+                if let Some(notes) = place.and_then(|&place| notes.accepted.get_mut(place)) {
+                    notes.asked = true;
+                }
+            }
             ServerMoment::ResponseDone { .. } => notes.load.one_less(event.at),
             _ => {} // not asked for
         }

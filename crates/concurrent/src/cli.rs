@@ -1,5 +1,7 @@
 //! What can be typed after `concurrent`.
 
+use std::ffi::OsString;
+
 use apparatus::Plan;
 use apparatus::cli::{ClientArgs, TRANSPORTS};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, value_parser};
@@ -24,8 +26,8 @@ fn after_help() -> String {
         "{TRANSPORTS}
 
 The server takes 20 ms for each response unless --delay says otherwise: with a
-quicker one it is the scheduler's luck how many workers are busy at once, and
-the number of connections is no longer the same in every run.
+quicker one, or on a busy machine, it is the scheduler's luck how many workers
+are busy at once, and the number of connections differs from run to run.
 
 On a terminal a bar stands for the lines of more than 30 exchanges; `| cat`
 shows them.
@@ -34,7 +36,7 @@ Exit status: 0 ran; 1 some request failed; 2 could not run, or the witnesses
 disagree; 130 ended by Ctrl-C.
 
 {examples}
-  concurrent --per-host 2               # the pool keeps too few: 82 connections
+  concurrent --per-host 2               # the pool keeps too few: up to 82
   concurrent --per-host 10              # one for every worker: 10
   concurrent --per-host 2 --delay 0ms   # a quick server: fewer, and it varies
   concurrent --workers 3 --requests 1 --delay 200ms"
@@ -52,9 +54,22 @@ pub fn command() -> Command {
 impl Args {
     /// Returns what was typed, as a plan. Ends the program if it makes no sense.
     pub fn read() -> (Self, Plan) {
-        let matches = command().get_matches();
-        let args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        Self::of(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The same of these words, the first of which is the program's name.
+    ///
+    /// # Errors
+    /// clap's, which has words for the person who typed them.
+    fn of<S: Into<OsString> + Clone>(
+        words: impl IntoIterator<Item = S>,
+    ) -> Result<(Self, Plan), clap::Error> {
+        let matches = command().try_get_matches_from(words)?;
+        let args = Self::from_arg_matches(&matches)?;
         let plan = args.client.plan(Program::Concurrent, args.workers, &matches);
-        (args, plan)
+        Ok((args, plan))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ mod program;
 
 use std::sync::{Mutex, PoisonError};
 
-use program::{closed, closed_by, run_as_predicted, running};
+use program::{closed, closed_by, running};
 use serde_json::{Value, json};
 
 /// One run at a time: workers that have to be busy at once should not wait for another test's.
@@ -22,11 +22,14 @@ const TRANSPORTS: [&str; 3] = ["go", "go1.27", "hyper-util"];
 fn a_pool_smaller_than_its_workers_dials_the_rest_anew_in_every_round() {
     for transport in TRANSPORTS {
         let outcome = concurrent(&format!("--per-host 2 --interval 100ms --transport {transport}"));
-        assert_eq!(outcome["opened"], 82, "{transport}: 10 + 9 x (10 - 2)");
-        assert_eq!(running(&outcome), &json!({ "ESTABLISHED": 2, "TIME_WAIT": 80 }));
+        // Fewer than 82 if the system holds one of them up for longer than the server's delay.
+        let opened = outcome["opened"].as_u64().unwrap();
+        assert!((11..=82).contains(&opened), "{transport}: {opened}");
+        let closed_early = opened - 2;
+        assert_eq!(running(&outcome), &json!({ "ESTABLISHED": 2, "TIME_WAIT": closed_early }));
         assert_eq!(outcome["sockets"]["while_running"]["server"], json!({ "ESTABLISHED": 2 }));
-        assert_eq!(closed(&outcome), &json!({ "TIME_WAIT": 82 }));
-        assert_eq!(closed_by(&outcome, "client"), 82);
+        assert_eq!(closed(&outcome), &json!({ "TIME_WAIT": opened }));
+        assert_eq!(closed_by(&outcome, "client"), opened as usize);
         assert_eq!(outcome["predicted"]["formula"], "10 + 9 x (10 - 2)");
     }
 }
@@ -46,7 +49,10 @@ fn the_formula_holds_for_every_cap() {
         let outcome = concurrent(&format!(
             "--workers 7 --requests 3 --delay 60ms --interval 100ms --per-host {per_host}"
         ));
-        assert_eq!(outcome["opened"], opened, "cap {per_host}");
+        // As far as all are busy at once: `--per-host 0` and one for every worker do not ask that.
+        let (least, most) = (&outcome["predicted"]["least"], &outcome["predicted"]["most"]);
+        assert_eq!(most, opened, "cap {per_host}");
+        assert_eq!(least == most, per_host == 0 || per_host >= 7, "cap {per_host}: {least}");
     }
 }
 
@@ -82,17 +88,16 @@ fn a_cap_on_connections_makes_requests_wait_instead_of_dialling() {
 fn with_no_flag_but_the_cap_the_formula_stands_beside_what_was_observed() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // The interval alone is shortened: by default it is the article's second.
-    let run =
-        || program::run(env!("CARGO_BIN_EXE_concurrent"), "--per-host 2 --interval 100ms --port 0");
-    let ran = run_as_predicted(run, |ran| ran.stdout.contains(", as predicted"));
+    let ran =
+        program::run(env!("CARGO_BIN_EXE_concurrent"), "--per-host 2 --interval 100ms --port 0");
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     for part in [
-        "predicted 82 connections = 10 + 9 x (10 - 2)",
-        "observed  82 connections, as predicted",
+        "predicted 10 to 82 connections; at most 10 + 9 x (10 - 2)",
+        " connections, as predicted",
         "workers + (requests - 1) x (workers - kept idle)",
-        "client   ESTABLISHED 2 · TIME_WAIT 80",
+        "client   ESTABLISHED 2 · TIME_WAIT ",
         "they agree",
-        "cargo run -p concurrent -- --per-host 10",
+        "cargo run -p concurrent -- --interval 100ms --per-host 10 --port 0",
     ] {
         assert!(ran.stdout.contains(part), "`{part}` in\n{}", ran.stdout);
     }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::micros;
 use crate::{
-    ClientAddr, CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, NotPooled, Observed,
-    Prediction, ServerCloseReason, Setup, SocketTable,
+    ClientAddr, CloseReason, ClosedBy, ConnectionFields, ConnectionId, Ends, ExchangeId, NotPooled,
+    Observed, OfferTally, Prediction, ServerCloseReason, Setup, SocketTable,
 };
 
 /// One request and what became of it, put together from the client's trace.
@@ -37,6 +37,9 @@ pub struct Exchange {
     pub first_byte: Option<Duration>,
     /// The status code of the response, if its head came.
     pub status: Option<u16>,
+    /// The words of that head that concern the connection.
+    #[serde(default, skip_serializing_if = "ConnectionFields::is_empty")]
+    pub connection_fields: ConnectionFields,
     /// The reader's view of the body, or how the exchange failed.
     pub body: Result<BodySeen, Failure>,
     /// The fate of the connection.
@@ -214,6 +217,9 @@ pub struct Close {
     /// Bytes that lay unread at the client's end then.
     #[serde(rename = "unread_bytes")]
     pub unread: u64,
+    /// How long it had been idle then, in the client's pool; `Known(None)` if it had not been.
+    #[serde(rename = "idle_us", with = "micros")]
+    pub idle: Observed<Option<Duration>>,
 }
 
 /// One reading of the kernel's table, reduced to this run's sockets.
@@ -260,6 +266,30 @@ impl fmt::Display for Disagreement {
     }
 }
 
+/// The difference between the connections that the client opened and those that the server accepted,
+/// as far as a witness explains it. Both sides of it come from one thing: to the client a connection
+/// is open once its kernel has the server's SYN-ACK, to the server once its program has accepted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptGap {
+    /// Opened, and not accepted: the server's kernel has the connection, and kept it in the accept
+    /// queue when the run was over.
+    pub in_queue: usize,
+    /// Opened, and not accepted: the server's kernel does not have it. The accept queue was full at
+    /// least that often, and then the last ACK of the handshake is dropped (`TcpExtListenOverflows`).
+    pub half_open: usize,
+    /// Accepted, and not opened: the client had given up dials, no fewer than these, before it was
+    /// told that they had succeeded; and no request came on any of these.
+    pub given_up: usize,
+}
+
+impl AcceptGap {
+    /// Returns true if there is none.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
 /// How many requests the server was answering at a time: from the head of a request until the
 /// response was handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -283,6 +313,8 @@ pub struct Outcome {
     pub connections: Vec<Connection>,
     /// How many connections the server accepted; `None` if it is not ours to ask.
     pub accepted: Option<usize>,
+    /// Why that is another number than the client's, as far as that is explained.
+    pub accept_gap: AcceptGap,
     /// How many requests it was answering at a time; `None` if it is not ours to ask.
     pub in_flight: Option<InFlight>,
     /// The reasons for which the servers let go of connections before they were stopped, and how
@@ -337,6 +369,12 @@ impl Outcome {
             *statuses.entry(status).or_default() += 1;
         }
         statuses
+    }
+
+    /// Returns what the responses offered in `Keep-Alive` fields; `None` if none made an offer.
+    #[must_use]
+    pub fn keep_alive_offers(&self) -> Option<OfferTally> {
+        OfferTally::of(&self.exchanges, &self.connections)
     }
 
     /// Connections whose first close was `by`.

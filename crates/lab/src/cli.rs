@@ -109,7 +109,7 @@ pub(crate) struct Run {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
 
-    /// Ask for your own prediction before each run
+    /// Ask for your own predictions before each experiment, and score them
     #[arg(long)]
     pub(crate) predict: bool,
 

@@ -18,7 +18,9 @@
 //! | Go's own transport as the client of a run | `real_go.rs` |
 //! | all runs, side by side, from the parent process | `run.rs` |
 //! | predictions against observations | `judge.rs` |
-//! | the learner's own predictions | `ask.rs` |
+//! | the questions that a learner is asked | `experiment/question.rs` |
+//! | asking them | `ask.rs` |
+//! | what became of the learner's answers | `learner.rs` |
 //! | a session: what is run, asked and written in which order | `session.rs` |
 //! | results as text, JSON and JUnit XML | `render/` |
 //! | files that somebody names, up to a size | `bounded_file.rs` |
@@ -26,11 +28,14 @@
 
 mod ask;
 mod bounded_file;
+mod cable;
 mod catalogue;
 mod cli;
 mod experiment;
 mod formula;
+mod ground;
 mod judge;
+mod learner;
 mod process;
 mod quantities;
 mod real_go;

@@ -258,26 +258,8 @@ fn junit_is_a_suite_an_experiment() {
     assert!(xml.contains("<skipped message=\"needs a private network"), "{xml}");
 }
 
-#[test]
-fn a_learner_s_predictions_stand_beside_the_model_s_and_are_explained() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lab"))
-        .args(["run", "2", "--transport", "go", "--predict"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"many\n1\n10\n").unwrap();
-    let report = text(&child.wait_with_output().unwrap().stdout);
-    for line in [
-        "a number, such as 10, or an empty line",
-        "11 B    go         opened               1         10        10  yes",
-        "64 KiB  go         opened              10         10        10  yes",
-        "differs   11 B, go: you said 1, the model 10, observed 10.",
-        "right     1 prediction of yours",
-    ] {
-        assert!(report.contains(line), "{line}\n{report}");
-    }
-}
+#[path = "program/learner.rs"]
+mod learner;
 
 #[cfg(target_os = "linux")]
 mod ended_early {
@@ -424,4 +406,30 @@ fn the_page_on_evidence_names_what_is_there() {
     }
     let there = evidence.as_object().unwrap().keys().cloned().collect();
     assert_eq!(named, there, "the page names everything");
+}
+
+#[test]
+fn what_a_short_accept_queue_keeps_from_the_server_is_explained_to_the_last_connection() {
+    if no_private_network().is_some() {
+        return;
+    }
+    // It takes SYNs that are sent again in one moment to the last free places of the queue, so not
+    // every run leaves a connection open at one end only.
+    for _ in 0..3 {
+        let (_, value) = json(&["24", "--set", "network.somaxconn=128", "--evidence"]);
+        let run = &value["experiments"][0]["runs"][0];
+        let outcome = &run["evidence"]["outcome"];
+        let gap = |part: &str| outcome["accept_gap"][part].as_u64().unwrap();
+        let (opened, accepted) = (outcome["connections"].as_array(), &outcome["accepted"]);
+        let opened = opened.unwrap().len() as u64 + gap("given_up");
+        let kept_back = gap("in_queue") + gap("half_open");
+        assert_eq!(opened, accepted.as_u64().unwrap() + kept_back, "{}", run["disagreements"]);
+        assert_eq!(run["disagreements"], Value::Array(Vec::new()));
+        let overflows = run["evidence"]["counters"]["TcpExtListenOverflows"].as_u64();
+        assert!(gap("half_open") <= overflows.unwrap(), "{overflows:?}");
+        if gap("half_open") > 0 {
+            return;
+        }
+    }
+    eprintln!("SKIPPED: in three runs no connection was open at one end only");
 }

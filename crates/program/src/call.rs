@@ -17,6 +17,14 @@ pub fn call(program: &str, arguments: &str) -> String {
     call_from(*IS_BUILT_HERE, program, arguments)
 }
 
+/// Returns the first words of a command that runs `program`, before its arguments.
+#[must_use]
+pub fn call_words(program: &str) -> Vec<String> {
+    let words =
+        if *IS_BUILT_HERE { &["cargo", "run", "-p", program, "--"][..] } else { &[program] };
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
 /// Returns the title of a help's examples, which name `program` alone: it says how that is typed
 /// here, if it is typed otherwise.
 #[must_use]

@@ -21,7 +21,7 @@ mod runtime;
 mod signals;
 mod width;
 
-pub use call::{call, examples_of};
+pub use call::{call, call_words, examples_of};
 pub use interrupt::Interrupt;
 pub use runtime::{block_on, enough_descriptors};
 pub use signals::{Signals, StopSignal};

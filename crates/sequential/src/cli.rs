@@ -1,5 +1,7 @@
 //! What can be typed after `sequential`.
 
+use std::ffi::OsString;
+
 use apparatus::Plan;
 use apparatus::cli::{ClientArgs, TRANSPORTS};
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
@@ -40,9 +42,22 @@ pub fn command() -> Command {
 impl Args {
     /// Returns what was typed, as a plan. Ends the program if it makes no sense.
     pub fn read() -> (Self, Plan) {
-        let matches = command().get_matches();
-        let args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        Self::of(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The same of these words, the first of which is the program's name.
+    ///
+    /// # Errors
+    /// clap's, which has words for the person who typed them.
+    fn of<S: Into<OsString> + Clone>(
+        words: impl IntoIterator<Item = S>,
+    ) -> Result<(Self, Plan), clap::Error> {
+        let matches = command().try_get_matches_from(words)?;
+        let args = Self::from_arg_matches(&matches)?;
         let plan = args.client.plan(Program::Sequential, 1, &matches);
-        (args, plan)
+        Ok((args, plan))
     }
 }
+
+#[cfg(test)]
+mod tests;

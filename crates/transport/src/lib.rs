@@ -62,6 +62,7 @@ use http_body_util::Full;
 
 pub use body::Body;
 pub use dial::dialling::{ConnectTo, Dialling, NoConnectTo};
+pub use dial::given_up::GIVEN_UP;
 pub use dial::target::shown_url;
 
 pub use evidence::{ConnectionId, ExchangeId, Moment, Preset, TraceEvent};

@@ -28,30 +28,9 @@ pub fn run(program: &str, arguments: &str) -> Ran {
     }
 }
 
-/// How often a run may go otherwise than predicted before that counts: on a machine that is busy
-/// with something else, workers that have to be busy all at once may not be. What the witnesses say
-/// has to agree every time.
-const ATTEMPTS: usize = 3;
-
-/// Runs until `is_as_predicted`, or for the last time.
-pub fn run_as_predicted<T>(run: impl Fn() -> T, is_as_predicted: impl Fn(&T) -> bool) -> T {
-    let attempts = (1..ATTEMPTS).map(|_| run()).find(is_as_predicted);
-    attempts.unwrap_or_else(run)
-}
-
-/// The one JSON object that `program` prints with `--format json`, all witnesses agreeing.
+/// The one JSON object that `program` prints with `--format json`, all witnesses agreeing, and
+/// as predicted.
 pub fn json(program: &str, arguments: &str) -> Value {
-    let outcome = run_as_predicted(
-        || agreed(program, arguments),
-        |outcome| outcome["predicted"]["held"] != false,
-    );
-    let (predicted, opened) = (&outcome["predicted"], &outcome["opened"]);
-    assert_ne!(predicted["held"], false, "{arguments}: predicted {predicted}, opened {opened}");
-    outcome
-}
-
-/// The same, as predicted or not.
-fn agreed(program: &str, arguments: &str) -> Value {
     let Ran { code, stdout, stderr } = run(program, &format!("--format json --port 0 {arguments}"));
     assert_eq!(code, 0, "{arguments}: {stdout}{stderr}");
     let outcome: Value = serde_json::from_str(&stdout).unwrap();
@@ -59,6 +38,8 @@ fn agreed(program: &str, arguments: &str) -> Value {
     assert_eq!(outcome["opened"], outcome["accepted"], "{arguments}");
     assert_eq!(outcome["disagreements"], Value::Array(Vec::new()), "{arguments}");
     assert_eq!(outcome["sockets"]["while_running"]["settled"], true, "{arguments}");
+    let (predicted, opened) = (&outcome["predicted"], &outcome["opened"]);
+    assert_ne!(predicted["held"], false, "{arguments}: predicted {predicted}, opened {opened}");
     outcome
 }
 

@@ -1,7 +1,8 @@
 //! What is told of something that nobody waits for any more.
 
-/// The cause of an end that comes because nobody waits for it any more.
-pub(crate) const GIVEN_UP: &str = "given up";
+/// The cause that is told of an end that comes because nobody waits for it any more: of a dial, of
+/// a look-up, of a handshake.
+pub const GIVEN_UP: &str = "given up";
 
 /// Does something if it is dropped before [`Self::over`]: put into a future, if that is dropped
 /// before it is over.

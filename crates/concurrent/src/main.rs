@@ -8,6 +8,7 @@ use apparatus::{Apparatus, Plan};
 use concurrent::cli;
 use program::Interrupt;
 use program::progress::{self, BarPlace};
+use report::page;
 use report::run::RunReport;
 
 /// So many exchanges have a line each on a terminal, too.
@@ -25,7 +26,10 @@ async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
     let place = if needs_none { BarPlace::Nowhere } else { BarPlace::Terminal };
     let bar = progress::bar(plan.setup.exchanges() as u64, "exchanges", place);
     let mut report = match args.client.format {
-        Format::Text => RunReport::text(anstream::stdout()),
+        Format::Text => {
+            let width = program::terminal_width().unwrap_or(page::USUAL_WIDTH);
+            RunReport::of_width(anstream::stdout(), width)
+        }
         Format::Json => RunReport::json(anstream::stdout()),
     };
     let apparatus = Apparatus::set_up(plan)?;

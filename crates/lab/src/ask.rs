@@ -1,16 +1,14 @@
 //! The learner's own predictions, asked for before anything runs.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 
+use report::page::Page;
 use report::words::{self, FAINT, HEADING};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::experiment::{Experiment, LearnerQuestion, QuestionKind, Trial};
 use crate::learner::{FORMS, LearnerAnswer};
 use crate::render::{self, show};
-
-/// How wide a line may be.
-const WIDTH: usize = 80;
 
 /// Lines that somebody types.
 pub(crate) struct LearnerLines {
@@ -47,7 +45,7 @@ impl LearnerLines {
     pub(crate) async fn about(
         &mut self,
         experiment: &Experiment,
-        out: &mut impl Write,
+        out: &mut impl Page,
     ) -> io::Result<Vec<Option<LearnerAnswer>>> {
         let questions = &experiment.questions;
         let is_asked = |n| questions.iter().any(|question| question.trial == n);
@@ -86,7 +84,7 @@ impl LearnerLines {
         question: &LearnerQuestion,
         trial: &Trial,
         prompt: &str,
-        out: &mut impl Write,
+        out: &mut impl Page,
     ) -> io::Result<Option<LearnerAnswer>> {
         let names = trial.settings.names(trial.preset);
         loop {
@@ -114,9 +112,9 @@ impl LearnerLines {
 }
 
 /// Writes a question, and what can be chosen.
-fn heading(question: &LearnerQuestion, out: &mut impl Write) -> io::Result<()> {
+fn heading(question: &LearnerQuestion, out: &mut impl Page) -> io::Result<()> {
     writeln!(out)?;
-    for line in words::wrap(&question.text, WIDTH - 2) {
+    for line in words::wrap(&question.text, out.prose_width() - 2) {
         writeln!(out, "  {HEADING}{line}{HEADING:#}")?;
     }
     match &question.kind {
@@ -134,7 +132,7 @@ fn heading(question: &LearnerQuestion, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Writes what can be typed.
-fn help(question: &LearnerQuestion, trial: &Trial, out: &mut impl Write) -> io::Result<()> {
+fn help(question: &LearnerQuestion, trial: &Trial, out: &mut impl Page) -> io::Result<()> {
     match &question.kind {
         QuestionKind::Number { near, .. } => {
             let names = trial.settings.names(trial.preset);
@@ -162,8 +160,8 @@ fn percent(share: f64) -> String {
     format!("{} %", render::number(100.0 * share))
 }
 
-fn indented(text: &str, out: &mut impl Write) -> io::Result<()> {
-    for line in words::wrap(text, WIDTH - 4) {
+fn indented(text: &str, out: &mut impl Page) -> io::Result<()> {
+    for line in words::wrap(text, out.prose_width() - 4) {
         writeln!(out, "    {FAINT}{line}{FAINT:#}")?;
     }
     Ok(())

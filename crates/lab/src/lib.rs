@@ -62,6 +62,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use report::page::{PageWriter, USUAL_WIDTH};
+
 use crate::cli::{Action, Cli};
 use crate::experiment::ExperimentWish;
 
@@ -87,7 +89,8 @@ fn harmless(error: anyhow::Error) -> anyhow::Error {
 }
 
 fn execute(action: Action) -> anyhow::Result<u8> {
-    let mut out = anstream::stdout();
+    let width = program::terminal_width().unwrap_or(USUAL_WIDTH);
+    let mut out = PageWriter::new(anstream::stdout(), width);
     match action {
         Action::List => render::show::list(&catalogue::all(&ExperimentWish::default())?, &mut out)?,
         Action::Show { name, overrides } => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use evidence::Reading;
 use program::exit;
+use report::page::PageWriter;
 
 use crate::experiment::{Experiment, RunPrediction, Trial};
 use crate::formula;
@@ -150,16 +151,16 @@ pub(crate) fn seen(judged: &Judged<'_>) -> String {
     }
 }
 
-/// Returns the connections of a run and its tables, as text with colours.
+/// Returns the connections of a run and its tables, as text with colours on a page of `width`.
 ///
 /// # Errors
 /// None that can be expected: it is written to memory.
-pub(crate) fn exhibits(record: &RunRecord) -> io::Result<String> {
+pub(crate) fn exhibits(record: &RunRecord, width: usize) -> io::Result<String> {
     let named: Vec<(&str, &Reading)> =
         record.snapshots.iter().map(|it| (it.name.as_str(), &it.reading)).collect();
-    let mut text = Vec::new();
+    let mut text = PageWriter::new(Vec::new(), width);
     report::run::evidence(&record.outcome, &named, &mut text)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    Ok(String::from_utf8_lossy(&text.into_inner()).into_owned())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 use program::progress::{self, BarPlace};
 use program::{Interrupt, exit};
+use report::page::{Page, PageWriter};
 
 use crate::ask::LearnerLines;
 use crate::catalogue;
@@ -47,7 +48,7 @@ pub(crate) fn wanted(
 ///
 /// # Errors
 /// If what is asked for makes no sense, or nothing can be run at all.
-pub(crate) async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8> {
+pub(crate) async fn run(asked: &Run, out: &mut impl Page) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     anyhow::ensure!(
         !asked.predict || asked.format != RunFormat::Junit,
@@ -140,7 +141,7 @@ struct LabSession<'a, W> {
     written: usize,
 }
 
-impl<'a, W: Write> LabSession<'a, W> {
+impl<'a, W: Page> LabSession<'a, W> {
     fn new(
         asked: &'a Run,
         experiments: &'a [Experiment],
@@ -173,7 +174,7 @@ impl<'a, W: Write> LabSession<'a, W> {
             writeln!(anstream::stderr(), "lab: in the machine's own network: {why}")?;
         }
         match self.asked.format {
-            RunFormat::Text => render::text::banner(self.experiments, &mut self.out),
+            RunFormat::Text => render::text::banner(self.experiments, self.out),
             RunFormat::Json | RunFormat::Junit => Ok(()),
         }
     }
@@ -220,9 +221,10 @@ impl<'a, W: Write> LabSession<'a, W> {
         lines: &mut LearnerLines,
     ) -> io::Result<Vec<Option<LearnerAnswer>>> {
         match self.asked.format {
-            RunFormat::Text => lines.about(experiment, &mut self.out).await,
+            RunFormat::Text => lines.about(experiment, &mut *self.out).await,
             RunFormat::Json | RunFormat::Junit => {
-                lines.about(experiment, &mut anstream::stderr()).await
+                let mut asked = PageWriter::new(anstream::stderr(), self.out.width());
+                lines.about(experiment, &mut asked).await
             }
         }
     }
@@ -244,14 +246,14 @@ impl<'a, W: Write> LabSession<'a, W> {
         }
         let explained = self.asked.predict || !self.asked.names.is_empty();
         let depth = if explained { Depth::Detail } else { Depth::Overview };
-        let mut text = Vec::new();
+        let mut text = PageWriter::new(Vec::new(), self.out.width());
         let section = self.section(number);
         if !section.rows.is_empty() {
             render::text::section(&section, depth, &mut text)?;
         }
         // The bar steps aside for what is written.
         let out = &mut self.out;
-        self.bar.suspend(|| out.write_all(&text).and_then(|()| out.flush()))
+        self.bar.suspend(|| out.write_all(&text.into_inner()).and_then(|()| out.flush()))
     }
 
     fn section(&self, number: usize) -> Section<'_> {
@@ -284,7 +286,7 @@ impl<'a, W: Write> LabSession<'a, W> {
         let took = self.took;
         let sections: Vec<Section<'_>> =
             (0..self.experiments.len()).map(|number| self.section(number)).collect();
-        let mut text = Vec::new();
+        let mut text = PageWriter::new(Vec::new(), self.out.width());
         match self.asked.format {
             RunFormat::Text => {
                 render::text::evidence(&sections, self.asked.evidence, &mut text)?;
@@ -299,7 +301,7 @@ impl<'a, W: Write> LabSession<'a, W> {
         }
         let tally = Tally::of(sections.iter().flat_map(|section| &section.rows));
         drop(sections);
-        self.out.write_all(&text)?;
+        self.out.write_all(&text.into_inner())?;
         self.out.flush()?;
         Ok(if interrupted { exit::INTERRUPTED } else { tally.exit_code() })
     }

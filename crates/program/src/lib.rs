@@ -7,6 +7,7 @@
 //! | Ctrl-C ends a run early, and what was observed is still shown | `interrupt.rs` |
 //! | how times and limits are typed | `args.rs` |
 //! | how a command is typed: through cargo, or by its name alone | `call.rs` |
+//! | how wide a page may be | `width.rs` |
 //! | the runtime on which a program does its work | `runtime.rs` |
 //! | the bar that stands for long work (cargo feature `progress`) | `progress.rs` |
 
@@ -18,8 +19,10 @@ mod interrupt;
 pub mod progress;
 mod runtime;
 mod signals;
+mod width;
 
 pub use call::{call, call_words, examples_of};
 pub use interrupt::Interrupt;
 pub use runtime::{block_on, enough_descriptors};
 pub use signals::{Signals, StopSignal};
+pub use width::terminal_width;

@@ -7,6 +7,9 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
+use crate::page::Page;
+use crate::words::FAINT;
+
 /// The content of one column in one row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
@@ -25,6 +28,12 @@ impl Cell {
     #[must_use]
     pub fn number(number: u64) -> Self {
         Self { text: number.to_string(), right: true, ..Self::default() }
+    }
+
+    /// The text alone.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// An empty cell.
@@ -185,6 +194,50 @@ impl<const N: usize> Table<N> {
         Self::new(first_gap, header, rows)
     }
 
+    /// Writes the table within the width of the page, if that can be done without the columns of
+    /// `order` (from 0): each leaves in its turn, as many as have to, and below the table they are
+    /// named.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_within(self, order: &[usize], out: &mut impl Page) -> io::Result<()> {
+        let (table, left_out) = self.within(out.width(), order);
+        table.write(out)?;
+        if left_out.is_empty() {
+            return Ok(());
+        }
+        let indent = table.columns.iter().find(|column| column.filled).map_or(0, |first| first.gap);
+        let said = format!("left out for want of room: {}", left_out.join(", "));
+        for line in crate::words::wrap(&said, out.width().saturating_sub(indent)) {
+            writeln!(out, "{:indent$}{FAINT}{line}{FAINT:#}", "")?;
+        }
+        Ok(())
+    }
+
+    /// Leaves out columns of `order`, one after the other, until the table is no wider than `width`.
+    /// Returns the titles of those that had something to show.
+    #[must_use]
+    pub fn within(mut self, width: usize, order: &[usize]) -> (Self, Vec<String>) {
+        let mut left_out = Vec::new();
+        for &leaving in order {
+            if self.width() <= width {
+                break;
+            }
+            let first = self.columns.iter().position(|column| column.filled);
+            let Some(column) = self.columns.get_mut(leaving).filter(|column| column.filled) else {
+                continue;
+            };
+            column.filled = false;
+            let gap = column.gap;
+            left_out.push(self.header[leaving].text.replace('\n', " "));
+            let next = self.columns.iter_mut().find(|column| column.filled);
+            if let Some(next) = next.filter(|_| first == Some(leaving)) {
+                next.gap = gap; // the indent of the whole
+            }
+        }
+        (self, left_out)
+    }
+
     /// How wide its widest line may be.
     #[must_use]
     pub fn width(&self) -> usize {
@@ -315,6 +368,34 @@ mod tests {
                 opened                1000
         ");
         assert!(table().narrowed(38, 1).width() <= 38);
+    }
+
+    #[test]
+    fn columns_leave_in_their_order_until_the_table_fits_and_are_named() {
+        let table = || {
+            let header = ["CONN", "CLIENT", "TIMER"].map(Cell::new);
+            Table::new(2, header, vec![["#1", "127.0.0.1:40001", "keepalive 20 s"].map(Cell::new)])
+        };
+        let on_page = |width| {
+            let mut page = crate::page::PageWriter::new(Vec::new(), width);
+            table().write_within(&[2, 0], &mut page).unwrap();
+            let mut plain = anstream::StripStream::new(Vec::new());
+            plain.write_all(&page.into_inner()).unwrap();
+            String::from_utf8(plain.into_inner()).unwrap()
+        };
+        assert_eq!(on_page(80), written(&table()));
+        insta::assert_snapshot!(on_page(38), @r"
+        CONN  CLIENT
+        #1    127.0.0.1:40001
+        left out for want of room: TIMER
+        ");
+        insta::assert_snapshot!(on_page(18), @r"
+        CLIENT
+        127.0.0.1:40001
+        left out for
+        want of room:
+        TIMER, CONN
+        ");
     }
 
     #[test]

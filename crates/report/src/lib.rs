@@ -18,10 +18,12 @@
 //! | `json.rs` | socket tables for programs |
 //! | `json/run.rs` | runs for programs |
 //! | `words.rs` | how a timer, an owner, a tally is put into words |
+//! | `page.rs` | how wide the page is that text is written on |
 //! | `columns.rs` | aligned columns that drop out where they would be empty |
 
 pub mod columns;
 pub mod ends;
 pub mod json;
+pub mod page;
 pub mod run;
 pub mod words;

@@ -14,7 +14,8 @@ use std::io::{self, Write};
 use evidence::{Exchange, Outcome, Prediction, RuleDifference, RunEvent, Setup};
 
 use crate::json;
-use crate::words::{FAINT, HEADING};
+use crate::page::{Page, PageWriter, USUAL_WIDTH};
+use crate::words::{self, FAINT, HEADING};
 
 pub use exhibits::evidence;
 pub use lines::facts;
@@ -24,7 +25,7 @@ pub use verdict::rule_differences;
 
 /// Writes the report of one run.
 pub struct RunReport<W> {
-    out: W,
+    out: PageWriter<W>,
     audience: Audience,
     lines: usize,
 }
@@ -39,13 +40,18 @@ enum Audience {
 impl<W: Write> RunReport<W> {
     /// A report for people: written as the run goes on.
     pub fn text(out: W) -> Self {
-        Self { out, audience: Audience::People, lines: 0 }
+        Self::of_width(out, USUAL_WIDTH)
+    }
+
+    /// A report for people, on a page of `width` characters a line.
+    pub fn of_width(out: W, width: usize) -> Self {
+        Self { out: PageWriter::new(out, width), audience: Audience::People, lines: 0 }
     }
 
     /// A report for programs: one JSON object, at the end.
     pub fn json(out: W) -> Self {
         let audience = Audience::Programs(Vec::new());
-        Self { out, audience, lines: 0 }
+        Self { out: PageWriter::new(out, USUAL_WIDTH), audience, lines: 0 }
     }
 
     /// Tells what is about to be run, where the client's rules are not the ones that it is named
@@ -118,12 +124,16 @@ impl<W: Write> RunReport<W> {
 }
 
 /// A heading, with what it means beside it.
-fn heading(title: &str, meaning: &str, out: &mut impl Write) -> io::Result<()> {
-    write!(out, "{HEADING}{title}{HEADING:#}")?;
-    match meaning {
-        "" => writeln!(out),
-        meaning => writeln!(out, "  {FAINT}{meaning}{FAINT:#}"),
+fn heading(title: &str, meaning: &str, out: &mut impl Page) -> io::Result<()> {
+    let is_beside = title.chars().count() + 2 + meaning.chars().count() <= out.width();
+    if is_beside && !meaning.is_empty() {
+        return writeln!(out, "{HEADING}{title}{HEADING:#}  {FAINT}{meaning}{FAINT:#}");
     }
+    writeln!(out, "{HEADING}{title}{HEADING:#}")?;
+    for line in words::wrap(meaning, out.width() - 2) {
+        writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

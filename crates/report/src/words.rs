@@ -110,13 +110,29 @@ pub fn seconds(time: Duration) -> String {
     format!("{:.3}s", time.as_secs_f64())
 }
 
-/// Breaks `text` into lines of at most `width` characters, between words.
+/// The number of characters of `text` that are shown: its colours take no room.
+#[must_use]
+pub fn shown_width(text: &str) -> usize {
+    let mut shown = 0;
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '\u{1b}' {
+            // ESC [ … m
+            letters.by_ref().find(char::is_ascii_alphabetic);
+        } else {
+            shown += 1;
+        }
+    }
+    shown
+}
+
+/// Breaks `text` into lines of at most `width` characters that are shown, between words.
 #[must_use]
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+            Some(line) if shown_width(line) + 1 + shown_width(word) <= width => {
                 line.push(' ');
                 line.push_str(word);
             }

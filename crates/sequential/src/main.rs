@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use apparatus::cli::Format;
 use apparatus::{Apparatus, Plan};
 use program::Interrupt;
+use report::page;
 use report::run::RunReport;
 use sequential::cli;
 
@@ -16,7 +17,10 @@ fn main() -> ExitCode {
 async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     let mut report = match args.client.format {
-        Format::Text => RunReport::text(anstream::stdout()),
+        Format::Text => {
+            let width = program::terminal_width().unwrap_or(page::USUAL_WIDTH);
+            RunReport::of_width(anstream::stdout(), width)
+        }
         Format::Json => RunReport::json(anstream::stdout()),
     };
     let apparatus = Apparatus::set_up(plan)?;

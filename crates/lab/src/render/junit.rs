@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use report::page::USUAL_WIDTH;
 
 use super::{Section, TrialRow, range};
 use crate::judge::Verdict;
@@ -68,7 +69,7 @@ fn status(row: &TrialRow<'_>) -> TestCaseStatus {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_message(xml(&all.join("; ")));
             let mut plain = anstream::StripStream::new(Vec::new());
-            let written = super::exhibits(&ran.record)
+            let written = super::exhibits(&ran.record, USUAL_WIDTH)
                 .and_then(|exhibits| plain.write_all(exhibits.as_bytes()));
             if written.is_ok() {
                 let evidence = String::from_utf8_lossy(&plain.into_inner()).into_owned();

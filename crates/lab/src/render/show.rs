@@ -1,31 +1,32 @@
 //! What there is to run: `lab list` and `lab show`.
 
-use std::io::{self, Write};
+use std::io;
 
 use report::columns::{Cell, Table};
+use report::page::Page;
 use report::words::{self, FAINT, HEADING};
 
 use super::range;
-use super::text::{WIDTH, because, paragraph};
+use super::text::{because, paragraph};
 use crate::experiment::{Experiment, Trial};
 
 /// Writes one line an experiment.
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn list(experiments: &[Experiment], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn list(experiments: &[Experiment], out: &mut impl Page) -> io::Result<()> {
     let title = |title| Cell::new(title).styled(FAINT);
     let row =
         |experiment: &Experiment| [Cell::new(&*experiment.name), Cell::new(&*experiment.question)];
     let header = [title("NAME"), title("QUESTION")];
-    Table::new(0, header, experiments.iter().map(row).collect()).write(out)
+    Table::new(0, header, experiments.iter().map(row).collect()).narrowed(out.width(), 1).write(out)
 }
 
 /// Writes the question, the setup, the predictions and what to look for.
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn show(experiment: &Experiment, out: &mut impl Page) -> io::Result<()> {
     question(experiment, |_| true, out)?;
     writeln!(out, "\n{HEADING}Prediction{HEADING:#}")?;
     predictions(experiment, out)?;
@@ -50,7 +51,7 @@ pub(crate) fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<
 pub(crate) fn question(
     experiment: &Experiment,
     is_shown: impl Fn(usize) -> bool,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     writeln!(out, "{HEADING}{}{HEADING:#}", experiment.name)?;
     paragraph("question", &experiment.question, out)?;
@@ -60,7 +61,7 @@ pub(crate) fn question(
 }
 
 /// The settings that are not the defaults, those of a case under its name.
-fn setup(trials: &[&Trial], out: &mut impl Write) -> io::Result<()> {
+fn setup(trials: &[&Trial], out: &mut impl Page) -> io::Result<()> {
     writeln!(out, "\n{HEADING}Setup{HEADING:#}")?;
     let first = trials.first().map(|trial| lines(trial)).unwrap_or_default();
     let is_common = |line: &String| trials.iter().all(|trial| lines(trial).contains(line));
@@ -85,9 +86,9 @@ fn setup(trials: &[&Trial], out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Writes a setting so far in; a step that is too long for a line goes on below.
-fn setting(indent: usize, line: &str, out: &mut impl Write) -> io::Result<()> {
+fn setting(indent: usize, line: &str, out: &mut impl Page) -> io::Result<()> {
     const MORE: usize = 4;
-    for (n, part) in words::fold(line, WIDTH - indent - MORE).iter().enumerate() {
+    for (n, part) in words::fold(line, out.width() - indent - MORE).iter().enumerate() {
         let indent = if n == 0 { indent } else { indent + MORE };
         writeln!(out, "{:indent$}{}", "", part.trim_end())?;
     }
@@ -112,7 +113,7 @@ fn lines(trial: &Trial) -> Vec<String> {
     lines
 }
 
-fn predictions(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+fn predictions(experiment: &Experiment, out: &mut impl Page) -> io::Result<()> {
     let title = |title| Cell::new(title).styled(FAINT);
     let header = [
         title("CASE"),

@@ -1,12 +1,13 @@
 //! Results for people.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use evidence::{Preset, RuleDifference};
 use report::columns::{Cell, Table};
+use report::page::{Page, USUAL_WIDTH};
 use report::words::{self, FAINT, HEADING, NONE, STRIKING};
 
 use super::{Section, Tally, TrialRow, number, observed, range, run_name, yours};
@@ -20,8 +21,6 @@ use crate::settings::Network;
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// How wide an explanation may be.
-pub(super) const WIDTH: usize = 80;
 /// How long the longest bar of a chart is.
 const BAR: usize = 40;
 
@@ -38,10 +37,10 @@ pub(crate) enum Depth {
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn section(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn section(section: &Section<'_>, depth: Depth, out: &mut impl Page) -> io::Result<()> {
     let experiment = section.experiment;
     writeln!(out, "{HEADING}{}{HEADING:#}", experiment.name)?;
-    for line in words::wrap(&experiment.question, WIDTH - 2) {
+    for line in words::wrap(&experiment.question, out.prose_width() - 2) {
         writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
     }
     if section.answers.is_some() {
@@ -58,7 +57,7 @@ pub(crate) fn section(section: &Section<'_>, depth: Depth, out: &mut impl Write)
 }
 
 /// Writes what the names under WHAT mean.
-fn names(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
+fn names(section: &Section<'_>, out: &mut impl Page) -> io::Result<()> {
     let trials = section.rows.iter().map(|row| row.trial);
     let whats = trials.flat_map(|trial| &trial.predictions).map(|p| p.what.text());
     let mut told = BTreeSet::new();
@@ -66,7 +65,7 @@ fn names(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     for (name, meaning) in whats.flat_map(names_in).filter_map(quantities::meaning) {
         if told.insert(name.to_owned()) {
             for (n, line) in
-                words::wrap(&format!("{name}: {meaning}"), WIDTH - 4).iter().enumerate()
+                words::wrap(&format!("{name}: {meaning}"), out.prose_width() - 4).iter().enumerate()
             {
                 let indent = if n == 0 { 2 } else { 4 };
                 writeln!(out, "{:indent$}{FAINT}{line}{FAINT:#}", "")?;
@@ -79,7 +78,7 @@ fn names(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
 /// Case, transport, what, predicted, observed, held, time.
 const COLUMNS: usize = 7;
 
-fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Result<()> {
+fn table(section: &Section<'_>, depth: Depth, out: &mut impl Page) -> io::Result<()> {
     let title = |title| Cell::new(title).styled(FAINT);
     let header = [
         title("CASE"),
@@ -99,7 +98,7 @@ fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Resul
         writeln!(out, "\n  {FAINT}not asked of you{FAINT:#}")?;
     }
     let table = Table::new(2, header.clone(), rows.clone());
-    if table.width() <= WIDTH {
+    if table.width() <= out.width() {
         return table.write(out);
     }
     // What can be done without goes first.
@@ -107,8 +106,43 @@ fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Resul
         row[COLUMNS - 1] = Cell::empty();
         row
     };
-    let rows = rows.into_iter().map(without_time).collect();
-    Table::new(2, header, rows).narrowed(WIDTH, 2).write(out)
+    fitted(header, rows.into_iter().map(without_time).collect(), (&[2, 5], &[]), out)
+}
+
+/// Writes rows of cases, whose first cell is the case. Where there is no room, the texts of some columns
+/// go on below; then the cases stand above their rows, and columns leave in an order.
+fn fitted<const N: usize>(
+    header: [Cell; N],
+    rows: Vec<[Cell; N]>,
+    (texts, order): (&[usize], &[usize]),
+    out: &mut impl Page,
+) -> io::Result<()> {
+    let width = out.width();
+    let narrowed = |table: Table<N>| texts.iter().fold(table, |table, n| table.narrowed(width, *n));
+    let table = narrowed(Table::new(2, header.clone(), rows.clone()));
+    if table.width() <= width {
+        return table.write(out);
+    }
+    let mut before = String::new();
+    let mut above: Vec<Vec<String>> = Vec::new();
+    let rows = rows.into_iter().map(|mut row| {
+        let case = std::mem::take(&mut row[0]).text().to_owned();
+        let is_new = !case.is_empty() && case != before;
+        above.push(if is_new { words::wrap(&case, width - 2) } else { Vec::new() });
+        if is_new {
+            before = case;
+        }
+        row
+    });
+    let (table, left_out) = narrowed(Table::new(2, header, rows.collect())).within(width, order);
+    for line in above.iter_mut().flatten() {
+        *line = format!("  {FAINT}{line}{FAINT:#}");
+    }
+    table.write_below(&above, out)?;
+    if !left_out.is_empty() {
+        writeln!(out, "  {FAINT}left out for want of room: {}{FAINT:#}", left_out.join(", "))?;
+    }
+    Ok(())
 }
 
 /// The rows of a trial, without those that the learner was asked about.
@@ -179,7 +213,7 @@ fn held_in_all(row: &TrialRow<'_>, ran: &TrialResult) -> Cell {
 }
 
 /// Writes what was measured, not predicted, a column a unit.
-fn measures(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
+fn measures(section: &Section<'_>, out: &mut impl Page) -> io::Result<()> {
     let title = |title: &str| Cell::new(title).styled(FAINT);
     let units = section.rows.first().map(|row| row.trial.measures.as_slice()).unwrap_or_default();
     if units.is_empty() {
@@ -201,11 +235,11 @@ fn measures(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
         Some(line)
     });
     writeln!(out, "\n  {FAINT}measured, not predicted{FAINT:#}")?;
-    Table::new(2, header, rows.collect()).narrowed(WIDTH, 0).write(out)
+    fitted(header, rows.collect(), (&[0], &[8, 7, 6, 5]), out)
 }
 
 /// A bar for each case, through the first transport that ran them all.
-fn chart(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
+fn chart(section: &Section<'_>, out: &mut impl Page) -> io::Result<()> {
     let Some(what) = &section.experiment.chart else { return Ok(()) };
     let Some(first) = section.rows.first() else { return Ok(()) };
     let bars: Vec<(&str, f64)> = section
@@ -226,8 +260,13 @@ fn chart(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out, "\n  {FAINT}{} through {}{FAINT:#}", what.text(), first.trial.transport())?;
     let width = bars.iter().map(|(case, _)| case.chars().count()).max().unwrap_or(0);
+    // Beside the case and a number.
+    let longest_bar = match out.width() {
+        narrow @ ..USUAL_WIDTH => BAR.min(narrow.saturating_sub(width + 14)),
+        _ => BAR,
+    };
     for (case, value) in bars {
-        let length = (value / longest * BAR as f64).round() as usize;
+        let length = (value / longest * longest_bar as f64).round() as usize;
         let bar = "█".repeat(length);
         writeln!(out, "  {case:<width$}  {bar} {}", number(value))?;
     }
@@ -236,7 +275,7 @@ fn chart(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
 
 /// Why. Whoever has predicted is told where that was wrong; everybody else, each reason once,
 /// with the runs of which it speaks.
-fn reasons(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
+fn reasons(section: &Section<'_>, out: &mut impl Page) -> io::Result<()> {
     writeln!(out)?;
     match &section.answers {
         Some(answers) => yours::score(section, answers, out)?,
@@ -249,7 +288,7 @@ fn reasons(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Writes each reason of `experiment` once.
-pub(super) fn because(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn because(experiment: &Experiment, out: &mut impl Page) -> io::Result<()> {
     let mut told = BTreeSet::new();
     for prediction in experiment.trials.iter().flat_map(|trial| &trial.predictions) {
         let because = &prediction.because;
@@ -289,10 +328,10 @@ fn about(experiment: &Experiment, because: &str) -> String {
 }
 
 /// A word at the left, and a text beside it.
-pub(super) fn paragraph(word: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn paragraph(word: &str, text: &str, out: &mut impl Page) -> io::Result<()> {
     const INDENT: usize = 12;
     let mut word = word;
-    for line in words::wrap(text, WIDTH - INDENT) {
+    for line in words::wrap(text, out.prose_width() - INDENT) {
         writeln!(out, "  {FAINT}{word:<9}{FAINT:#} {line}")?;
         word = "";
     }
@@ -303,7 +342,7 @@ pub(super) fn paragraph(word: &str, text: &str, out: &mut impl Write) -> io::Res
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn banner(experiments: &[Experiment], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn banner(experiments: &[Experiment], out: &mut impl Page) -> io::Result<()> {
     let trials = experiments.iter().flat_map(|experiment| &experiment.trials);
     let own = trials.filter(|trial| trial.real_go.is_none()).map(|trial| trial.preset);
     let own: BTreeSet<Preset> = own.collect();
@@ -313,7 +352,7 @@ pub(crate) fn banner(experiments: &[Experiment], out: &mut impl Write) -> io::Re
 /// Writes each difference once.
 fn not_gos(
     differences: impl IntoIterator<Item = RuleDifference>,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     let mut all: Vec<RuleDifference> = Vec::new();
     for difference in differences {
@@ -322,7 +361,7 @@ fn not_gos(
         }
     }
     let Some(sentence) = report::run::rule_differences(&all) else { return Ok(()) };
-    for line in words::wrap(&sentence, WIDTH) {
+    for line in words::wrap(&sentence, out.prose_width()) {
         writeln!(out, "{BAD}{line}{BAD:#}")?;
     }
     writeln!(out)
@@ -332,11 +371,7 @@ fn not_gos(
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn evidence(
-    sections: &[Section<'_>],
-    all: bool,
-    out: &mut impl Write,
-) -> io::Result<()> {
+pub(crate) fn evidence(sections: &[Section<'_>], all: bool, out: &mut impl Page) -> io::Result<()> {
     for section in sections {
         for row in &section.rows {
             if all || !(row.verdict.held(row.trial) || matches!(row.verdict, Verdict::Skipped(_))) {
@@ -347,7 +382,7 @@ pub(crate) fn evidence(
     skipped(sections, out)
 }
 
-fn evidence_of(section: &Section<'_>, row: &TrialRow<'_>, out: &mut impl Write) -> io::Result<()> {
+fn evidence_of(section: &Section<'_>, row: &TrialRow<'_>, out: &mut impl Page) -> io::Result<()> {
     let style = if row.verdict.held(row.trial) { HEADING } else { BAD };
     writeln!(out, "{style}{}, {}{style:#}", section.experiment.name, run_name(row.trial))?;
     match row.verdict {
@@ -381,7 +416,8 @@ fn evidence_of(section: &Section<'_>, row: &TrialRow<'_>, out: &mut impl Write) 
                 paragraph("network", &network.join(", "), out)?;
             }
             writeln!(out)?;
-            for line in super::exhibits(&ran.record)?.lines() {
+            let room = if out.width() < USUAL_WIDTH { out.width() - 2 } else { out.width() };
+            for line in super::exhibits(&ran.record, room)?.lines() {
                 if line.is_empty() { writeln!(out)? } else { writeln!(out, "  {line}")? }
             }
         }
@@ -390,7 +426,7 @@ fn evidence_of(section: &Section<'_>, row: &TrialRow<'_>, out: &mut impl Write) 
 }
 
 /// Writes what did not hold, and why it was expected: once, if that is the same for several.
-fn not_held(row: &TrialRow<'_>, ran: &TrialResult, out: &mut impl Write) -> io::Result<()> {
+fn not_held(row: &TrialRow<'_>, ran: &TrialResult, out: &mut impl Page) -> io::Result<()> {
     let wrong: Vec<Judged<'_>> = ran.judged(row.trial).filter(|judged| !judged.held).collect();
     for (n, judged) in wrong.iter().enumerate() {
         let Judged { prediction, .. } = judged;
@@ -406,7 +442,7 @@ fn not_held(row: &TrialRow<'_>, ran: &TrialResult, out: &mut impl Write) -> io::
 }
 
 /// Writes what was left out, once for each reason.
-fn skipped(sections: &[Section<'_>], out: &mut impl Write) -> io::Result<()> {
+fn skipped(sections: &[Section<'_>], out: &mut impl Page) -> io::Result<()> {
     let mut skipped: Vec<(&str, &str)> = Vec::new();
     for section in sections {
         for row in &section.rows {
@@ -418,7 +454,11 @@ fn skipped(sections: &[Section<'_>], out: &mut impl Write) -> io::Result<()> {
         }
     }
     for (name, why) in &skipped {
-        writeln!(out, "{STRIKING}skipped{STRIKING:#}  {name}: {why}")?;
+        let mut sign = format!("{STRIKING}skipped{STRIKING:#}");
+        for line in words::wrap(&format!("{name}: {why}"), out.width() - 9) {
+            writeln!(out, "{sign}  {line}")?;
+            sign = " ".repeat(7);
+        }
     }
     if skipped.is_empty() { Ok(()) } else { writeln!(out) }
 }
@@ -431,7 +471,7 @@ pub(crate) fn summary(
     sections: &[Section<'_>],
     took: Duration,
     interrupted: bool,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     let rows = || sections.iter().flat_map(|section| &section.rows);
     let ran = rows().filter_map(|row| match row.verdict {
@@ -478,3 +518,6 @@ pub(crate) fn summary(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

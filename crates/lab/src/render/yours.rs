@@ -1,13 +1,14 @@
 //! The learner's predictions beside the lab's and what was observed, and the score.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io;
 
 use anstyle::Style;
 use report::columns::{Cell, Table};
+use report::page::Page;
 use report::words::{FAINT, NONE, STRIKING};
 
-use super::text::{BAD, GOOD, WIDTH, paragraph};
+use super::text::{BAD, GOOD, paragraph};
 use super::{Section, run_name};
 use crate::experiment::{QuestionKind, Trial};
 use crate::judge::Verdict;
@@ -30,7 +31,7 @@ fn is_about(answers: &[MarkedAnswer<'_>], trial: usize) -> bool {
 const COLUMNS: usize = 7;
 
 /// Writes the learner's table: a row a question, run by run.
-pub(super) fn table(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn table(section: &Section<'_>, out: &mut impl Page) -> io::Result<()> {
     let Some(answers) = section.answers.as_ref().filter(|answers| !answers.is_empty()) else {
         return Ok(());
     };
@@ -68,11 +69,11 @@ pub(super) fn table(section: &Section<'_>, out: &mut impl Write) -> io::Result<(
         };
         section.rows.iter().flat_map(of).collect::<Vec<[Cell; COLUMNS]>>()
     };
-    let table = Table::new(2, header(), rows(false)).narrowed(WIDTH, 1);
-    if table.width() <= WIDTH {
+    let table = Table::new(2, header(), rows(false)).narrowed(out.width(), 1);
+    if table.width() <= out.width() {
         return table.write(out);
     }
-    Table::new(2, header(), rows(true)).narrowed(WIDTH, 1).write(out)
+    Table::new(2, header(), rows(true)).narrowed(out.width(), 1).write(out)
 }
 
 fn line(
@@ -131,7 +132,7 @@ fn in_lines(range: &str) -> String {
 pub(super) fn score(
     section: &Section<'_>,
     answers: &[MarkedAnswer<'_>],
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     paragraph("you", &format!("{}.", LearnerScore::of(answers).text()), out)?;
     let mut told = BTreeSet::new();

@@ -1,12 +1,13 @@
 //! The evidence of a run alone, without plan and verdict: its connections and its socket tables.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io;
 
 use evidence::{Connection, Observed, Outcome, Reading, ServerAddr};
 
 use super::{heading, tables};
 use crate::columns::{Cell, Table};
+use crate::page::{Page, USUAL_WIDTH};
 use crate::words::{self, FAINT, NONE, UNSEEN};
 
 /// More connections than this are told by the first of them.
@@ -20,14 +21,14 @@ const ROWS: usize = 12;
 pub fn evidence(
     outcome: &Outcome,
     kept: &[(&str, &Reading)],
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     connections(&outcome.connections, out)?;
     tables::kept(outcome, kept, out)?;
     tables::text(outcome, out)
 }
 
-fn connections(connections: &[Connection], out: &mut impl Write) -> io::Result<()> {
+fn connections(connections: &[Connection], out: &mut impl Page) -> io::Result<()> {
     heading("Connections", "in the order in which they were dialled", out)?;
     if connections.is_empty() {
         return writeln!(out, "  none was established\n");
@@ -44,7 +45,13 @@ fn connections(connections: &[Connection], out: &mut impl Write) -> io::Result<(
         title("BECAUSE"),
     ];
     let rows = connections.iter().take(ROWS).map(|c| row(c, servers.len() > 1)).collect();
-    Table::new(2, header, rows).write(out)?;
+    // The reason goes on below; then the time of the close is left out, the server, and the number.
+    let (table, width) = (Table::new(2, header, rows), out.width());
+    if width < USUAL_WIDTH {
+        table.narrowed(width, 6).write_within(&[4, 2, 0], out)?;
+    } else {
+        table.write(out)?;
+    }
     if connections.len() > ROWS {
         writeln!(out, "  {FAINT}… and {} more{FAINT:#}", connections.len() - ROWS)?;
     }

@@ -1,7 +1,7 @@
 //! The lines that appear while a run goes on.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io;
 
 use anstyle::{AnsiColor, Style};
 use evidence::{
@@ -9,19 +9,17 @@ use evidence::{
     Prediction, RuleDifference, RunEvent, Setup, TlsFacts,
 };
 
+use crate::page::Page;
 use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// How wide a row may be.
-const WIDTH: usize = 80;
-
 /// Writes what is about to be run.
 pub(super) fn setup(
     setup: &Setup,
     differences: &[RuleDifference],
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     let Setup { program, preset, workers, requests, server, .. } = setup;
     let interval = words::span(setup.interval);
@@ -37,7 +35,13 @@ pub(super) fn setup(
         evidence::BodyPolicy::Drop => "bodies are let go of unread",
         evidence::BodyPolicy::Hold => "bodies are kept unread",
     };
-    writeln!(out, "{HEADING}{}{HEADING:#}  {load}; {body}", program.name())?;
+    let name = program.name();
+    let mut indent = name.chars().count() + 2;
+    let mut name = format!("{HEADING}{name}{HEADING:#}  ");
+    for line in words::wrap(&format!("{load}; {body}"), out.width().saturating_sub(indent)) {
+        writeln!(out, "{name}{line}")?;
+        (name, indent) = (" ".repeat(indent), indent);
+    }
     fact("client", &format!("{}: {}", preset.name(), preset.description()), out)?;
     fact("", &pool(setup), out)?;
     rule_differences(differences, out)?;
@@ -58,17 +62,35 @@ pub(super) fn setup(
 }
 
 /// Writes where the client's rules are not Go's: as a warning, for its name says that they are.
-fn rule_differences(all: &[RuleDifference], out: &mut impl Write) -> io::Result<()> {
+fn rule_differences(all: &[RuleDifference], out: &mut impl Page) -> io::Result<()> {
     let mut name = "NOT GO'S";
-    for line in all.iter().flat_map(|one| words::wrap(&one.to_string(), 66)) {
+    let room = out.width().saturating_sub(FACT);
+    for line in all.iter().flat_map(|one| words::wrap(&one.to_string(), room)) {
         writeln!(out, "  {BAD}{name:<9}{BAD:#} {line}")?;
         name = "";
     }
     Ok(())
 }
 
+/// The place where facts begin.
+pub(super) const FACT: usize = 12;
+
 /// A fact under its name, in the second column.
-pub(super) fn fact(name: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn fact(name: &str, text: &str, out: &mut impl Page) -> io::Result<()> {
+    let room = out.width().saturating_sub(FACT);
+    if words::shown_width(text) <= room {
+        return as_it_is(name, text, out);
+    }
+    let mut name = name;
+    for line in words::wrap(text, room) {
+        as_it_is(name, &line, out)?;
+        name = "";
+    }
+    Ok(())
+}
+
+/// A fact that stays in one line: a command, which somebody copies.
+pub(super) fn as_it_is(name: &str, text: &str, out: &mut impl Page) -> io::Result<()> {
     writeln!(out, "  {FAINT}{name:<9}{FAINT:#} {text}")
 }
 
@@ -97,12 +119,12 @@ fn pool(setup: &Setup) -> String {
 }
 
 /// Writes what is predicted, before it is run.
-pub(super) fn predicted(predicted: Option<&Prediction>, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn predicted(predicted: Option<&Prediction>, out: &mut impl Page) -> io::Result<()> {
     let Some(predicted) = predicted else {
         return fact("predicted", "no number: these settings are beyond the model", out);
     };
     fact("predicted", &prediction(predicted), out)?;
-    for line in words::wrap(&predicted.because, 66) {
+    for line in words::wrap(&predicted.because, out.prose_width() - FACT - 2) {
         fact("", &line, out)?;
     }
     Ok(())
@@ -120,16 +142,72 @@ pub(super) fn prediction(predicted: &Prediction) -> String {
     }
 }
 
-pub(super) fn exchange_header(out: &mut impl Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "{FAINT}{:>4}  {:>7}  {:<10} {:>5}  {:>7}  {:>7}  {:<7}  AFTERWARDS{FAINT:#}",
-        "NO", "AT", "CONNECTION", "PORT", "IDLE", "TTFB", "BODY"
-    )
+/// The columns of an exchange that a narrow page does without.
+#[derive(Clone, Copy, Debug)]
+struct ExchangeColumns {
+    port: bool,
+    first_byte: bool,
+    idle: bool,
+}
+
+impl ExchangeColumns {
+    fn of(width: usize) -> Self {
+        // Twenty are for what became of the connection.
+        Self { port: width >= 80, first_byte: width >= 74, idle: width >= 65 }
+    }
+
+    /// Puts cells that are wide enough beside each other, and leaves out what there is no room for.
+    fn line(self, cells: &ExchangeCells) -> String {
+        let ExchangeCells { number, at, connection, port, idle, first_byte, body } = cells;
+        let mut line = format!("{number:>4}  {at:>7}  {connection}");
+        for (shown, text) in [
+            (self.port, format!(" {port:>5}")),
+            (self.idle, format!("  {idle:>7}")),
+            (self.first_byte, format!("  {first_byte:>7}")),
+        ] {
+            if shown {
+                line.push_str(&text);
+            }
+        }
+        line + &format!("  {body:<7}  ")
+    }
+
+    /// The titles of what is left out.
+    fn left_out(self) -> Vec<&'static str> {
+        let columns = [(self.port, "PORT"), (self.first_byte, "TTFB"), (self.idle, "IDLE")];
+        columns.into_iter().filter(|(shown, _)| !shown).map(|(_, title)| title).collect()
+    }
+}
+
+/// What stands in the line of an exchange, but for what became of it.
+#[derive(Debug)]
+struct ExchangeCells {
+    number: String,
+    at: String,
+    /// Of ten characters, and its style.
+    connection: String,
+    port: String,
+    idle: String,
+    first_byte: String,
+    body: String,
+}
+
+pub(super) fn exchange_header(out: &mut impl Page) -> io::Result<()> {
+    let titles = ExchangeCells {
+        number: "NO".into(),
+        at: "AT".into(),
+        connection: format!("{:<10}", "CONNECTION"),
+        port: "PORT".into(),
+        idle: "IDLE".into(),
+        first_byte: "TTFB".into(),
+        body: "BODY".into(),
+    };
+    let line = ExchangeColumns::of(out.width()).line(&titles);
+    writeln!(out, "{FAINT}{line}AFTERWARDS{FAINT:#}")
 }
 
 /// One exchange: when, on which connection, how quick, and what became of the connection.
-pub(super) fn exchange(exchange: &Exchange, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn exchange(exchange: &Exchange, out: &mut impl Page) -> io::Result<()> {
     let connection = match exchange.connection {
         Some(id) => format!("{id} {}", if exchange.reused { "reused" } else { "new" }),
         None => NONE.into(),
@@ -149,24 +227,25 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Write) -> io::Result<
         Ok(BodySeen::Held { .. }) => "held".into(),
         Err(_) => NONE.into(),
     };
-    let number = exchange.number.0;
-    let started = words::seconds(exchange.started);
-    let [before, behind] = [
-        format!("{number:>4}  {started:>7}  "),
-        format!(" {port:>5}  {idle:>7}  {first_byte:>7}  {body:<7}  "),
-    ];
-    let taken =
-        before.chars().count() + connection.chars().count().max(10) + behind.chars().count();
-    let (afterwards, style_of_it, below) = fitted(exchange, WIDTH.saturating_sub(taken));
-    writeln!(
-        out,
-        "{before}{style}{connection:<10}{style:#}{behind}{style_of_it}{afterwards}{style_of_it:#}"
-    )?;
+    let columns = ExchangeColumns::of(out.width());
+    let line = columns.line(&ExchangeCells {
+        number: exchange.number.0.to_string(),
+        at: words::seconds(exchange.started),
+        connection: format!("{style}{connection:<10}{style:#}"),
+        port,
+        idle,
+        first_byte,
+        body,
+    });
+    // A long run has numbers that are wider than their column.
+    let room = out.width().saturating_sub(words::shown_width(&line));
+    let (afterwards, after_style, below) = fitted(exchange, room);
+    writeln!(out, "{line}{after_style}{afterwards}{after_style:#}")?;
     for (line, style) in below {
         writeln!(out, "      {style}{line}{style:#}")?;
     }
     if let Err(failure) = &exchange.body {
-        for line in words::wrap(&failure.message, 72) {
+        for line in words::wrap(&failure.message, out.prose_width() - 8) {
             writeln!(out, "      {line}")?;
         }
     }
@@ -176,14 +255,13 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Write) -> io::Result<
 /// What stands in the last column of a row, which has `room` columns for it, and what is too long
 /// for that and has lines of its own.
 fn fitted(exchange: &Exchange, room: usize) -> (String, Style, Vec<(String, Style)>) {
-    let (mut text, mut style) = afterwards(exchange);
+    let (mut text, mut style) = afterwards(exchange, room);
     let mut below = Vec::new();
-    let status = exchange.other_status();
     let short = text.split_once(':').filter(|_| text.chars().count() > room);
     if let Some(short) = short.map(|(short, _)| short.to_owned()) {
         below.push((std::mem::replace(&mut text, short), style));
     }
-    match status {
+    match exchange.other_status() {
         Some(status) if text.chars().count() + 5 <= room => {
             text = format!("{status}, {text}");
             style = if exchange.body.is_ok() { STRIKING } else { style };
@@ -194,13 +272,18 @@ fn fitted(exchange: &Exchange, room: usize) -> (String, Style, Vec<(String, Styl
     (text, style, below)
 }
 
-fn afterwards(exchange: &Exchange) -> (String, Style) {
-    let left = |left: Option<u64>| left.map_or("rest".into(), |left| ByteCount(left).to_string());
+/// What became of the connection, in words for which there is `room`.
+fn afterwards(exchange: &Exchange, room: usize) -> (String, Style) {
+    let unread = |what: &str, left: Option<u64>| {
+        let left = left.map_or("rest".into(), |left| ByteCount(left).to_string());
+        let whole = format!("{what}: {left} unread");
+        if whole.chars().count() <= room { whole } else { format!("unread: {left}") }
+    };
     let plain = Style::new();
     match exchange.afterwards {
         Afterwards::Pooled => ("pooled".into(), GOOD),
         Afterwards::NotPooled(NotPooled::BodyUnread { left: rest }) => {
-            (format!("closed: {} unread", left(rest)), STRIKING)
+            (unread("closed", rest), STRIKING)
         }
         Afterwards::NotPooled(NotPooled::IdleCapReached { per_host }) => {
             (format!("closed: idle cap {per_host}"), STRIKING)
@@ -216,7 +299,7 @@ fn afterwards(exchange: &Exchange) -> (String, Style) {
         Afterwards::NotPooled(NotPooled::KeepAlivesDisabled) => ("closed: used once".into(), plain),
         Afterwards::NotPooled(reason) => (reason.to_string(), plain),
         Afterwards::Held => match exchange.body {
-            Ok(BodySeen::Held { left: rest }) => (format!("held: {} unread", left(rest)), STRIKING),
+            Ok(BodySeen::Held { left: rest }) => (unread("held", rest), STRIKING),
             _ => ("held".into(), STRIKING),
         },
         Afterwards::Draining => ("being drained".into(), plain),
@@ -229,20 +312,28 @@ fn afterwards(exchange: &Exchange) -> (String, Style) {
 }
 
 /// Writes what the signs in the lines mean, as far as they occur.
-pub(super) fn exchange_legend(exchanges: &[Exchange], out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{FAINT}  TTFB: the time to the first byte of the response{FAINT:#}")?;
+pub(super) fn exchange_legend(exchanges: &[Exchange], out: &mut impl Page) -> io::Result<()> {
+    let columns = ExchangeColumns::of(out.width());
+    if columns.first_byte {
+        writeln!(out, "{FAINT}  TTFB: the time to the first byte of the response{FAINT:#}")?;
+    }
+    let left_out = columns.left_out();
+    if !left_out.is_empty() {
+        writeln!(out, "{FAINT}  left out for want of room: {}{FAINT:#}", left_out.join(", "))?;
+    }
     let unseen = exchanges.iter().any(|e| e.afterwards == Afterwards::NotObservable);
     if unseen {
-        writeln!(
-            out,
-            "{FAINT}    {UNSEEN}  not observable: hyper-util's client does not tell it{FAINT:#}"
-        )?;
+        let meaning = "not observable: hyper-util's client does not tell it";
+        for (n, line) in words::wrap(meaning, out.width() - 7).iter().enumerate() {
+            let sign = if n == 0 { UNSEEN } else { " " };
+            writeln!(out, "{FAINT}    {sign}  {line}{FAINT:#}")?;
+        }
     }
     Ok(())
 }
 
 /// One moment of the trace, under Go's name for it.
-pub(super) fn moment(event: &RunEvent, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn moment(event: &RunEvent, out: &mut impl Page) -> io::Result<()> {
     let at = event.at.as_secs_f64() * 1e3;
     let exchange = event.exchange.map_or(String::new(), |exchange| exchange.to_string());
     let connection = event.connection.map_or(String::new(), |id| id.to_string());

@@ -1,7 +1,7 @@
 //! A run's sockets, from the client's end: while running, and after closing.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Write};
+use std::io;
 
 use evidence::{
     BodyPolicy, ConnectionId, Ends, Outcome, Pair, Reading, Side, SocketTable, TcpState, TimerKind,
@@ -11,6 +11,7 @@ use evidence::{
 use super::heading;
 use crate::columns::{Cell, Table};
 use crate::ends;
+use crate::page::Page;
 use crate::words::{self, FAINT, NONE, STRIKING};
 
 /// More rows than this are told by examples.
@@ -20,7 +21,7 @@ const ROWS: usize = 12;
 const EXAMPLES: usize = 3;
 
 /// Writes the tables of a run.
-pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn text(outcome: &Outcome, out: &mut impl Page) -> io::Result<()> {
     let ids = ids(outcome);
     if let Some(busiest) = &outcome.tables.busiest
         && outcome.setup.workers > 1
@@ -53,7 +54,7 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
 pub(super) fn kept(
     outcome: &Outcome,
     kept: &[(&str, &Reading)],
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     let ids = ids(outcome);
     for (name, table) in kept {
@@ -77,7 +78,7 @@ fn states(table: &SocketTable) -> HashSet<(Option<Ends>, Option<Side>, TcpState)
 fn reading(
     reading: &Reading,
     ids: &HashMap<Ends, ConnectionId>,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     match &reading.table {
         Err(Unreadable(why)) => writeln!(out, "  the kernel's table cannot be read: {why}\n"),
@@ -99,7 +100,7 @@ const COLUMNS: usize = 6;
 fn rows(
     table: &SocketTable,
     ids: &HashMap<Ends, ConnectionId>,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     let mut pairs: Vec<(Option<ConnectionId>, Pair)> =
         table.pairs().into_iter().map(|pair| (ids.get(&pair.ends).copied(), pair)).collect();
@@ -133,10 +134,13 @@ fn rows(
         title("TIMER"),
         title("SERVER"),
     ];
-    Table::new(2, header, lines).write(out)?;
+    // The timer can be done without first, then the number of a connection, whose address is there.
+    Table::new(2, header, lines).write_within(&[4, 0, 3], out)?;
     if pairs.iter().any(|(_, pair)| has_keepalive(pair)) {
         let meaning = "keepalive is TCP's own probe of a silent peer, not HTTP keep-alive";
-        writeln!(out, "  {FAINT}{meaning}{FAINT:#}")?;
+        for line in words::wrap(meaning, out.width() - 2) {
+            writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+        }
     }
     for (kind, count) in left_out {
         writeln!(out, "  {FAINT}… and {count} more: {}{FAINT:#}", kind.name())?;
@@ -185,11 +189,16 @@ impl RowKind {
 }
 
 /// How many ends are in which state, by side.
-fn tallies(table: &SocketTable, out: &mut impl Write) -> io::Result<()> {
+fn tallies(table: &SocketTable, out: &mut impl Page) -> io::Result<()> {
     for side in [Side::Client, Side::Server] {
         let counts = table.tally(side);
-        let text = if counts.is_empty() { "none".to_owned() } else { words::tally(&counts) };
-        writeln!(out, "  {:<8} {text}", side.name())?;
+        let lines = match counts.is_empty() {
+            true => vec!["none".to_owned()],
+            false => words::tally_lines(&counts, out.width() - 11),
+        };
+        for (n, line) in lines.iter().enumerate() {
+            writeln!(out, "  {:<8} {line}", if n == 0 { side.name() } else { "" })?;
+        }
     }
     Ok(())
 }

@@ -13,6 +13,8 @@ use evidence::{
 
 use super::*;
 
+mod widths;
+
 pub(super) fn setup(preset: Preset, body: BodyPolicy) -> Setup {
     Setup {
         program: Program::Sequential,

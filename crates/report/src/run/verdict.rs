@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, Write};
+use std::io;
 
 use anstyle::{AnsiColor, Style};
 use evidence::{
@@ -12,16 +12,17 @@ use evidence::{
 };
 
 use super::heading;
-use super::lines::{fact, prediction};
+use super::lines::{FACT, as_it_is, fact, prediction};
 use super::next::{NextStep, next_step};
 use super::{peer, shell};
+use crate::page::Page;
 use crate::words::{self, FAINT, HEADING};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Writes the verdict.
-pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn text(outcome: &Outcome, out: &mut impl Page) -> io::Result<()> {
     heading("Verdict", "", out)?;
     numbers(outcome, out)?;
     writeln!(out)?;
@@ -41,22 +42,22 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         closers(outcome),
     ];
     let sentences: Vec<String> = sentences.into_iter().flatten().collect();
-    for line in words::wrap(&sentences.join(" "), 76) {
+    for line in words::wrap(&sentences.join(" "), out.prose_width() - 4) {
         writeln!(out, "  {line}")?;
     }
     writeln!(out)?;
     let NextStep { words, question } = next_step(outcome);
     let mut name = "try next";
-    for line in shell::lines(&words, 68) {
+    for line in shell::lines(&words, out.prose_width() - FACT) {
         let line = words::printable(&line);
-        fact(name, &format!("{HEADING}{line}{HEADING:#}"), out)?;
+        as_it_is(name, &format!("{HEADING}{line}{HEADING:#}"), out)?;
         name = "";
     }
     fact("", &format!("{FAINT}{question}{FAINT:#}"), out)
 }
 
 /// Writes what was predicted, what was observed, and what each witness says of it.
-fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+fn numbers(outcome: &Outcome, out: &mut impl Page) -> io::Result<()> {
     let opened = outcome.opened();
     let observed = words::count(opened, "connection");
     match &outcome.prediction {
@@ -80,7 +81,9 @@ fn numbers(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         return fact("", &format!("{GOOD}they agree{but}{GOOD:#}"), out);
     }
     for disagreement in &outcome.disagreements {
-        for line in words::wrap(&format!("they disagree on {disagreement}"), 66) {
+        for line in
+            words::wrap(&format!("they disagree on {disagreement}"), out.prose_width() - FACT - 2)
+        {
             fact("", &format!("{BAD}{line}{BAD:#}"), out)?;
         }
     }

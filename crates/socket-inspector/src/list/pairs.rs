@@ -6,7 +6,7 @@
 //! that nobody has read, timers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io;
 
 use evidence::{
     AcceptQueue, Observed, Pair, ServerAddr, Side, Socket, SocketTable, TcpState, tally,
@@ -14,10 +14,8 @@ use evidence::{
 
 use report::columns::{Cell, Table};
 use report::ends;
+use report::page::Page;
 use report::words::{self, FAINT, HEADING, NO_PROCESS, STRIKING, UNSEEN};
-
-/// The width that a terminal shows in one line, if nobody has made it wider.
-const TERMINAL_WIDTH: usize = 80;
 
 /// How many tell of a connection: the client's address, then both ends.
 const PAIR: usize = 1 + 2 * ends::CELLS;
@@ -29,7 +27,7 @@ const PAIR: usize = 1 + 2 * ends::CELLS;
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn text(table: &SocketTable, asked_for: &str, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn text(table: &SocketTable, asked_for: &str, out: &mut impl Page) -> io::Result<()> {
     if table.sockets.is_empty() {
         return writeln!(out, "No TCP socket {asked_for}.");
     }
@@ -89,7 +87,7 @@ impl EndHolder {
 }
 
 /// Connections by server, and for each server by who holds their two ends.
-fn connections(table: &SocketTable, out: &mut impl Write) -> io::Result<()> {
+fn connections(table: &SocketTable, out: &mut impl Page) -> io::Result<()> {
     let mut groups: BTreeMap<(ServerAddr, EndHolder, EndHolder), Vec<Pair>> = BTreeMap::new();
     for pair in table.pairs() {
         let client = EndHolder::of_listed(pair.client.as_ref());
@@ -103,10 +101,11 @@ fn connections(table: &SocketTable, out: &mut impl Write) -> io::Result<()> {
         pairs.sort_by_key(|pair| pair.ends.client);
         heading(&client, server, &holder, out)?;
         let beside = beside(&pairs, widest_address);
-        if beside.width() <= TERMINAL_WIDTH {
+        if beside.width() <= out.width() {
             beside.write(out)?;
         } else {
-            stacked(&pairs).write(out)?;
+            // Of an end the timer can be done without first, then what is not acknowledged.
+            stacked(&pairs).write_within(&[5, 4], out)?;
         }
         writeln!(out)?;
     }
@@ -118,12 +117,21 @@ fn heading(
     client: &EndHolder,
     server: ServerAddr,
     holder: &EndHolder,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     let arrow = if *client == EndHolder::NotListed { "" } else { " → " };
     let gap = if *holder == EndHolder::NotListed { "" } else { " " };
     let (client, holder) = (client.text(), holder.text());
-    writeln!(out, "{HEADING}{client}{arrow}{server}{gap}{holder}{HEADING:#}")
+    let whole = format!("{client}{arrow}{server}{gap}{holder}");
+    if whole.chars().count() <= out.width() {
+        return writeln!(out, "{HEADING}{whole}{HEADING:#}");
+    }
+    let mut indent = "";
+    for line in words::wrap(&whole, out.width() - 4) {
+        writeln!(out, "{HEADING}{indent}{line}{HEADING:#}")?;
+        indent = "    ";
+    }
+    Ok(())
 }
 
 /// The server's end to the right of the client's.
@@ -155,7 +163,7 @@ fn stacked(pairs: &[Pair]) -> Table<{ 2 + ends::CELLS }> {
 
 /// Sockets that are no end of a pair: both ends at once, or one of which nothing tells whether it
 /// is a client's or a server's.
-fn undecided(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
+fn undecided(sockets: &[Socket], out: &mut impl Page) -> io::Result<()> {
     let (itself, unknown): (Vec<&Socket>, Vec<&Socket>) = sockets
         .iter()
         .filter(|socket| socket.side.is_none() && socket.state != TcpState::Listen)
@@ -165,7 +173,7 @@ fn undecided(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Sockets, a row each.
-fn single_ends(title: &str, mut sockets: Vec<&Socket>, out: &mut impl Write) -> io::Result<()> {
+fn single_ends(title: &str, mut sockets: Vec<&Socket>, out: &mut impl Page) -> io::Result<()> {
     sockets.sort_by_key(|socket| (socket.local, socket.peer));
     let [state, unread, unacked, timer] = ends::header("STATE");
     let [local, peer, owner] = ["LOCAL", "PEER", "OWNER"].map(|t| Cell::new(t).styled(FAINT));
@@ -175,11 +183,11 @@ fn single_ends(title: &str, mut sockets: Vec<&Socket>, out: &mut impl Write) -> 
         let [state, unread, unacked, timer] = ends::row(socket);
         [local, peer, state, unread, unacked, timer, owner_of(socket)]
     });
-    section(title, header, rows.collect(), out)
+    section(title, header, rows.collect(), (6, &[5, 4, 6, 3]), out)
 }
 
 /// Listening sockets, with the connections that wait for their process to accept them.
-fn listening(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
+fn listening(sockets: &[Socket], out: &mut impl Page) -> io::Result<()> {
     let mut sockets: Vec<&Socket> =
         sockets.iter().filter(|socket| socket.state == TcpState::Listen).collect();
     sockets.sort_by_key(|socket| socket.local);
@@ -194,7 +202,7 @@ fn listening(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
         let full = Cell::new(full).styled(STRIKING);
         [address, waiting, ends::queue(socket.send_queue), full, owner_of(socket)]
     });
-    section("Listening", header, rows.collect(), out)
+    section("Listening", header, rows.collect(), (4, &[2]), out)
 }
 
 /// The sign of an accept queue that takes no more.
@@ -208,23 +216,25 @@ fn owner_of(socket: &Socket) -> Cell {
     Cell::new(EndHolder::of(socket).text())
 }
 
-/// A heading and a table; nothing at all for no rows.
+/// A heading and a table; nothing at all for no rows. Where there is no room, the text of one column
+/// goes on below, then others leave in their order.
 fn section<const N: usize>(
     title: &str,
     header: [Cell; N],
     rows: Vec<[Cell; N]>,
-    out: &mut impl Write,
+    (text, order): (usize, &[usize]),
+    out: &mut impl Page,
 ) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
     writeln!(out, "{HEADING}{title}{HEADING:#}")?;
-    Table::new(2, header, rows).write(out)?;
+    Table::new(2, header, rows).narrowed(out.width(), text).write_within(order, out)?;
     writeln!(out)
 }
 
 /// Writes what the words in the tables mean, as far as they occur.
-fn legend(sockets: &[Socket], out: &mut impl Write) -> io::Result<()> {
+fn legend(sockets: &[Socket], out: &mut impl Page) -> io::Result<()> {
     let held_by = |holder: EndHolder| sockets.iter().filter(move |s| EndHolder::of(s) == holder);
     let of_nobody: BTreeSet<TcpState> =
         held_by(EndHolder::Nobody).map(|socket| socket.state).collect();
@@ -279,8 +289,8 @@ fn outlives_its_process(state: TcpState) -> bool {
     )
 }
 
-fn explain(sign: &str, meaning: &str, out: &mut impl Write) -> io::Result<()> {
-    for (n, line) in words::wrap(meaning, TERMINAL_WIDTH - sign.len() - 2).iter().enumerate() {
+fn explain(sign: &str, meaning: &str, out: &mut impl Page) -> io::Result<()> {
+    for (n, line) in words::wrap(meaning, out.prose_width() - sign.len() - 2).iter().enumerate() {
         let shown = if n == 0 { sign } else { "" };
         writeln!(out, "{FAINT}{shown:width$}  {line}{FAINT:#}", width = sign.len())?;
     }
@@ -288,7 +298,7 @@ fn explain(sign: &str, meaning: &str, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// How many sockets there are, by side and state.
-fn totals(table: &SocketTable, out: &mut impl Write) -> io::Result<()> {
+fn totals(table: &SocketTable, out: &mut impl Page) -> io::Result<()> {
     let (listening, ends): (Vec<&Socket>, Vec<&Socket>) =
         table.sockets.iter().partition(|socket| socket.state == TcpState::Listen);
     let mut rows = Vec::new();
@@ -297,7 +307,7 @@ fn totals(table: &SocketTable, out: &mut impl Write) -> io::Result<()> {
     {
         let counts = tally(ends.iter().copied().filter(|socket| socket.side == side));
         // Beside the longest label and its gap.
-        let lines = words::tally_lines(&counts, TERMINAL_WIDTH - "side unknown".len() - 2);
+        let lines = words::tally_lines(&counts, out.width() - "side unknown".len() - 2);
         for (line, label) in
             lines.into_iter().zip(std::iter::once(label).chain(std::iter::repeat("")))
         {

@@ -4,16 +4,17 @@
 //! its name, below it.
 
 use std::cmp::Ordering;
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use evidence::{Inspected, Observed, Side, Socket, TcpState};
 
 use report::columns::{Cell, Table};
+use report::page::Page;
 use report::words::{self, FAINT, HEADING, NO_PROCESS, NONE, STRIKING, UNSEEN};
 
-/// The width that no line exceeds.
-const WIDTH: usize = 90;
+/// The width of its page where nobody has measured it: rows are long.
+pub(crate) const WIDTH: usize = 90;
 
 /// One fact of a socket, by which rows are shown and ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,19 +224,23 @@ pub(crate) fn text(
     rows: &[Inspected],
     columns: &[SocketColumn],
     asked_for: &str,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "No TCP socket {asked_for}.");
     }
     let table = table(rows, columns);
-    if table.width() <= WIDTH {
+    if table.width() <= out.width() {
         table.write(out)?;
     } else {
         blocks(rows, columns, out)?;
     }
     if let Some(unseen) = owners_unseen(rows).filter(|_| columns.contains(&SocketColumn::Owner)) {
-        writeln!(out, "\n{FAINT}{UNSEEN}  {unseen}{FAINT:#}")?;
+        writeln!(out)?;
+        for (n, line) in words::wrap(&unseen, out.width() - 3).iter().enumerate() {
+            let sign = if n == 0 { UNSEEN } else { " " };
+            writeln!(out, "{FAINT}{sign}  {line}{FAINT:#}")?;
+        }
     }
     Ok(())
 }
@@ -265,13 +270,14 @@ fn table(rows: &[Inspected], columns: &[SocketColumn]) -> Table<{ SocketColumn::
 }
 
 /// A line a socket, and below it the rest of what is asked for, as names and values.
-fn blocks(rows: &[Inspected], columns: &[SocketColumn], out: &mut impl Write) -> io::Result<()> {
+fn blocks(rows: &[Inspected], columns: &[SocketColumn], out: &mut impl Page) -> io::Result<()> {
     let indent = "    ";
+    let page = out.width();
     for row in rows {
         let head = SocketColumn::HEAD.iter().filter(|column| columns.contains(column));
         let head: Vec<String> =
             head.map(|column| column.text(row)).filter(|text| !text.is_empty()).collect();
-        for (n, line) in words::fold(&head.join("  "), WIDTH).iter().enumerate() {
+        for (n, line) in words::fold(&head.join("  "), page).iter().enumerate() {
             let bold = if n == 0 { HEADING } else { anstyle::Style::new() };
             writeln!(out, "{bold}{}{bold:#}", line.trim_end())?;
         }
@@ -282,7 +288,7 @@ fn blocks(rows: &[Inspected], columns: &[SocketColumn], out: &mut impl Write) ->
             let fact = format!("{name} {text}");
             let gap = if line.is_empty() { "" } else { " · " };
             let width = indent.len() + line.chars().count() + 3 + fact.chars().count();
-            if width > WIDTH && !line.is_empty() {
+            if width > page && !line.is_empty() {
                 writeln!(out, "{indent}{line}")?;
                 line = fact;
             } else {
@@ -290,8 +296,7 @@ fn blocks(rows: &[Inspected], columns: &[SocketColumn], out: &mut impl Write) ->
                 line.push_str(&fact);
             }
         }
-        for part in words::fold(&line, WIDTH - indent.len()).iter().filter(|part| !part.is_empty())
-        {
+        for part in words::fold(&line, page - indent.len()).iter().filter(|part| !part.is_empty()) {
             writeln!(out, "{indent}{}", part.trim_end())?;
         }
     }

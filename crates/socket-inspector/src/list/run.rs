@@ -3,6 +3,7 @@
 use std::io::{BufWriter, Write};
 
 use evidence::{Observed, Socket};
+use report::page::{PageWriter, USUAL_WIDTH};
 use socket_table::{SocketFilter, SocketSieve};
 
 use super::args::{ListArgs, ListFormat};
@@ -15,7 +16,9 @@ pub(crate) fn run(asked: &ListArgs) -> anyhow::Result<u8> {
     warn(untold(asked, cfg!(target_os = "linux")).as_deref());
     let (filter, sieve) = (asked.filter(), asked.sieve());
     sieve.pids.iter().try_for_each(|pid| may_look_into(*pid, "list"))?;
-    let mut out = BufWriter::new(anstream::stdout());
+    let usual = if asked.columns().is_some() { rows::WIDTH } else { USUAL_WIDTH };
+    let width = program::terminal_width().unwrap_or(usual);
+    let mut out = PageWriter::new(BufWriter::new(anstream::stdout()), width);
     match (asked.format, asked.columns()) {
         (ListFormat::Text, None) => {
             let mut table = socket_table::snapshot_with_owners(&filter)?;

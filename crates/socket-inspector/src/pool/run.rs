@@ -4,6 +4,7 @@ use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use evidence::{Inspected, Side, Socket, TcpState};
+use report::page::PageWriter;
 use socket_table::{PeerPattern, SocketFilter, inspect};
 
 use super::args::PoolArgs;
@@ -53,7 +54,8 @@ pub(crate) fn run(asked: &PoolArgs) -> anyhow::Result<u8> {
         seen: u64::try_from(watch.came()).unwrap_or(u64::MAX),
     });
     let pools = watch.pools(asked.patience, asked.idle_timeout);
-    let mut out = BufWriter::new(anstream::stdout());
+    let width = program::terminal_width().unwrap_or(text::WIDTH);
+    let mut out = PageWriter::new(BufWriter::new(anstream::stdout()), width);
     match asked.format {
         ReportFormat::Text => {
             let many = |dials: &DialCount| dials.unseen() as f64 >= watch.watched().as_secs_f64();

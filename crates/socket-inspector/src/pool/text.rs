@@ -1,6 +1,6 @@
 //! Pools as text: each connection's standing, then what ails the pool, why, and what to do.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use super::ailments::PoolAilment;
@@ -11,12 +11,13 @@ use super::standing::{ConnectionStanding, PoolConnection, StandingTime};
 use verdict::{no_ailment, words_for};
 
 use report::columns::{Cell, Table};
+use report::page::Page;
 use report::words::{self, FAINT, HEADING, STRIKING};
 
 mod verdict;
 
-/// The width that no line exceeds.
-const WIDTH: usize = 90;
+/// The width of its page where nobody has measured it, and of its sentences at most.
+pub(super) const WIDTH: usize = 90;
 /// Connections that are shown of one pool.
 const SHOWN: usize = 20;
 
@@ -36,7 +37,7 @@ pub(crate) fn text(
     whose: &str,
     others: usize,
     dials: Option<DialCount>,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     let of_a_server = (others > 0).then(|| {
         format!("{} there are a server's, which has no pool", words::count(others, "socket"))
@@ -59,7 +60,8 @@ pub(crate) fn text(
         }
         heading(pool, out)?;
         if !pool.connections.is_empty() {
-            table(pool).write(out)?;
+            // What went over a connection can be done without first, then how long it has been silent.
+            table(pool).narrowed(out.width(), 5).write_within(&[3, 4, 2], out)?;
         }
         let more = pool.connections.len().saturating_sub(SHOWN);
         if more > 0 {
@@ -73,14 +75,14 @@ pub(crate) fn text(
     if let Some(dials) = dials.filter(|_| pools.iter().all(is_nothing_but_unattributed)) {
         unseen_dials(dials, out)?;
     }
-    for line in words::wrap(UNKNOWABLE, WIDTH) {
+    for line in words::wrap(UNKNOWABLE, out.width().min(WIDTH)) {
         writeln!(out, "{FAINT}{line}{FAINT:#}")?;
     }
     Ok(())
 }
 
 /// `curl (4712) → 127.0.0.1:8080`
-fn heading(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
+fn heading(pool: &ClientPool, out: &mut impl Page) -> io::Result<()> {
     let process = pool.process.as_ref();
     let process = process.map(|owner| words::owners(std::slice::from_ref(owner)));
     let process = process.unwrap_or_else(|| words::UNSEEN.to_owned());
@@ -98,11 +100,14 @@ fn perhaps(
     pool: &ClientPool,
     whose: &str,
     of_a_server: Option<&str>,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     heading(pool, out)?;
     closers(&pool.lives, out)?;
-    writeln!(out, "\n  {STRIKING}No look saw a client connection {whose}.{STRIKING:#}")?;
+    writeln!(out)?;
+    for line in words::wrap(&format!("No look saw a client connection {whose}."), out.width() - 2) {
+        writeln!(out, "  {STRIKING}{line}{STRIKING:#}")?;
+    }
     let (came, whose_they_were) = unattributed(pool.unattributed, "");
     let rate = at_least_each_second(pool.unattributed, pool.watched);
     advise("evidence", &format!("{came}{rate}; {whose_they_were}"), out)?;
@@ -112,13 +117,13 @@ fn perhaps(
 }
 
 /// Says what the kernel counted and no look has caught.
-fn unseen_dials(dials: DialCount, out: &mut impl Write) -> io::Result<()> {
+fn unseen_dials(dials: DialCount, out: &mut impl Page) -> io::Result<()> {
     let DialCount { dialled, seen } = dials;
     let said = format!(
         "The kernel counted {dialled} dials in this network, by whomever, while pool looked; looks \
          caught {seen} of them. `sudo socket-inspector trace` tells each."
     );
-    for line in words::wrap(&said, WIDTH) {
+    for line in words::wrap(&said, out.width().min(WIDTH)) {
         writeln!(out, "{line}")?;
     }
     writeln!(out)
@@ -202,7 +207,7 @@ fn lasted(time: StandingTime) -> String {
 }
 
 /// `2 busy · 3 idle · opened at least 0.5 a second over 2.0 s`
-fn counts(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
+fn counts(pool: &ClientPool, out: &mut impl Page) -> io::Result<()> {
     let all = [
         ConnectionStanding::Busy,
         ConnectionStanding::Idle,
@@ -225,12 +230,14 @@ fn counts(pool: &ClientPool, out: &mut impl Write) -> io::Result<()> {
             _ => format!("opened at least {rate:.1} a second over {watched:.1} s"),
         });
     }
-    writeln!(out, "  {}", parts.join(" · "))?;
+    for line in words::wrap(&parts.join(" · "), out.width() - 2) {
+        writeln!(out, "  {line}")?;
+    }
     closers(&pool.lives, out)
 }
 
 /// `closed first: 3 by the server, 1 by the client, while looking`
-fn closers(lives: &PoolLives, out: &mut impl Write) -> io::Result<()> {
+fn closers(lives: &PoolLives, out: &mut impl Page) -> io::Result<()> {
     let by = [
         (lives.by_servers(), "by the server"),
         (lives.by_client, "by the client"),
@@ -241,11 +248,12 @@ fn closers(lives: &PoolLives, out: &mut impl Write) -> io::Result<()> {
     if parts.is_empty() {
         return Ok(());
     }
-    writeln!(out, "  closed first while looking: {}", parts.join(" · "))
+    let said = format!("closed first while looking: {}", parts.join(" · "));
+    words::wrap(&said, out.width() - 2).iter().try_for_each(|line| writeln!(out, "  {line}"))
 }
 
 /// Writes what ails `pool`, one of `all` that are told.
-fn verdict(pool: &ClientPool, all: &[ClientPool], out: &mut impl Write) -> io::Result<()> {
+fn verdict(pool: &ClientPool, all: &[ClientPool], out: &mut impl Page) -> io::Result<()> {
     let ailments = pool.ailments();
     if ailments.is_empty() {
         let (verdict, evidence) = no_ailment(pool);
@@ -254,7 +262,10 @@ fn verdict(pool: &ClientPool, all: &[ClientPool], out: &mut impl Write) -> io::R
     }
     for ailment in &ailments {
         let words = words_for(ailment, pool);
-        writeln!(out, "\n  {STRIKING}{}{STRIKING:#}", words.verdict)?;
+        writeln!(out)?;
+        for line in words::wrap(words.verdict, out.width() - 2) {
+            writeln!(out, "  {STRIKING}{line}{STRIKING:#}")?;
+        }
         advise("evidence", &words.evidence, out)?;
         let next = words.next.unwrap_or_else(|| where_counted(pool, all));
         advise("next", &next, out)?;
@@ -277,8 +288,8 @@ fn where_counted(pool: &ClientPool, all: &[ClientPool]) -> String {
     }
 }
 
-fn advise(label: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
-    for (n, line) in words::wrap(text, WIDTH - 14).iter().enumerate() {
+fn advise(label: &str, text: &str, out: &mut impl Page) -> io::Result<()> {
+    for (n, line) in words::wrap(text, out.width().min(WIDTH) - 14).iter().enumerate() {
         let label = if n == 0 { label } else { "" };
         writeln!(out, "    {FAINT}{label:<8}{FAINT:#}  {line}")?;
     }

@@ -4,6 +4,7 @@ use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use evidence::{SocketTable, TcpState};
+use report::page::{PageWriter, USUAL_WIDTH};
 use socket_table::{PeerPattern, SocketFilter, SocketLedger, SocketSieve, snapshot_with_owners};
 
 use super::args::{PortsArgs, ReportFormat};
@@ -36,7 +37,7 @@ pub(crate) fn run(asked: &PortsArgs) -> anyhow::Result<u8> {
             let taken = TakenPorts::of(&whole.sockets, &socket_table::bound()?, &settings);
             let settings = PortSettings { bound: taken.bound.clone(), ..settings.clone() };
             let destinations = destinations(table, &settings, ledger, earlier);
-            let mut out = BufWriter::new(anstream::stdout());
+            let mut out = page();
             let unseen = UnseenPorts::of(table);
             match asked.format {
                 ReportFormat::Text => {
@@ -50,7 +51,7 @@ pub(crate) fn run(asked: &PortsArgs) -> anyhow::Result<u8> {
         };
 
     if asked.format == ReportFormat::Text {
-        let mut out = BufWriter::new(anstream::stdout());
+        let mut out = page();
         text::settings(&settings, &mut out)?;
         out.flush()?;
     }
@@ -79,6 +80,12 @@ pub(crate) fn run(asked: &PortsArgs) -> anyhow::Result<u8> {
         (before, at) = (table, now);
     }
     Ok(0)
+}
+
+/// Stdout, as wide as the terminal: the window may have changed since the last report.
+fn page() -> PageWriter<impl Write> {
+    let width = program::terminal_width().unwrap_or(USUAL_WIDTH);
+    PageWriter::new(BufWriter::new(anstream::stdout()), width)
 }
 
 /// The connections that processes hold, of those that are asked for.

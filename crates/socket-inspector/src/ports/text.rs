@@ -1,6 +1,6 @@
 //! The budget of ports, as text: destinations, who burns their ports, and what the settings mean.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use super::taken::TakenPorts;
 
 use evidence::AcceptQueue;
 use report::columns::{Cell, Table};
+use report::page::Page;
 use report::words::{self, FAINT, HEADING, STRIKING};
 
-/// The width that no line exceeds.
-const WIDTH: usize = 80;
+/// So long may a list of reserved ports be.
+const RESERVED: usize = 16;
 /// How certain a rate is, and what follows from it.
 const LOWER_BOUND: &str = "OPENED/S is what was seen, the least there was: what comes and goes \
     between two looks is missing. So `steady` is not certain, and ports may run out earlier than forecast.";
@@ -29,7 +30,7 @@ pub(crate) fn text(
     destinations: &[PortDestination],
     taken: &TakenPorts,
     unseen: UnseenPorts,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     let usable = settings.usable();
     writeln!(out, "{HEADING}{usable} ports for connections to each destination{HEADING:#}")?;
@@ -43,13 +44,16 @@ pub(crate) fn text(
     burners(destinations, out)?;
     if destinations.iter().any(|destination| destination.rate.is_some()) {
         writeln!(out)?;
-        for line in words::wrap(LOWER_BOUND, WIDTH) {
+        for line in words::wrap(LOWER_BOUND, out.prose_width()) {
             writeln!(out, "{FAINT}{line}{FAINT:#}")?;
         }
     }
     if destinations.iter().any(|destination| destination.rate.is_none()) {
         let single = "A single look tells no rate and no maker of TIME_WAIT: --watch 10 looks on.";
-        writeln!(out, "\n{FAINT}{single}{FAINT:#}")?;
+        writeln!(out)?;
+        for line in words::wrap(single, out.prose_width()) {
+            writeln!(out, "{FAINT}{line}{FAINT:#}")?;
+        }
     }
     let gaps = [
         (unseen.sides, "not counted: nothing tells whether they are a client's"),
@@ -57,18 +61,26 @@ pub(crate) fn text(
         (unseen.owners, "of other users: root alone sees who makes their TIME_WAIT"),
     ];
     for (n, (sockets, what)) in gaps.iter().filter(|(sockets, _)| *sockets > 0).enumerate() {
-        let gap = if n == 0 { "\n" } else { "" };
-        writeln!(out, "{gap}{FAINT}{} {what}{FAINT:#}", words::count(*sockets, "socket"))?;
+        if n == 0 {
+            writeln!(out)?;
+        }
+        let said = format!("{} {what}", words::count(*sockets, "socket"));
+        for line in words::wrap(&said, out.prose_width()) {
+            writeln!(out, "{FAINT}{line}{FAINT:#}")?;
+        }
     }
     writeln!(out)
 }
 
 /// Writes what is taken whatever the destination, if it is anything.
-fn taken_from_all(usable: usize, taken: &TakenPorts, out: &mut impl Write) -> io::Result<()> {
+fn taken_from_all(usable: usize, taken: &TakenPorts, out: &mut impl Page) -> io::Result<()> {
     let bound = taken.bound.len();
     if bound > 0 {
         let more = words::count(bound, "more port");
-        writeln!(out, "  {FAINT}{more} of the range, bound to sockets: never picked{FAINT:#}")?;
+        let said = format!("{more} of the range, bound to sockets: never picked");
+        for line in words::wrap(&said, out.width() - 2) {
+            writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+        }
     }
     let used = taken.used.difference(&taken.bound).count();
     let free = usable.saturating_sub(used);
@@ -76,7 +88,9 @@ fn taken_from_all(usable: usize, taken: &TakenPorts, out: &mut impl Write) -> io
         let style = if free == 0 { STRIKING } else { FAINT };
         let said =
             format!("for `bind` before `connect`: {free} free, for all destinations together");
-        writeln!(out, "  {style}{said}{style:#}")?;
+        for line in words::wrap(&said, out.width() - 2) {
+            writeln!(out, "  {style}{line}{style:#}")?;
+        }
     }
     Ok(())
 }
@@ -85,9 +99,9 @@ fn taken_from_all(usable: usize, taken: &TakenPorts, out: &mut impl Write) -> io
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn settings(settings: &PortSettings, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn settings(settings: &PortSettings, out: &mut impl Page) -> io::Result<()> {
     writeln!(out, "{HEADING}Settings{HEADING:#}")?;
-    meanings(settings).write_rows(out)?;
+    meanings(settings).narrowed(out.width(), 2).write_rows(out)?;
     writeln!(out)
 }
 
@@ -96,9 +110,10 @@ pub(crate) fn settings(settings: &PortSettings, out: &mut impl Write) -> io::Res
 fn budgets(
     settings: &PortSettings,
     destinations: &[PortDestination],
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
-    let fits = |table: &Table<9>| table.width() <= WIDTH;
+    let width = out.width();
+    let fits = |table: &Table<9>| table.width() <= width;
     let beside = |whole| table(settings, destinations, whole, true);
     if let Some(table) = [true, false].into_iter().map(beside).find(fits) {
         return table.write(out);
@@ -109,7 +124,13 @@ fn budgets(
     let indented = |lines: Vec<String>| lines.iter().map(|line| format!("  {line}")).collect();
     let above: Vec<Vec<String>> =
         destinations.iter().map(|d| indented(addresses(d, destinations))).collect();
-    table.write_below(&above, out)
+    // When the last TIME_WAIT ends can be done without first, then what is opened a second.
+    let (table, left_out) = table.within(width, &[6, 7]);
+    table.write_below(&above, out)?;
+    if !left_out.is_empty() {
+        writeln!(out, "  {FAINT}left out for want of room: {}{FAINT:#}", left_out.join(", "))?;
+    }
+    Ok(())
 }
 
 /// Where connections go; and where they come from, if `all` of them come from several addresses.
@@ -191,7 +212,7 @@ fn outlook(forecast: Option<PortForecast>) -> Cell {
 fn full_queues(
     destinations: &[PortDestination],
     taken: &TakenPorts,
-    out: &mut impl Write,
+    out: &mut impl Page,
 ) -> io::Result<()> {
     let is_asked = |address: &SocketAddr| {
         let there = |ip: std::net::IpAddr| address.ip().is_unspecified() || ip == address.ip();
@@ -203,7 +224,7 @@ fn full_queues(
             "{address} has a full accept queue ({waiting} wait, backlog {backlog}): what dials it \
              stays in SYN_SENT"
         );
-        for line in words::wrap(&said, WIDTH - 2) {
+        for line in words::wrap(&said, out.prose_width() - 2) {
             writeln!(out, "  {STRIKING}{line}{STRIKING:#}")?;
         }
     }
@@ -211,7 +232,7 @@ fn full_queues(
 }
 
 /// Writes who has burnt the ports in `TIME_WAIT`, as far as earlier readings saw them held.
-fn burners(destinations: &[PortDestination], out: &mut impl Write) -> io::Result<()> {
+fn burners(destinations: &[PortDestination], out: &mut impl Page) -> io::Result<()> {
     let seen = |destination: &&PortDestination| {
         destination.rate.is_some() && !destination.time_wait.is_empty()
     };
@@ -238,12 +259,12 @@ fn burners(destinations: &[PortDestination], out: &mut impl Write) -> io::Result
     };
     let beside = rows.iter().map(beside).collect();
     let beside = Table::new(2, [Cell::empty(), Cell::empty()], beside);
-    if beside.width() <= WIDTH {
+    if beside.width() <= out.width() {
         beside.write_rows(out)?;
     } else {
         for (addresses, makers) in &rows {
             addresses.iter().try_for_each(|address| writeln!(out, "  {address}"))?;
-            for line in words::fold(makers, WIDTH - 4) {
+            for line in words::fold(makers, out.width() - 4) {
                 writeln!(out, "    {}", line.trim_end())?;
             }
         }
@@ -251,7 +272,9 @@ fn burners(destinations: &[PortDestination], out: &mut impl Write) -> io::Result
     let anybody = |d: &PortDestination| d.burners.iter().any(|burner| burner.process.is_none());
     if destinations.iter().any(anybody) {
         let why = "not seen: opened and closed between two looks, or before the first one";
-        writeln!(out, "  {FAINT}{why}{FAINT:#}")?;
+        for line in words::wrap(why, out.width() - 2) {
+            writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+        }
     }
     Ok(())
 }
@@ -302,7 +325,7 @@ fn reserved(settings: &PortSettings) -> String {
     let list = list.join(", ");
     match list.len() {
         0 => "none".to_owned(),
-        length if length <= WIDTH / 5 => list,
+        length if length <= RESERVED => list,
         _ => words::count(settings.reserved.len(), "range"),
     }
 }

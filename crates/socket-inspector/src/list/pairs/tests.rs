@@ -1,4 +1,3 @@
-use std::io::Write as _;
 use std::time::Duration;
 
 use evidence::{Owner, Timer, TimerKind};
@@ -63,21 +62,16 @@ impl With for Socket {
 
 /// The text as a pipe shows it; every line of it fits a terminal and ends in no space.
 fn shown(sockets: Vec<Socket>) -> String {
-    let shown = shown_at_any_width(sockets);
-    for line in shown.lines() {
-        assert!(line.chars().count() <= TERMINAL_WIDTH, "too wide: {line}");
-    }
-    shown
+    shown_within(sockets, report::page::USUAL_WIDTH)
 }
 
-fn shown_at_any_width(sockets: Vec<Socket>) -> String {
-    let mut coloured = Vec::new();
-    text(&SocketTable { sockets }, "with port 8080 at either end", &mut coloured).unwrap();
-    let mut plain = anstream::StripStream::new(Vec::new());
-    plain.write_all(&coloured).unwrap();
-    let plain = String::from_utf8(plain.into_inner()).unwrap();
-    assert!(plain.lines().all(|line| line.trim_end() == line), "{plain}");
-    plain
+fn shown_on_a_wide_page(sockets: Vec<Socket>) -> String {
+    shown_within(sockets, 100)
+}
+
+fn shown_within(sockets: Vec<Socket>, width: usize) -> String {
+    let table = SocketTable { sockets };
+    crate::plain::plain(width, |out| text(&table, "with port 8080 at either end", out))
 }
 
 const HELLO: &str = "127.0.0.1:8080";
@@ -284,7 +278,7 @@ fn owners_that_cannot_be_seen_are_not_taken_for_none() {
 
 #[test]
 fn sockets_of_unknown_side_have_a_section_of_their_own() {
-    insta::assert_snapshot!(shown_at_any_width(vec![
+    insta::assert_snapshot!(shown_on_a_wide_page(vec![
         socket(None, "127.0.0.1:40212", "127.0.0.1:40210", TcpState::TimeWait)
             .timer(TimerKind::TimeWait, 57_300),
         socket(None, "127.0.0.1:40210", "127.0.0.1:40214", TcpState::CloseWait)
@@ -397,4 +391,36 @@ fn a_system_that_tells_no_queues_and_timers_gets_narrower_lines() {
     server     ESTABLISHED 1
     listening  1
     ");
+}
+
+#[test]
+fn a_listing_fits_every_width_from_60_on_and_names_what_it_leaves_out() {
+    let far = "203.0.113.255:65535";
+    let sockets = vec![
+        listener("127.0.0.1:8080").owner(4711, "a-server-of-long-name"),
+        server("127.0.0.1:8080", far, TcpState::Established)
+            .owner(4711, "a-server-of-long-name")
+            .unread(57_423)
+            .unacked(120)
+            .timer(TimerKind::Retransmit, 200),
+        client(far, "127.0.0.1:8080", TcpState::Established)
+            .owner(4712, "a-client-of-long-name")
+            .unread(57_423)
+            .unacked(120)
+            .timer(TimerKind::KeepAlive, 12_000),
+        socket(None, far, "127.0.0.1:9090", TcpState::Established)
+            .owner(4713, "nobody-knows")
+            .unread(7)
+            .timer(TimerKind::KeepAlive, 12_000),
+    ];
+    for width in 60..=200 {
+        let shown = shown_within(sockets.clone(), width);
+        for title in ["UNREAD", "UNACKED", "TIMER", "OWNER", "SERVER"] {
+            // Two ends stand below each other where they are too wide to stand side by side.
+            let is_there = shown.contains(title) || title == "SERVER" && shown.contains("server  ");
+            assert!(is_there, "{width}: {title} in {shown}");
+        }
+        assert!(width < 120 || !shown.contains("client  203.0.113.255"), "{width}: {shown}");
+        assert!(shown.contains(far), "{width}: {shown}");
+    }
 }

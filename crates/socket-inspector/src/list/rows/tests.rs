@@ -121,3 +121,16 @@ fn nothing_found_is_said_in_one_line() {
         shown(&[], &SocketColumn::ALL), @"No TCP socket with port 8080 at either end."
     );
 }
+
+#[test]
+fn rows_fit_every_width_from_60_on_and_are_side_by_side_where_there_is_room() {
+    let beside = |width| {
+        let asked_for = "with port 8080 at either end";
+        let shown =
+            crate::plain::plain(width, |out| text(&scene(), &SocketColumn::ALL, asked_for, out));
+        assert!(shown.contains("127.0.0.1:40210") && shown.contains("300130"), "{width}: {shown}");
+        shown.contains("LAST-RECEIVED")
+    };
+    assert!((60..=200).all(|width| !beside(width)), "all columns take more than 200");
+    assert!(beside(300));
+}

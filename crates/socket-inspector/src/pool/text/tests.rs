@@ -378,3 +378,25 @@ fn dials_that_no_look_caught_are_counted_by_the_kernel() {
     let shown = crate::plain::plain(WIDTH, |out| text(&[idle], "", 0, dials, out));
     assert!(!shown.contains("dials"), "{shown}");
 }
+
+#[test]
+fn a_report_fits_every_width_from_60_on_and_names_what_it_leaves_out() {
+    let since = StandingTime::AtLeast(Duration::from_secs(2));
+    let mut far = connection(ConnectionStanding::ClosedByPeer, Some(since));
+    far.row.socket.local = "203.0.113.255:65535".parse().unwrap();
+    let connections = vec![
+        far,
+        connection(ConnectionStanding::Unread, None),
+        connection(ConnectionStanding::Idle, None),
+    ];
+    let there = pool(connections, 10);
+    for width in 60..=200 {
+        let shown = crate::plain::plain(width, |out| {
+            text(std::slice::from_ref(&there), "of process 4712", 3, None, out)
+        });
+        assert!(shown.contains("203.0.113.255:65535"), "{width}: {shown}");
+        for title in ["UNREAD", "SILENT", "SENT", "RECEIVED", "STANDING"] {
+            assert!(shown.contains(title), "{width}: {title} in {shown}");
+        }
+    }
+}

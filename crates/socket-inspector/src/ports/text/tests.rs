@@ -1,3 +1,5 @@
+use report::page::USUAL_WIDTH;
+
 use super::*;
 use crate::ports::budget::{BurnRate, PortBurner};
 
@@ -28,7 +30,7 @@ fn destination(address: &str, rate: Option<BurnRate>) -> PortDestination {
 
 fn shown(destinations: &[PortDestination]) -> String {
     let set = example();
-    crate::plain::plain(WIDTH, |out| {
+    crate::plain::plain(USUAL_WIDTH, |out| {
         let unseen = UnseenPorts { sides: 3, likely: 0, owners: 2 };
         text(&set, destinations, &TakenPorts::default(), unseen, out)?;
         settings(&set, out)
@@ -132,7 +134,7 @@ fn every_setting_of_the_kernel_fits_a_terminal() {
             max_tw_buckets: Some(i32::MAX.unsigned_abs().into()),
             ..example()
         };
-        crate::plain::plain(WIDTH, |out| super::settings(&settings, out));
+        crate::plain::plain(USUAL_WIDTH, |out| super::settings(&settings, out));
     }
 }
 
@@ -142,7 +144,7 @@ fn what_is_taken_from_all_destinations_is_told_above_them() {
     let taken = TakenPorts { bound: [40001].into(), used: [40001, 40002].into(), full: vec![full] };
     let set = PortSettings { bound: taken.bound.clone(), ..example() };
     let there = [destination("10.0.0.7:443", None)];
-    let shown = crate::plain::plain(WIDTH, |out| {
+    let shown = crate::plain::plain(USUAL_WIDTH, |out| {
         text(&set, &there, &taken, UnseenPorts { sides: 0, likely: 5, owners: 0 }, out)
     });
     insta::assert_snapshot!(shown, @r"
@@ -179,4 +181,31 @@ fn a_single_look_says_what_it_cannot_tell() {
       tcp_tw_reuse_delay       1s           how early, at best
       tcp_max_tw_buckets       131072       beyond, a close leaves no TIME_WAIT
     ");
+}
+
+#[test]
+fn a_report_fits_every_width_from_60_on_and_names_what_it_leaves_out() {
+    let fast = BurnRate { opened: 743.2, burnt: 743.2, growth: 0.0 };
+    let there = [
+        destination("203.0.113.255:65535", Some(fast)),
+        destination("127.0.0.1:8080", None),
+        PortDestination {
+            from: "10.0.0.2".parse().unwrap(),
+            ..destination("127.0.0.1:8080", None)
+        },
+    ];
+    let set = example();
+    for width in 60..=200 {
+        let shown = crate::plain::plain(width, |out| {
+            let unseen = UnseenPorts { sides: 3, likely: 5, owners: 2 };
+            text(&set, &there, &TakenPorts::default(), unseen, out)?;
+            settings(&set, out)
+        });
+        assert!(shown.contains("203.0.113.255:65535"), "{width}: {shown}");
+        let whole = shown.contains("LAST ENDS") || shown.contains("left out for want of room");
+        assert!(whole, "{width}: {shown}");
+        let all = ["DESTINATION", "FREE", "FIRST ENDS", "LAST ENDS", "OPENED/S", "FORECAST"];
+        let is_whole = all.iter().all(|title| shown.contains(title));
+        assert!(is_whole || width < 120, "{width}: {shown}");
+    }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, ValueEnum, value_parser};
-use evidence::{BodyPolicy, ByteCount, Preset, Program, ServerSetup, Setup};
+use clap::{ArgMatches, Args, Command, ValueEnum, value_parser};
+use evidence::{BodyPolicy, ByteCount, CommandFlag, Preset, Program, ServerSetup, Setup};
 use program::args::{self, Limit};
 use server::Answer;
 use transport::{Config, Limits};
@@ -46,7 +46,7 @@ pub struct ClientArgs {
     pub requests: u64,
 
     /// Wait between an exchange and the next
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = args::interval)]
     pub interval: Duration,
 
     /// What to do with the body of each response
@@ -116,9 +116,9 @@ pub struct ClientArgs {
 pub const TRANSPORTS: &str = "\
 go and go1.27 are the rules of Go's http.Transport (up to 1.26, and since 1.27),
 re-created on hyper's HTTP/1.1 connection. hyper-util is no emulation: it is
-hyper-util's own legacy Client. Where they differ, the clients they stand for do.
-With --target, size and times of a response are asked for in the URL's query,
-which `cargo run -p hello` understands; another server will ignore them.";
+hyper-util's own legacy Client. Where they differ, so do the clients that they
+stand for. With --target, size and times of a response are asked for in the
+URL's query, which hello understands; another server will ignore them.";
 
 impl ClientArgs {
     /// Returns what was typed, as a plan for `workers` workers of `program`. `matches` tells which
@@ -189,6 +189,7 @@ impl ClientArgs {
             idle_timeout: limits.idle_timeout,
             keep_alives: limits.keep_alives,
             server: server_setup,
+            flags: flags(matches),
         };
         let client = Config { limits, ..Config::of(preset) };
         let timeout = match self.timeout.0 {
@@ -196,7 +197,7 @@ impl ClientArgs {
             // Times that were asked for are no reason to give up.
             limit => limit.map(|limit| limit + self.delay + self.pause_before_body),
         };
-        Plan { setup, client, timeout, servers, trace: self.trace }
+        Plan { setup, client, timeout, servers, far: None, trace: self.trace }
     }
 
     /// A server that is not ours is asked only for what was typed.
@@ -225,6 +226,31 @@ impl ClientArgs {
             pause_before_body: time("pause_before_body", self.pause_before_body),
         }
     }
+}
+
+/// Returns what was typed, in the order of the help.
+fn flags(matches: &ArgMatches) -> Vec<CommandFlag> {
+    let command = ClientArgs::augment_args(Command::new(""));
+    let known = command
+        .get_arguments()
+        .filter_map(|argument| Some((argument.get_long()?, argument.get_action().takes_values())));
+    [("workers", true)]
+        .into_iter()
+        .chain(known)
+        .filter_map(|(name, takes_value)| {
+            let id = name.replace('-', "_");
+            // A program may lack one.
+            let typed = matches.try_contains_id(&id).ok()?
+                && matches.value_source(&id) == Some(ValueSource::CommandLine);
+            let value = matches.get_raw(&id).and_then(|mut values| values.next_back());
+            typed.then(|| CommandFlag {
+                name: name.to_owned(),
+                value: value
+                    .filter(|_| takes_value)
+                    .map(|value| value.to_string_lossy().into_owned()),
+            })
+        })
+        .collect()
 }
 
 fn max_conns(text: &str) -> Result<Limit<usize>, String> {

@@ -3,7 +3,8 @@
 use std::pin::Pin;
 use std::sync::{Mutex, OnceLock};
 
-use evidence::{BodyPolicy, BodySeen, ExchangeId, Failure};
+use evidence::{BodyPolicy, BodySeen, ConnectionFields, ExchangeId, Failure};
+use http::header::{CONNECTION, HeaderMap, HeaderName};
 use http_body_util::BodyExt;
 use transport::{Body, Transport};
 
@@ -12,6 +13,24 @@ use crate::{Ask, Post, lock, with_causes};
 /// Something that a client does, and that takes its time.
 pub type ClientWork<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// The part of a response's head that a run looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// Its status code.
+    pub status: u16,
+    /// Its words on the connection.
+    pub connection_fields: ConnectionFields,
+}
+
+impl ResponseHead {
+    fn of(status: u16, fields: &HeaderMap) -> Self {
+        const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+        let lines = |name| fields.get_all(name).iter().map(http::HeaderValue::as_bytes);
+        let connection_fields = ConnectionFields::of(lines(&CONNECTION), lines(&KEEP_ALIVE));
+        Self { status, connection_fields }
+    }
+}
+
 /// A client under study. It tells a [`Listener`](transport::Listener), which it was given when it
 /// was made, what happens to its exchanges and connections.
 pub trait StudiedClient: Send + Sync {
@@ -19,13 +38,13 @@ pub trait StudiedClient: Send + Sync {
     fn tells_of_its_pool(&self) -> bool;
 
     /// Fetches `url` as the exchange of this number, and does with the body what `ask` says. As soon
-    /// as it knows the response's status, it tells that, too: it may be given up before it is done.
+    /// as it knows the response's head, it tells that, too: it may be given up before it is done.
     fn exchange<'a>(
         &'a self,
         number: ExchangeId,
         url: String,
         ask: &'a Ask,
-        status: &'a OnceLock<u16>,
+        head: &'a OnceLock<ResponseHead>,
     ) -> ClientWork<'a, Result<BodySeen, Failure>>;
 
     /// Lets go of the bodies that it holds, and tells each exchange on whose connection it is going
@@ -56,7 +75,7 @@ impl OwnClient {
         number: ExchangeId,
         url: &str,
         ask: &Ask,
-        status: &OnceLock<u16>,
+        head: &OnceLock<ResponseHead>,
     ) -> Result<BodySeen, Failure> {
         let response = match &ask.post {
             None => self.transport.get_as(number, url).await,
@@ -65,7 +84,7 @@ impl OwnClient {
             }
         };
         let response = response.map_err(|error| fail(&error))?;
-        let _ = status.set(response.status().as_u16());
+        let _ = head.set(ResponseHead::of(response.status().as_u16(), response.headers()));
         let mut body = response.into_body();
         match ask.body {
             BodyPolicy::Drain => {
@@ -105,9 +124,9 @@ impl StudiedClient for OwnClient {
         number: ExchangeId,
         url: String,
         ask: &'a Ask,
-        status: &'a OnceLock<u16>,
+        head: &'a OnceLock<ResponseHead>,
     ) -> ClientWork<'a, Result<BodySeen, Failure>> {
-        Box::pin(async move { self.send_and_read(number, &url, ask, status).await })
+        Box::pin(async move { self.send_and_read(number, &url, ask, head).await })
     }
 
     fn release<'a>(

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use evidence::{
-    AcceptGap, Close, ClosedBy, Connection, ConnectionId, Disagreement, Ends, Pair, Reading, Side,
-    SocketTable, TcpState,
+    AcceptGap, Close, ClosedBy, Connection, ConnectionId, Disagreement, Ends, Observed, Pair,
+    Reading, Side, SocketTable, TcpState,
 };
 
 use crate::recorder::{AcceptedNotes, ClosedNotes, ConnectionNotes};
@@ -15,6 +15,8 @@ const SURELY_STILL_IN_TIME_WAIT: Duration = Duration::from_secs(55);
 
 /// Everything the witnesses said, at the end of a run.
 pub(crate) struct Testimony<'a> {
+    /// True if the client tells of every connection that it pools.
+    pub(crate) tells_of_its_pool: bool,
     /// True if the reader of some exchange did not read its body to the end.
     pub(crate) bodies_left_unread: bool,
     pub(crate) started: Instant,
@@ -79,6 +81,10 @@ pub(crate) fn connections(testimony: &Testimony<'_>) -> Vec<Connection> {
                     why: closed.why.clone(),
                     at: closed.at.duration_since(testimony.started),
                     unread: closed.unread,
+                    idle: match closed.idle {
+                        None if !testimony.tells_of_its_pool => Observed::NotObservable,
+                        idle => Observed::Known(idle),
+                    },
                 }
             });
             Connection { id, ends: notes.ends, exchanges: notes.exchanges, close }
@@ -347,10 +353,10 @@ fn time_waits(connections: &[Connection], testimony: &Testimony<'_>) -> Option<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evidence::{ClientAddr, Observed, Unreadable};
+    use evidence::{ClientAddr, Unreadable};
 
     fn closed(by: ClosedBy, unread: u64) -> ClosedNotes {
-        ClosedNotes { at: Instant::now(), by, why: Observed::NotObservable, unread }
+        ClosedNotes { at: Instant::now(), by, why: Observed::NotObservable, unread, idle: None }
     }
 
     #[test]
@@ -423,7 +429,8 @@ mod tests {
     }
 
     fn opened(ports: &[u16]) -> BTreeMap<ConnectionId, ConnectionNotes> {
-        let fresh = |&port: &u16| ConnectionNotes { ends: ends(port), exchanges: 1, closed: None };
+        let fresh =
+            |&port: &u16| ConnectionNotes { exchanges: 1, ..ConnectionNotes::opened(ends(port)) };
         (1..).map(ConnectionId).zip(ports.iter().map(fresh)).collect()
     }
 
@@ -496,6 +503,7 @@ mod tests {
             time_wait_is_full: false,
             resets_sent: None,
             listen_overflows,
+            tells_of_its_pool: true,
             unfinished_dials,
         })
     }
@@ -531,7 +539,13 @@ mod tests {
 
     #[test]
     fn a_time_wait_that_a_reset_may_have_ended_is_no_disagreement_and_without_a_reset_it_is() {
-        let close = |by| Close { by, why: Observed::NotObservable, at: Duration::ZERO, unread: 0 };
+        let close = |by| Close {
+            by,
+            why: Observed::NotObservable,
+            at: Duration::ZERO,
+            unread: 0,
+            idle: Observed::NotObservable,
+        };
         let closed = |id: u16, by| Connection {
             id: ConnectionId(id.into()),
             ends: ends(1000 + id),
@@ -545,6 +559,7 @@ mod tests {
         let reading = Reading::default();
         for (resets_sent, cut_short) in [(None, 0), (Some(0), 0), (Some(3), 0), (Some(4), 3)] {
             let testimony = Testimony {
+                tells_of_its_pool: true,
                 bodies_left_unread: false,
                 started: Instant::now(),
                 read_at: Instant::now(),

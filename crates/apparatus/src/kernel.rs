@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evidence::{Ends, Reading, ServerAddr, Side, Socket, SocketTable, TcpState, Unreadable};
-use futures_util::{Stream, StreamExt as _};
-use socket_table::{Error, SocketFilter};
-use tokio::time::Instant;
+use socket_table::SocketFilter;
+use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::far::ServersHost;
 use crate::recorder::ClientWitness;
 use crate::{lock, with_causes};
 
@@ -29,68 +28,65 @@ const BREATH: Duration = Duration::from_millis(4);
 struct OwnSockets {
     ends: HashSet<Ends>,
     filter: SocketFilter,
+    servers: ServersHost,
 }
 
 impl OwnSockets {
-    fn of(client: &ClientWitness) -> Self {
+    fn of(client: &ClientWitness, host: &ServersHost) -> Self {
         let ends: HashSet<Ends> = client.all_ends().into_iter().collect();
         let servers: HashSet<ServerAddr> = ends.iter().map(|ends| ends.server).collect();
         let filter = servers.into_iter().fold(SocketFilter::default(), |filter, server| {
             filter.port(server.port()).server(server.port())
         });
-        Self { ends, filter }
+        Self { ends, filter, servers: host.clone() }
     }
 
+    /// Reads the table or, on two hosts, both.
     fn read(&self) -> Result<SocketTable, Unreadable> {
         if self.ends.is_empty() {
             return Ok(SocketTable::default());
         }
-        self.kept(socket_table::snapshot(&self.filter))
-    }
-
-    /// Reads the table at once and then every so often.
-    fn readings(&self) -> impl Stream<Item = Result<SocketTable, Unreadable>> {
-        let looks = socket_table::watch(self.filter.clone(), BETWEEN_READINGS);
-        looks.map(|look| self.kept(look.map(|look| look.table)))
-    }
-
-    fn kept(&self, table: Result<SocketTable, Error>) -> Result<SocketTable, Unreadable> {
-        let mut table = table.map_err(|error| Unreadable(with_causes(&error)))?;
+        let mut table = socket_table::snapshot(&self.filter).map_err(|error| unreadable(&error))?;
+        if !self.servers.is_here() {
+            let filter = self.filter.clone();
+            let far = self.servers.run(move || socket_table::snapshot(&filter));
+            let far = far.map_err(|error| unreadable(&error))?;
+            table.sockets.extend(far.map_err(|error| unreadable(&error))?.sockets);
+        }
         table.sockets.retain(|socket| socket.ends().is_some_and(|ends| self.ends.contains(&ends)));
         Ok(table)
     }
 }
 
+fn unreadable(error: &dyn std::error::Error) -> Unreadable {
+    Unreadable(with_causes(error))
+}
+
 /// Reads the table until it has settled: the client has carried out every close it decided on,
 /// no end is in a passing state, the trace's open connections are just the kernel's, and two
 /// readings in a row agree. Gives up after [`PATIENCE`] and says so.
-pub(crate) async fn settled(client: &ClientWitness) -> Reading {
+pub(crate) async fn settled(client: &ClientWitness, host: &ServersHost) -> Reading {
     let deadline = Instant::now() + PATIENCE;
     let mut before: Option<Vec<WatchedSocket>> = None;
+    let mut time = tokio::time::interval(BETWEEN_READINGS);
+    time.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let ours = OwnSockets::of(client);
-        let opened = client.opened();
-        let mut readings = pin!(ours.readings());
-        while let Some(table) = readings.next().await {
-            let table = match table {
-                Ok(table) => table,
-                Err(unreadable) => return Reading { table: Err(unreadable), settled: false },
-            };
-            let rows = rows(&table);
-            let at_rest = client.is_quiet()
-                && !is_moving(&table)
-                && client.open() == open(&table) + table.count(Side::Client, TcpState::CloseWait);
-            if at_rest && before.as_ref() == Some(&rows) {
-                return Reading { table: Ok(table), settled: true };
-            }
-            if Instant::now() >= deadline {
-                return Reading { table: Ok(table), settled: false };
-            }
-            before = Some(rows);
-            if client.opened() != opened {
-                break; // there are more connections by now
-            }
+        time.tick().await;
+        let table = match OwnSockets::of(client, host).read() {
+            Ok(table) => table,
+            Err(unreadable) => return Reading { table: Err(unreadable), settled: false },
+        };
+        let rows = rows(&table);
+        let at_rest = client.is_quiet()
+            && !is_moving(&table)
+            && client.open() == open(&table) + table.count(Side::Client, TcpState::CloseWait);
+        if at_rest && before.as_ref() == Some(&rows) {
+            return Reading { table: Ok(table), settled: true };
         }
+        if Instant::now() >= deadline {
+            return Reading { table: Ok(table), settled: false };
+        }
+        before = Some(rows);
     }
 }
 
@@ -109,23 +105,34 @@ fn is_moving(table: &SocketTable) -> bool {
 
 /// Returns true if the kernel has as many `TIME_WAIT` sockets as `net.ipv4.tcp_max_tw_buckets` lets
 /// it keep: those that came later are not in its table. `false` where it does not tell.
-pub(crate) fn time_wait_is_full() -> bool {
+pub(crate) fn time_wait_is_full(host: &ServersHost) -> bool {
+    host.both(|| Some(time_wait_is_full_here())).contains(&Some(true))
+}
+
+fn time_wait_is_full_here() -> bool {
     let most = fs::read_to_string("/proc/sys/net/ipv4/tcp_max_tw_buckets").ok();
     let most = most.and_then(|most| most.trim().parse::<u64>().ok());
-    let now = fs::read_to_string("/proc/net/sockstat").ok();
+    let now = fs::read_to_string("/proc/thread-self/net/sockstat").ok();
     matches!((now.as_deref().and_then(time_wait_in), most), (Some(now), Some(most)) if now >= most)
 }
 
-/// How many resets this network has sent so far, whoever let it (`TcpOutRsts`). `None` where the
-/// kernel does not tell.
-pub(crate) fn resets_sent() -> Option<u64> {
-    count_in(&fs::read_to_string("/proc/net/snmp").ok()?, "Tcp", "OutRsts")
+/// How many resets this network, or both hosts, have sent so far, whoever let them (`TcpOutRsts`).
+/// `None` where the kernel does not tell.
+pub(crate) fn resets_sent(host: &ServersHost) -> Option<u64> {
+    let here =
+        || count_in(&fs::read_to_string("/proc/thread-self/net/snmp").ok()?, "Tcp", "OutRsts");
+    host.both(here).into_iter().sum()
 }
 
-/// How often an accept queue of this network was full so far, and the kernel dropped a SYN or the
-/// last ACK of a handshake for it (`TcpExtListenOverflows`). `None` where the kernel does not tell.
-pub(crate) fn listen_overflows() -> Option<u64> {
-    count_in(&fs::read_to_string("/proc/net/netstat").ok()?, "TcpExt", "ListenOverflows")
+/// How often an accept queue of the servers' network was full so far, and the kernel dropped a SYN
+/// or the last ACK of a handshake for it (`TcpExtListenOverflows`). `None` where the kernel does not
+/// tell.
+pub(crate) fn listen_overflows(host: &ServersHost) -> Option<u64> {
+    let look = || {
+        let counters = fs::read_to_string("/proc/thread-self/net/netstat").ok()?;
+        count_in(&counters, "TcpExt", "ListenOverflows")
+    };
+    host.run(look).ok().flatten()
 }
 
 /// The number below a name: of each protocol there are two lines, one of names and one of values.
@@ -159,13 +166,13 @@ pub(crate) struct Busiest(Mutex<Option<SocketTable>>);
 
 impl Busiest {
     /// Reads the table each time more connections are open than ever before. Never ends.
-    pub(crate) async fn watch(self: Arc<Self>, client: Arc<ClientWitness>) {
+    pub(crate) async fn watch(self: Arc<Self>, client: Arc<ClientWitness>, host: ServersHost) {
         let mut breath = BREATH;
         loop {
             client.busier.notified().await;
             tokio::time::sleep(breath).await;
             let started = Instant::now();
-            if let Ok(table) = OwnSockets::of(&client).read() {
+            if let Ok(table) = OwnSockets::of(&client, &host).read() {
                 let mut busiest = lock(&self.0);
                 if busiest.as_ref().is_none_or(|busiest| open(&table) > open(busiest)) {
                     *busiest = Some(table);

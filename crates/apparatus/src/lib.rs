@@ -14,12 +14,14 @@
 //! | the kernel's table, once it has settled | `kernel.rs` |
 //! | who closed first, and where the witnesses disagree | `judge.rs` |
 //! | how many connections a run will open | `predict.rs` |
+//! | another host, on which the servers live | `far.rs` |
 //! | how many files the system lets us open | `descriptors.rs` |
 //! | what is said of an exchange that took too long | `time_limit.rs` |
 
 pub mod cli;
 mod client;
 mod descriptors;
+mod far;
 mod judge;
 mod kernel;
 mod plan;
@@ -44,11 +46,13 @@ use program::exit;
 use tokio::task::AbortHandle;
 use transport::{Config, HttpVersion, Listener, Transport};
 
-pub use client::{ClientWork, StudiedClient};
+pub use client::{ClientWork, ResponseHead, StudiedClient};
+pub use far::FarHost;
 pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
 
 use client::OwnClient;
+use far::ServersHost;
 use kernel::Busiest;
 use recorder::{ClientWitness, ExchangeNotes};
 use servers::Servers;
@@ -60,6 +64,7 @@ pub struct Apparatus {
     /// How long an exchange may take.
     timeout: Option<Duration>,
     servers: Servers,
+    host: ServersHost,
     /// How many resets this network had sent when the run began.
     resets_before: Option<u64>,
     /// How often an accept queue of this network had been full when the run began.
@@ -139,8 +144,9 @@ impl Apparatus {
         make: impl FnOnce(Config, Arc<dyn Listener>) -> Result<Box<dyn StudiedClient>, Error>,
     ) -> Result<Self, Error> {
         plan::feasible(&plan.setup)?;
-        let Plan { mut setup, client, timeout, servers, trace } = plan;
-        let servers = Servers::set_up(servers)?;
+        let Plan { mut setup, client, timeout, servers, far, trace } = plan;
+        let host = ServersHost(far);
+        let servers = Servers::set_up(servers, host.clone())?;
         if let Some(url) = servers.url(0) {
             setup.server.url = url;
         }
@@ -150,14 +156,15 @@ impl Apparatus {
         }
         let client = make(client, client_witness.clone())?;
         let busiest = Arc::new(Busiest::default());
-        let watch = Arc::clone(&busiest).watch(Arc::clone(&client_witness));
+        let watch = Arc::clone(&busiest).watch(Arc::clone(&client_witness), host.clone());
         Ok(Self {
             setup,
             client,
             timeout,
             servers,
-            resets_before: kernel::resets_sent(),
-            overflows_before: kernel::listen_overflows(),
+            resets_before: kernel::resets_sent(&host),
+            overflows_before: kernel::listen_overflows(&host),
+            host,
             client_witness,
             busiest,
             sampler: Sampler(tokio::spawn(watch).abort_handle()),
@@ -172,6 +179,12 @@ impl Apparatus {
     #[must_use]
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// The moment from which the run's times count.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// Lets the servers that start when they are told to listen: whoever connects from now on is
@@ -213,16 +226,16 @@ impl Apparatus {
     pub async fn exchange_for(&self, ask: &Ask) -> Result<Exchange, Error> {
         let number = ExchangeId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
         let asked_at = Instant::now();
-        let status = OnceLock::new();
+        let head = OnceLock::new();
         // `None`: it took too long.
         let body = {
-            let exchanging = self.client.exchange(number, self.url(ask), ask, &status);
+            let exchanging = self.client.exchange(number, self.url(ask), ask, &head);
             match self.timeout {
                 Some(limit) => tokio::time::timeout(limit, exchanging).await.ok(),
                 None => Some(exchanging.await),
             }
         };
-        let status = status.into_inner();
+        let head = head.into_inner();
         let ended_at = Instant::now();
         let lets_go = matches!(body, Some(Ok(BodySeen::Drained { .. } | BodySeen::Dropped { .. })));
         let will_decide = lets_go && self.client.tells_of_its_pool();
@@ -230,7 +243,7 @@ impl Apparatus {
         let notes = notes.unwrap_or_else(|| ExchangeNotes::begun(asked_at));
         let body = body.unwrap_or_else(|| {
             let limit = self.timeout.unwrap_or_default();
-            Err(time_limit::given_up(limit, &notes, status.is_some()))
+            Err(time_limit::given_up(limit, &notes, head.is_some()))
         });
         let exchange = Exchange {
             number,
@@ -241,7 +254,8 @@ impl Apparatus {
             reused: notes.reused,
             idle_before: notes.idle_before,
             first_byte: notes.first_byte_at.map(|at| at.duration_since(notes.asked_at)),
-            status,
+            status: head.as_ref().map(|head| head.status),
+            connection_fields: head.map(|head| head.connection_fields).unwrap_or_default(),
             afterwards: self.afterwards(&body, &notes),
             body,
         };
@@ -302,7 +316,7 @@ impl Apparatus {
 
     /// The kernel's table of this run's sockets, once it has settled.
     pub async fn look(&self) -> Reading {
-        kernel::settled(&self.client_witness).await
+        kernel::settled(&self.client_witness, &self.host).await
     }
 
     /// Waits until so many connections have been closed in all, or no longer than `patience`.
@@ -321,7 +335,7 @@ impl Apparatus {
     pub async fn release(&self) {
         let will_decide = |number| self.client_witness.will_decide(number);
         if self.client.release(&will_decide).await {
-            kernel::settled(&self.client_witness).await;
+            kernel::settled(&self.client_witness, &self.host).await;
         }
     }
 
@@ -344,9 +358,9 @@ impl Apparatus {
         self.client.close().await;
         let after_closing = self.look().await;
         let read_at = Instant::now();
-        let time_wait_is_full = kernel::time_wait_is_full();
-        let resets_sent = growth(kernel::resets_sent(), self.resets_before);
-        let listen_overflows = growth(kernel::listen_overflows(), self.overflows_before);
+        let time_wait_is_full = kernel::time_wait_is_full(&self.host);
+        let resets_sent = growth(kernel::resets_sent(&self.host), self.resets_before);
+        let listen_overflows = growth(kernel::listen_overflows(&self.host), self.overflows_before);
         let unfinished_dials = self.client_witness.unfinished_dials();
         let strangers = std::mem::take(&mut *lock(&self.strangers));
         let mut accepted = self.servers.accepted();
@@ -362,6 +376,7 @@ impl Apparatus {
         let exchanges: Vec<Exchange> = exchanges.into_values().collect();
         let connections = self.client_witness.connections();
         let testimony = judge::Testimony {
+            tells_of_its_pool: self.client.tells_of_its_pool(),
             bodies_left_unread: exchanges.iter().any(leaves_its_body),
             started: self.started,
             read_at,

@@ -8,7 +8,7 @@ use evidence::{BodyPolicy, Setup};
 use server::{Answer, HelloWorld, Responder};
 use transport::Config;
 
-use crate::{descriptors, predict};
+use crate::{FarHost, descriptors, predict};
 
 /// Everything a run needs to know before it starts.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Plan {
     pub timeout: Option<Duration>,
     /// The servers to start in this process; none if the URL names one that is running already.
     pub servers: Vec<ServerPlan>,
+    /// The host on which they start, if it is another than the client's.
+    pub far: Option<Arc<dyn FarHost>>,
     /// True if to keep every event of the client's trace.
     pub trace: bool,
 }
@@ -90,7 +92,7 @@ pub enum Error {
         allowed: u64,
     },
     /// There is no server to talk to.
-    #[error("{0}; start a server with `cargo run -p hello`, or leave out --target")]
+    #[error("{0}; start a server with `{hello}`, or leave out --target", hello = program::call("hello", ""))]
     NoServer(String),
 }
 

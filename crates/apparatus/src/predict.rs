@@ -226,6 +226,7 @@ mod tests {
                 delay: Duration::ZERO,
                 pause_before_body: Duration::ZERO,
             },
+            flags: Vec::new(),
         }
     }
 

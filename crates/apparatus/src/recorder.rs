@@ -61,6 +61,10 @@ pub(crate) struct ConnectionNotes {
     pub(crate) ends: Ends,
     /// How many exchanges were given this connection.
     pub(crate) exchanges: u64,
+    /// The last exchange that was given it.
+    pub(crate) last: Option<ExchangeId>,
+    /// Since when it lies in the pool, if it does.
+    pub(crate) idle_since: Option<Instant>,
     pub(crate) closed: Option<ClosedNotes>,
 }
 
@@ -71,6 +75,8 @@ pub(crate) struct ClosedNotes {
     pub(crate) by: ClosedBy,
     pub(crate) why: Observed<CloseReason>,
     pub(crate) unread: u64,
+    /// How long it had been in the pool, if it was there.
+    pub(crate) idle: Option<Duration>,
 }
 
 impl ClientWitness {
@@ -110,11 +116,6 @@ impl ClientWitness {
     /// waited for them any more.
     pub(crate) fn unfinished_dials(&self) -> usize {
         self.lock().unfinished_dials
-    }
-
-    /// How many connections were opened.
-    pub(crate) fn opened(&self) -> usize {
-        self.lock().connections.len()
     }
 
     /// How many of them are open.
@@ -179,16 +180,14 @@ impl ClientNotes {
         let mut about = exchange.and_then(|exchange| self.exchanges.get_mut(&exchange));
         match moment {
             Moment::ConnectStart { .. } => self.unfinished_dials += 1,
-            Moment::ConnectDone { result: Err(cause), .. } => {
-                if cause != GIVEN_UP {
-                    self.unfinished_dials = self.unfinished_dials.saturating_sub(1);
-                }
+            Moment::ConnectDone { result: Err(cause), .. } if cause != GIVEN_UP => {
+                self.unfinished_dials = self.unfinished_dials.saturating_sub(1);
             }
             Moment::ConnectDone { server, result: Ok(client) } => {
                 self.unfinished_dials = self.unfinished_dials.saturating_sub(1);
                 if let Some(id) = connection {
                     let ends = Ends { client: *client, server: *server };
-                    let fresh = ConnectionNotes { ends, exchanges: 0, closed: None };
+                    let fresh = ConnectionNotes::opened(ends);
                     self.connections.insert(*id, fresh);
                     self.open += 1;
                 }
@@ -203,6 +202,7 @@ impl ClientNotes {
                 }
                 if let Some(notes) = connection.and_then(|id| self.connections.get_mut(&id)) {
                     notes.exchanges += 1;
+                    (notes.last, notes.idle_since) = (*exchange, None);
                 }
             }
             Moment::GotFirstResponseByte => {
@@ -217,6 +217,13 @@ impl ClientNotes {
                 if let Some(exchange) = exchange {
                     self.undecided.remove(exchange);
                 }
+                if let (None, Some(id)) = (refused, connection)
+                    && let Some(notes) = self.connections.get_mut(id)
+                    // The next one may have it before this is told.
+                    && notes.last == *exchange
+                {
+                    notes.idle_since = Some(*at);
+                }
                 // The server may have been quicker, and closed it already.
                 if let (Some(_), Some(id)) = (refused, connection)
                     && self.connections.get(id).is_some_and(|notes| notes.closed.is_none())
@@ -230,11 +237,19 @@ impl ClientNotes {
                 self.open = self.open.saturating_sub(1);
                 if let Some(notes) = self.connections.get_mut(id) {
                     let (by, why, unread) = (*by, why.clone(), *unread);
-                    notes.closed = Some(ClosedNotes { at: *at, by, why, unread });
+                    let since = notes.idle_since.take();
+                    let idle = since.map(|since| at.saturating_duration_since(since));
+                    notes.closed = Some(ClosedNotes { at: *at, by, why, unread, idle });
                 }
             }
             _ => {}
         }
+    }
+}
+
+impl ConnectionNotes {
+    pub(crate) fn opened(ends: Ends) -> Self {
+        Self { ends, exchanges: 0, last: None, idle_since: None, closed: None }
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evidence::{InFlight, ServerAddr};
-use server::{RunningServer, Server};
+use server::{OpenListener, RunningServer, Server};
 
+use crate::far::ServersHost;
 use crate::lock;
 use crate::plan::{Error, ServerPlan, Starts};
 use crate::recorder::{AcceptedNotes, ServerEar, ServerWitness};
@@ -18,6 +19,7 @@ const GRACE: Duration = Duration::from_millis(200);
 pub(crate) struct Servers {
     addresses: Vec<ServerAddr>,
     places: Mutex<Vec<ServerPlace>>,
+    host: ServersHost,
     witness: Arc<ServerWitness>,
 }
 
@@ -36,23 +38,23 @@ enum ServerStage {
 
 impl Servers {
     /// Starts those that start at once, and finds an address for the others.
-    pub(crate) fn set_up(plans: Vec<ServerPlan>) -> Result<Self, Error> {
+    pub(crate) fn set_up(plans: Vec<ServerPlan>, host: ServersHost) -> Result<Self, Error> {
         let witness = Arc::new(ServerWitness::default());
         let mut places = Vec::new();
         let mut addresses = Vec::new();
         for mut plan in plans {
             let (address, stage) = match plan.starts {
                 Starts::AtOnce => {
-                    let server = bound(&plan, &witness)?;
+                    let server = bound(&plan, &host, &witness)?;
                     (server.address(), ServerStage::Accepting(server.start()))
                 }
-                Starts::WhenTold => (free_address(plan.address)?, ServerStage::Absent),
+                Starts::WhenTold => (free_address(plan.address, &host)?, ServerStage::Absent),
             };
             plan.address = address.socket_addr();
             addresses.push(address);
             places.push(ServerPlace { plan, stage });
         }
-        Ok(Self { addresses, places: Mutex::new(places), witness })
+        Ok(Self { addresses, places: Mutex::new(places), host, witness })
     }
 
     /// Returns true if no server is ours.
@@ -73,7 +75,8 @@ impl Servers {
     pub(crate) fn listen(&self) -> Result<(), Error> {
         for place in lock(&self.places).iter_mut() {
             if matches!(place.stage, ServerStage::Absent) {
-                place.stage = ServerStage::Listening(Box::new(bound(&place.plan, &self.witness)?));
+                let server = bound(&place.plan, &self.host, &self.witness)?;
+                place.stage = ServerStage::Listening(Box::new(server));
             }
         }
         Ok(())
@@ -108,8 +111,15 @@ impl Servers {
     }
 }
 
-fn bound(plan: &ServerPlan, witness: &Arc<ServerWitness>) -> Result<Server, Error> {
-    let server = Server::bind(plan.address, plan.answer.clone())?
+fn bound(
+    plan: &ServerPlan,
+    host: &ServersHost,
+    witness: &Arc<ServerWitness>,
+) -> Result<Server, Error> {
+    let address = plan.address;
+    let open = host.run(move || OpenListener::open(address, server::BACKLOG));
+    let open = open.map_err(|source| server::Error::CannotListen { address, source })??;
+    let server = Server::on(open, plan.answer.clone())?
         .answered_by((plan.responder)(plan.answer.clone()))
         .limits(plan.limits);
     let ear = ServerEar { witness: Arc::clone(witness), server: server.address() };
@@ -118,8 +128,8 @@ fn bound(plan: &ServerPlan, witness: &Arc<ServerWitness>) -> Result<Server, Erro
 
 /// An address at which nobody listens: the one that is asked for, with a port that was free just
 /// now if any will do.
-fn free_address(asked: SocketAddr) -> Result<ServerAddr, Error> {
-    let free = TcpListener::bind(asked).and_then(|listener| listener.local_addr());
+fn free_address(asked: SocketAddr, host: &ServersHost) -> Result<ServerAddr, Error> {
+    let free = host.run(move || TcpListener::bind(asked).and_then(|it| it.local_addr()));
     let source = |source| server::Error::CannotListen { address: asked, source };
-    Ok(ServerAddr::new(free.map_err(source)?))
+    Ok(ServerAddr::new(free.flatten().map_err(source)?))
 }

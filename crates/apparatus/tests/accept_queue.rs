@@ -14,6 +14,7 @@ const REQUESTS: usize = 7;
 fn nobody_accepts() -> Plan {
     Plan {
         setup: Setup {
+            flags: Vec::new(),
             program: Program::Sequential,
             preset: Preset::Go,
             body: BodyPolicy::Drain,
@@ -42,6 +43,7 @@ fn nobody_accepts() -> Plan {
             limits: ServerLimits::default(),
             starts: Starts::WhenTold,
         }],
+        far: None,
         trace: false,
     }
 }

@@ -1,5 +1,7 @@
 //! Many workers at once: does the idle pool hold their connections?
 
+pub mod cli;
+
 use std::cell::RefCell;
 use std::io;
 

@@ -1,12 +1,11 @@
 //! `concurrent`: parse, run, render, choose an exit code.
 
-mod cli;
-
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use apparatus::cli::Format;
 use apparatus::{Apparatus, Plan};
+use concurrent::cli;
 use program::Interrupt;
 use program::progress::{self, BarPlace};
 use report::run::RunReport;

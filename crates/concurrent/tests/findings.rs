@@ -97,7 +97,7 @@ fn with_no_flag_but_the_cap_the_formula_stands_beside_what_was_observed() {
         "workers + (requests - 1) x (workers - kept idle)",
         "client   ESTABLISHED 2 · TIME_WAIT ",
         "they agree",
-        "cargo run -p concurrent -- --per-host 10",
+        "cargo run -p concurrent -- --interval 100ms --per-host 10 --port 0",
     ] {
         assert!(ran.stdout.contains(part), "`{part}` in\n{}", ran.stdout);
     }

@@ -46,7 +46,7 @@ fn uses() -> Uses {
 /// The line of the picture on which each crate stands, counted from the roof down.
 fn floors(members: &Uses) -> BTreeMap<String, usize> {
     let page = page();
-    let picture = page.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let picture = page.split("```text drawing\n").nth(1).unwrap().split("\n```").next().unwrap();
     let mut floors = BTreeMap::new();
     for (floor, line) in picture.lines().enumerate() {
         let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');

@@ -10,20 +10,26 @@
 //! | `address.rs` | a client's address, a server's, and both as the ends of a connection |
 //! | `tcp_state.rs` | the states of TCP, and their names |
 //! | `socket.rs` | a row of the kernel's table, the two ends as a pair, a whole table |
+//! | `segment.rs` | a TCP segment as it was heard, its flags and options |
+//! | `passage.rs` | a segment between two hosts, and its fate |
 //! | `inspected.rs` | what the kernel remembers of a connection |
 //! | `trace.rs` | the moments of an exchange, and the reasons for which a client closes |
 //! | `server_close_reason.rs` | the reasons for which a server does |
 //! | `setup.rs` | what was asked for, and what was predicted |
 //! | `outcome.rs` | all that a run has shown |
+//! | `keep_alive.rs` | a server's offer to keep a connection, and what came of it |
 //! | `observed.rs` | a value that somebody saw, or could not |
 //! | `byte_count.rs`, `micros.rs` | sizes as they are typed, times as they travel |
 
 mod address;
 mod byte_count;
 mod inspected;
+mod keep_alive;
 mod micros;
 mod observed;
 mod outcome;
+mod passage;
+mod segment;
 mod server_close_reason;
 mod setup;
 mod socket;
@@ -33,13 +39,16 @@ mod trace;
 pub use address::{ClientAddr, Ends, ServerAddr, canonical};
 pub use byte_count::{ByteCount, NoByteCount};
 pub use inspected::{Inspected, TcpInfo};
+pub use keep_alive::{ConnectionFields, KeepAliveOffer, OfferTally};
 pub use observed::Observed;
 pub use outcome::{
     AcceptGap, Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure,
     FailureKind, InFlight, Outcome, Reading, Tables, Unreadable, is_success,
 };
+pub use passage::{Passage, PassageFate, PassageTally};
+pub use segment::{SackBlock, Segment, SegmentFlags, TcpOption, UnknownFlags};
 pub use server_close_reason::ServerCloseReason;
-pub use setup::{BodyPolicy, Prediction, Preset, Program, ServerSetup, Setup};
+pub use setup::{BodyPolicy, CommandFlag, Prediction, Preset, Program, ServerSetup, Setup};
 pub use socket::{
     AcceptQueue, Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally,
 };

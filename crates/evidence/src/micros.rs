@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Observed;
 
-/// Something that holds a time, or may.
+/// Something that holds a time, or may, or several.
 pub(crate) trait InMicros: Sized {
     /// The same with a number in the place of the time.
     type Number: Serialize + DeserializeOwned;
@@ -38,6 +38,18 @@ impl<T: InMicros> InMicros for Option<T> {
 
     fn from_micros(number: Self::Number) -> Self {
         number.map(T::from_micros)
+    }
+}
+
+impl<T: InMicros> InMicros for Vec<T> {
+    type Number = Vec<T::Number>;
+
+    fn to_micros(&self) -> Self::Number {
+        self.iter().map(T::to_micros).collect()
+    }
+
+    fn from_micros(numbers: Self::Number) -> Self {
+        numbers.into_iter().map(T::from_micros).collect()
     }
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::micros;
 use crate::{
-    ClientAddr, CloseReason, ClosedBy, ConnectionId, Ends, ExchangeId, NotPooled, Observed,
-    Prediction, ServerCloseReason, Setup, SocketTable,
+    ClientAddr, CloseReason, ClosedBy, ConnectionFields, ConnectionId, Ends, ExchangeId, NotPooled,
+    Observed, OfferTally, Prediction, ServerCloseReason, Setup, SocketTable,
 };
 
 /// One request and what became of it, put together from the client's trace.
@@ -37,6 +37,9 @@ pub struct Exchange {
     pub first_byte: Option<Duration>,
     /// The status code of the response, if its head came.
     pub status: Option<u16>,
+    /// The words of that head that concern the connection.
+    #[serde(default, skip_serializing_if = "ConnectionFields::is_empty")]
+    pub connection_fields: ConnectionFields,
     /// The reader's view of the body, or how the exchange failed.
     pub body: Result<BodySeen, Failure>,
     /// The fate of the connection.
@@ -214,6 +217,9 @@ pub struct Close {
     /// Bytes that lay unread at the client's end then.
     #[serde(rename = "unread_bytes")]
     pub unread: u64,
+    /// How long it had been idle then, in the client's pool; `Known(None)` if it had not been.
+    #[serde(rename = "idle_us", with = "micros")]
+    pub idle: Observed<Option<Duration>>,
 }
 
 /// One reading of the kernel's table, reduced to this run's sockets.
@@ -363,6 +369,12 @@ impl Outcome {
             *statuses.entry(status).or_default() += 1;
         }
         statuses
+    }
+
+    /// Returns what the responses offered in `Keep-Alive` fields; `None` if none made an offer.
+    #[must_use]
+    pub fn keep_alive_offers(&self) -> Option<OfferTally> {
+        OfferTally::of(&self.exchanges, &self.connections)
     }
 
     /// Connections whose first close was `by`.

@@ -124,6 +124,31 @@ pub struct Setup {
     pub keep_alives: bool,
     /// The server's part.
     pub server: ServerSetup,
+    /// The flags that were typed, in the order of the help; none where nobody types any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<CommandFlag>,
+}
+
+/// A flag of a command, as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandFlag {
+    /// Its long name without the dashes, such as `per-host`.
+    pub name: String,
+    /// Its value; `None` for one that has none.
+    pub value: Option<String>,
+}
+
+impl CommandFlag {
+    /// Its words on a command line: `--per-host`, `2`.
+    pub fn words(&self) -> impl Iterator<Item = String> + use<> {
+        let name = format!("--{}", self.name);
+        match &self.value {
+            // clap would take such a value for a flag.
+            Some(value) if value.starts_with('-') => vec![format!("{name}={value}")],
+            value => [Some(name), value.clone()].into_iter().flatten().collect(),
+        }
+        .into_iter()
+    }
 }
 
 /// The server's part of a [`Setup`].

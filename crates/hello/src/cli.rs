@@ -4,15 +4,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Command, CommandFactory, Parser, ValueEnum};
 use evidence::ByteCount;
 use program::args::{Limit, time, time_limit};
 use server::{Answer, ServerLimits};
 
 /// Answers `Hello world`, and on a few paths something else: the server of Keep-Alive Lab.
 #[derive(Debug, Parser)]
-#[command(version, after_help = after_help())]
-pub(crate) struct Args {
+#[command(name = "hello", version, after_help = after_help())]
+pub struct Args {
     /// Listen on this address; port 0 takes any free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -25,11 +25,11 @@ pub(crate) struct Args {
     /// Linux lets one more wait than it grants
     #[arg(long, value_name = "COUNT", default_value_t = server::BACKLOG,
         value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)))]
-    pub(crate) backlog: u32,
+    pub backlog: u32,
 
     /// Listen, but never accept, and say how many connections wait, each time that changes
     #[arg(long, conflicts_with_all = ["log", "metrics"])]
-    pub(crate) no_accept: bool,
+    pub no_accept: bool,
 
     /// Send bodies of this size
     #[arg(long, value_name = "SIZE", default_value = "11")]
@@ -75,19 +75,19 @@ pub(crate) struct Args {
 
     /// Show what happens, as it happens
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
-    pub(crate) show: Vec<Shown>,
+    pub show: Vec<Shown>,
 
     /// Write what is shown as text, or an object a line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: ShowFormat,
+    pub format: ShowFormat,
 
     /// Write a line for each exchange
     #[arg(long, value_name = "FORMAT")]
-    pub(crate) log: Option<LogFormat>,
+    pub log: Option<LogFormat>,
 
     /// Count for Prometheus, and answer /metrics with the counts
     #[arg(long)]
-    pub(crate) metrics: bool,
+    pub metrics: bool,
 
     /// Keep what is sent to /upload as files in this directory; without, it is counted only
     #[arg(long, value_name = "DIR", value_parser = directory)]
@@ -100,7 +100,7 @@ pub(crate) struct Args {
 
 /// What `--show` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Shown {
+pub enum Shown {
     /// How the server came to listen, and what it costs at rest
     Startup,
     /// A line at every step of every connection
@@ -111,7 +111,7 @@ pub(crate) enum Shown {
 
 /// How it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ShowFormat {
+pub enum ShowFormat {
     /// For people
     Text,
     /// For programs
@@ -120,7 +120,7 @@ pub(crate) enum ShowFormat {
 
 /// How an exchange is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
+pub enum LogFormat {
     /// Apache's combined format
     Combined,
     /// An object a line
@@ -137,35 +137,52 @@ fn directory(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-const EXAMPLES: &str = "\
-Each request can ask for its own answer in its query: bytes, delay,
-pause_before_body, close, chunked.
-
-Examples:
-  hello --port 0                       # any free port; the real one is printed
+const EXAMPLES: &str =
+    "  hello --port 0                       # any free port; the real one is printed
   hello --bytes 1MiB --delay 20ms      # long bodies from a slow server
   hello --idle-timeout 5s              # the server closes first
-  hello --handler-timeout 1s --delay 2s                     # 503
-  hello --handler-timeout 1s --delay 2s --write-timeout 500ms  # a 503 that never arrives
-  hello --no-accept --backlog 3        # the kernel opens connections all the same
+  hello --handler-timeout 1s --delay 2s   # a 503, and one that never arrives:
+  hello --handler-timeout 1s --delay 2s --write-timeout 500ms
+  hello --no-accept --backlog 3        # the kernel opens connections anyway
   hello --show startup,connections     # watch it, and every connection
   hello --log combined --metrics       # as a web server would
   curl 'http://127.0.0.1:8080/?bytes=64KiB&close'";
 
 fn after_help() -> String {
-    format!("Every path answers Hello world, but for these:\n{}\n{EXAMPLES}", hello::index())
+    let (routes, examples) = (crate::index(), program::examples_of("hello"));
+    format!(
+        "Every path answers Hello world, but for these:
+{routes}
+Each request can ask for its own answer in its query: bytes, delay,
+pause_before_body, close, chunked.
+
+Exit status: 0 ended by Ctrl-C or SIGTERM; 2 could not start, or was ended a
+second time, at once.
+
+{examples}
+{EXAMPLES}"
+    )
+}
+
+/// Returns all that can be typed, as clap describes it.
+#[must_use]
+pub fn command() -> Command {
+    Args::command()
 }
 
 impl Args {
     /// Where to listen.
-    pub(crate) fn address(&self) -> SocketAddr {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         match self.port {
             Some(port) => (Ipv4Addr::LOCALHOST, port).into(),
             None => self.listen,
         }
     }
 
-    pub(crate) fn limits(&self) -> ServerLimits {
+    /// The limits that were typed.
+    #[must_use]
+    pub fn limits(&self) -> ServerLimits {
         ServerLimits {
             read_header: self.read_header_timeout.0,
             read: self.read_timeout.0,
@@ -175,15 +192,19 @@ impl Args {
         }
     }
 
-    pub(crate) fn uploads(&self) -> hello::Uploads {
-        let uploads = hello::Uploads::default().limited_to(self.upload_limit.0);
+    /// Where uploads go, and how long they may be.
+    #[must_use]
+    pub fn uploads(&self) -> crate::Uploads {
+        let uploads = crate::Uploads::default().limited_to(self.upload_limit.0);
         match &self.upload_dir {
             Some(directory) => uploads.kept_in(directory.clone()),
             None => uploads,
         }
     }
 
-    pub(crate) fn answer(&self) -> Answer {
+    /// What is answered unless a request asks for something else.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
         Answer {
             bytes: self.bytes.0,
             delay: self.delay,

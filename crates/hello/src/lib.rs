@@ -5,8 +5,9 @@
 //! | which path is answered by what | `routes.rs`, `routes/` |
 //! | counts for Prometheus | `metrics.rs` |
 //!
-//! The program around it is in `main.rs`: what may be typed, and what is shown.
+//! The program around it is in `main.rs`, and what may be typed in `cli.rs`.
 
+pub mod cli;
 mod metrics;
 mod routes;
 

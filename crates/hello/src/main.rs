@@ -2,14 +2,13 @@
 //!
 //! | idea | file |
 //! |---|---|
-//! | what may be typed | `cli.rs` |
 //! | what is shown of the start, of connections and of bytes | `show.rs`, `show/` |
 //! | a line an exchange, as web servers write it | `access_log.rs` |
 //! | what a client sent, harmless on a terminal | `escape.rs` |
+//! | what may be typed | the library: `cli.rs` |
 //! | what it answers | the library: `routes.rs`, `metrics.rs` |
 
 mod access_log;
-mod cli;
 mod escape;
 mod show;
 
@@ -22,7 +21,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Parser;
 use evidence::ServerAddr;
-use hello::{Metrics, Routes};
+use hello::{Metrics, Routes, cli};
 use program::{Signals, StopSignal, exit};
 use server::{GRACE, RunningServer, Server, ServerTally};
 

@@ -1,55 +1,46 @@
 //! The learner's own predictions, asked for before anything runs.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
-use report::words::{FAINT, HEADING};
+use report::words::{self, FAINT, HEADING};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::experiment::{Experiment, Trial};
-use crate::render::show;
+use crate::experiment::{Experiment, LearnerQuestion, QuestionKind, Trial};
+use crate::learner::{FORMS, LearnerAnswer};
+use crate::render::{self, show};
+
+/// How wide a line may be.
+const WIDTH: usize = 80;
 
 /// Lines that somebody types.
-pub(crate) struct LearnerAnswers(UnboundedReceiver<String>);
-
-/// The learner's answer to one question.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum LearnerAnswer {
-    Number(f64),
-    /// An empty line: no prediction.
-    Skip,
-    Unclear,
+pub(crate) struct LearnerLines {
+    lines: UnboundedReceiver<String>,
+    /// True if what is typed is not to be seen beside the question unless it is repeated there.
+    repeat: bool,
+    over: bool,
 }
 
-impl LearnerAnswer {
-    fn of(line: &str) -> Self {
-        match line.trim() {
-            "" => Self::Skip,
-            text => match text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Self::Number(number),
-                _ => Self::Unclear,
-            },
-        }
-    }
-}
-
-impl LearnerAnswers {
+impl LearnerLines {
     /// Listens to stdin. In a thread of its own, which nobody waits for: a read from a terminal
     /// cannot be given up, and Ctrl-C must end the lab at a question, too.
     #[must_use]
     pub(crate) fn listen() -> Self {
-        let (sender, receiver) = unbounded_channel();
+        let (sender, lines) = unbounded_channel();
         std::thread::spawn(move || {
-            for line in io::stdin().lock().lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
+            let mut stdin = io::stdin().lock();
+            let mut line = Vec::new();
+            while stdin.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                     return;
                 }
+                line.clear();
             }
         });
-        Self(receiver)
+        Self { lines, repeat: !io::stdin().is_terminal(), over: false }
     }
 
-    /// Asks for the first prediction of every trial of `experiment`. Who says nothing more is
-    /// asked nothing more.
+    /// Asks the questions of `experiment`, and returns an answer, or none, for each. Who says nothing
+    /// more is asked nothing more.
     ///
     /// # Errors
     /// Those of `out`.
@@ -57,49 +48,123 @@ impl LearnerAnswers {
         &mut self,
         experiment: &Experiment,
         out: &mut impl Write,
-    ) -> io::Result<Vec<Option<f64>>> {
-        show::question(experiment, out)?;
-        writeln!(out, "\n{FAINT}Your predictions; an empty line skips one.{FAINT:#}")?;
-        let mut guesses = Vec::new();
-        for trial in &experiment.trials {
-            guesses.push(self.ask(trial, out).await?);
+    ) -> io::Result<Vec<Option<LearnerAnswer>>> {
+        let questions = &experiment.questions;
+        let is_asked = |n| questions.iter().any(|question| question.trial == n);
+        show::question(experiment, is_asked, out)?;
+        if questions.is_empty() {
+            writeln!(out, "\n  {FAINT}nothing is asked about these runs{FAINT:#}\n")?;
+            return Ok(Vec::new());
+        }
+        let many = words::count(questions.len(), "question");
+        writeln!(out, "\n{HEADING}Your predictions{HEADING:#}")?;
+        writeln!(out, "  {FAINT}{many}; an empty line skips one, ? is for help{FAINT:#}")?;
+        let label =
+            |question: &LearnerQuestion| render::run_name(&experiment.trials[question.trial]);
+        let width = questions.iter().map(|it| label(it).chars().count()).max().unwrap_or(0);
+        let mut answers = Vec::new();
+        let mut before = "";
+        for question in questions {
+            if self.over {
+                answers.push(None);
+                continue;
+            }
+            let trial = &experiment.trials[question.trial];
+            if before != question.text {
+                heading(question, out)?;
+                before = &question.text;
+            }
+            let prompt = format!("    {:<width$} > ", label(question));
+            answers.push(self.ask(question, trial, &prompt, out).await?);
         }
         writeln!(out)?;
-        Ok(guesses)
+        Ok(answers)
     }
 
-    async fn ask(&mut self, trial: &Trial, out: &mut impl Write) -> io::Result<Option<f64>> {
-        let Some(prediction) = trial.predictions.first() else { return Ok(None) };
+    async fn ask(
+        &mut self,
+        question: &LearnerQuestion,
+        trial: &Trial,
+        prompt: &str,
+        out: &mut impl Write,
+    ) -> io::Result<Option<LearnerAnswer>> {
+        let names = trial.settings.names(trial.preset);
         loop {
-            let case = if trial.case.is_empty() { "" } else { &format!("{}, ", trial.case) };
-            let (transport, what) = (trial.transport(), prediction.what.text());
-            write!(out, "  {case}{transport}: {HEADING}{what}{HEADING:#} = ")?;
+            write!(out, "{prompt}")?;
             out.flush()?;
-            let Some(line) = self.0.recv().await else {
-                writeln!(out)?;
+            let Some(line) = self.lines.recv().await else {
+                writeln!(out, "\n  {FAINT}no more input: the rest is skipped{FAINT:#}")?;
+                self.over = true;
                 return Ok(None);
             };
-            match LearnerAnswer::of(&line) {
-                LearnerAnswer::Number(number) => return Ok(Some(number)),
-                LearnerAnswer::Skip => return Ok(None),
-                LearnerAnswer::Unclear => {
-                    writeln!(out, "  a number, such as 10, or an empty line")?;
-                }
+            let line = words::printable(line.trim());
+            if self.repeat {
+                writeln!(out, "{line}")?;
+            }
+            match &*line {
+                "" => return Ok(None),
+                "?" => help(question, trial, out)?,
+                line => match LearnerAnswer::read(line, &question.kind, &names) {
+                    Ok(answer) => return Ok(Some(answer)),
+                    Err(wrong) => indented(&wrong, out)?,
+                },
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_a_number_or_nothing() {
-        assert_eq!(LearnerAnswer::of(" 82 "), LearnerAnswer::Number(82.0));
-        assert_eq!(LearnerAnswer::of("0.5"), LearnerAnswer::Number(0.5));
-        assert_eq!(LearnerAnswer::of(""), LearnerAnswer::Skip);
-        assert_eq!(LearnerAnswer::of("many"), LearnerAnswer::Unclear);
-        assert_eq!(LearnerAnswer::of("inf"), LearnerAnswer::Unclear);
+/// Writes a question, and what can be chosen.
+fn heading(question: &LearnerQuestion, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out)?;
+    for line in words::wrap(&question.text, WIDTH - 2) {
+        writeln!(out, "  {HEADING}{line}{HEADING:#}")?;
     }
+    match &question.kind {
+        QuestionKind::Number { near, .. } if *near > 0.0 => {
+            writeln!(out, "    {FAINT}a number may be off by {}{FAINT:#}", percent(*near))
+        }
+        QuestionKind::Number { .. } => Ok(()),
+        QuestionKind::Choice { options, .. } => {
+            let options = options.iter().enumerate();
+            let options: Vec<String> =
+                options.map(|(n, option)| format!("{} {}", n + 1, option.name)).collect();
+            indented(&options.join(", "), out)
+        }
+    }
+}
+
+/// Writes what can be typed.
+fn help(question: &LearnerQuestion, trial: &Trial, out: &mut impl Write) -> io::Result<()> {
+    match &question.kind {
+        QuestionKind::Number { near, .. } => {
+            let names = trial.settings.names(trial.preset);
+            let values: Vec<String> = names
+                .iter()
+                .filter(|(_, value)| value.is_finite())
+                .map(|(name, value)| format!("{name}={}", render::number(value)))
+                .collect();
+            indented(&format!("{FORMS} (at most 5)."), out)?;
+            let near = match *near {
+                0.0 => "what is observed".to_owned(),
+                near => format!("off what is observed by {} at the most", percent(near)),
+            };
+            indented(&format!("A number is right if it is {near}, a range if it holds it."), out)?;
+            indented(&format!("Arithmetic, too, over {}.", values.join(", ")), out)
+        }
+        QuestionKind::Choice { options, .. } => {
+            let text = format!("a number from 1 to {}, or a word from the list", options.len());
+            indented(&text, out)
+        }
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", render::number(100.0 * share))
+}
+
+fn indented(text: &str, out: &mut impl Write) -> io::Result<()> {
+    for line in words::wrap(text, WIDTH - 4) {
+        writeln!(out, "    {FAINT}{line}{FAINT:#}")?;
+    }
+    Ok(())
 }

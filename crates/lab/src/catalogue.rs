@@ -180,12 +180,41 @@ mod tests {
         }
     }
 
+    /// The page of an experiment, up to where it is run.
+    fn before_the_run(name: &str) -> String {
+        let page = fs::read_to_string(root().join("docs").join(format!("{name}.md"))).unwrap();
+        page.split("\n## Run").next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn every_experiment_asks_in_words_and_only_of_cases_that_its_page_has_told_of() {
+        for (name, text) in BUILT_IN {
+            assert!(text.contains("[[ask]]"), "{name} asks nothing");
+            let page = before_the_run(name);
+            assert!(page.contains(" --predict`"), "{name}: the page does not say what is asked");
+            let experiment = built_in(name, text, &ExperimentWish::default()).unwrap();
+            assert!(!experiment.questions.is_empty(), "{name}");
+            for question in &experiment.questions {
+                let told = &question.text;
+                assert!(told.ends_with('?') && told.len() <= 78, "{name}: {told}");
+                // A quantity's name may be the answer, and a number may be changed by `--set`.
+                let is_name = |word: &str| {
+                    crate::quantities::meaning(word).is_some() && word.contains(['.', '_'])
+                };
+                assert!(!told.split(' ').any(is_name), "{name}: {told}");
+                assert!(!told.contains(|c: char| c.is_ascii_digit()), "{name}: {told}");
+                let case = &experiment.trials[question.trial].case;
+                assert!(page.contains(case), "{name}: nobody has told of {case} yet");
+            }
+        }
+    }
+
     #[test]
     fn the_experiments_that_the_readme_shows_make_sense() {
         let page = fs::read_to_string(root().join("experiments/README.md")).unwrap();
         let blocks: Vec<&str> =
             page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-        assert_eq!(blocks.len(), 3);
+        assert_eq!(blocks.len(), 4);
         for block in blocks {
             Experiment::read("own", "experiments/README.md", block, &ExperimentWish::default())
                 .unwrap();

@@ -13,23 +13,63 @@ use crate::real_go;
 
 /// Experiments on TCP connections of HTTP clients: predicted, run on this machine's kernel, judged
 #[derive(Debug, Parser)]
-#[command(name = "lab", version, after_help = EXAMPLES)]
+#[command(name = "lab", version, after_help = after_help())]
 pub(crate) struct Cli {
     /// What to do
     #[command(subcommand)]
     pub(crate) action: Action,
 }
 
-const EXAMPLES: &str = "\
-Examples:
+fn after_help() -> String {
+    let examples = program::examples_of("lab");
+    format!(
+        "{RUN_STATUS}
+
+{examples}
   lab list                           # what there is to find out
   lab run                            # everything, in less than half a minute
   lab run 4 --predict                # guess first
   lab run 4 --set client.per_host=5  # the prediction follows
   lab run my-own.toml                # see experiments/README.md
+  lab trace https://example.com      # every moment of two requests"
+    )
+}
 
-Exit status: 0 every prediction held, 1 some did not, 2 something could not run,
+const RUN_STATUS: &str = "\
+Exit status: 0 every prediction held; 1 some did not; 2 something could not run;
 130 ended by Ctrl-C.";
+
+fn run_help() -> String {
+    let examples = program::examples_of("lab");
+    format!(
+        "\
+Keys of --set: those that `lab show NAME` lists under Setup, and all others of
+an experiment's file, which experiments/README.md tells with their meaning. An
+unknown key is refused with those that its table has.
+
+{RUN_STATUS}
+
+{examples}
+  lab run                                # every experiment
+  lab run 4 6 my-own.toml                # these
+  lab run 4 --predict                    # guess first, each number
+  lab run 4 --set client.per_host=5      # the prediction follows
+  lab run 3 --transport go --evidence    # and what the witnesses saw
+  lab run --format junit > results.xml   # for a CI system"
+    )
+}
+
+fn show_help() -> String {
+    let examples = program::examples_of("lab");
+    format!(
+        "\
+Exit status: 0 shown; 2 there is no such experiment, or no such setting.
+
+{examples}
+  lab show 4
+  lab show 4 --set client.per_host=5   # the predictions with another setting"
+    )
+}
 
 /// A command of the lab.
 #[derive(Debug, Subcommand)]
@@ -37,6 +77,7 @@ pub(crate) enum Action {
     /// Name every experiment and its question
     List,
     /// Show an experiment: its question, setup, prediction, and what to look for
+    #[command(after_help = show_help())]
     Show {
         /// Its name, number or file
         name: String,
@@ -58,6 +99,7 @@ pub(crate) enum Action {
 
 /// `lab run`.
 #[derive(Debug, Args)]
+#[command(after_help = run_help())]
 pub(crate) struct Run {
     /// Their names, numbers or files
     #[arg(value_name = "NAME|FILE")]
@@ -67,7 +109,7 @@ pub(crate) struct Run {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
 
-    /// Ask for your own prediction before each run
+    /// Ask for your own predictions before each experiment, and score them
     #[arg(long)]
     pub(crate) predict: bool,
 
@@ -157,7 +199,7 @@ pub(crate) enum RunFormat {
 
 /// `lab trace`.
 #[derive(Debug, Args)]
-#[command(after_help = TRACE_EXAMPLES)]
+#[command(after_help = trace_help())]
 pub(crate) struct Trace {
     /// What to fetch, one after the other; without any, from a server that the lab starts for it
     #[arg(value_name = "URL")]
@@ -168,7 +210,7 @@ pub(crate) struct Trace {
     pub(crate) requests: u32,
 
     /// Wait between a round of requests and the next
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::interval)]
     pub(crate) interval: Duration,
 
     /// Use this method; GET by default, POST with --data
@@ -232,15 +274,20 @@ pub(crate) struct Trace {
     pub(crate) format: TraceFormat,
 }
 
-const TRACE_EXAMPLES: &str = "\
-Examples:
-  lab trace                                     # of a server that the lab starts itself
+fn trace_help() -> String {
+    let examples = program::examples_of("lab");
+    format!(
+        "\
+Exit status: 0 every request was answered; 1 some failed; 2 could not run;
+130 ended by Ctrl-C.
+
+{examples}
+  lab trace                          # of a server that the lab starts itself
   lab trace https://example.com --requests 3 --interval 1s
   lab trace https://example.com --format har > example.har
-  lab trace http://127.0.0.1:8080/ -d hello --expect-continue
-
-Exit status: 0 every request was answered, 1 some failed, 2 could not run, 130 ended
-by Ctrl-C.";
+  lab trace http://127.0.0.1:8080/ -d hello --expect-continue"
+    )
+}
 
 /// How a trace is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

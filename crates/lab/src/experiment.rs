@@ -2,6 +2,7 @@
 
 mod disturbing;
 mod file;
+mod question;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use crate::real_go::{self, RealGo};
 use crate::settings::Settings;
 
 pub(crate) use file::{ExperimentError, ExperimentWish, Override};
+pub(crate) use question::{ChoiceOption, LearnerQuestion, QuestionKind};
 
 /// An experiment whose every formula is known to give a number.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +34,8 @@ pub(crate) struct Experiment {
     pub(crate) chart: Option<Formula>,
     /// Its runs: each case through each transport.
     pub(crate) trials: Vec<Trial>,
+    /// The questions that a learner is asked before they run.
+    pub(crate) questions: Vec<LearnerQuestion>,
 }
 
 /// One run of an experiment.
@@ -105,7 +109,11 @@ pub(crate) enum Expected {
 }
 
 impl Expected {
-    fn parse(text: &str) -> Result<Self, formula::FormulaError> {
+    /// Reads a number, a formula or a range.
+    ///
+    /// # Errors
+    /// If one of its formulas is none.
+    pub(crate) fn parse(text: &str) -> Result<Self, formula::FormulaError> {
         let Some((least, most)) = text.split_once("..") else {
             return Formula::parse(text.trim()).map(Self::Exactly);
         };
@@ -116,7 +124,14 @@ impl Expected {
         Ok(Self::Between(end(least)?, end(most)?))
     }
 
-    fn range(&self, names: &formula::Names) -> Result<(f64, f64), formula::FormulaError> {
+    /// Its ends, where `names` have their values; an open end is infinite.
+    ///
+    /// # Errors
+    /// Those of its formulas.
+    pub(crate) fn range(
+        &self,
+        names: &formula::Names,
+    ) -> Result<(f64, f64), formula::FormulaError> {
         match self {
             Self::Exactly(formula) => formula.value(names).map(|value| (value, value)),
             Self::Between(least, most) => {

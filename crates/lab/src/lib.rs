@@ -18,7 +18,9 @@
 //! | Go's own transport as the client of a run | `real_go.rs` |
 //! | all runs, side by side, from the parent process | `run.rs` |
 //! | predictions against observations | `judge.rs` |
-//! | the learner's own predictions | `ask.rs` |
+//! | the questions that a learner is asked | `experiment/question.rs` |
+//! | asking them | `ask.rs` |
+//! | what became of the learner's answers | `learner.rs` |
 //! | a session: what is run, asked and written in which order | `session.rs` |
 //! | results as text, JSON and JUnit XML | `render/` |
 //! | files that somebody names, up to a size | `bounded_file.rs` |
@@ -26,11 +28,14 @@
 
 mod ask;
 mod bounded_file;
+mod cable;
 mod catalogue;
 mod cli;
 mod experiment;
 mod formula;
+mod ground;
 mod judge;
+mod learner;
 mod process;
 mod quantities;
 mod real_go;
@@ -55,12 +60,18 @@ pub mod fuzzing {
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::cli::{Action, Cli};
 use crate::experiment::ExperimentWish;
 
 pub use record::{ProcessUse, RunRecord, Snapshot};
+
+/// Returns all that can be typed, as clap describes it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Reads the command line, does what it says, and returns the exit code.
 #[must_use]

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evidence::{
-    ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Outcome, Preset, Side, SocketTable,
-    TcpState, TimerKind,
+    ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Outcome, PassageTally, Preset, Side,
+    SocketTable, TcpState, TimerKind,
 };
 use peers::RawSeen;
 
 use http::StatusCode;
 
+use crate::cable::CableRecord;
 use crate::formula::{self, Formula, Names};
 use crate::record::RunRecord;
 use crate::settings::Settings;
@@ -58,6 +59,19 @@ pub(crate) const QUANTITIES: [(&str, &str); 29] = [
     ("most_in_flight", "the largest number of requests that the servers were answering"),
 ];
 
+/// The quantities that a cable tells of each host, by what it has sent:
+/// `wire.client.syn`.
+pub(crate) const ON_WIRE: [(&str, &str); 8] = [
+    ("packets", "TCP segments"),
+    ("bytes", "bytes of TCP segments, IP headers included"),
+    ("syn", "segments with SYN"),
+    ("fin", "segments with FIN"),
+    ("rst", "segments with RST"),
+    ("data", "segments that carry data"),
+    ("again", "segments of which all had been sent before"),
+    ("lost", "segments that the cable let get lost"),
+];
+
 /// The quantities that every table tells, beside the number of sockets in each state:
 /// `running.client.time_wait`.
 pub(crate) const IN_TABLE: [(&str, &str); 3] = [
@@ -78,7 +92,7 @@ pub(crate) fn check_snapshot_name(name: &str) -> Result<(), &'static str> {
     if !starts_well || !goes_on_well {
         Err("a name is made of small letters, digits and _")
     } else if TABLES.contains(&name)
-        || ["failures", "counter", "why", "raw"].contains(&name)
+        || ["failures", "counter", "why", "raw", "wire"].contains(&name)
         || QUANTITIES.iter().any(|(quantity, _)| first_of(quantity) == name)
         || Settings::default().names(Preset::Go).names().any(|value| value == name)
         || Formula::parse(&format!("{name}.x")).is_err()
@@ -119,7 +133,14 @@ pub(crate) fn vocabulary<'a>(snapshots: impl IntoIterator<Item = &'a str>) -> Na
     }
     if let Ok(counters) = netlab::Counters::read() {
         for counter in counters.names() {
-            names.set(format!("counter.{counter}"), 1.0);
+            for host in ["", "client.", "server."] {
+                names.set(format!("counter.{host}{counter}"), 1.0);
+            }
+        }
+    }
+    for (what, _) in ON_WIRE {
+        for host in ["", "client.", "server."] {
+            names.set(format!("wire.{host}{what}"), 1.0);
         }
     }
     names
@@ -160,7 +181,7 @@ fn failure_name(kind: FailureKind) -> String {
 /// The numbers of a run. What was not observed has no name.
 #[must_use]
 pub(crate) fn quantities(record: &RunRecord) -> Names {
-    let RunRecord { outcome, snapshots, raw, counters, process, .. } = record;
+    let RunRecord { outcome, snapshots, raw, counters, process, cable, .. } = record;
     let mut names = Names::default();
     counts(outcome, &mut names);
     closes(outcome, &mut names);
@@ -188,10 +209,26 @@ pub(crate) fn quantities(record: &RunRecord) -> Names {
             table(name, sockets, &mut names);
         }
     }
+    if let Some(cable) = cable {
+        wire(cable, &mut names);
+    }
     for (counter, difference) in counters {
         names.set(format!("counter.{counter}"), *difference as f64);
     }
     names
+}
+
+fn wire(cable: &CableRecord, names: &mut Names) {
+    let told = |tally: &PassageTally| {
+        let PassageTally { packets, bytes, syn, fin, rst, data, again, lost } = *tally;
+        [packets, bytes, syn, fin, rst, data, again, lost]
+    };
+    let (client, server) = (told(&cable.client), told(&cable.server));
+    for (((what, _), client), server) in ON_WIRE.into_iter().zip(client).zip(server) {
+        names.set(format!("wire.client.{what}"), client as f64);
+        names.set(format!("wire.server.{what}"), server as f64);
+        names.set(format!("wire.{what}"), (client + server) as f64);
+    }
 }
 
 fn counts(outcome: &Outcome, names: &mut Names) {
@@ -325,7 +362,22 @@ pub(crate) fn meaning(name: &str) -> Option<(&str, String)> {
     let (first, last) = (name.split('.').next()?, name.rsplit('.').next()?);
     match first {
         _ if !name.contains('.') => None,
-        "counter" => Some((name, "by how much this counter of the kernel grew".to_owned())),
+        "counter" => {
+            let host = match name.split('.').nth(1) {
+                Some(host @ ("client" | "server")) => format!(" on the {host}'s host"),
+                _ => String::new(),
+            };
+            Some((name, format!("by how much this counter of the kernel grew{host}")))
+        }
+        "wire" => {
+            let what =
+                ON_WIRE.iter().find(|(what, _)| *what == last).map(|(_, meaning)| meaning)?;
+            let from = match name.split('.').nth(1) {
+                Some(host @ ("client" | "server")) => format!("the {host}'s host"),
+                _ => "either host".to_owned(),
+            };
+            Some((name, format!("{what}, as the cable took them from {from}")))
+        }
         "why" => {
             let reason = server::ServerCloseReason::ALL.into_iter().find(|it| it.name() == last);
             let reason = reason.map_or(String::new(), |reason| reason.to_string());

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 use anyhow::Context;
-use apparatus::{Ask, ClientWork, StudiedClient};
+use apparatus::{Ask, ClientWork, ResponseHead, StudiedClient};
 use evidence::{
-    BodyPolicy, BodySeen, ConnectionId, ExchangeId, Failure, FailureKind, Moment, Preset,
-    TraceEvent,
+    BodyPolicy, BodySeen, ConnectionFields, ConnectionId, ExchangeId, Failure, FailureKind, Moment,
+    Preset, TraceEvent,
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -129,6 +129,11 @@ enum GoWord {
 struct GoDone {
     exchange: u64,
     status: Option<u16>,
+    /// The lines of `Connection` and of `Keep-Alive` in the head.
+    #[serde(default)]
+    connection: Option<Vec<String>>,
+    #[serde(default)]
+    keep_alive: Option<Vec<String>>,
     read: u64,
     left: Option<u64>,
     failure: Option<GoFailure>,
@@ -268,7 +273,7 @@ impl StudiedClient for GoClient {
         number: ExchangeId,
         url: String,
         ask: &'a Ask,
-        status: &'a OnceLock<u16>,
+        head: &'a OnceLock<ResponseHead>,
     ) -> ClientWork<'a, Result<BodySeen, Failure>> {
         let (waiting, done) = oneshot::channel();
         {
@@ -295,7 +300,13 @@ impl StudiedClient for GoClient {
                 let message = "the Go program has ended".to_owned();
                 return Err(Failure { kind: FailureKind::Other, message });
             };
-            done.status.map(|code| status.set(code));
+            let lines = |lines: &Option<Vec<String>>| lines.clone().unwrap_or_default();
+            let [connection, keep_alive] = [lines(&done.connection), lines(&done.keep_alive)];
+            let connection_fields = ConnectionFields::of(
+                connection.iter().map(String::as_bytes),
+                keep_alive.iter().map(String::as_bytes),
+            );
+            done.status.map(|status| head.set(ResponseHead { status, connection_fields }));
             match (done.failure, ask.body) {
                 (Some(GoFailure { kind, message }), _) => Err(Failure { kind, message }),
                 (None, BodyPolicy::Drain) => Ok(BodySeen::Drained { bytes: done.read }),

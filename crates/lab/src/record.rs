@@ -7,6 +7,8 @@ use evidence::{Outcome, Reading, RunEvent};
 use peers::RawSeen;
 use serde::{Deserialize, Serialize};
 
+use crate::cable::CableRecord;
+
 /// The evidence of one run, as its process tells it and as `--evidence` writes it. Numbers say
 /// their unit in their key; `not_observable` is what no witness could see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,10 +21,13 @@ pub struct RunRecord {
     pub raw: RawSeen,
     /// Every moment of the client's trace, if they were asked for.
     pub events: Vec<RunEvent>,
-    /// By how much the kernel's counters grew, by name; none outside of a private network.
+    /// By how much the kernel's counters grew, by name; none outside of a private network. On two
+    /// hosts, of both together, and of each under `client.` and `server.`.
     pub counters: BTreeMap<String, u64>,
-    /// The settings of the private network, read back from the kernel.
+    /// The settings of the private network, read back from the kernel; on two hosts, the client's.
     pub network: Vec<(String, String)>,
+    /// The packets between two hosts; `None` if there is one.
+    pub cable: Option<CableRecord>,
     /// The share of the machine that the run's process has taken.
     pub process: ProcessUse,
 }

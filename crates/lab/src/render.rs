@@ -4,6 +4,7 @@ pub(crate) mod json;
 pub(crate) mod junit;
 pub(crate) mod show;
 pub(crate) mod text;
+mod yours;
 
 use std::io;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use program::exit;
 use crate::experiment::{Experiment, RunPrediction, Trial};
 use crate::formula;
 use crate::judge::{Judged, Verdict};
+use crate::learner::MarkedAnswer;
 use crate::record::RunRecord;
 
 /// A trial that is over, with everything there is to tell about it.
@@ -25,8 +27,8 @@ pub(crate) struct TrialRow<'a> {
     pub(crate) verdict: &'a Verdict,
     /// How long it took.
     pub(crate) took: Duration,
-    /// The learner's own number for its first prediction.
-    pub(crate) guess: Option<f64>,
+    /// Which of the experiment's trials it is, from 0.
+    pub(crate) number: usize,
 }
 
 /// An experiment, with those of its trials that are over.
@@ -36,6 +38,9 @@ pub(crate) struct Section<'a> {
     pub(crate) experiment: &'a Experiment,
     /// Its rows, in its order.
     pub(crate) rows: Vec<TrialRow<'a>>,
+    /// What became of the learner's answers, as far as the runs that they are about are over; `None`
+    /// if nobody was asked.
+    pub(crate) answers: Option<Vec<MarkedAnswer<'a>>>,
 }
 
 /// How many trials went how.
@@ -103,13 +108,28 @@ pub(crate) fn number(value: f64) -> String {
 /// `82`, `10 to 82`, `at least 3`, `at most 5`.
 #[must_use]
 pub(crate) fn range(prediction: &RunPrediction) -> String {
-    let RunPrediction { least, most, .. } = prediction;
+    range_of(prediction.least, prediction.most)
+}
+
+/// The same of two ends, of which one that is open is infinite.
+#[must_use]
+pub(crate) fn range_of(least: f64, most: f64) -> String {
     match (least.is_finite(), most.is_finite()) {
-        (true, true) if least == most => number(*least),
-        (true, true) => format!("{} to {}", number(*least), number(*most)),
-        (true, false) => format!("at least {}", number(*least)),
-        (false, true) => format!("at most {}", number(*most)),
+        (true, true) if least == most => number(least),
+        (true, true) => format!("{} to {}", number(least), number(most)),
+        (true, false) => format!("at least {}", number(least)),
+        (false, true) => format!("at most {}", number(most)),
         (false, false) => "anything".to_owned(),
+    }
+}
+
+/// `64 KiB, hyper-util`: which run of an experiment.
+#[must_use]
+pub(crate) fn run_name(trial: &Trial) -> String {
+    let transport = trial.transport();
+    match &*trial.case {
+        "" => transport.to_owned(),
+        case => format!("{case}, {transport}"),
     }
 }
 

@@ -60,7 +60,9 @@ pub(crate) struct EndedTrial {
 pub(crate) async fn probe() -> anyhow::Result<Result<(), String>> {
     match Child::start(&Order::Probe).await?.tell().await? {
         ChildAnswer::Ready => Ok(Ok(())),
-        ChildAnswer::Refused(why) | ChildAnswer::Failed(why) => Ok(Err(why)),
+        ChildAnswer::Refused(why) | ChildAnswer::NoCable(why) | ChildAnswer::Failed(why) => {
+            Ok(Err(why))
+        }
         ChildAnswer::Over(_) => anyhow::bail!("the probe was misunderstood"),
     }
 }
@@ -132,6 +134,7 @@ async fn one(trial: &Trial, lanes: &TrialLanes, interrupt: &Interrupt) -> Option
         }
         Ok(Err(error)) => Verdict::CouldNotRun(format!("{error:#}")),
         Ok(Ok(ChildAnswer::Over(record))) => Verdict::on(trial, *record),
+        Ok(Ok(ChildAnswer::NoCable(why))) => Verdict::Skipped(format!("needs two hosts: {why}")),
         Ok(Ok(ChildAnswer::Refused(why) | ChildAnswer::Failed(why))) => Verdict::CouldNotRun(why),
         Ok(Ok(ChildAnswer::Ready)) => {
             Verdict::CouldNotRun("the order was misunderstood".to_owned())

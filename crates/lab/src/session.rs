@@ -9,11 +9,12 @@ use indicatif::ProgressBar;
 use program::progress::{self, BarPlace};
 use program::{Interrupt, exit};
 
-use crate::ask::LearnerAnswers;
+use crate::ask::LearnerLines;
 use crate::catalogue;
 use crate::cli::{Isolate, Run, RunFormat, TransportArg};
 use crate::experiment::{self, Experiment, ExperimentWish, Override};
 use crate::judge::Verdict;
+use crate::learner::{LearnerAnswer, MarkedAnswer};
 use crate::real_go::{self, RealGo};
 use crate::render::text::Depth;
 use crate::render::{self, Section, Tally, TrialRow};
@@ -49,8 +50,8 @@ pub(crate) fn wanted(
 pub(crate) async fn run(asked: &Run, out: &mut impl Write) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     anyhow::ensure!(
-        !asked.predict || asked.format == RunFormat::Text,
-        "--predict asks people: it does not go with --format json or junit"
+        !asked.predict || asked.format != RunFormat::Junit,
+        "--predict asks a learner: it does not go with --format junit"
     );
     // Kept to the end: what Go has built lies in it.
     let directory = match asked.transports.contains(&TransportArg::RealGo) {
@@ -129,11 +130,12 @@ struct LabSession<'a, W> {
     interrupt: &'a Interrupt,
     out: &'a mut W,
     bar: ProgressBar,
-    started: Instant,
+    /// How long runs have been going on; not the time in which somebody was asked.
+    took: Duration,
     /// The verdict on each trial of each experiment.
     done: Vec<Vec<Option<(Verdict, Duration)>>>,
-    /// The learner's own number for each of them.
-    guesses: Vec<Vec<Option<f64>>>,
+    /// The learner's answers to the questions of each experiment, where there are any.
+    answers: Vec<Option<Vec<Option<LearnerAnswer>>>>,
     /// How many experiments have been written.
     written: usize,
 }
@@ -157,9 +159,9 @@ impl<'a, W: Write> LabSession<'a, W> {
             interrupt,
             out,
             bar: progress::bar(all, "runs", place),
-            started: Instant::now(),
+            took: Duration::ZERO,
             done: trials().map(|trials| vec![None; trials]).collect(),
-            guesses: trials().map(|trials| vec![None; trials]).collect(),
+            answers: vec![None; experiments.len()],
             written: 0,
         }
     }
@@ -177,23 +179,42 @@ impl<'a, W: Write> LabSession<'a, W> {
     async fn all_at_once(&mut self) -> io::Result<()> {
         let lanes = self.lanes.clone();
         let interrupt = self.interrupt.clone();
-        run::all(self.experiments, &lanes, &interrupt, |done| self.note(done)).await
+        let started = Instant::now();
+        let over = run::all(self.experiments, &lanes, &interrupt, |done| self.note(done)).await;
+        self.took = started.elapsed();
+        over
     }
 
     /// Experiment by experiment: asked, run, shown.
     async fn one_by_one(&mut self) -> io::Result<()> {
         let lanes = self.lanes.clone();
         let interrupt = self.interrupt.clone();
-        let mut answers = LearnerAnswers::listen();
+        let mut lines = LearnerLines::listen();
         for (number, experiment) in self.experiments.iter().enumerate() {
-            let asked = interrupt.or(answers.about(experiment, &mut self.out)).await;
-            let Some(guesses) = asked.transpose()? else { return Ok(()) };
-            self.guesses[number] = guesses;
+            let asked = interrupt.or(self.ask(experiment, &mut lines)).await;
+            let Some(answers) = asked.transpose()? else { return Ok(()) };
+            self.answers[number] = Some(answers);
             let only = std::slice::from_ref(experiment);
             let tell = |done: EndedTrial| self.note(EndedTrial { experiment: number, ..done });
+            let started = Instant::now();
             run::all(only, &lanes, &interrupt, tell).await?;
+            self.took += started.elapsed();
         }
         Ok(())
+    }
+
+    /// Asks where the results are written, unless these are for programs.
+    async fn ask(
+        &mut self,
+        experiment: &Experiment,
+        lines: &mut LearnerLines,
+    ) -> io::Result<Vec<Option<LearnerAnswer>>> {
+        match self.asked.format {
+            RunFormat::Text => lines.about(experiment, &mut self.out).await,
+            RunFormat::Json | RunFormat::Junit => {
+                lines.about(experiment, &mut anstream::stderr()).await
+            }
+        }
     }
 
     fn note(&mut self, done: EndedTrial) -> io::Result<()> {
@@ -225,13 +246,23 @@ impl<'a, W: Write> LabSession<'a, W> {
 
     fn section(&self, number: usize) -> Section<'_> {
         let experiment = &self.experiments[number];
-        let guesses = &self.guesses[number];
-        let rows = experiment.trials.iter().zip(&self.done[number]).zip(guesses);
-        let rows = rows.filter_map(|((trial, done), guess)| {
+        let done = &self.done[number];
+        let rows = experiment.trials.iter().zip(done).enumerate();
+        let rows = rows.filter_map(|(number, (trial, done))| {
             let (verdict, took) = done.as_ref()?;
-            Some(TrialRow { trial, verdict, took: *took, guess: *guess })
+            Some(TrialRow { trial, verdict, took: *took, number })
         });
-        Section { experiment, rows: rows.collect() }
+        let mark = |answers| -> Vec<MarkedAnswer<'_>> {
+            let with_answers = experiment.questions.iter().zip(answers);
+            let marked = with_answers.filter_map(|(question, answer): (_, &Option<_>)| {
+                let (verdict, _) = done[question.trial].as_ref()?;
+                let trial = &experiment.trials[question.trial];
+                Some(MarkedAnswer::on(question, answer.as_ref(), trial, verdict))
+            });
+            marked.collect()
+        };
+        let answers = self.answers[number].as_ref().map(mark);
+        Section { experiment, rows: rows.collect(), answers }
     }
 
     /// Writes what is left to write, and returns the exit code.
@@ -240,7 +271,7 @@ impl<'a, W: Write> LabSession<'a, W> {
         for number in self.written..self.experiments.len() {
             self.write(number)?;
         }
-        let took = self.started.elapsed();
+        let took = self.took;
         let sections: Vec<Section<'_>> =
             (0..self.experiments.len()).map(|number| self.section(number)).collect();
         let mut text = Vec::new();

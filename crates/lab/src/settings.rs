@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use evidence::{BodyPolicy, ByteCount};
+use evidence::{BodyPolicy, ByteCount, SegmentFlags, Side};
 use peers::RawWait;
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -54,7 +54,97 @@ section! {
         tcp_fin_timeout: Time,
         /// `net.core.somaxconn`: how many connections may wait to be accepted at most.
         somaxconn: u16,
+        /// How many hosts there are: one, or two with a cable between client and servers.
+        hosts: Count,
+        /// How long a packet travels on the cable, each way.
+        delay: Time,
+        /// How many bits a second the cable takes, each way.
+        rate: Rate,
+        /// How many packets in a hundred get lost by chance, each way.
+        loss: Percent,
+        /// The beginning of that chance: with the same seed the same packets get lost, as long as
+        /// the same packets are sent.
+        seed: u64,
+        /// What happens to which packets.
+        cable: Vec<CableRule>,
     }
+}
+
+/// `[[network.cable]]`: what the cable does to the packets that it describes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CableRule {
+    /// The host that sends them; either, if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<HostName>,
+    /// Flags that they have, in tcpdump's letters; others may be beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) flags: Option<SegmentFlags>,
+    /// Whether they carry data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<bool>,
+    /// Flags that the other host has sent on their connection before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) after: Option<SegmentFlags>,
+    /// The number of their connection, from 1, in the order of the SYNs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) connection: Option<Count>,
+    /// Which of those packets is the first that it happens to, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nth: Option<Count>,
+    /// To how many of them it happens: one, if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) times: Option<LimitSetting<Count>>,
+    /// What happens.
+    #[serde(rename = "do")]
+    pub(crate) deed: CableDeed,
+}
+
+/// One of the two hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum HostName {
+    /// The client's.
+    Client,
+    /// The servers'.
+    Server,
+}
+
+impl From<HostName> for Side {
+    fn from(host: HostName) -> Self {
+        match host {
+            HostName::Client => Self::Client,
+            HostName::Server => Self::Server,
+        }
+    }
+}
+
+/// What the cable does to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CableDeed {
+    /// It never arrives.
+    Lose,
+    /// It leaves so much later; others may overtake it.
+    Hold(Time),
+    /// A copy of it follows, so much later.
+    Duplicate(Time),
+    /// It never arrives, and each host gets a reset in the name of the other.
+    Reset,
+}
+
+/// `cable` in a script: a change of the cable as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CableStep {
+    /// No packet arrives any more.
+    Cut,
+    /// None that the client's host sends.
+    CutClient,
+    /// None that the servers' host sends.
+    CutServer,
+    /// All arrive again.
+    Heal,
 }
 
 section! {
@@ -271,6 +361,74 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
+/// A number of bits a second, such as `10Mbit/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate(pub u64);
+
+/// The units in which a rate is told, the largest first.
+const RATE_UNITS: [(&str, u64); 4] =
+    [("Gbit/s", 1_000_000_000), ("Mbit/s", 1_000_000), ("kbit/s", 1000), ("bit/s", 1)];
+
+impl Rate {
+    fn understand(said: ValueForm<'_>) -> Result<Self, String> {
+        let ValueForm::Text(text) = said else { return Err("no unit".to_owned()) };
+        let split =
+            RATE_UNITS.iter().find_map(|(unit, bits)| Some((text.strip_suffix(unit)?, bits)));
+        let (number, unit) = split.ok_or("no unit")?;
+        let number: u64 = number.trim().parse().map_err(|_| "not a whole number")?;
+        match number.checked_mul(*unit) {
+            Some(0) => Err("nothing would ever arrive".to_owned()),
+            Some(bits) => Ok(Self(bits)),
+            None => Err("too large".to_owned()),
+        }
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let whole = RATE_UNITS.iter().find(|(_, bits)| self.0.is_multiple_of(*bits));
+        let (unit, bits) = whole.unwrap_or(&("bit/s", 1));
+        to.collect_str(&format_args!("{}{unit}", self.0 / bits))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let expecting = "bits a second as in \"10Mbit/s\"";
+        from.deserialize_any(Listener { expecting, understand: Self::understand })
+    }
+}
+
+/// A share in per cent, such as `1%`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Percent(pub f64);
+
+impl Percent {
+    fn understand(said: ValueForm<'_>) -> Result<Self, String> {
+        let ValueForm::Text(text) = said else { return Err("no %".to_owned()) };
+        let number = text.strip_suffix('%').ok_or("no %")?;
+        let number: f64 = number.trim().parse().map_err(|_| "not a number")?;
+        if (0.0..=100.0).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err("not between 0 % and 100 %".to_owned())
+        }
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{}%", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let expecting = "a share as in \"1%\"";
+        from.deserialize_any(Listener { expecting, understand: Self::understand })
+    }
+}
+
 /// A limit, or `"none"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LimitSetting<T>(pub Option<T>);
@@ -382,6 +540,8 @@ pub(crate) enum Step {
     UntilClosed(UntilClosed),
     /// Reads the kernel's table, and keeps it under this name.
     Snapshot(String),
+    /// Cuts the cable between the hosts, or heals it.
+    Cable(CableStep),
     /// Lets go of held bodies.
     Release,
     /// Lets the servers listen.

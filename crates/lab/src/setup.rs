@@ -11,11 +11,12 @@ use http::HeaderValue;
 use server::Answer;
 use transport::{Config, HttpVersion, Limits};
 
+use crate::cable;
 use crate::formula::Names;
 use crate::quantities;
 use crate::settings::{
-    Count, LimitSetting, Raw, Request, Settings, Size, StartSetting, Step, Time, Version,
-    WorkloadKind,
+    CableRule, Count, LimitSetting, Network, Raw, Request, Settings, Size, StartSetting, Step,
+    Time, Version, WorkloadKind,
 };
 
 /// The port of the first server in a private network, where nobody else can have it.
@@ -64,6 +65,8 @@ pub(crate) struct Ready {
     pub(crate) workload: Workload,
     /// The kernel's settings.
     pub(crate) network: netlab::NetworkSettings,
+    /// The cable, if there are two hosts.
+    pub(crate) cable: Option<netlab::CablePlan>,
 }
 
 impl Settings {
@@ -73,6 +76,7 @@ impl Settings {
     /// # Errors
     /// [`SetupError`] says which setting is impossible.
     pub(crate) fn ready(&self, preset: Preset, private: bool) -> Result<Ready, SetupError> {
+        self.check_cable()?;
         let workload = self.workload()?;
         let client = self.client(preset);
         client.check()?;
@@ -88,10 +92,43 @@ impl Settings {
             somaxconn: self.network.somaxconn,
         };
         Ok(Ready {
-            plan: Plan { setup, client, timeout: None, servers, trace: false },
+            plan: Plan { setup, client, timeout: None, servers, far: None, trace: false },
             workload,
             network,
+            cable: self.has_two_hosts().then(|| cable::plan(&self.network)),
         })
+    }
+
+    /// Returns true if client and servers live on two hosts.
+    pub(crate) fn has_two_hosts(&self) -> bool {
+        self.network.hosts == Some(Count(2))
+    }
+
+    fn check_cable(&self) -> Result<(), SetupError> {
+        let Network { hosts, delay, rate, loss, seed, cable, .. } = &self.network;
+        if !matches!(hosts, None | Some(Count(1 | 2))) {
+            return impossible("network.hosts", "one, or two with a cable between them");
+        }
+        let of_cable = [
+            ("network.delay", delay.is_some()),
+            ("network.rate", rate.is_some()),
+            ("network.loss", loss.is_some()),
+            ("network.seed", seed.is_some()),
+            ("network.cable", cable.is_some()),
+        ];
+        match of_cable.into_iter().find(|(_, is_said)| *is_said) {
+            Some((key, _)) if !self.has_two_hosts() => {
+                return impossible(key, "there is no cable unless network.hosts = 2");
+            }
+            _ => {}
+        }
+        for CableRule { connection, nth, times, .. } in cable.iter().flatten() {
+            let zero = Some(Count(0));
+            if *connection == zero || *nth == zero || *times == Some(LimitSetting(zero)) {
+                return impossible("network.cable", "connection, nth and times count from 1");
+            }
+        }
+        Ok(())
     }
 
     /// Returns true if its client speaks HTTP/1.1.
@@ -196,6 +233,9 @@ impl Settings {
                     return impossible(KEY, format!("{times} times"));
                 }
                 Step::Request(request) | Step::Start(request) => self.check_request(request)?,
+                Step::Cable(_) if !self.has_two_hosts() => {
+                    return impossible(KEY, "there is no cable unless network.hosts = 2");
+                }
                 Step::Listen | Step::Accept
                     if self.server.starts != Some(StartSetting::WhenTold) =>
                 {
@@ -291,10 +331,11 @@ impl Settings {
             Some(StartSetting::WhenTold) => apparatus::Starts::WhenTold,
             Some(StartSetting::AtOnce) | None => apparatus::Starts::AtOnce,
         };
+        let host = if self.has_two_hosts() { netlab::SERVER_HOST } else { Ipv4Addr::LOCALHOST };
         let ports = (FIRST_PORT..).take(count).map(|port| if private { port } else { 0 });
         Ok(ports
             .map(|port| ServerPlan {
-                address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+                address: SocketAddr::from((host, port)),
                 answer: self.answer(),
                 responder: |answer| Arc::new(Routes::new(answer)),
                 limits: self.server_limits(),
@@ -336,6 +377,7 @@ impl Settings {
                 delay: answer.delay,
                 pause_before_body: answer.pause_before_body,
             },
+            flags: Vec::new(),
         }
     }
 
@@ -394,6 +436,7 @@ impl Settings {
             ("ports", f64::from(high) - f64::from(low) + 1.0),
             ("somaxconn", f64::from(self.network.somaxconn.unwrap_or(4096))),
             ("tw_buckets", or_none(self.network.tcp_max_tw_buckets.map(f64::from))),
+            ("round_trip", 2.0 * seconds(cable::plan(&self.network).delay)),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

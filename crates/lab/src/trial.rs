@@ -3,20 +3,21 @@
 //! The parent writes an [`Order`] to the child's stdin; the child leaves the machine's network if
 //! it is told to, carries out the run, and writes a [`ChildReply`] to its stdout.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use apparatus::{Apparatus, Ask, Post};
 use bytes::Bytes;
-use evidence::{BodyPolicy, Exchange, Preset};
+use evidence::{BodyPolicy, Disagreement, Exchange, Preset};
 use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::HeaderValue;
 use peers::{RawClient, RawOrder, RawSeen};
 use serde::{Deserialize, Serialize};
 
+use crate::cable::{CableControl, CableRecord};
+use crate::ground::{Ground, TwoHosts};
 use crate::process;
 use crate::real_go::GoClient;
 use crate::record::{ProcessUse, RunRecord, Snapshot};
@@ -61,6 +62,9 @@ pub(crate) enum ChildAnswer {
     Ready,
     /// A private network is refused: what, by whom, and the fix.
     Refused(String),
+    /// A private network can be had, but no second host and cable: what is refused, by whom, and
+    /// the fix.
+    NoCable(String),
     /// The run could not take place.
     Failed(String),
     /// The run is over, and this is all that was seen.
@@ -133,6 +137,7 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
 
 fn refused_or_failed(error: netlab::Error) -> ChildAnswer {
     match error {
+        netlab::Error::NoCable(refused) => ChildAnswer::NoCable(refused.to_string()),
         netlab::Error::Refused(refused) => ChildAnswer::Refused(refused.to_string()),
         other => ChildAnswer::Failed(format!("{:#}", anyhow::Error::new(other))),
     }
@@ -150,16 +155,24 @@ fn run(
     let mut ready = settings.ready(preset, private)?;
     ready.plan.trace = moments;
     // Before there is a runtime: a process with more than one thread cannot leave its network.
-    let mut network = Vec::new();
-    if private {
-        match netlab::enter(&ready.network) {
-            Ok(private) => network = described(&private.settings()?),
+    let ground = match (private, ready.cable) {
+        (false, _) => Ground::Machine,
+        (true, None) => match netlab::enter(&ready.network) {
+            Ok(network) => Ground::Network(network),
             Err(error) => return Ok(refused_or_failed(error)),
-        }
-    }
+        },
+        (true, Some(cable)) => match TwoHosts::enter(&ready.network, cable, &settings.network) {
+            Ok(hosts) => Ground::Hosts(hosts),
+            Err(error) => return Ok(refused_or_failed(error)),
+        },
+    };
+    let network = match ground.network() {
+        Some(network) => described(&network.settings()?),
+        None => Vec::new(),
+    };
     // One thread, so that counts of connections come out exact.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut record = runtime.block_on(carried_out(ready, settings, real_go, private))?;
+    let mut record = runtime.block_on(carried_out(ready, settings, real_go, ground))?;
     record.network = network;
     Ok(ChildAnswer::Over(Box::new(record)))
 }
@@ -180,12 +193,13 @@ fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
 }
 
 async fn carried_out(
-    ready: Ready,
+    mut ready: Ready,
     settings: &Settings,
     real_go: Option<PathBuf>,
-    private: bool,
+    ground: Ground,
 ) -> anyhow::Result<RunRecord> {
-    let before = if private { Some(netlab::Counters::read()?) } else { None };
+    let before = ground.counters()?;
+    ready.plan.far = ground.far();
     let apparatus = match real_go {
         None => Apparatus::set_up(ready.plan)?,
         Some(program) => Apparatus::set_up_with(ready.plan, |config, listener| {
@@ -193,21 +207,26 @@ async fn carried_out(
             Ok(Box::new(client.map_err(apparatus::Error::ForeignClient)?))
         })?,
     };
+    let start = apparatus.started();
     let mut seen = ScriptRemains::default();
     match &ready.workload {
         Workload::Workers => workers(&apparatus).await?,
         Workload::Bursts => bursts(&apparatus).await?,
-        Workload::Script(steps) => seen = script(&apparatus, steps, settings).await?,
+        Workload::Script(steps) => {
+            seen = script(&apparatus, steps, settings, ground.cable()).await?;
+        }
     }
     let ScriptRemains { snapshots, mut raw } = seen;
     let raw = RawSeen::of(&mut raw);
-    let (outcome, events) = apparatus.take_down(false).await;
-    let counters = match before {
-        Some(before) => netlab::Counters::read()?.since(&before),
-        None => BTreeMap::new(),
-    };
+    let (mut outcome, events) = apparatus.take_down(false).await;
+    let counters = ground.grown_since(&before)?;
     let process = ProcessUse::now();
-    Ok(RunRecord { outcome, snapshots, raw, events, counters, network: Vec::new(), process })
+    let cable = ground.taken_down(start)?;
+    if let Some(sentence) = cable.as_ref().and_then(CableRecord::fault) {
+        outcome.disagreements.push(Disagreement { sentence });
+    }
+    let network = Vec::new();
+    Ok(RunRecord { outcome, snapshots, raw, events, counters, network, cable, process })
 }
 
 async fn workers(apparatus: &Apparatus) -> Result<(), apparatus::Error> {
@@ -240,6 +259,7 @@ async fn script(
     apparatus: &Apparatus,
     steps: &[Step],
     settings: &Settings,
+    cable: Option<&CableControl>,
 ) -> anyhow::Result<ScriptRemains> {
     let mut seen = ScriptRemains::default();
     let mut started = FuturesUnordered::new();
@@ -283,6 +303,11 @@ async fn script(
             Step::UntilClosed(UntilClosed { connections, at_most: Time(at_most) }) => {
                 let closed = apparatus.until_closed(connections.0, *at_most);
                 beside(closed, &mut started).await?;
+            }
+            Step::Cable(step) => {
+                if let Some(cable) = cable {
+                    cable.obey(*step);
+                }
             }
             Step::Release => beside(apparatus.release(), &mut started).await?,
             Step::Listen => apparatus.listen()?,

@@ -258,26 +258,8 @@ fn junit_is_a_suite_an_experiment() {
     assert!(xml.contains("<skipped message=\"needs a private network"), "{xml}");
 }
 
-#[test]
-fn a_learner_s_predictions_stand_beside_the_model_s_and_are_explained() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lab"))
-        .args(["run", "2", "--transport", "go", "--predict"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"many\n1\n10\n").unwrap();
-    let report = text(&child.wait_with_output().unwrap().stdout);
-    for line in [
-        "a number, such as 10, or an empty line",
-        "11 B    go         opened               1         10        10  yes",
-        "64 KiB  go         opened              10         10        10  yes",
-        "differs   11 B, go: you said 1, the model 10, observed 10.",
-        "right     1 prediction of yours",
-    ] {
-        assert!(report.contains(line), "{line}\n{report}");
-    }
-}
+#[path = "program/learner.rs"]
+mod learner;
 
 #[cfg(target_os = "linux")]
 mod ended_early {

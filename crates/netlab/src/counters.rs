@@ -5,8 +5,9 @@ use std::fs;
 
 use crate::Error;
 
-/// Where the kernel tells them; both files have the same layout.
-const FILES: [&str; 2] = ["/proc/net/snmp", "/proc/net/netstat"];
+/// Where the kernel tells them, for the network of the calling thread; both files have the same
+/// layout.
+const FILES: [&str; 2] = ["/proc/thread-self/net/snmp", "/proc/thread-self/net/netstat"];
 
 /// The names that stand among the counters but go down as well as up, or say how things are set.
 const LEVELS: [&str; 7] = [
@@ -19,7 +20,7 @@ const LEVELS: [&str; 7] = [
     "TcpRtoMin",
 ];
 
-/// The kernel's TCP/IP counters of the network this process is in, as `nstat` names them:
+/// The kernel's TCP/IP counters of the network the calling thread is in, as `nstat` names them:
 /// `TcpOutSegs`, `TcpExtTCPAbortOnClose`, `TcpExtTCPTimeWaitOverflow` …
 ///
 /// They count from the network's beginning: those of a private network start at zero. A counter
@@ -29,7 +30,7 @@ const LEVELS: [&str; 7] = [
 pub struct Counters(BTreeMap<String, u64>);
 
 impl Counters {
-    /// Reads them all: `/proc/net/snmp`, then `/proc/net/netstat`.
+    /// Reads them all: `net/snmp`, then `net/netstat`, in `/proc/thread-self`.
     ///
     /// The kernel adds up each line while it prints it: two counters that change together may be
     /// read one apart.

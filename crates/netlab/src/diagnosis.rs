@@ -91,6 +91,27 @@ pub(crate) fn diagnose(facts: &Facts) -> Refused {
     Refused::new(format!("{} refused ({:?})", facts.step, facts.errno), by, fix)
 }
 
+/// The device file from which a cable's ends are made.
+const TUN: &str = "/dev/net/tun";
+
+/// Names what refused a device for the cable, and the fix.
+pub(crate) fn no_tun(errno: Errno) -> Refused {
+    let (by, fix) = match errno {
+        Errno::ENOENT | Errno::ENXIO | Errno::ENODEV => known(
+            "a system without it: the kernel's module tun is not loaded, or a container was \
+             started without the device",
+            "sudo modprobe tun, or in a container: docker run --device /dev/net/tun",
+        ),
+        Errno::EACCES | Errno::EPERM => known(
+            "the permissions of the file, or a guard",
+            "sudo chmod 666 /dev/net/tun, which is its mode on most systems: what a device may do \
+             depends on the network in which it is made",
+        ),
+        _ => unknown(),
+    };
+    Refused::no_cable(format!("opening {TUN} refused ({errno:?})"), by, fix)
+}
+
 /// The kernel said yes, but the process is where it was.
 pub(crate) fn not_moved() -> Refused {
     let (by, fix) = unknown();

@@ -14,10 +14,78 @@ impl Network {
     pub(crate) fn read(&self, _: &str) -> io::Result<String> {
         match *self {}
     }
+
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "there is no value to call it on"))]
+    pub(crate) fn as_on_a_wire(&self) -> io::Result<()> {
+        match *self {}
+    }
 }
 
 pub(crate) fn enter(_: &[Sysctl]) -> Result<Network, Error> {
     Err(Refused::not_linux(std::env::consts::OS).into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) use no_hosts::{CableDevice, Forwarder, HostThread, lost_before_the_cable};
+
+/// Two hosts, which nobody can have: who would make them could not enter the first.
+#[cfg(not(target_os = "linux"))]
+mod no_hosts {
+    use std::io;
+    use std::net::Ipv4Addr;
+
+    use super::Network;
+    use crate::cable::{CableLaw, CablePlan, CableTally};
+    use crate::settings::Sysctl;
+    use crate::{Error, Refused};
+
+    #[derive(Debug)]
+    pub(crate) enum CableDevice {}
+
+    impl CableDevice {
+        pub(crate) fn plug_in(_: Ipv4Addr) -> Result<Self, Error> {
+            Err(Refused::not_linux(std::env::consts::OS).into())
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) enum HostThread {}
+
+    impl HostThread {
+        pub(crate) fn start(_: Vec<Sysctl>) -> Result<Self, Error> {
+            Err(Refused::not_linux(std::env::consts::OS).into())
+        }
+
+        pub(crate) fn run<T>(&self, _: impl FnOnce() -> T) -> Result<T, Error> {
+            match *self {}
+        }
+
+        pub(crate) fn network(&self) -> Network {
+            match *self {}
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) enum Forwarder {}
+
+    impl Forwarder {
+        pub(crate) fn start(
+            client: CableDevice,
+            _: CableDevice,
+            _: CablePlan,
+            _: Box<dyn CableLaw>,
+        ) -> io::Result<Self> {
+            match client {}
+        }
+
+        pub(crate) fn unplug(self) -> io::Result<CableTally> {
+            match self {}
+        }
+    }
+
+    pub(crate) fn lost_before_the_cable() -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ pub enum Error {
     /// This system makes no private network.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// There is a private network, but this system makes no cable to a second host.
+    #[error(transparent)]
+    NoCable(Refused),
     /// The process has several threads, of which only one would move.
     #[error(
         "cannot enter a private network with {threads} threads, as only one of them would move: \
@@ -36,6 +39,28 @@ pub enum Error {
     #[error("cannot bring up the loopback interface of the private network")]
     LoopbackDown {
         /// The kernel's answer.
+        source: io::Error,
+    },
+    /// There is no second host.
+    #[error("cannot {step} the second host")]
+    Host {
+        /// The step that was attempted.
+        step: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no cable between the hosts, or none any more.
+    #[error("cannot {step} the cable")]
+    Cable {
+        /// The step that was attempted.
+        step: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The private network's loopback interface does not cut packets as a wire does.
+    #[error("cannot make the loopback interface of the private network cut packets as a wire does")]
+    UnlikeWire {
+        /// The kernel's answer: `Unsupported` if it has said yes and not done so.
         source: io::Error,
     },
     /// A setting could not be written.

@@ -1,4 +1,5 @@
-//! A private network in which one experiment runs, made without root.
+//! A private network in which one experiment runs, or two hosts with a cable between them, made
+//! without root.
 //!
 //! A machine's network remembers: connections of the past stay in `TIME_WAIT` for a minute, other
 //! programs open and close their own, the counters count them all. [`enter`] leaves that network
@@ -13,13 +14,24 @@
 //! | file | idea |
 //! |---|---|
 //! | `settings.rs` | what may be asked of a network, in the kernel's names and units |
-//! | `linux.rs` | the move itself; the only place that changes anything |
-//! | `rtnetlink.rs` | what is said to the kernel to bring `lo` up, and what its answer means |
+//! | `hosts.rs` | two hosts and what can be asked of them |
+//! | `cable.rs` | what becomes of a packet, and when it arrives: no I/O |
+//! | `linux.rs` | the move itself; the only place that changes a network's settings |
+//! | `linux/host.rs` | a thread that lives on the second host |
+//! | `linux/tun.rs` | a host's end of the cable |
+//! | `linux/forward.rs` | the loop that carries packets |
+//! | `rtnetlink.rs` | requests to change an interface, and what the kernel's answer means |
 //! | `diagnosis.rs` | facts in, culprit out: who refuses a private network here |
 //! | `refused.rs` | the same as a sentence, with the fix |
 //! | `counters.rs` | the kernel's counters under `nstat`'s names |
 //! | `parent.rs` | no process outlives the one that started it |
 //! | `elsewhere.rs` | systems that are not Linux |
+//!
+//! On one loopback interface a round trip costs nothing, and both ends share one socket table.
+//! [`enter_hosts`] makes two hosts instead. A thread of this process carries every packet from one
+//! to the other, through a device that has neither checksum offload nor packets of 64 KiB: what
+//! passes is what would be on a wire. It takes a [`CableLaw`], which may lose, hold, copy or forge
+//! packets, one by one and repeatably. The TCP at both ends is the kernel's, the same kernel's.
 //!
 //! ```standalone_crate
 //! use std::net::{TcpListener, TcpStream};
@@ -46,8 +58,10 @@
 //! # }
 //! ```
 
+mod cable;
 mod counters;
 mod error;
+mod hosts;
 mod parent;
 mod refused;
 mod settings;
@@ -66,8 +80,12 @@ use elsewhere as system;
 #[cfg(target_os = "linux")]
 use linux as system;
 
+pub use cable::{CableLaw, CablePlan, CableTally, Fate, HostEnd, NothingHappens, Parcel, Passing};
 pub use counters::Counters;
 pub use error::Error;
+pub use hosts::{
+    CLIENT_HOST, Cable, Host, HostsPlan, SERVER_HOST, TwoHosts, enter_hosts, lost_before_the_cable,
+};
 pub use parent::{die_with, die_with_parent};
 pub use refused::Refused;
 pub use settings::NetworkSettings;
@@ -88,6 +106,22 @@ impl PrivateNetwork {
     /// [`Error::SettingUnreadable`] if the kernel does not tell one.
     pub fn settings(&self) -> Result<NetworkSettings, Error> {
         NetworkSettings::told_by(|name| self.network.read(name))
+    }
+
+    /// Lets the loopback interface cut what is sent as a wire does: IP packets of 1500 bytes at the
+    /// most, each handed over on its own.
+    ///
+    /// A fresh `lo` takes packets of 64 KiB, and several of them as one, for somebody else to cut,
+    /// which on loopback nobody does. So whoever listens hears a body of 100 kB in three pieces
+    /// rather than in the seventy that a network would carry. Call it before any socket is opened:
+    /// connections keep what they began with.
+    ///
+    /// Checksums stay unfinished: `lo` never fills them in.
+    ///
+    /// # Errors
+    /// [`Error::UnlikeWire`] if the kernel does not do so; the interface may be changed in part.
+    pub fn as_on_a_wire(&self) -> Result<(), Error> {
+        self.network.as_on_a_wire().map_err(|source| Error::UnlikeWire { source })
     }
 }
 

@@ -2,8 +2,13 @@
 //! had without root. (`socket-inspector trace` wants root for the kernel's tracepoints, and asks by
 //! itself.)
 
+mod forward;
+mod host;
+mod tun;
+
 use std::fs;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::linux::fs::MetadataExt;
 
 use nix::errno::Errno;
@@ -13,9 +18,15 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{getegid, geteuid};
 
 use crate::diagnosis::{EntryStep, Facts, diagnose, not_moved};
-use crate::rtnetlink::{LOOPBACK, bring_up, outcome};
+use crate::rtnetlink::{
+    LOOPBACK, MalformedAck, PacketLimits, bring_up, limit, limits, look, outcome,
+};
 use crate::settings::Sysctl;
 use crate::{Error, Refused};
+
+pub(crate) use forward::Forwarder;
+pub(crate) use host::HostThread;
+pub(crate) use tun::{CableDevice, lost_before_the_cable};
 
 /// One entry for each thread of this process.
 const THREADS: &str = "/proc/self/task";
@@ -38,7 +49,7 @@ impl NetworkId {
 }
 
 /// A private network. There is no value of this type unless the kernel has confirmed the move.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Network {
     id: NetworkId,
 }
@@ -46,7 +57,11 @@ pub(crate) struct Network {
 /// Leaves the machine's network for a fresh one, and makes that as wished.
 pub(crate) fn enter(settings: &[Sysctl]) -> Result<Network, Error> {
     one_thread()?;
-    let network = Network::fresh()?;
+    written(Network::fresh()?, settings)
+}
+
+/// Brings up the loopback interface of a fresh network, and makes its settings as wished.
+fn written(network: Network, settings: &[Sysctl]) -> Result<Network, Error> {
     network.loopback_up().map_err(|source| Error::LoopbackDown { source })?;
     for Sysctl { name, value } in settings {
         let failed = |source| Error::Setting { name, value: value.clone(), source };
@@ -81,20 +96,21 @@ impl Network {
     /// Brings `lo` up, which also gives it 127.0.0.1 and `::1`.
     fn loopback_up(&self) -> io::Result<()> {
         self.check()?;
-        let sequence = 1;
-        let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
-        // Protocol number 0, which rustix writes as None, is NETLINK_ROUTE.
-        let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
-        let kernel = SocketAddrNetlink::new(0, 0);
-        rustix::net::connect(&socket, &kernel)?;
-        rustix::net::send(&socket, &bring_up(LOOPBACK, sequence), SendFlags::empty())?;
-        let mut answer = [0; 4096];
-        let (length, _) = rustix::net::recv(&socket, &mut answer, RecvFlags::empty())?;
-        match outcome(&answer[..length], sequence) {
-            Ok(0) => Ok(()),
-            Ok(errno) => Err(io::Error::from_raw_os_error(errno)),
-            Err(malformed) => Err(io::Error::new(io::ErrorKind::InvalidData, malformed)),
+        change(&bring_up(LOOPBACK, 1), 1)
+    }
+
+    /// Lets `lo` cut packets as a wire does, and makes sure that it does: a kernel passes over what
+    /// it does not know.
+    pub(crate) fn as_on_a_wire(&self) -> io::Result<()> {
+        self.check()?;
+        let wanted = PacketLimits::AS_ON_A_WIRE;
+        change(&limit(LOOPBACK, wanted, 1), 1)?;
+        let now = limits(&ask(&look(LOOPBACK, 2))?, 2).map_err(invalid)?;
+        if now != wanted {
+            let why = format!("this kernel does not do so: it is {now:?}, not {wanted:?}");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
+        Ok(())
     }
 
     /// Reads one setting of this network.
@@ -120,6 +136,37 @@ impl Network {
             "this thread is not in the private network",
         ))
     }
+}
+
+/// A socket on which the kernel is asked about the network of the calling thread.
+fn netlink_socket() -> io::Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
+    // Protocol number 0, which rustix writes as None, is NETLINK_ROUTE.
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    rustix::net::connect(&socket, &SocketAddrNetlink::new(0, 0))?;
+    Ok(socket)
+}
+
+/// Returns the kernel's answer to a request about an interface of the calling thread's network.
+fn ask(request: &[u8]) -> io::Result<Vec<u8>> {
+    let socket = netlink_socket()?;
+    rustix::net::send(&socket, request, SendFlags::empty())?;
+    let mut answer = vec![0; 16 * 1024];
+    let (length, _) = rustix::net::recv(&socket, &mut answer, RecvFlags::empty())?;
+    answer.truncate(length);
+    Ok(answer)
+}
+
+/// Tells the kernel to change an interface of the calling thread's network.
+fn change(request: &[u8], sequence: u32) -> io::Result<()> {
+    match outcome(&ask(request)?, sequence).map_err(invalid)? {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+fn invalid(malformed: MalformedAck) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, malformed)
 }
 
 /// Where the kernel keeps the setting that `sysctl` calls `name`.
@@ -157,6 +204,14 @@ fn overwrite(path: &str, text: &str) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
 }
 
+/// The reason why there is no device for the cable.
+fn no_tun(error: io::Error) -> Error {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(errno) => Error::NoCable(crate::diagnosis::no_tun(errno)),
+        None => Error::Cable { step: "make a device for", source: error },
+    }
+}
+
 fn refusal(step: EntryStep, error: &io::Error) -> Refused {
     let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
     diagnose(&Facts::gather(step, errno))
@@ -177,6 +232,7 @@ mod tests {
         assert_eq!(refusal.to_string(), "this thread is not in the private network");
         assert!(elsewhere.read(SETTING).is_err());
         assert!(elsewhere.loopback_up().is_err());
+        assert!(elsewhere.as_on_a_wire().is_err());
     }
 
     #[test]

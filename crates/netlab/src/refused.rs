@@ -1,14 +1,16 @@
-//! Why there is no private network, as one sentence.
+//! Why there is no private network, or no cable, as one sentence.
 
 use thiserror::Error;
 
-/// Why this system makes no private network: what was refused, by whom, and the exact fix.
+/// Why this system makes no private network, or no cable between two hosts: what was refused, by
+/// whom, and the exact fix.
 ///
 /// One line, such as `no private network: unshare refused (EPERM) by Debian's switch
 /// kernel.unprivileged_userns_clone = 0; fix: sudo sysctl kernel.unprivileged_userns_clone=1`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no private network: {what} by {by}; fix: {fix}")]
+#[error("no {goal}: {what} by {by}; fix: {fix}")]
 pub struct Refused {
+    goal: &'static str,
     what: String,
     by: String,
     fix: String,
@@ -16,7 +18,13 @@ pub struct Refused {
 
 impl Refused {
     pub(crate) fn new(what: String, by: String, fix: String) -> Self {
-        Self { what, by, fix }
+        Self { goal: "private network", what, by, fix }
+    }
+
+    /// There is a private network, but no cable to a second host.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn no_cable(what: String, by: String, fix: String) -> Self {
+        Self { goal: "cable between two hosts", what, by, fix }
     }
 
     /// `system` has no network namespaces.

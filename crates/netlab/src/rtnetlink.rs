@@ -1,4 +1,5 @@
-//! The words of `rtnetlink(7)`: one request, "bring this interface up", and what its answer means.
+//! The words of `rtnetlink(7)`: the requests for a change of an interface, and what the answer to
+//! one means.
 //!
 //! Bytes in, values out; the socket that carries them is `linux.rs`'s business. All numbers are in
 //! the byte order of this machine. The layouts are those of `linux/netlink.h` and
@@ -11,27 +12,89 @@ pub(crate) const LOOPBACK: u32 = 1;
 
 /// `NLMSG_ERROR`: what a request came to; error number 0 is an acknowledgement.
 const OUTCOME: u16 = 2;
-/// `RTM_NEWLINK`: make an interface, or change one.
+/// `RTM_NEWLINK`: make an interface, change one, or: this is how it is.
 const NEW_LINK: u16 = 16;
-/// `NLM_F_REQUEST | NLM_F_ACK`: the kernel answers even if all is well.
-const REQUEST_ACK: u16 = 0x001 | 0x004;
+/// `RTM_GETLINK`: tell how an interface is.
+const GET_LINK: u16 = 18;
+/// `NLM_F_REQUEST`.
+const REQUEST: u16 = 0x001;
+/// `NLM_F_ACK`: the kernel answers even if all is well.
+const ACK: u16 = 0x004;
 /// `IFF_UP`.
 const UP: u32 = 1;
+/// `IFLA_MTU`.
+const MTU: u16 = 4;
+/// `IFLA_GSO_MAX_SEGS`.
+const GSO_MAX_SEGS: u16 = 40;
 
-const MESSAGE_LEN: u32 = 32; // struct nlmsghdr, struct ifinfomsg
+/// `IFLA_TXQLEN`: how many packets may wait to be sent.
+const QUEUE_LENGTH: u16 = 13;
+
+const HEADERS_LEN: usize = 32; // struct nlmsghdr, struct ifinfomsg
+const ATTRIBUTE_LEN: usize = 8; // struct rtattr, and the number that it is about
+
+/// How an interface cuts what is sent through it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PacketLimits {
+    /// The longest IP packet, in bytes.
+    pub(crate) mtu: Option<u32>,
+    /// How many segments may be handed over as one, to be cut by the device or never.
+    pub(crate) segments: Option<u32>,
+}
+
+impl PacketLimits {
+    /// Ethernet's packets, each handed over on its own.
+    pub(crate) const AS_ON_A_WIRE: Self = Self { mtu: Some(1500), segments: Some(1) };
+}
 
 /// Asks for the interface with this number to be brought up.
 pub(crate) fn bring_up(interface: u32, sequence: u32) -> Vec<u8> {
-    let mut message = Vec::new();
-    message.extend(MESSAGE_LEN.to_ne_bytes());
-    message.extend(NEW_LINK.to_ne_bytes());
-    message.extend(REQUEST_ACK.to_ne_bytes());
+    request(NEW_LINK, REQUEST | ACK, interface, UP, &[], sequence)
+}
+
+/// Asks for the interface with this number to cut packets like this.
+pub(crate) fn limit(interface: u32, limits: PacketLimits, sequence: u32) -> Vec<u8> {
+    let PacketLimits { mtu, segments } = limits;
+    let attributes = [(MTU, mtu), (GSO_MAX_SEGS, segments)];
+    let attributes: Vec<(u16, u32)> =
+        attributes.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect();
+    request(NEW_LINK, REQUEST | ACK, interface, 0, &attributes, sequence)
+}
+
+/// Asks for room for so many packets that wait to be sent through the interface with this number.
+pub(crate) fn queue_of(interface: u32, packets: u32, sequence: u32) -> Vec<u8> {
+    request(NEW_LINK, REQUEST | ACK, interface, 0, &[(QUEUE_LENGTH, packets)], sequence)
+}
+
+/// Asks how the interface with this number is.
+pub(crate) fn look(interface: u32, sequence: u32) -> Vec<u8> {
+    request(GET_LINK, REQUEST, interface, 0, &[], sequence)
+}
+
+fn request(
+    kind: u16,
+    flags: u16,
+    interface: u32,
+    set: u32,
+    attributes: &[(u16, u32)],
+    sequence: u32,
+) -> Vec<u8> {
+    let len = HEADERS_LEN + attributes.len() * ATTRIBUTE_LEN;
+    let mut message = Vec::with_capacity(len);
+    message.extend(u32::try_from(len).unwrap_or(u32::MAX).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
     message.extend(sequence.to_ne_bytes());
     message.extend([0; 4]); // the kernel fills in who asks
     message.extend([0; 4]); // any address family, padding, any type
     message.extend(interface.to_ne_bytes());
-    message.extend(UP.to_ne_bytes()); // how its flags are to be ...
-    message.extend(UP.to_ne_bytes()); // ... and which of them this is about
+    message.extend(set.to_ne_bytes()); // how its flags are to be ...
+    message.extend(set.to_ne_bytes()); // ... and which of them this is about
+    for (kind, value) in attributes {
+        message.extend((ATTRIBUTE_LEN as u16).to_ne_bytes());
+        message.extend(kind.to_ne_bytes());
+        message.extend(value.to_ne_bytes());
+    }
     message
 }
 
@@ -53,6 +116,35 @@ pub(crate) fn outcome(datagram: &[u8], sequence: u32) -> Result<i32, MalformedAc
         return Err(MalformedAck("belongs to another request"));
     }
     Ok(negated.saturating_neg())
+}
+
+/// Returns how the interface cuts packets, as the answer to the request with number `sequence` tells.
+/// What it does not tell is `None`: an old kernel does not have it.
+pub(crate) fn limits(datagram: &[u8], sequence: u32) -> Result<PacketLimits, MalformedAck> {
+    let cut = MalformedAck("is cut short");
+    let len = array(datagram, 0).map(u32::from_ne_bytes).ok_or(cut)?;
+    if array(datagram, 4).map(u16::from_ne_bytes) != Some(NEW_LINK) {
+        return Err(MalformedAck("is not about an interface"));
+    }
+    if array(datagram, 8).map(u32::from_ne_bytes) != Some(sequence) {
+        return Err(MalformedAck("belongs to another request"));
+    }
+    let end = usize::try_from(len).map_err(|_| cut)?;
+    let mut rest = datagram.get(HEADERS_LEN..end).ok_or(cut)?;
+    let mut limits = PacketLimits::default();
+    while !rest.is_empty() {
+        let len = array(rest, 0).map(u16::from_ne_bytes).map(usize::from).ok_or(cut)?;
+        let kind = array(rest, 2).map(u16::from_ne_bytes).ok_or(cut)?;
+        let value = rest.get(4..len).ok_or(MalformedAck("has an attribute of no length"))?;
+        let number = array(value, 0).map(u32::from_ne_bytes);
+        match kind {
+            MTU => limits.mtu = number,
+            GSO_MAX_SEGS => limits.segments = number,
+            _ => {}
+        }
+        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(limits)
 }
 
 /// The `N` bytes from `start` on.
@@ -83,8 +175,27 @@ mod tests {
         let request = bring_up(LOOPBACK, 7);
         assert_eq!(request.len(), 32);
         assert_eq!(request[..4], 32_u32.to_ne_bytes());
+        assert_eq!(limit(LOOPBACK, PacketLimits::AS_ON_A_WIRE, 7)[..4], 48_u32.to_ne_bytes());
         assert_eq!(request[20..24], 1_u32.to_ne_bytes(), "the interface");
         assert_eq!(request[24..28], request[28..], "it changes the flag that it sets");
+    }
+
+    #[test]
+    fn an_attribute_belongs_to_the_length() {
+        let request = queue_of(5, 65_536, 7);
+        assert_eq!(request.len(), 40);
+        assert_eq!(request[..4], 40_u32.to_ne_bytes());
+        assert_eq!(request[24..32], [0; 8], "it changes no flag");
+        assert_eq!(request[36..], 65_536_u32.to_ne_bytes());
+    }
+
+    #[test]
+    fn what_is_asked_of_an_interface_is_read_back_in_the_same_layout() {
+        let asked = PacketLimits::AS_ON_A_WIRE;
+        assert_eq!(limits(&limit(LOOPBACK, asked, 7), 7), Ok(asked));
+        assert_eq!(limits(&bring_up(LOOPBACK, 7), 7), Ok(PacketLimits::default()));
+        assert!(limits(&limit(LOOPBACK, asked, 7), 8).is_err());
+        assert!(limits(&look(LOOPBACK, 7), 7).is_err(), "a question is no answer");
     }
 
     #[test]
@@ -104,6 +215,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>, sequence: u32) {
             let _ = outcome(&bytes, sequence);
+            let _ = limits(&bytes, sequence);
         }
     }
 }

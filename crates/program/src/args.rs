@@ -22,17 +22,31 @@ pub fn time(text: &str) -> Result<Duration, String> {
     if time > LONGEST { Err("longer than a day".into()) } else { Ok(time) }
 }
 
-/// Reads a time to look for, or between two looks: a number of seconds, such as `2` or `0.5`, or
-/// a time with its unit; from 1 ms to a day.
+/// Reads a time between one thing and the next, as every `--interval` does: a number of seconds, such
+/// as `2` or `0.5`, or a time with its unit; of a day at the most.
+///
+/// # Errors
+/// A sentence for the person who typed it.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    seconds_or_time(text).filter(|time| *time <= LONGEST).ok_or_else(|| {
+        "a time of up to 1day is meant, such as 2, 0.5, 100ms or 1min; 0 for none".to_owned()
+    })
+}
+
+/// Reads [`interval`], or a time to look for: from 1 ms.
 ///
 /// # Errors
 /// A sentence for the person who typed it.
 pub fn look_time(text: &str) -> Result<Duration, String> {
+    seconds_or_time(text)
+        .filter(|time| (SHORTEST_LOOK..=LONGEST).contains(time))
+        .ok_or_else(|| "a time from 1ms to 1day is meant, such as 2, 0.5, 100ms or 1min".to_owned())
+}
+
+fn seconds_or_time(text: &str) -> Option<Duration> {
     let text = text.trim();
     let seconds = text.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-    let time = seconds.or_else(|| humantime::parse_duration(text).ok());
-    time.filter(|time| (SHORTEST_LOOK..=LONGEST).contains(time))
-        .ok_or_else(|| "a time from 1ms to 1day is meant, such as 2, 0.5, 100ms or 1min".to_owned())
+    seconds.or_else(|| humantime::parse_duration(text).ok())
 }
 
 /// Reads [`time`], or `none`.
@@ -87,6 +101,17 @@ mod tests {
         assert_eq!(look_time(" 100ms "), Ok(Duration::from_millis(100)));
         for text in ["0", "-1", "86401", "NaN", "inf", "1e30", "soon", ""] {
             assert!(look_time(text).unwrap_err().contains("from 1ms to 1day"), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_interval_may_be_a_number_of_seconds() {
+        for text in ["1", "0.5", "100ms", "1day"] {
+            assert_eq!(interval(text), look_time(text), "{text}");
+        }
+        assert_eq!(interval("0"), Ok(Duration::ZERO), "exchanges may follow at once, looks not");
+        for text in ["-1", "86401", "NaN", "soon", ""] {
+            assert!(interval(text).unwrap_err().contains("up to 1day"), "{text}");
         }
     }
 

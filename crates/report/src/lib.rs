@@ -13,6 +13,8 @@
 //! | `run/exhibits.rs` | a run's connections and tables alone |
 //! | `run/verdict.rs` | what a run has shown, in sentences |
 //! | `run/peer.rs` | what the other end did, in sentences |
+//! | `run/next.rs` | which command to try next |
+//! | `run/change.rs`, `run/shell.rs` | how its flags are changed, and how it is typed |
 //! | `json.rs` | socket tables for programs |
 //! | `json/run.rs` | runs for programs |
 //! | `words.rs` | how a timer, an owner, a tally is put into words |

@@ -1,8 +1,11 @@
 //! A run, from its plan over its exchanges to its verdict, as it happens.
 
+mod change;
 mod exhibits;
 mod lines;
+mod next;
 mod peer;
+mod shell;
 mod tables;
 mod verdict;
 
@@ -15,7 +18,8 @@ use crate::words::{FAINT, HEADING};
 
 pub use exhibits::evidence;
 pub use lines::facts;
-pub use peer::{accept_gap, time_waits_cut_short};
+pub use next::{NextStep, next_step};
+pub use peer::{accept_gap, keep_alive_offers, time_waits_cut_short};
 
 /// Writes the report of one run.
 pub struct RunReport<W> {

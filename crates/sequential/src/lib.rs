@@ -1,5 +1,7 @@
 //! One request after another: is the connection used again?
 
+pub mod cli;
+
 use std::io;
 
 use apparatus::Apparatus;

@@ -1,13 +1,12 @@
 //! `sequential`: parse, run, render, choose an exit code.
 
-mod cli;
-
 use std::process::ExitCode;
 
 use apparatus::cli::Format;
 use apparatus::{Apparatus, Plan};
 use program::Interrupt;
 use report::run::RunReport;
+use sequential::cli;
 
 fn main() -> ExitCode {
     let (args, plan) = cli::Args::read();

@@ -29,7 +29,8 @@ fn arguments_that_make_no_sense_are_refused_with_what_would() {
     refused("--per-host -1", &["--per-host", "0 or more"]);
     refused("--transport curl", &["go, go1.27, hyper-util"]);
     refused("--body eat", &["drain, drop, hold"]);
-    refused("--interval 1", &["--interval", "unit", "20ms"]);
+    refused("--interval soon", &["--interval", "100ms"]);
+    refused("--delay 20", &["--delay", "unit", "20ms"]);
     refused("--idle-timeout soon", &["--idle-timeout"]);
     refused("--bytes many", &["--bytes", "64KiB"]);
     refused("--max-idle some", &["--max-idle", "none"]);
@@ -296,4 +297,28 @@ fn a_server_that_does_not_close_its_end_is_no_disagreement() {
     let after_closing = &outcome["sockets"]["after_closing"];
     assert_eq!(after_closing["client"]["FIN_WAIT_2"], 1);
     assert_eq!(after_closing["settled"], true, "it waits for the server, and nothing moves");
+}
+
+/// A copy that lies where cargo does not build.
+#[test]
+fn an_installed_program_names_programs_and_not_cargo() {
+    let installed = std::env::temp_dir().join(format!("sequential-{}", std::process::id()));
+    std::fs::create_dir_all(&installed).unwrap();
+    let program = installed.join("sequential");
+    std::fs::copy(env!("CARGO_BIN_EXE_sequential"), &program).unwrap();
+    let said = |arguments: &str| {
+        let Ran { stdout, stderr, .. } = program::run(program.to_str().unwrap(), arguments);
+        stdout + &stderr
+    };
+    let run = said("--port 0 --requests 2 --interval 0");
+    let refused = said("--target http://127.0.0.1:1/ --requests 1");
+    let help = said("--help");
+    std::fs::remove_dir_all(&installed).unwrap();
+    assert!(run.contains("try next  sequential --body"), "{run}");
+    assert!(help.contains("\nExamples:\n"), "{help}");
+    for text in [run, refused, help] {
+        assert!(!text.contains("cargo"), "{text}");
+    }
+    let Ran { stdout, .. } = sequential("--port 0 --requests 2 --interval 0");
+    assert!(stdout.contains("try next  cargo run -p sequential -- --body"), "{stdout}");
 }

@@ -173,7 +173,8 @@ fn the_text_predicts_first_then_shows_then_explains() {
         "observed  3 connections, as predicted",
         "they agree",
         "RFC 9112 section 9.3",
-        "cargo run -p sequential -- --body drop --transport go1.27",
+        "cargo run -p sequential -- --requests 3 --interval 5ms --body drop \\\n",
+        "--port 0 --transport go1.27\n",
     ] {
         let place = rest.find(part).unwrap_or_else(|| panic!("`{part}` in\n{}", ran.stdout));
         rest = &rest[place..];

@@ -3,6 +3,9 @@
 #[path = "../../apparatus/tests/program/mod.rs"]
 mod program;
 
+use std::time::Duration;
+
+use peers::{ConnectionScript, ScriptedServer, ServerStep, StepTime};
 use serde_json::{Value, json};
 use server::{Answer, Server};
 
@@ -65,5 +68,67 @@ fn sockets_of_an_earlier_run_are_not_counted() {
     for _ in 0..2 {
         let outcome = sequential(&hello.url, "--requests 3 --body drop");
         assert_eq!(program::running(&outcome), &json!({ "TIME_WAIT": 3 }));
+    }
+}
+
+/// A server that answers one request on each connection with these fields, and closes the
+/// connection, which lies idle, after `idle`.
+fn closing_when_idle(
+    fields: &str,
+    idle: Duration,
+) -> (String, ScriptedServer, tokio::runtime::Runtime) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{fields}\r\nok");
+    let script = ConnectionScript::of([
+        ServerStep::ReadHead,
+        ServerStep::Answer(answer),
+        ServerStep::Wait(StepTime(idle)),
+        ServerStep::Close,
+    ]);
+    let server = runtime
+        .block_on(async { ScriptedServer::bind("127.0.0.1:0".parse().unwrap(), vec![script]) })
+        .unwrap();
+    (format!("http://{}/", server.address()), server, runtime)
+}
+
+#[test]
+fn a_keep_alive_field_is_told_with_how_long_the_server_really_kept_what_was_idle() {
+    const HINT: &str = "connection: keep-alive\r\nkeep-alive: timeout=60\r\n";
+    let (url, _server, _runtime) = closing_when_idle(HINT, Duration::from_millis(50));
+    for transport in ["go", "go1.27", "hyper-util"] {
+        let run = format!("--requests 3 --interval 600ms --transport {transport}");
+        let offers = &sequential(&url, &run)["keep_alive_offers"];
+        assert_eq!((&offers["offers"], &offers["responses"]), (&json!(3), &json!(3)), "{offers}");
+        assert_eq!((&offers["first"], &offers["same"]), (&json!("timeout=60"), &json!(true)));
+        assert_eq!(offers["timeout_least_us"], 60_000_000);
+        let closes = offers["idle_closes"].as_u64().unwrap();
+        assert_eq!(offers["sooner"], closes, "{offers}");
+        // hyper-util's client does not tell when a connection comes back.
+        let (seen, unseen) = (closes, offers["idle_unknown"].as_u64().unwrap());
+        let told = if transport == "hyper-util" { unseen } else { seen };
+        assert!(told >= 2 && seen + unseen == told, "{transport}: {offers}");
+        let text = program::run(env!("CARGO_BIN_EXE_sequential"), &format!("--target {url} {run}"));
+        let words = "All 3 responses offered to keep an idle connection for 1m (Keep-Alive: timeout=60); this client does not read that.";
+        let prose = text.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(prose.contains(words), "{}", text.stdout);
+        assert!(text.stdout.lines().all(|line| line.chars().count() <= 80), "{}", text.stdout);
+    }
+}
+
+#[test]
+fn a_server_that_keeps_its_word_is_not_said_to_be_too_soon() {
+    let hint = "keep-alive: timeout=1\r\n";
+    let (url, _server, _runtime) = closing_when_idle(hint, Duration::from_millis(1100));
+    let offers = &sequential(&url, "--requests 2 --interval 1700ms")["keep_alive_offers"];
+    assert_eq!((&offers["offers"], &offers["sooner"]), (&json!(2), &json!(0)), "{offers}");
+    assert!(offers["idle_closes"].as_u64().unwrap() >= 1, "{offers}");
+    assert!(offers["idle_least_us"].as_u64().unwrap() >= 1_000_000, "{offers}");
+}
+
+#[test]
+fn a_server_that_offers_nothing_is_not_said_to_offer_anything() {
+    for fields in ["", "keep-alive: 300\r\n", "connection: close\r\nkeep-alive: timeout=5\r\n"] {
+        let (url, _server, _runtime) = closing_when_idle(fields, Duration::from_millis(50));
+        assert_eq!(sequential(&url, "--requests 2")["keep_alive_offers"], Value::Null, "{fields}");
     }
 }

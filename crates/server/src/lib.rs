@@ -61,7 +61,7 @@ pub use bodies::hello_body::{HelloBody, LINES};
 pub use bodies::request_body::{RequestBody, RequestBodyError};
 pub use life::conn_state::ConnState;
 pub use life::limits::ServerLimits;
-pub use listening::listen::{BindAction, BindStep};
+pub use listening::listen::{BindAction, BindStep, OpenListener};
 pub use listening::socket_facts::{KeepAlive, SocketFacts};
 pub use listening::trouble::{ACCEPT_BACKOFF, AcceptTrouble};
 pub use server::{BACKLOG, Error, GRACE, RunningServer, Server};

@@ -18,7 +18,7 @@ use crate::answers::hello_world::HelloWorld;
 use crate::answers::responder::Responder;
 use crate::connection;
 use crate::life::limits::ServerLimits;
-use crate::listening::listen::{BindStep, listen};
+use crate::listening::listen::{BindStep, OpenListener};
 use crate::listening::trouble::{self, ACCEPT_BACKOFF, AcceptFailures, AcceptTrouble};
 use crate::to_its_end::until_stopped;
 use crate::watching::fan_out::FanOut;
@@ -67,13 +67,6 @@ fn by(owners: &[Owner]) -> String {
     if owners.is_empty() { String::new() } else { format!(" by {}", owners.join(", ")) }
 }
 
-/// Returns who listens on `port`, for a message: if that cannot be found out, the message does
-/// without.
-fn owners_of(port: u16) -> Vec<Owner> {
-    let listener = socket_table::listener(port).ok().flatten();
-    listener.and_then(|listener| listener.owners.known()).unwrap_or_default().to_vec()
-}
-
 /// A server that listens already, but does not accept yet. Connections wait in its backlog.
 pub struct Server {
     listener: TcpListener,
@@ -106,15 +99,20 @@ impl Server {
         answer: Answer,
         backlog: u32,
     ) -> Result<Self, Error> {
-        let (listener, steps) =
-            listen(address, backlog).map_err(|source: io::Error| match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    Error::PortInUse { address, owners: owners_of(address.port()), source }
-                }
-                _ => Error::CannotListen { address, source },
-            })?;
-        let told = |source| Error::CannotListen { address, source };
-        let address = ServerAddr::new(listener.local_addr().map_err(told)?);
+        Self::on(OpenListener::open(address, backlog)?, answer)
+    }
+
+    /// Serves those who connect to a socket that listens already.
+    ///
+    /// # Errors
+    /// [`Error::CannotListen`] if the runtime does not take it.
+    ///
+    /// # Panics
+    /// If there is no tokio runtime to run on.
+    pub fn on(open: OpenListener, answer: Answer) -> Result<Self, Error> {
+        let OpenListener { listener, steps, address } = open;
+        let listener = TcpListener::from_std(listener)
+            .map_err(|source| Error::CannotListen { address: address.socket_addr(), source })?;
         let (observer, limits, trouble, tally) = Default::default();
         Ok(Self {
             listener,

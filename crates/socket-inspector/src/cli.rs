@@ -10,7 +10,7 @@ use crate::watch::args::WatchArgs;
 
 /// List this machine's TCP sockets, the two ends of a connection as one pair
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = NAME, version, after_help = after_help(), args_conflicts_with_subcommands = true)]
 pub(crate) struct InspectorArgs {
     #[command(subcommand)]
     pub(crate) command: Option<InspectorCommand>,
@@ -19,34 +19,125 @@ pub(crate) struct InspectorArgs {
     pub(crate) list: ListArgs,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  socket-inspector                                every TCP socket of this machine
-  socket-inspector --port 8080                    a server and its clients
-  socket-inspector --port 8080 --state time-wait  what is left of closed connections
-  socket-inspector list --process nginx --wide    round trips, bytes, silence, a row a socket
-  socket-inspector list --sort recv-q --side client
-  socket-inspector --format json | jq .tally      the counts, for a program
-  socket-inspector watch --port 8080              connections as they come, change and go
-  socket-inspector trace --port 8080              every change of state, as it happens
-  socket-inspector ports --watch 10               ports in use, by whom, and for how long yet
-  socket-inspector pool --pid 4711                what a client's connections are at
-  socket-inspector pool --process curl --peer 10.0.0.7:443
+fn after_help() -> String {
+    let examples = program::examples_of(NAME);
+    format!(
+        "{LIST_STATUS}
 
-Exit codes: 0 listed or traced (even if there is nothing to tell), 2 could not.";
+{examples}
+  socket-inspector                         every TCP socket of this machine
+  socket-inspector --port 8080             a server and its clients
+  socket-inspector --port 8080 --state time-wait
+                                           what is left of closed connections
+  socket-inspector list --process nginx --wide
+                                           round trips, bytes, silence
+  socket-inspector list --sort recv-q --side client
+  socket-inspector --format json | jq .tally
+                                           the counts, for a program
+  socket-inspector watch --port 8080       connections as they come and go
+  socket-inspector trace --port 8080       every change of state
+  socket-inspector ports --watch 10        ports in use, by whom, for how long
+  socket-inspector pool --pid 4711         what a client's connections are at
+  socket-inspector pool --process curl --peer 10.0.0.7:443"
+    )
+}
+
+const NAME: &str = "socket-inspector";
+
+/// Nothing found is an answer.
+const LIST_STATUS: &str =
+    "Exit status: 0 told, even if there is nothing to tell; 2 could not be told.";
+
+fn list_help() -> String {
+    let examples = program::examples_of(NAME);
+    format!(
+        "{LIST_STATUS}
+
+{examples}
+  socket-inspector list --port 8080 --state time-wait
+  socket-inspector list --process nginx --wide
+  socket-inspector list --columns local,peer,rtt --sort rtt"
+    )
+}
+
+fn ports_help() -> String {
+    let examples = program::examples_of(NAME);
+    format!(
+        "{LIST_STATUS}
+
+{examples}
+  socket-inspector ports                            one look
+  socket-inspector ports --watch 10                 a report every second
+  socket-inspector ports --peer 10.0.0.7 --interval 5"
+    )
+}
+
+fn pool_help() -> String {
+    let examples = program::examples_of(NAME);
+    format!(
+        "{LIST_STATUS}
+
+{examples}
+  socket-inspector pool --pid 4711
+  socket-inspector pool --process curl --peer 10.0.0.7:443 --watch 10
+  socket-inspector pool --port 8080 --idle-timeout 60   as the server closes"
+    )
+}
+
+fn watch_help() -> String {
+    let examples = program::examples_of(NAME);
+    format!(
+        "\
+Keys: q ends it. / narrows: words such as time_wait, :8080, curl, open, over,
+!close_wait. s changes the order, space halts the looks, c forgets connections
+that are over, the arrow keys select a connection, whose past is told below the
+list.
+
+What is shorter than the time between two looks is not seen; trace sees it.
+
+Exit status: 0 watched, even if nothing changed; 2 could not watch.
+
+{examples}
+  socket-inspector watch --port 8080       a server and its clients
+  socket-inspector watch --process nginx   what a process has, and had
+  socket-inspector watch --format jsonl --for 10s |
+      jq -c 'select(.to == \"TIME_WAIT\")'"
+    )
+}
+
+fn trace_help() -> String {
+    let examples = program::examples_of(NAME);
+    format!(
+        "\
+It also ends when the process that started it does, so that it leaves nothing
+behind.
+
+Exit status: 0 traced, even if nothing changed; 2 could not trace.
+
+{examples}
+  socket-inspector trace --port 8080             until Ctrl-C
+  socket-inspector trace --port 8080 --for 10s   for ten seconds
+  socket-inspector trace --witness sampling      as an ordinary user sees it"
+    )
+}
 
 /// What to do; without it, list.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InspectorCommand {
     /// List sockets: what is done if no command is given
+    #[command(after_help = list_help())]
     List(ListArgs),
     /// Show connections as they come, change and go, in this terminal or as json
+    #[command(after_help = watch_help())]
     Watch(WatchArgs),
     /// Show how many ports are left for connections to each destination, and for how long
+    #[command(after_help = ports_help())]
     Ports(PortsArgs),
     /// Look at a process's connections from outside: busy, idle, unread, closed by the peer
+    #[command(after_help = pool_help())]
     Pool(PoolArgs),
     /// Tell every change of a TCP socket's state as it happens, with the time it took
+    #[command(after_help = trace_help())]
     Trace(TraceArgs),
     /// Remove the tracer's private instance when the tracer is gone
     #[command(hide = true)]

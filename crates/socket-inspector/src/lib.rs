@@ -35,9 +35,15 @@ pub mod fuzzing {
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::cli::{InspectorArgs, InspectorCommand};
+
+/// Returns all that can be typed, as clap describes it.
+#[must_use]
+pub fn command() -> clap::Command {
+    InspectorArgs::command()
+}
 
 /// Reads the command line, does what it says, and returns the exit code.
 #[must_use]

@@ -48,11 +48,13 @@ type Get struct {
 
 // Done tells how a Get has ended.
 type Done struct {
-	Exchange uint64   `json:"exchange"`
-	Status   *int     `json:"status"`
-	Read     int64    `json:"read"`
-	Left     *int64   `json:"left"`
-	Failure  *Failure `json:"failure"`
+	Exchange   uint64   `json:"exchange"`
+	Status     *int     `json:"status"`
+	Connection []string `json:"connection"` // the lines of this field, as the others
+	KeepAlive  []string `json:"keep_alive"`
+	Read       int64    `json:"read"`
+	Left       *int64   `json:"left"`
+	Failure    *Failure `json:"failure"`
 }
 
 type driver struct {
@@ -140,6 +142,8 @@ func (d *driver) get(get Get) {
 		var response *http.Response
 		if response, err = d.client.Do(request); err == nil {
 			done.Status = &response.StatusCode
+			done.Connection = response.Header["Connection"]
+			done.KeepAlive = response.Header["Keep-Alive"]
 			if response.ContentLength >= 0 {
 				done.Left = &response.ContentLength
 			}

@@ -1,4 +1,5 @@
-//! Are the docs true? Every `console` block is run, every relative link is followed.
+//! Are the docs true? Every `console` block is run and so is every whole experiment, every other
+//! command is held against what its program takes, every relative link is followed.
 //!
 //! A `console` block begins with `$ cargo run -q -p NAME -- ARGUMENTS`; what the program printed
 //! follows. A line `...` stands for any number of lines. What differs from run to run (ports,
@@ -23,9 +24,13 @@ mod program;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
 use page::Page;
+
+/// Held by a test that runs programs whose results depend on how busy the machine is.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// How often a command may print something else before its page counts as wrong.
 const ATTEMPTS: usize = 3;
@@ -58,6 +63,7 @@ fn short(path: &Path) -> String {
 #[test]
 #[cfg_attr(not(target_os = "linux"), ignore = "the pages show Linux's socket tables")]
 fn every_console_block_prints_what_it_says() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let update = env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1");
     let mut outputs: HashMap<String, Vec<String>> = HashMap::new();
     let mut wrong = Vec::new();
@@ -116,6 +122,72 @@ fn every_console_block_prints_what_it_says() {
         wrong.len(),
         wrong.join("\n\n")
     );
+}
+
+/// A block that is not run says so: it shows what one run printed (`illustration`), or no
+/// program's output at all (`drawing`).
+#[test]
+fn every_text_block_says_what_it_is() {
+    let known = ["text illustration", "text drawing", "console", "sh", "toml", "json"];
+    let unknown: Vec<String> = pages()
+        .iter()
+        .flat_map(|page| {
+            page.fences()
+                .filter(|(_, words)| !known.contains(words))
+                .map(|(line, words)| format!("{}:{line}: ```{words}", short(&page.path)))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(unknown.is_empty(), "not one of {known:?}:\n{}", unknown.join("\n"));
+}
+
+/// Also those that are only named: in prose, or in a block that needs several terminals.
+#[test]
+fn every_command_is_one_that_its_program_takes() {
+    let mut seen = HashMap::new();
+    let mut wrong = Vec::new();
+    for page in pages() {
+        for (line, behind) in page.commands() {
+            let Some(typed) = program::parse_typed(behind) else { continue };
+            let refusal = seen.entry(behind.to_owned()).or_insert_with(|| program::refusal(&typed));
+            if let Some(why) = refusal {
+                wrong.push(format!("{}:{line}: cargo run {behind}\n{why}", short(&page.path)));
+            }
+        }
+    }
+    assert!(seen.len() > 100, "only {} commands were found", seen.len());
+    assert!(wrong.is_empty(), "commands that are refused:\n{}", wrong.join("\n"));
+}
+
+/// Those that are whole are run, and what they predict has to be seen.
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "most need private networks")]
+fn every_experiment_of_a_page_runs_as_it_predicts() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut run = 0;
+    let mut wrong = Vec::new();
+    for page in pages() {
+        for (line, text) in page.texts("toml") {
+            if !text.contains("question = ") {
+                continue;
+            }
+            run += 1;
+            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("page-{run}.toml"));
+            fs::write(&path, text).unwrap();
+            let typed = program::Typed::new("lab", &["run", path.to_str().unwrap()]);
+            let (mut held, mut output) = program::run(&typed, false);
+            for _ in 1..ATTEMPTS {
+                if !held {
+                    (held, output) = program::run(&typed, false);
+                }
+            }
+            if !held {
+                wrong.push(format!("{}:{line}\n{}", short(&page.path), output.join("\n")));
+            }
+        }
+    }
+    assert!(run > 5, "only {run} were found");
+    assert!(wrong.is_empty(), "not as predicted:\n{}", wrong.join("\n"));
 }
 
 #[test]

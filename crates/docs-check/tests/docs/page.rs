@@ -47,6 +47,42 @@ impl Page {
         blocks
     }
 
+    /// The words after the fence of each block, with the line that it begins with.
+    pub(crate) fn fences(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.fenced()
+            .filter(|(_, line, fence)| fence.is_some() && line.starts_with("```"))
+            .map(|(number, _, fence)| (number, fence.unwrap_or_default()))
+    }
+
+    /// The text of every block of `language`, with the line that it begins with.
+    pub(crate) fn texts(&self, language: &str) -> Vec<(usize, String)> {
+        let mut texts: Vec<(usize, String)> = Vec::new();
+        for (number, line, fence) in self.fenced() {
+            match (fence == Some(language), line.starts_with("```"), texts.last_mut()) {
+                (false, ..) => {}
+                (true, true, _) => texts.push((number, String::new())),
+                (true, false, Some((_, text))) => *text += &format!("{line}\n"),
+                (true, false, None) => unreachable!("a fence comes first"),
+            }
+        }
+        texts
+    }
+
+    /// The commands that are named anywhere on the page but are not run for it, in prose or in a
+    /// block: what stands behind `cargo run`, up to the end of the code.
+    pub(crate) fn commands(&self) -> Vec<(usize, &str)> {
+        let mut commands = Vec::new();
+        for (number, line, fence) in self.fenced() {
+            if fence == Some("console") {
+                continue;
+            }
+            for rest in line.split("cargo run ").skip(1) {
+                commands.push((number, rest.split('`').next().unwrap_or_default()));
+            }
+        }
+        commands
+    }
+
     /// Puts `output` in the place of what `block` said.
     pub(crate) fn replace(&mut self, block: &Block, output: &[String]) {
         let first = block.line; // counted from 1, so this is the index of the line below

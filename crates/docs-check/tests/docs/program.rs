@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
@@ -13,6 +13,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Typed {
     program: String,
     arguments: Vec<String>,
+}
+
+impl Typed {
+    pub(crate) fn new(program: &str, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|&it| it.to_owned()).collect();
+        Self { program: program.to_owned(), arguments }
+    }
 }
 
 /// Takes `cargo run -q -p NAME -- ARGUMENTS` apart. Quotes are not understood.
@@ -26,8 +33,59 @@ pub(crate) fn parse(command: &str) -> Option<Typed> {
     }
 }
 
+/// Takes what stands behind `cargo run` apart as a shell does, up to the first thing that is the
+/// shell's own: a pipe, a file, a comment, a second command.
+pub(crate) fn parse_typed(behind: &str) -> Option<Typed> {
+    let is_the_shells = |word: &str| {
+        matches!(word, "|" | "&" | "&&" | ";" | "\\")
+            || word.starts_with('>')
+            || word.starts_with('#')
+    };
+    let mut words = shlex::Shlex::new(behind);
+    let mut words = words.by_ref().take_while(|word| !is_the_shells(word)).peekable();
+    words.next_if_eq("-q");
+    if words.next()? != "-p" {
+        return None;
+    }
+    let program = words.next()?;
+    let known = |word: String| if word == "PID" { "1".to_owned() } else { word };
+    let arguments = words.skip_while(|word| word == "--").map(known).collect();
+    Some(Typed { program, arguments })
+}
+
+/// What the program says against these arguments without doing what they ask for; with those of
+/// `lab run`, also against the settings that they change.
+pub(crate) fn refusal(typed: &Typed) -> Option<String> {
+    let run = |arguments: &mut dyn Iterator<Item = &str>| {
+        let output = Command::new(binary(&typed.program, false))
+            .args(arguments)
+            .current_dir(crate::root())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|e| panic!("cannot start {}: {e}", typed.program));
+        let said = || String::from_utf8_lossy(&output.stderr).into_owned();
+        (!output.status.success()).then(said)
+    };
+    let all = || typed.arguments.iter().map(String::as_str);
+    let refused = run(&mut all().chain(["--help"]));
+    let is_built_in = |name: &str| Path::new(name).extension().is_none_or(|it| it != "toml");
+    match &typed.arguments[..] {
+        [verb, name, rest @ ..] if verb == "run" && is_built_in(name) && !name.starts_with('-') => {
+            let sets = rest.iter().zip(rest.iter().skip(1)).filter(|(flag, _)| *flag == "--set");
+            let sets = sets.flat_map(|(flag, value)| [flag.as_str(), value.as_str()]);
+            refused.or_else(|| run(&mut ["show", name.as_str()].into_iter().chain(sets)))
+        }
+        _ => refused,
+    }
+}
+
 /// What the program prints: its results, then what it says on stderr.
 pub(crate) fn output(typed: &Typed, build: bool) -> Vec<String> {
+    run(typed, build).1
+}
+
+/// The same, and whether its exit status was 0.
+pub(crate) fn run(typed: &Typed, build: bool) -> (bool, Vec<String>) {
     let mut child = Command::new(binary(&typed.program, build))
         .args(&typed.arguments)
         .env("NO_COLOR", "1")
@@ -39,9 +97,9 @@ pub(crate) fn output(typed: &Typed, build: bool) -> Vec<String> {
         .unwrap_or_else(|e| panic!("cannot start {}: {e}", typed.program));
     let results = gather(child.stdout.take().unwrap());
     let messages = gather(child.stderr.take().unwrap());
-    wait(&mut child, &typed.program);
+    let status = wait(&mut child, &typed.program);
     let text = results.join().unwrap() + &messages.join().unwrap();
-    text.lines().map(|line| line.trim_end().to_owned()).collect()
+    (status.success(), text.lines().map(|line| line.trim_end().to_owned()).collect())
 }
 
 fn gather(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String> {
@@ -52,9 +110,12 @@ fn gather(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String> 
     })
 }
 
-fn wait(child: &mut Child, program: &str) {
+fn wait(child: &mut Child, program: &str) -> ExitStatus {
     let begun = Instant::now();
-    while child.try_wait().unwrap().is_none() {
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
         if begun.elapsed() > DEADLINE {
             child.kill().unwrap();
             panic!("{program} was still running after {DEADLINE:?}");

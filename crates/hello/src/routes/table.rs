@@ -30,7 +30,7 @@ static ROUTES: [Route; 9] = [
     Route {
         path: "/upload",
         allow: "POST, PUT, OPTIONS",
-        about: "takes a form or any other body, counts it, keeps it with --upload-dir",
+        about: "counts a form or any body; --upload-dir keeps it",
         respond: |call| Box::pin(upload::respond(call)),
     },
     Route {
@@ -48,7 +48,7 @@ static ROUTES: [Route; 9] = [
     Route {
         path: "/chunks",
         allow: READ,
-        about: "?count=10&size=1KiB&every=100ms&break_after=3: chunks, one by one",
+        about: "chunks, one by one:\n?count=10&size=1KiB&every=100ms&break_after=3",
         respond: |call| Box::pin(chunks::respond(call)),
     },
     Route {
@@ -60,13 +60,13 @@ static ROUTES: [Route; 9] = [
     Route {
         path: "/early-hints",
         allow: READ,
-        about: "?for=100ms: 103 Early Hints at once, 200 after that time",
+        about: "?for=100ms: 103 Early Hints at once, 200 after that",
         respond: |call| Box::pin(early_hints::respond(call)),
     },
     Route {
         path: "/echo",
         allow: "GET, HEAD, POST, PUT, OPTIONS",
-        about: "the request's body as it comes; without one, the request's head",
+        about: "the request's body as it comes, or else its head",
         respond: |call| Box::pin(echo::respond(call)),
     },
 ];
@@ -76,7 +76,7 @@ pub(super) fn find(path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.has(path))
 }
 
-/// The routes, one a line: path, methods, what it does. As `GET /routes` answers and `hello
+/// The routes: path, methods, what it does. As `GET /routes` answers and `hello
 /// --help` prints.
 #[must_use]
 pub fn index() -> String {
@@ -85,7 +85,11 @@ pub fn index() -> String {
         // OPTIONS is everywhere, HEAD wherever GET is: neither tells routes apart.
         let methods = allow.replace(", OPTIONS", "").replace(", HEAD", "").replace(", ", "|");
         // Writing into a String cannot fail.
-        let _ = writeln!(list, "{path:13}{methods:14}{about}");
+        let mut lines = about.lines();
+        let _ = writeln!(list, "{path:13}{methods:14}{}", lines.next().unwrap_or_default());
+        for line in lines {
+            let _ = writeln!(list, "{:27}{line}", "");
+        }
     }
     list
 }
@@ -110,7 +114,7 @@ mod tests {
     #[test]
     fn the_list_fits_a_terminal() {
         for line in index().lines() {
-            assert!(line.len() <= 98, "{line}");
+            assert!(line.len() <= 80, "{line}");
         }
     }
 }

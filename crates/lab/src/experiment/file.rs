@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 use toml::Spanned;
 
 use super::disturbing::disturbing;
+use super::question::Ask;
 use super::{Expected, Experiment, MEASURES, Measure, RunPrediction, Trial};
 use crate::formula::{self, Formula};
 use crate::real_go::{self, RealGo};
@@ -50,7 +51,7 @@ pub(crate) enum ExperimentError {
 /// The file, as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub(super) struct File {
     question: String,
     look_for: Option<String>,
     transports: Option<Vec<TransportName>>,
@@ -69,6 +70,8 @@ struct File {
     case: Vec<Case>,
     #[serde(default)]
     predict: Vec<Spanned<Predict>>,
+    #[serde(default)]
+    pub(super) ask: Vec<Spanned<Ask>>,
     #[serde(default)]
     measure: Vec<Spanned<Shown>>,
 }
@@ -119,7 +122,7 @@ struct Shown {
 
 /// A transport by its name.
 #[derive(Clone, Copy, PartialEq)]
-enum TransportName {
+pub(super) enum TransportName {
     /// One that this program brings.
     Own(Preset),
     /// Go's, of which a prediction may know better than of the rules that are re-created.
@@ -146,7 +149,7 @@ impl<'de> Deserialize<'de> for TransportName {
 }
 
 /// The right side of an expectation: a number, or a text with formulas.
-struct Rule(String);
+pub(super) struct Rule(String);
 
 impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -220,7 +223,7 @@ pub(crate) struct ExperimentWish {
 }
 
 /// Reads an experiment, and finds out at once whether every formula of it makes sense.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     /// How the file is called in messages.
     shown: &'a str,
     source: &'a str,
@@ -246,6 +249,8 @@ impl Experiment {
         })?;
         reader.check(&file)?;
         let trials = reader.trials(&file, wanted)?;
+        let changed = !wanted.overrides.is_empty();
+        let questions = reader.questions(&file, &trials, changed)?;
         let chart = file.chart.as_ref().map(|chart| reader.chart(chart)).transpose()?;
         let overrides: Vec<String> =
             wanted.overrides.iter().map(|over| over.text.clone()).collect();
@@ -262,12 +267,17 @@ impl Experiment {
             alone: file.alone,
             chart,
             trials,
+            questions,
         })
     }
 }
 
 impl Reader<'_> {
-    fn no_sense(&self, span: Option<Range<usize>>, what: impl fmt::Display) -> ExperimentError {
+    pub(super) fn no_sense(
+        &self,
+        span: Option<Range<usize>>,
+        what: impl fmt::Display,
+    ) -> ExperimentError {
         let before = span.and_then(|span| self.source.get(..span.start));
         let line = before.map(|before| before.matches('\n').count() + 1);
         ExperimentError::NoSense { file: self.shown.to_owned(), line, what: what.to_string() }
@@ -305,6 +315,15 @@ impl Reader<'_> {
             };
             if !cases(file).iter().any(speaks) {
                 return Err(self.no_sense(Some(row.span()), "this prediction is for no run"));
+            }
+        }
+        for ask in &file.ask {
+            let asks = |case: &LaidSettings<'_>| {
+                let mut transports = case.transports.iter();
+                transports.any(|&transport| ask.as_ref().is_for(transport, case.name))
+            };
+            if !cases(file).iter().any(asks) {
+                return Err(self.no_sense(Some(ask.span()), "this question is for no run"));
             }
         }
         Ok(())
@@ -379,14 +398,19 @@ impl Reader<'_> {
         if let Some(twice) = (1..names.len()).find(|&n| names[..n].contains(&names[n])) {
             return Err(self.no_sense(None, format!("two cases are called `{}`", names[twice])));
         }
-        for row in &file.predict {
-            for case in row.as_ref().cases.iter().flatten() {
+        let predicted = file.predict.iter().map(|row| {
+            let cases: Vec<&String> = row.as_ref().cases.iter().flatten().collect();
+            (row.span(), cases)
+        });
+        let asked = file.ask.iter().map(|ask| (ask.span(), ask.as_ref().cases().collect()));
+        for (span, cases) in predicted.chain(asked) {
+            for case in cases {
                 if !names.contains(&case.as_str()) {
                     let what = match names.join("`, `") {
                         none if none.is_empty() => format!("there is no case `{case}`, nor any"),
                         known => format!("there is no case `{case}`; there are `{known}`"),
                     };
-                    return Err(self.no_sense(Some(row.span()), what));
+                    return Err(self.no_sense(Some(span), what));
                 }
             }
         }
@@ -439,7 +463,7 @@ impl Reader<'_> {
     }
 
     /// `what` = `rule`, where `names` may stand on the right and `observed` on the left.
-    fn prediction(
+    pub(super) fn prediction(
         &self,
         what: &str,
         rule: &Spanned<Rule>,
@@ -529,7 +553,7 @@ fn cases(file: &File) -> Vec<LaidSettings<'_>> {
 }
 
 /// The names that the steps of a script give to tables.
-fn snapshots(settings: &Settings) -> impl Iterator<Item = &str> {
+pub(super) fn snapshots(settings: &Settings) -> impl Iterator<Item = &str> {
     settings.workload.steps.iter().flatten().filter_map(|step| match step {
         Step::Snapshot(name) => Some(name.as_str()),
         _ => None,

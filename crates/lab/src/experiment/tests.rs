@@ -253,3 +253,82 @@ proptest! {
         let _ = read(&source);
     }
 }
+
+/// [`CAP`] with a question.
+fn asking(ask: &str) -> Result<Experiment, String> {
+    read(
+        &CAP.replace(
+            "[[predict]]",
+            &format!("[[ask]]\nquestion = 'How many?'\n{ask}\n[[predict]]"),
+        ),
+    )
+}
+
+#[test]
+fn a_question_is_asked_once_a_case_of_its_first_transport() {
+    let source = "question = 'x'\n[[case]]\nname = 'a'\n[[case]]\nname = 'b'\n\
+                  transports = ['hyper-util']\n\
+                  [[ask]]\nquestion = 'How many?'\nnumber = 'opened'\n\
+                  [[ask]]\nquestion = 'And?'\nnumber = 'opened'\ntransports = ['go1.27']\n\
+                  [[predict]]\nexpect.opened = 1\nbecause = 'y'\n";
+    let experiment = read(source).unwrap();
+    let asked: Vec<_> = experiment
+        .questions
+        .iter()
+        .map(|question| {
+            let trial = &experiment.trials[question.trial];
+            (&*question.text, &*trial.case, trial.transport())
+        })
+        .collect();
+    assert_eq!(
+        asked,
+        [("How many?", "a", "go"), ("How many?", "b", "hyper-util"), ("And?", "a", "go1.27")]
+    );
+}
+
+#[test]
+fn a_file_that_asks_nothing_asks_for_the_first_prediction_by_its_name() {
+    let experiment = read(CAP).unwrap();
+    assert_eq!(experiment.questions.len(), experiment.trials.len());
+    insta::assert_snapshot!(
+        experiment.questions[0].text,
+        @"opened, connections that the client's trace saw established?"
+    );
+}
+
+#[test]
+fn a_question_that_nothing_answers_is_refused() {
+    let wrong = |ask| asking(ask).unwrap_err();
+    insta::assert_snapshot!(
+        wrong("number = 'reused'"),
+        @"own.toml, line 6: no `reused` is predicted of transport go"
+    );
+    insta::assert_snapshot!(
+        wrong("choice = 'x'\nanswers.yes = { failed = 0 }\nanswers.no = { failed = '1 ..' }"),
+        @"own.toml, line 6: none of its answers is predicted of transport go"
+    );
+    insta::assert_snapshot!(
+        wrong("choice = 'x'\nanswers.yes = { opened = 82 }"),
+        @"own.toml, line 6: a choice has two `answers` or more"
+    );
+    insta::assert_snapshot!(
+        wrong("near = 0.1"),
+        @"own.toml, line 6: a question asks for a `number` or for a `choice`"
+    );
+    insta::assert_snapshot!(
+        wrong("number = 'opened'\nnear = 1.5"),
+        @"own.toml, line 6: `near` is a share, such as 0.2, and less than 1"
+    );
+    insta::assert_snapshot!(
+        wrong("number = 'opened'\ncases = ['a']"),
+        @"own.toml, line 6: there is no case `a`, nor any"
+    );
+    assert!(
+        wrong("choice = 'x'\nanswers.a = {opned = 1}\nanswers.b = {opened = 1}").contains("opned")
+    );
+    let source = format!(
+        "transports = ['go']\n{CAP}[[ask]]\nquestion = 'x'\n\
+                          number = 'opened'\ntransports = ['hyper-util']\n"
+    );
+    assert!(read(&source).unwrap_err().contains("this question is for no run"));
+}

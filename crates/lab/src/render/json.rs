@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Section, Tally, TrialRow};
+use crate::experiment::QuestionKind;
 use crate::judge::Verdict;
+use crate::learner::{AnswerMark, LearnerAnswer, LearnerScore, MarkedAnswer};
 use crate::record::RunRecord;
 use crate::run::Isolation;
 
@@ -28,7 +30,18 @@ struct Results<'a> {
     could_not_run: usize,
     interrupted: bool,
     elapsed_us: u64,
+    /// `null` without `--predict`.
+    score: Option<ScoreResult>,
     experiments: Vec<ExperimentOf<'a>>,
+}
+
+/// How many of the learner's answers became what.
+#[derive(Serialize)]
+struct ScoreResult {
+    right: usize,
+    wrong: usize,
+    unjudged: usize,
+    unanswered: usize,
 }
 
 #[derive(Serialize)]
@@ -47,8 +60,10 @@ struct RunResult<'a> {
     /// Why it was skipped or could not run.
     because: Option<&'a str>,
     took_us: u64,
-    /// The learner's own number for the first of `predictions`.
+    /// The learner's own number for the first of `predictions`, if it is one; it is in `asked`, too.
     guess: Option<f64>,
+    /// What the learner was asked about this run; empty without `--predict`.
+    asked: Vec<AskedResult<'a>>,
     predictions: Vec<PredictionResult<'a>>,
     measured: Vec<MeasureResult<'a>>,
     /// One sentence each; empty if the witnesses agree.
@@ -61,6 +76,25 @@ struct RunResult<'a> {
     /// With `--evidence`: all that the witnesses saw. `null` if it did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Option<&'a RunRecord>>,
+}
+
+/// A question to the learner, and what became of the answer.
+#[derive(Serialize)]
+struct AskedResult<'a> {
+    question: &'a str,
+    /// The quantity that is asked for, or in a word what is to be chosen.
+    what: &'a str,
+    /// The answers that could be chosen; empty if a number was asked for.
+    choices: Vec<&'a str>,
+    /// In words, as the tables have it; `null` if there is no answer.
+    yours: Option<String>,
+    /// The ends of a number or a range; `null` if it is open there, or no number.
+    least: Option<f64>,
+    most: Option<f64>,
+    predicted: Option<&'a str>,
+    observed: Option<&'a str>,
+    /// `null` if there is no answer, or nothing to hold it against.
+    right: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -114,6 +148,7 @@ pub(crate) fn write(
         could_not_run,
         interrupted,
         elapsed_us: us(took),
+        score: score(sections),
         experiments: sections.iter().map(|section| experiment(section, with_evidence)).collect(),
     };
     serde_json::to_writer_pretty(&mut *out, &results)?;
@@ -128,11 +163,74 @@ fn experiment<'a>(section: &'a Section<'a>, with_evidence: bool) -> ExperimentOf
     ExperimentOf {
         name: &section.experiment.name,
         question: &section.experiment.question,
-        runs: section.rows.iter().map(|row| run(row, with_evidence)).collect(),
+        runs: section.rows.iter().map(|row| run(section, row, with_evidence)).collect(),
     }
 }
 
-fn run<'a>(row: &'a TrialRow<'a>, with_evidence: bool) -> RunResult<'a> {
+fn score(sections: &[Section<'_>]) -> Option<ScoreResult> {
+    let mut answers = sections.iter().filter_map(|section| section.answers.as_ref()).peekable();
+    answers.peek()?;
+    let LearnerScore { right, wrong, unjudged, unanswered } = LearnerScore::of(answers.flatten());
+    Some(ScoreResult { right, wrong, unjudged, unanswered })
+}
+
+fn asked<'a>(section: &'a Section<'a>, row: &TrialRow<'_>) -> Vec<AskedResult<'a>> {
+    let of_row = section.answers.iter().flatten().filter(|it| it.question.trial == row.number);
+    let asked = |answer: &'a MarkedAnswer<'a>| {
+        let kind = &answer.question.kind;
+        let (what, choices) = match kind {
+            QuestionKind::Number { prediction, .. } => {
+                let trial = section.experiment.trials.get(row.number);
+                let prediction = trial.and_then(|trial| trial.predictions.get(*prediction));
+                (prediction.map_or("", |prediction| prediction.what.text()), Vec::new())
+            }
+            QuestionKind::Choice { name, options } => {
+                (&**name, options.iter().map(|option| &*option.name).collect())
+            }
+        };
+        let (least, most) = match answer.answer {
+            Some(LearnerAnswer::Number(value)) => (Some(*value), Some(*value)),
+            Some(LearnerAnswer::Range(least, most)) => (finite(*least), finite(*most)),
+            Some(LearnerAnswer::Choice(_)) | None => (None, None),
+        };
+        AskedResult {
+            question: &answer.question.text,
+            what,
+            choices,
+            yours: answer.answer.map(|it| it.text(kind)),
+            least,
+            most,
+            predicted: answer.predicted.as_deref(),
+            observed: answer.observed.as_deref(),
+            right: match answer.mark {
+                AnswerMark::Right => Some(true),
+                AnswerMark::Wrong => Some(false),
+                AnswerMark::Unjudged | AnswerMark::Unanswered => None,
+            },
+        }
+    };
+    of_row.map(asked).collect()
+}
+
+fn finite(end: f64) -> Option<f64> {
+    end.is_finite().then_some(end)
+}
+
+/// The learner's number for the first prediction of a run.
+fn guess(section: &Section<'_>, row: &TrialRow<'_>) -> Option<f64> {
+    section.answers.iter().flatten().find_map(|answer| {
+        match (&answer.question.kind, answer.answer) {
+            (QuestionKind::Number { prediction: 0, .. }, Some(LearnerAnswer::Number(value)))
+                if answer.question.trial == row.number =>
+            {
+                Some(*value)
+            }
+            _ => None,
+        }
+    })
+}
+
+fn run<'a>(section: &'a Section<'a>, row: &'a TrialRow<'a>, with_evidence: bool) -> RunResult<'a> {
     let trial = row.trial;
     let ran = match row.verdict {
         Verdict::Ran(ran) => Some(ran),
@@ -148,7 +246,6 @@ fn run<'a>(row: &'a TrialRow<'a>, with_evidence: bool) -> RunResult<'a> {
         Verdict::Ran(_) if row.verdict.held(trial) => "held",
         Verdict::Ran(_) => "not-held",
     };
-    let finite = |end: f64| end.is_finite().then_some(end);
     let predictions = trial.predictions.iter().enumerate().map(|(n, prediction)| {
         let observed = ran.and_then(|ran| ran.observed.get(n)?.as_ref().ok().copied());
         PredictionResult {
@@ -174,7 +271,8 @@ fn run<'a>(row: &'a TrialRow<'a>, with_evidence: bool) -> RunResult<'a> {
         verdict,
         because,
         took_us: us(row.took),
-        guess: row.guess,
+        guess: guess(section, row),
+        asked: asked(section, row),
         predictions: predictions.collect(),
         measured: measured.collect(),
         disagreements: record.into_iter().flat_map(RunRecord::disagreements).collect(),

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use report::columns::{Cell, Table};
-use report::words::{FAINT, HEADING};
+use report::words::{self, FAINT, HEADING};
 
 use super::range;
-use super::text::{because, paragraph};
+use super::text::{WIDTH, because, paragraph};
 use crate::experiment::{Experiment, Trial};
 
 /// Writes one line an experiment.
@@ -26,7 +26,7 @@ pub(crate) fn list(experiments: &[Experiment], out: &mut impl Write) -> io::Resu
 /// # Errors
 /// Those of `out`.
 pub(crate) fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
-    question(experiment, out)?;
+    question(experiment, |_| true, out)?;
     writeln!(out, "\n{HEADING}Prediction{HEADING:#}")?;
     predictions(experiment, out)?;
     if experiment.overrides.is_empty() {
@@ -39,41 +39,57 @@ pub(crate) fn show(experiment: &Experiment, out: &mut impl Write) -> io::Result<
     }
     writeln!(out)?;
     let set: String = experiment.overrides.iter().map(|over| format!(" --set {over}")).collect();
-    paragraph("run it", &format!("cargo run -p lab -- run {}{set}", experiment.name), out)
+    paragraph("run it", &program::call("lab", &format!("run {}{set}", experiment.name)), out)
 }
 
-/// Writes the question and the setup, and nothing that gives the answer away.
+/// Writes the question and the setup of those trials (from 0) that `is_shown`, and nothing that
+/// gives the answer away.
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn question(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn question(
+    experiment: &Experiment,
+    is_shown: impl Fn(usize) -> bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
     writeln!(out, "{HEADING}{}{HEADING:#}", experiment.name)?;
     paragraph("question", &experiment.question, out)?;
-    setup(experiment, out)
+    let trials = experiment.trials.iter().enumerate();
+    let shown: Vec<&Trial> = trials.filter(|(n, _)| is_shown(*n)).map(|(_, trial)| trial).collect();
+    setup(&shown, out)
 }
 
 /// The settings that are not the defaults, those of a case under its name.
-fn setup(experiment: &Experiment, out: &mut impl Write) -> io::Result<()> {
+fn setup(trials: &[&Trial], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "\n{HEADING}Setup{HEADING:#}")?;
-    let first = experiment.trials.first().map(lines).unwrap_or_default();
-    let is_common =
-        |line: &String| experiment.trials.iter().all(|trial| lines(trial).contains(line));
+    let first = trials.first().map(|trial| lines(trial)).unwrap_or_default();
+    let is_common = |line: &String| trials.iter().all(|trial| lines(trial).contains(line));
     for line in first.iter().filter(|line| is_common(line)) {
-        writeln!(out, "  {line}")?;
+        setting(2, line, out)?;
     }
     let mut before = "";
-    for trial in &experiment.trials {
+    for trial in trials {
         if trial.case == before {
             continue;
         }
         before = &trial.case;
         writeln!(out, "  {FAINT}case{FAINT:#} {}", trial.case)?;
         for line in lines(trial).iter().filter(|line| !is_common(line)) {
-            writeln!(out, "    {line}")?;
+            setting(4, line, out)?;
         }
     }
-    if let Some(why) = experiment.trials.iter().find_map(|trial| trial.needs_private.as_ref()) {
+    if let Some(why) = trials.iter().find_map(|trial| trial.needs_private.as_ref()) {
         writeln!(out, "  {FAINT}needs a private network: it {why}{FAINT:#}")?;
+    }
+    Ok(())
+}
+
+/// Writes a setting so far in; a step that is too long for a line goes on below.
+fn setting(indent: usize, line: &str, out: &mut impl Write) -> io::Result<()> {
+    const MORE: usize = 4;
+    for (n, part) in words::fold(line, WIDTH - indent - MORE).iter().enumerate() {
+        let indent = if n == 0 { indent } else { indent + MORE };
+        writeln!(out, "{:indent$}{}", "", part.trim_end())?;
     }
     Ok(())
 }

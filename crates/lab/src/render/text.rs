@@ -9,18 +9,19 @@ use evidence::Preset;
 use report::columns::{Cell, Table};
 use report::words::{self, FAINT, HEADING, NONE, STRIKING};
 
-use super::{Section, Tally, TrialRow, number, observed, range};
+use super::{Section, Tally, TrialRow, number, observed, range, run_name, yours};
 use crate::experiment::{Experiment, MEASURES, Trial};
 use crate::formula::names_in;
 use crate::judge::{Judged, TrialResult, Verdict};
+use crate::learner::LearnerScore;
 use crate::quantities;
 use crate::settings::Network;
 
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// How wide an explanation may be.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 /// How long the longest bar of a chart is.
 const BAR: usize = 40;
 
@@ -42,6 +43,9 @@ pub(crate) fn section(section: &Section<'_>, depth: Depth, out: &mut impl Write)
     writeln!(out, "{HEADING}{}{HEADING:#}", experiment.name)?;
     for line in words::wrap(&experiment.question, WIDTH - 2) {
         writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+    }
+    if section.answers.is_some() {
+        yours::table(section, out)?;
     }
     table(section, depth, out)?;
     measures(section, out)?;
@@ -72,8 +76,8 @@ fn names(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Case, transport, what, yours, predicted, observed, held, time.
-const COLUMNS: usize = 8;
+/// Case, transport, what, predicted, observed, held, time.
+const COLUMNS: usize = 7;
 
 fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Result<()> {
     let title = |title| Cell::new(title).styled(FAINT);
@@ -81,14 +85,19 @@ fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Resul
         title("CASE"),
         title("TRANSPORT"),
         title("WHAT"),
-        title("YOURS").right(),
         title("PREDICTED").right(),
         title("OBSERVED").right(),
         title("HELD"),
         title("TIME").right(),
     ];
     let rows: Vec<[Cell; COLUMNS]> =
-        section.rows.iter().flat_map(|row| lines(row, depth)).collect();
+        section.rows.iter().flat_map(|row| lines(section, row, depth)).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    if section.answers.is_some() {
+        writeln!(out, "\n  {FAINT}not asked of you{FAINT:#}")?;
+    }
     let table = Table::new(2, header.clone(), rows.clone());
     if table.width() <= WIDTH {
         return table.write(out);
@@ -102,19 +111,23 @@ fn table(section: &Section<'_>, depth: Depth, out: &mut impl Write) -> io::Resul
     Table::new(2, header, rows).narrowed(WIDTH, 2).write(out)
 }
 
-fn lines(row: &TrialRow<'_>, depth: Depth) -> Vec<[Cell; COLUMNS]> {
+/// The rows of a trial, without those that the learner was asked about.
+fn lines(section: &Section<'_>, row: &TrialRow<'_>, depth: Depth) -> Vec<[Cell; COLUMNS]> {
     let mut first = [(); COLUMNS].map(|()| Cell::empty());
     first[0] = Cell::new(&*row.trial.case);
     first[1] = Cell::new(row.trial.transport());
-    first[3] = row.guess.map_or_else(Cell::empty, |guess| Cell::new(number(guess)).right());
-    first[7] = Cell::new(seconds(row.took)).right();
+    first[6] = Cell::new(seconds(row.took)).right();
+    let is_left = |n: usize| !yours::is_asked(section, row.number, n);
     let ran = match row.verdict {
         Verdict::Skipped(_) | Verdict::CouldNotRun(_) => {
-            let prediction = &row.trial.predictions[0];
+            let Some(n) = (0..row.trial.predictions.len()).find(|&n| is_left(n)) else {
+                return Vec::new();
+            };
+            let prediction = &row.trial.predictions[n];
             first[2] = Cell::new(prediction.what.text());
-            first[4] = Cell::new(range(prediction)).right();
-            first[5] = Cell::new(NONE).right();
-            first[6] = match row.verdict {
+            first[3] = Cell::new(range(prediction)).right();
+            first[4] = Cell::new(NONE).right();
+            first[5] = match row.verdict {
                 Verdict::Skipped(_) => Cell::new("skipped").styled(STRIKING),
                 _ => Cell::new("could not run").styled(BAD),
             };
@@ -125,25 +138,30 @@ fn lines(row: &TrialRow<'_>, depth: Depth) -> Vec<[Cell; COLUMNS]> {
     let mut lines: Vec<[Cell; COLUMNS]> = ran
         .judged(row.trial)
         .enumerate()
+        .filter(|(n, _)| is_left(*n))
+        .map(|(_, judged)| judged)
+        .enumerate()
         .filter(|(n, _)| depth == Depth::Detail || *n == 0)
         .map(|(n, judged)| {
             let Judged { prediction, held, .. } = judged;
             let mut line =
                 if n == 0 { first.clone() } else { [(); COLUMNS].map(|()| Cell::empty()) };
             line[2] = Cell::new(prediction.what.text());
-            line[4] = Cell::new(range(prediction)).right();
+            line[3] = Cell::new(range(prediction)).right();
             let style = if held { Style::new() } else { BAD };
-            line[5] = Cell::new(observed(judged.number())).right().styled(style);
-            line[6] =
+            line[4] = Cell::new(observed(judged.number())).right().styled(style);
+            line[5] =
                 if held { Cell::new("yes").styled(GOOD) } else { Cell::new("no").styled(BAD) };
             line
         })
         .collect();
-    if depth == Depth::Overview {
-        lines[0][6] = held_in_all(row, ran);
-    }
-    if !ran.agree() {
-        lines[0][6] = Cell::new("witnesses disagree").styled(BAD);
+    if let Some(first) = lines.first_mut() {
+        if depth == Depth::Overview {
+            first[5] = held_in_all(row, ran);
+        }
+        if !ran.agree() {
+            first[5] = Cell::new("witnesses disagree").styled(BAD);
+        }
     }
     lines
 }
@@ -220,60 +238,13 @@ fn chart(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
 /// with the runs of which it speaks.
 fn reasons(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)?;
-    if section.rows.iter().any(|row| row.guess.is_some()) {
-        differences(section, out)?;
-    } else {
-        because(section.experiment, out)?;
+    match &section.answers {
+        Some(answers) => yours::score(section, answers, out)?,
+        None => because(section.experiment, out)?,
     }
     match &section.experiment.look_for {
         Some(look_for) => paragraph("look for", look_for, out),
         None => Ok(()),
-    }
-}
-
-/// Where the learner's predictions part from the model's, and why.
-fn differences(section: &Section<'_>, out: &mut impl Write) -> io::Result<()> {
-    let mut right = 0;
-    for row in &section.rows {
-        let (Some(guess), Some(prediction)) = (row.guess, row.trial.predictions.first()) else {
-            continue;
-        };
-        if prediction.holds(guess) {
-            right += 1;
-            continue;
-        }
-        let seen = match row.verdict {
-            Verdict::Ran(ran) => ran.judged(row.trial).next().map(|judged| super::seen(&judged)),
-            Verdict::Skipped(_) | Verdict::CouldNotRun(_) => None,
-        };
-        let why = match &*prediction.because {
-            "" => String::new(),
-            because => format!(" {}: {because}", prediction.what.text()),
-        };
-        let text = format!(
-            "{}: you said {}, the model {}, {}.{why}",
-            run_name(row.trial),
-            number(guess),
-            range(prediction),
-            seen.as_deref().unwrap_or("and it did not run"),
-        );
-        paragraph("differs", &text, out)?;
-    }
-    match right {
-        0 => Ok(()),
-        right => {
-            paragraph("right", &format!("{} of yours", words::count(right, "prediction")), out)
-        }
-    }
-}
-
-/// `64 KiB, hyper-util`: which run of an experiment.
-fn run_name(trial: &Trial) -> String {
-    let transport = trial.transport();
-    if trial.case.is_empty() {
-        transport.to_owned()
-    } else {
-        format!("{}, {transport}", trial.case)
     }
 }
 
@@ -364,6 +335,9 @@ fn evidence_of(section: &Section<'_>, row: &TrialRow<'_>, out: &mut impl Write) 
             if let Some(gone) = report::run::time_waits_cut_short(&ran.record.outcome) {
                 paragraph("resets", &gone, out)?;
             }
+            if let Some(offers) = report::run::keep_alive_offers(&ran.record.outcome) {
+                paragraph("offered", &offers, out)?;
+            }
             for (kind, message) in ran.record.failures() {
                 paragraph("failure", &format!("{kind}: {message}"), out)?;
             }
@@ -448,6 +422,10 @@ pub(crate) fn summary(
         words::short(took),
         if parts.is_empty() { "none ended".to_owned() } else { parts.join(", ") },
     )?;
+    let answers = || sections.iter().filter_map(|section| section.answers.as_ref()).flatten();
+    if experiments > 1 && answers().next().is_some() {
+        writeln!(out, "You {}.", LearnerScore::of(answers()).text())?;
+    }
     if interrupted {
         let unfinished: usize = sections
             .iter()

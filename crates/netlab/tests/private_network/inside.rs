@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::linux::fs::MetadataExt;
 use std::process::{Command, ExitCode};
@@ -35,6 +35,7 @@ pub(crate) fn play(role: &str) -> ExitCode {
         "look around" => look_around(),
         "set" => set(),
         "connect once" => connect_once(),
+        "send a body" => send_a_body(),
         "hold a port" => hold_a_port(),
         "enter again" => enter_again(),
         "enter with threads" => enter_with_threads(),
@@ -42,6 +43,11 @@ pub(crate) fn play(role: &str) -> ExitCode {
         "start another" => start_another(),
         "die with parent" => die_with_parent(),
         "be an orphan" => be_an_orphan(),
+        "talk from host to host" => crate::hosts::talk(&input()),
+        "lose the last ACK" => crate::hosts::lose_the_last_ack(),
+        "send much" => crate::hosts::send_much(),
+        "forge a reset" => crate::hosts::forge_a_reset(),
+        "make two hosts" => crate::hosts::make_two(),
         unknown => panic!("there is no role {unknown:?}"),
     };
     say(&report.unwrap_or_else(|error| told(&error)));
@@ -107,6 +113,22 @@ fn connect_once() -> Result<Value, Error> {
     drop(ends);
     let closed = Counters::read()?.since(&before);
     Ok(json!({ "before": before.since(&Counters::default()), "open": open, "closed": closed }))
+}
+
+/// Sends 100 kB over a connection, and tells in how many segments.
+fn send_a_body() -> Result<Value, Error> {
+    const LEN: usize = 100_000;
+    let network = enter(&NetworkSettings::default())?;
+    if input()["as_on_a_wire"] == true {
+        network.as_on_a_wire()?;
+    }
+    let (_server, mut client, mut accepted) = connection();
+    let before = Counters::read()?;
+    let reader = thread::spawn(move || accepted.read_exact(&mut [0; LEN]));
+    client.write_all(&[b'x'; LEN]).unwrap();
+    reader.join().unwrap().unwrap();
+    let counted = Counters::read()?.since(&before);
+    Ok(json!({ "segments": counted["TcpOutSegs"] }))
 }
 
 fn hold_a_port() -> Result<Value, Error> {

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use evidence::{
-    Moment, Observed, Outcome, Reading, RunEvent, Side, SocketTable, TcpState, TimerKind, TlsFacts,
+    Moment, Observed, OfferTally, Outcome, Reading, RunEvent, Side, SocketTable, TcpState,
+    TimerKind, TlsFacts,
 };
 use serde::Serialize;
 
@@ -40,6 +41,8 @@ struct RunRow<'a> {
     used: usize,
     sockets: TablesRow,
     connections: Vec<ConnectionRow>,
+    /// The offers of the responses to keep the connection; `null` if none made one.
+    keep_alive_offers: Option<OffersRow>,
     /// One sentence each; empty if the witnesses agree.
     disagreements: Vec<String>,
     interrupted: bool,
@@ -64,6 +67,30 @@ struct FailureRow<'a> {
     exchange: u64,
     kind: &'a str,
     message: &'a str,
+}
+
+/// `Keep-Alive` fields of a run's responses, and what the server did with idle connections.
+#[derive(Clone, Debug, Serialize)]
+struct OffersRow {
+    /// How many responses made an offer, out of how many.
+    offers: usize,
+    responses: usize,
+    /// The first, as it stood in the head.
+    first: String,
+    /// `true` if all the others said the same.
+    same: bool,
+    /// `null` if no response named a time.
+    timeout_least_us: Option<u64>,
+    timeout_most_us: Option<u64>,
+    /// Idle connections that the server closed, and how long each had been idle by the client's
+    /// trace.
+    idle_closes: usize,
+    idle_least_us: Option<u64>,
+    idle_most_us: Option<u64>,
+    /// How many of those came sooner than offered.
+    sooner: usize,
+    /// Connections that the server closed, and of which the client does not tell if they were idle.
+    idle_unknown: usize,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -110,6 +137,8 @@ struct ConnectionRow {
     closed_at_us: Option<u64>,
     /// Bytes that lay unread in the client's kernel then.
     unread_bytes: Option<u64>,
+    /// How long it had been idle then; `null` if it had not been, or nobody tells.
+    idle_us: Option<u64>,
 }
 
 /// One moment of a trace. `event` is Go's name for it, or ours where Go has none.
@@ -183,10 +212,31 @@ impl<'a> RunRow<'a> {
                 after_closing: EndsRow::of_reading(&tables.after_closing),
             },
             connections: outcome.connections.iter().map(ConnectionRow::from).collect(),
+            keep_alive_offers: outcome.keep_alive_offers().map(OffersRow::from),
             disagreements: outcome.disagreements.iter().map(ToString::to_string).collect(),
             interrupted: outcome.interrupted,
             elapsed_us: us(outcome.elapsed),
             events: events.iter().map(EventRow::of).collect(),
+        }
+    }
+}
+
+impl From<OfferTally> for OffersRow {
+    fn from(tally: OfferTally) -> Self {
+        let OfferTally { offers, responses, first, same, timeouts, idle_closes, sooner, unseen } =
+            tally;
+        Self {
+            offers,
+            responses,
+            first,
+            same,
+            timeout_least_us: timeouts.map(|(least, _)| us(least)),
+            timeout_most_us: timeouts.map(|(_, most)| us(most)),
+            idle_closes: idle_closes.len(),
+            idle_least_us: idle_closes.first().copied().map(us),
+            idle_most_us: idle_closes.last().copied().map(us),
+            sooner,
+            idle_unknown: unseen,
         }
     }
 }
@@ -227,6 +277,7 @@ impl From<&evidence::Connection> for ConnectionRow {
             why: close.and_then(|close| close.why.as_ref().known()).map(ToString::to_string),
             closed_at_us: close.map(|close| us(close.at)),
             unread_bytes: close.map(|close| close.unread),
+            idle_us: close.and_then(|close| close.idle.known().flatten()).map(us),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What the other end did: facts that the client and the kernel saw, and no guess at its reasons.
 
-use evidence::{AcceptGap, BodyPolicy, Close, CloseReason, ClosedBy, Observed, Outcome};
+use std::time::Duration;
+
+use evidence::{
+    AcceptGap, BodyPolicy, Close, CloseReason, ClosedBy, Observed, OfferTally, Outcome,
+};
 
 use crate::words;
 
@@ -30,6 +34,56 @@ pub(super) fn deeds(outcome: &Outcome) -> Option<String> {
         )),
     }
     (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// Returns what responses offered in `Keep-Alive` fields, and how long the server kept what was idle.
+#[must_use]
+pub fn keep_alive_offers(outcome: &Outcome) -> Option<String> {
+    let tally = outcome.keep_alive_offers()?;
+    let OfferTally { offers, responses, first, same, timeouts, idle_closes, sooner, unseen } =
+        &tally;
+    let whose = match (*offers, *responses) {
+        (1, 1) => "The response".to_owned(),
+        (some, all) if some == all => format!("All {all} responses"),
+        (some, all) => format!("{some} of {all} responses"),
+    };
+    let (start, end) = match timeouts {
+        Some(times) => {
+            let (least, most) = (words::span(times.0), words::span(times.1));
+            let time = if least == most { least } else { format!("{least} to {most}") };
+            (format!("{whose} offered to keep an idle connection for {time} ("), ")")
+        }
+        None => (format!("{whose} said "), ""),
+    };
+    let value = words::printable(first);
+    let others = if *same { "" } else { " in the first" };
+    let mut text =
+        format!("{start}Keep-Alive: {value}{others}{end}; this client does not read that.");
+    if let [least, .., most] | [least @ most] = &idle_closes[..] {
+        let fit = match (timeouts, *sooner) {
+            (None, _) => String::new(),
+            (Some(_), 0) => ", no sooner than offered".to_owned(),
+            (Some(_), sooner) if sooner == idle_closes.len() => ", sooner than offered".to_owned(),
+            (Some(_), sooner) => format!(", {sooner} of them sooner than offered"),
+        };
+        text.push_str(&format!(
+            " {} been idle for {} by the client's trace when the server closed {}{fit}.",
+            words::count(idle_closes.len(), "connection") + " had",
+            range(*least, *most),
+            if idle_closes.len() == 1 { "it" } else { "them" },
+        ));
+    }
+    if *unseen > 0 {
+        text.push_str(&format!(
+            " For how long the {unseen} that the server closed had been idle, this client does not tell.",
+        ));
+    }
+    Some(text)
+}
+
+fn range(least: Duration, most: Duration) -> String {
+    let (least, most) = (words::short(least), words::short(most));
+    if least == most { least } else { format!("{least} to {most}") }
 }
 
 /// Returns what is known about the connections that ended in a reset.

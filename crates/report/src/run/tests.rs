@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use evidence::{
     AcceptGap, Afterwards, BodyPolicy, BodySeen, ClientAddr, Close, CloseReason, ClosedBy,
-    Connection, ConnectionId, Disagreement, Ends, ExchangeId, Failure, FailureKind, Moment,
-    NotPooled, Observed, Prediction, Preset, Program, Reading, ServerAddr, ServerSetup, Side,
-    Socket, SocketTable, Tables, TcpState, Timer, TimerKind, Unreadable,
+    CommandFlag, Connection, ConnectionFields, ConnectionId, Disagreement, Ends, ExchangeId,
+    Failure, FailureKind, Moment, NotPooled, Observed, Prediction, Preset, Program, Reading,
+    ServerAddr, ServerSetup, Side, Socket, SocketTable, Tables, TcpState, Timer, TimerKind,
+    Unreadable,
 };
 
 use super::*;
 
-fn setup(preset: Preset, body: BodyPolicy) -> Setup {
+pub(super) fn setup(preset: Preset, body: BodyPolicy) -> Setup {
     Setup {
         program: Program::Sequential,
         preset,
@@ -32,6 +33,7 @@ fn setup(preset: Preset, body: BodyPolicy) -> Setup {
             delay: Duration::ZERO,
             pause_before_body: Duration::ZERO,
         },
+        flags: Vec::new(),
     }
 }
 
@@ -54,6 +56,7 @@ fn exchange(number: u64, connection: u64, afterwards: Afterwards, body: BodySeen
         idle_before: Observed::Known(reused.then_some(Duration::from_secs(1))),
         first_byte: Some(Duration::from_micros(312)),
         status: Some(200),
+        connection_fields: ConnectionFields::default(),
         body: Ok(body),
         afterwards,
     }
@@ -61,8 +64,13 @@ fn exchange(number: u64, connection: u64, afterwards: Afterwards, body: BodySeen
 
 fn connection(id: u64, exchanges: u64, by: ClosedBy, why: CloseReason, at_ms: u64) -> Connection {
     let ends = ends(40_000 + u16::try_from(id).unwrap());
-    let close =
-        Close { by, why: Observed::Known(why), at: Duration::from_millis(at_ms), unread: 0 };
+    let close = Close {
+        by,
+        why: Observed::Known(why),
+        at: Duration::from_millis(at_ms),
+        unread: 0,
+        idle: Observed::Known(None),
+    };
     Connection { id: ConnectionId(id), ends, exchanges, close: Some(close) }
 }
 
@@ -141,8 +149,13 @@ fn reset() -> Outcome {
         }
     };
     let closed = |n| connection(n, 1, ClosedBy::Reset, CloseReason::NotPooled(refused), n * 10);
+    let mut setup = setup(Preset::Go, BodyPolicy::Drop);
+    setup.server.bytes = left;
+    let flag =
+        |name: &str, value: &str| CommandFlag { name: name.into(), value: Some(value.into()) };
+    setup.flags = vec![flag("body", "drop"), flag("bytes", "1MiB")];
     Outcome {
-        setup: setup(Preset::Go, BodyPolicy::Drop),
+        setup,
         prediction: None,
         exchanges: vec![dropped(1), dropped(2)],
         connections: vec![closed(1), closed(2)],
@@ -436,6 +449,45 @@ fn a_limit_on_connections_is_named_where_it_was_reached() {
 fn a_time_wait_that_a_reset_has_ended_is_told() {
     let gone = prose(&Outcome { time_waits_cut_short: 38, ..drained() });
     assert!(gone.contains("38 TIME_WAITs are gone before the time"), "{gone}");
+}
+
+#[test]
+fn an_offer_to_keep_the_connection_is_told_once_and_held_against_the_closes() {
+    assert!(!prose(&drained()).contains("Keep-Alive"));
+    let mut outcome = drained();
+    let offer = |value: &'static str| ConnectionFields::of([], [value.as_bytes()]);
+    outcome.exchanges[1].connection_fields = offer("timeout=5, max=99");
+    let one = prose(&outcome);
+    let words = "1 of 2 responses offered to keep an idle connection for 5s (Keep-Alive: timeout=5, max=99); this client does not read that.";
+    assert!(one.contains(words), "{one}");
+    outcome.exchanges[0].connection_fields = offer("timeout=5, max=100");
+    let all = prose(&outcome);
+    assert!(all.contains("All 2 responses offered"), "{all}");
+    assert!(all.contains("(Keep-Alive: timeout=5, max=100 in the first);"), "{all}");
+    assert!(!all.contains("had been idle"), "{all}");
+    outcome.connections[0] = connection(1, 2, ClosedBy::Server, CloseReason::ServerClosed, 1100);
+    for (idle_ms, fit) in [(5002, "no sooner than offered"), (1203, "sooner than offered")] {
+        let close = outcome.connections[0].close.as_mut().unwrap();
+        close.idle = Observed::Known(Some(Duration::from_millis(idle_ms)));
+        let told = prose(&outcome);
+        let idle = crate::words::short(Duration::from_millis(idle_ms));
+        let words = format!("1 connection had been idle for {idle} by the client's trace when");
+        assert!(told.contains(&format!("{words} the server closed it, {fit}.")), "{told}");
+    }
+    outcome.connections[0].close.as_mut().unwrap().idle = Observed::NotObservable;
+    let unseen = prose(&outcome);
+    assert!(
+        unseen.contains("For how long the 1 that the server closed had been idle, this client"),
+        "{unseen}"
+    );
+}
+
+#[test]
+fn an_offer_cannot_paint_the_terminal_and_one_without_a_time_is_told_as_it_stands() {
+    let mut outcome = drained();
+    outcome.exchanges[0].connection_fields = ConnectionFields::of([], [&b"max=3, \x1b[31m"[..]]);
+    let told = prose(&outcome);
+    assert!(told.contains("1 of 2 responses said Keep-Alive: max=3, \\u{1b}[31m;"), "{told}");
 }
 
 #[test]

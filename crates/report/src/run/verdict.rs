@@ -7,12 +7,13 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodyPolicy, ByteCount, CloseReason, ClosedBy, Ends, Exchange, FailureKind,
-    NotPooled, Observed, Outcome, Preset, Program, Setup, Side, TcpState, TimerKind, is_success,
+    NotPooled, Observed, Outcome, Preset, Setup, Side, TcpState, TimerKind, is_success,
 };
 
 use super::heading;
 use super::lines::{fact, prediction};
-use super::peer;
+use super::next::{NextStep, next_step};
+use super::{peer, shell};
 use crate::words::{self, FAINT, HEADING};
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -29,6 +30,7 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         peer::accept_gap(outcome),
         why(outcome),
         peer::deeds(outcome),
+        peer::keep_alive_offers(outcome),
         closers(outcome),
     ];
     let sentences: Vec<String> = sentences.into_iter().flatten().collect();
@@ -36,8 +38,13 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  {line}")?;
     }
     writeln!(out)?;
-    let (command, question) = next(outcome);
-    fact("try next", &format!("{HEADING}{command}{HEADING:#}"), out)?;
+    let NextStep { words, question } = next_step(outcome);
+    let mut name = "try next";
+    for line in shell::lines(&words, 68) {
+        let line = words::printable(&line);
+        fact(name, &format!("{HEADING}{line}{HEADING:#}"), out)?;
+        name = "";
+    }
     fact("", &format!("{FAINT}{question}{FAINT:#}"), out)
 }
 
@@ -108,7 +115,7 @@ fn statuses(outcome: &Outcome) -> Option<String> {
 }
 
 /// How few connections could have carried these exchanges.
-fn enough(outcome: &Outcome) -> usize {
+pub(super) fn enough(outcome: &Outcome) -> usize {
     outcome.setup.workers.min(outcome.exchanges.len())
 }
 
@@ -207,7 +214,7 @@ fn held(outcome: &Outcome) -> Option<String> {
 }
 
 /// The reason for which the client closed most connections before the run was over.
-fn most_frequent_loss(outcome: &Outcome) -> Option<(&CloseReason, usize)> {
+pub(super) fn most_frequent_loss(outcome: &Outcome) -> Option<(&CloseReason, usize)> {
     let mut reasons: Vec<(&CloseReason, usize)> = Vec::new();
     let closes = outcome.connections.iter().filter_map(|connection| connection.close.as_ref());
     for reason in closes.filter_map(|close| close.why.as_ref().known()) {
@@ -447,81 +454,4 @@ fn listed(outcome: &Outcome) -> String {
         text.push_str(&format!("; {gone} had left it before it was read"));
     }
     text
-}
-
-/// One command to try next, and the question that it answers.
-fn next(outcome: &Outcome) -> (String, String) {
-    let setup = &outcome.setup;
-    let target = match setup.server.in_process {
-        true => String::new(),
-        // Without a query: that is what the flags of this run have put there.
-        false => format!(" --target {}", setup.server.url.split('?').next().unwrap_or_default()),
-    };
-    let command = |flags: &str| format!("cargo run -p {} -- {flags}{target}", setup.program.name());
-    if outcome.failed() > 0 || !outcome.disagreements.is_empty() {
-        let port = outcome.connections.first().map_or(8080, |c| c.ends.server.port());
-        let command = format!("cargo run -p socket-inspector -- --port {port}");
-        return (command, "what does the kernel still list, and who holds it?".into());
-    }
-    if !setup.server.in_process && peer::deeds(outcome).is_some() {
-        let url = setup.server.url.split('?').next().unwrap_or_default();
-        let command = format!("cargo run -p lab -- trace {url} --requests 3");
-        return (command, "when does what happen to such a connection?".into());
-    }
-    let few = outcome.opened() <= enough(outcome);
-    if let Some((CloseReason::IdleTimeout(_), _)) = most_frequent_loss(outcome) {
-        let flags = format!("--idle-timeout 90s{}", rules(setup));
-        return (command(&flags), "what if they may wait longer than the pause?".into());
-    }
-    let (flags, question) = match (setup.program, setup.preset, setup.body) {
-        (Program::Concurrent, _, BodyPolicy::Drain) if !few => {
-            let flags = format!("--per-host {}{}", setup.workers, rules(setup));
-            return (command(&flags), "what if the pool keeps one for every worker?".into());
-        }
-        (Program::Concurrent, Preset::HyperUtil, _) => {
-            ("--per-host 2", "do Go's rules do the same with the same cap?")
-        }
-        (Program::Concurrent, _, BodyPolicy::Drain) if setup.per_host < setup.workers => {
-            ("--per-host 2", "what if they come back round after round, with a pause between?")
-        }
-        (Program::Concurrent, ..) => {
-            ("--per-host 2 --transport hyper-util", "does hyper-util's own pool do the same?")
-        }
-        (_, Preset::Go, BodyPolicy::Drain) => {
-            ("--body hold", "what if nobody reads the bodies, as in the article? It has ten here")
-        }
-        (_, Preset::Go, BodyPolicy::Drop) if outcome.closed_by(ClosedBy::Reset) > 0 => {
-            ("--body drop", "and if the body is so small that nothing is left in the kernel?")
-        }
-        (_, Preset::Go, BodyPolicy::Drop) => {
-            ("--body drop --transport go1.27", "what has Go 1.27 changed about that?")
-        }
-        (_, Preset::Go127, BodyPolicy::Drop) if few => {
-            ("--body drop --transport go1.27 --bytes 1MiB", "how much does it drain?")
-        }
-        (_, Preset::HyperUtil, BodyPolicy::Drop) if few => (
-            "--body drop --transport hyper-util --pause-before-body 30ms",
-            "what if the body comes later than its head?",
-        ),
-        (_, Preset::HyperUtil, BodyPolicy::Hold) if few => (
-            "--body hold --transport hyper-util --bytes 64KiB",
-            "what if hyper cannot read all of it ahead?",
-        ),
-        (_, Preset::HyperUtil | Preset::Go127, BodyPolicy::Drain) => {
-            let flags = format!("--body drop{}", rules(setup));
-            return (command(&flags), "what if nobody reads the bodies?".into());
-        }
-        _ => {
-            let flags = format!("--body drain{}", rules(setup));
-            return (command(&flags), "what if the bodies are read to their end?".into());
-        }
-    };
-    (command(flags), question.into())
-}
-
-fn rules(setup: &Setup) -> String {
-    match setup.preset {
-        Preset::Go => String::new(),
-        preset => format!(" --transport {}", preset.name()),
-    }
 }

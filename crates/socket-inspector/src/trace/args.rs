@@ -7,7 +7,6 @@ use program::args::look_time;
 
 /// What to trace, how, and for how long.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = EXAMPLES)]
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux can trace"))]
 pub(crate) struct TraceArgs {
     /// Tell only of sockets with this port at either end; may be repeated
@@ -28,16 +27,6 @@ pub(crate) struct TraceArgs {
     #[arg(short, long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
     pub(crate) format: TraceOutput,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  socket-inspector trace --port 8080              both ends of each connection, until Ctrl-C
-  socket-inspector trace --port 8080 --for 10s    the same for ten seconds
-  socket-inspector trace --witness sampling       as an ordinary user sees it
-
-It also ends when the process that started it does, so that it leaves nothing behind.
-
-Exit codes: 0 traced (even if nothing changed), 2 could not trace.";
 
 /// Which witness is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,0 +1,130 @@
+//! The ground of a run: the machine's network, a private one, or two hosts with a cable.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use apparatus::FarHost;
+use netlab::{Cable, CablePlan, Counters, Host, HostsPlan, NetworkSettings, PrivateNetwork};
+
+use crate::cable::{CableControl, CableRecord};
+use crate::settings::Network;
+
+/// The ground on which a run takes place.
+pub(crate) enum Ground {
+    /// The machine's own network.
+    Machine,
+    /// A network of its own.
+    Network(PrivateNetwork),
+    /// Two hosts, the client's and the servers'.
+    Hosts(TwoHosts),
+}
+
+/// Two hosts, with a hand on the cable.
+pub(crate) struct TwoHosts {
+    client: PrivateNetwork,
+    server: Arc<ServersHost>,
+    cable: Cable,
+    control: CableControl,
+}
+
+/// The host of the servers, as the apparatus asks for it.
+#[derive(Debug)]
+struct ServersHost(Host);
+
+impl FarHost for ServersHost {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        self.0.run(job).map_err(io::Error::other)
+    }
+}
+
+/// The kernel's counters of a ground: one network's, or two hosts'.
+pub(crate) struct GroundCounters(Vec<Counters>);
+
+impl TwoHosts {
+    /// Moves this process to the client's host, and makes the other.
+    ///
+    /// # Errors
+    /// Those of [`netlab::enter_hosts`].
+    pub(crate) fn enter(
+        settings: &NetworkSettings,
+        cable: CablePlan,
+        network: &Network,
+    ) -> Result<Self, netlab::Error> {
+        let control = CableControl::new(network);
+        let plan = HostsPlan { client: settings.clone(), server: settings.clone(), cable };
+        let netlab::TwoHosts { client, server, cable } = netlab::enter_hosts(&plan, control.law())?;
+        Ok(Self { client, server: Arc::new(ServersHost(server)), cable, control })
+    }
+}
+
+impl Ground {
+    /// The network of the client, if it is private.
+    pub(crate) fn network(&self) -> Option<&PrivateNetwork> {
+        match self {
+            Self::Machine => None,
+            Self::Network(network) => Some(network),
+            Self::Hosts(hosts) => Some(&hosts.client),
+        }
+    }
+
+    /// The host of the servers, if it is another.
+    pub(crate) fn far(&self) -> Option<Arc<dyn FarHost>> {
+        match self {
+            Self::Machine | Self::Network(_) => None,
+            Self::Hosts(hosts) => Some(Arc::<ServersHost>::clone(&hosts.server)),
+        }
+    }
+
+    /// The hand on the cable, if there is one.
+    pub(crate) fn cable(&self) -> Option<&CableControl> {
+        match self {
+            Self::Machine | Self::Network(_) => None,
+            Self::Hosts(hosts) => Some(&hosts.control),
+        }
+    }
+
+    /// Reads the kernel's counters, which in the machine's own network count others' doings, too,
+    /// and so are not read.
+    pub(crate) fn counters(&self) -> Result<GroundCounters, netlab::Error> {
+        Ok(GroundCounters(match self {
+            Self::Machine => Vec::new(),
+            Self::Network(_) => vec![Counters::read()?],
+            Self::Hosts(hosts) => vec![Counters::read()?, hosts.server.0.run(Counters::read)??],
+        }))
+    }
+
+    /// By how much the counters have grown: on two hosts those of each, and their sums.
+    pub(crate) fn grown_since(
+        &self,
+        before: &GroundCounters,
+    ) -> Result<BTreeMap<String, u64>, netlab::Error> {
+        let now = self.counters()?;
+        let grown: Vec<BTreeMap<String, u64>> =
+            now.0.iter().zip(&before.0).map(|(now, before)| now.since(before)).collect();
+        let mut all: BTreeMap<String, u64> = BTreeMap::new();
+        let of_hosts = matches!(self, Self::Hosts(_));
+        for (host, counters) in ["client", "server"].into_iter().zip(grown) {
+            for (name, by) in counters {
+                if of_hosts {
+                    all.insert(format!("{host}.{name}"), by);
+                }
+                *all.entry(name).or_default() += by;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Unplugs the cable, if there is one, and tells all that passed, on the clock of a run that
+    /// began at `start`.
+    pub(crate) fn taken_down(self, start: Instant) -> Result<Option<CableRecord>, netlab::Error> {
+        let Self::Hosts(TwoHosts { server, cable, control, .. }) = self else { return Ok(None) };
+        let of_client = netlab::lost_before_the_cable()?;
+        let of_server = server.0.run(netlab::lost_before_the_cable)??;
+        let tally = cable.unplug()?;
+        let mut record = control.record(start);
+        record.unplugged(tally, of_client + of_server);
+        Ok(Some(record))
+    }
+}

@@ -314,11 +314,11 @@ fn an_installed_program_names_programs_and_not_cargo() {
     let refused = said("--target http://127.0.0.1:1/ --requests 1");
     let help = said("--help");
     std::fs::remove_dir_all(&installed).unwrap();
-    assert!(run.contains("try next  sequential --body"), "{run}");
+    assert!(run.contains("try next  sequential --requests 2"), "{run}");
     assert!(help.contains("\nExamples:\n"), "{help}");
     for text in [run, refused, help] {
         assert!(!text.contains("cargo"), "{text}");
     }
     let Ran { stdout, .. } = sequential("--port 0 --requests 2 --interval 0");
-    assert!(stdout.contains("try next  cargo run -p sequential -- --body"), "{stdout}");
+    assert!(stdout.contains("try next  cargo run -p sequential -- --requests 2"), "{stdout}");
 }

@@ -3,7 +3,9 @@
 use std::pin::Pin;
 use std::sync::{Mutex, OnceLock};
 
-use evidence::{BodyPolicy, BodySeen, ConnectionFields, ExchangeId, Failure};
+use evidence::{
+    BodyPolicy, BodySeen, ConnectionFields, ExchangeId, Failure, Preset, RuleDifference,
+};
 use http::header::{CONNECTION, HeaderMap, HeaderName};
 use http_body_util::BodyExt;
 use transport::{Body, Transport};
@@ -37,6 +39,12 @@ pub trait StudiedClient: Send + Sync {
     /// Returns true if it tells after every exchange what it decides on the connection.
     fn tells_of_its_pool(&self) -> bool;
 
+    /// Returns where its rules differ from those that it is taken for, because somebody has changed
+    /// them here. None of another program's can have been.
+    fn rule_differences(&self) -> Vec<RuleDifference> {
+        Vec::new()
+    }
+
     /// Fetches `url` as the exchange of this number, and does with the body what `ask` says. As soon
     /// as it knows the response's head, it tells that, too: it may be given up before it is done.
     fn exchange<'a>(
@@ -61,13 +69,14 @@ pub trait StudiedClient: Send + Sync {
 /// One of our transports.
 pub(crate) struct OwnClient {
     transport: Transport,
+    preset: Preset,
     tells_of_its_pool: bool,
     held: Mutex<Vec<(ExchangeId, Body)>>,
 }
 
 impl OwnClient {
-    pub(crate) fn new(transport: Transport, tells_of_its_pool: bool) -> Self {
-        Self { transport, tells_of_its_pool, held: Mutex::default() }
+    pub(crate) fn new(transport: Transport, preset: Preset, tells_of_its_pool: bool) -> Self {
+        Self { transport, preset, tells_of_its_pool, held: Mutex::default() }
     }
 
     async fn send_and_read(
@@ -117,6 +126,10 @@ fn fail(error: &transport::Error) -> Failure {
 impl StudiedClient for OwnClient {
     fn tells_of_its_pool(&self) -> bool {
         self.tells_of_its_pool
+    }
+
+    fn rule_differences(&self) -> Vec<RuleDifference> {
+        transport::rule_differences(self.preset)
     }
 
     fn exchange<'a>(

@@ -63,8 +63,9 @@ fn unreadable(error: &dyn std::error::Error) -> Unreadable {
 }
 
 /// Reads the table until it has settled: the client has carried out every close it decided on,
-/// no end is in a passing state, the trace's open connections are just the kernel's, and two
-/// readings in a row agree. Gives up after [`PATIENCE`] and says so.
+/// no end is in a passing state, the trace's open connections are just the kernel's, but for held
+/// ones that are gone without the client's having noticed, and two readings in a row agree. Gives
+/// up after [`PATIENCE`] and says so.
 pub(crate) async fn settled(client: &ClientWitness, host: &ServersHost) -> Reading {
     let deadline = Instant::now() + PATIENCE;
     let mut before: Option<Vec<WatchedSocket>> = None;
@@ -77,9 +78,8 @@ pub(crate) async fn settled(client: &ClientWitness, host: &ServersHost) -> Readi
             Err(unreadable) => return Reading { table: Err(unreadable), settled: false },
         };
         let rows = rows(&table);
-        let at_rest = client.is_quiet()
-            && !is_moving(&table)
-            && client.open() == open(&table) + table.count(Side::Client, TcpState::CloseWait);
+        let at_rest =
+            client.is_quiet() && !is_moving(&table) && client.open_are(&not_closed(&table));
         if at_rest && before.as_ref() == Some(&rows) {
             return Reading { table: Ok(table), settled: true };
         }
@@ -88,6 +88,17 @@ pub(crate) async fn settled(client: &ClientWitness, host: &ServersHost) -> Readi
         }
         before = Some(rows);
     }
+}
+
+/// The connections whose client has not closed its end.
+fn not_closed(table: &SocketTable) -> HashSet<Ends> {
+    let is_open = |state| matches!(state, TcpState::Established | TcpState::CloseWait);
+    table
+        .sockets
+        .iter()
+        .filter(|socket| socket.side == Some(Side::Client) && is_open(socket.state))
+        .filter_map(Socket::ends)
+        .collect()
 }
 
 /// Returns true if an end is on its way through a passing state. An end in `FIN_WAIT_2` is not, as

@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use evidence::{
     Afterwards, BodyPolicy, BodySeen, ClientAddr, Exchange, ExchangeId, Failure, Outcome, Preset,
-    Reading, RunEvent, ServerAddr, Setup, Tables,
+    Reading, RuleDifference, RunEvent, ServerAddr, Setup, Tables,
 };
 use http::HeaderValue;
 use program::exit;
@@ -129,8 +129,9 @@ impl Apparatus {
             // In HTTP/2 a connection is never put back: it is shared all the time.
             let tells_of_its_pool =
                 config.preset != Preset::HyperUtil && config.version == HttpVersion::Http1;
+            let preset = config.preset;
             let transport = Transport::new(config, Some(listener))?;
-            Ok(Box::new(OwnClient::new(transport, tells_of_its_pool)))
+            Ok(Box::new(OwnClient::new(transport, preset, tells_of_its_pool)))
         })
     }
 
@@ -185,6 +186,12 @@ impl Apparatus {
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Returns where the rules of this build's client differ from Go's, if it follows Go's.
+    #[must_use]
+    pub fn rule_differences(&self) -> Vec<RuleDifference> {
+        self.client.rule_differences()
     }
 
     /// Lets the servers that start when they are told to listen: whoever connects from now on is
@@ -259,6 +266,11 @@ impl Apparatus {
             afterwards: self.afterwards(&body, &notes),
             body,
         };
+        if let (Ok(BodySeen::Held { .. }), Some(connection)) = (&exchange.body, exchange.connection)
+            && exchange.afterwards != Afterwards::Pooled
+        {
+            self.client_witness.holds(connection);
+        }
         let mut book = lock(&self.book);
         if let Err(failure) = &exchange.body
             && failure.kind.means_no_server()
@@ -334,7 +346,9 @@ impl Apparatus {
     /// is closed after that is closed for another reason.
     pub async fn release(&self) {
         let will_decide = |number| self.client_witness.will_decide(number);
-        if self.client.release(&will_decide).await {
+        let any = self.client.release(&will_decide).await;
+        self.client_witness.holds_nothing();
+        if any {
             kernel::settled(&self.client_witness, &self.host).await;
         }
     }
@@ -397,6 +411,7 @@ impl Apparatus {
         let time_waits_cut_short = judge::time_waits_cut_short(&connections, &testimony);
         let outcome = Outcome {
             prediction: predict(&self.setup),
+            rule_differences: self.client.rule_differences(),
             setup: self.setup,
             exchanges,
             connections,

@@ -1,7 +1,7 @@
 //! Turns what client and server tell, moment by moment, into facts about exchanges and
 //! connections.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ struct ClientNotes {
     undecided: BTreeSet<ExchangeId>,
     /// Dials that are under way, or were given up before anybody was told how they ended.
     unfinished_dials: usize,
+    /// Connections whose body the reader keeps, so that nobody looks at them.
+    held: BTreeSet<ConnectionId>,
     open: usize,
     most_open: usize,
     /// Every event, if somebody wants to read them.
@@ -116,6 +118,28 @@ impl ClientWitness {
     /// waited for them any more.
     pub(crate) fn unfinished_dials(&self) -> usize {
         self.lock().unfinished_dials
+    }
+
+    /// The reader keeps the body that is on this connection.
+    pub(crate) fn holds(&self, connection: ConnectionId) {
+        self.lock().held.insert(connection);
+    }
+
+    /// The reader has let go of all that it held.
+    pub(crate) fn holds_nothing(&self) {
+        self.lock().held.clear();
+    }
+
+    /// Returns true if the open connections are those whose client's end is `listed`. One that the
+    /// reader holds may be missing: if the server has reset it, nobody notices before it is read.
+    pub(crate) fn open_are(&self, listed: &HashSet<Ends>) -> bool {
+        let notes = self.lock();
+        let is_open = |notes: &&ConnectionNotes| notes.closed.is_none();
+        let open: HashSet<Ends> =
+            notes.connections.values().filter(is_open).map(|it| it.ends).collect();
+        let mut missing =
+            notes.connections.iter().filter(|(_, it)| is_open(it) && !listed.contains(&it.ends));
+        listed.is_subset(&open) && missing.all(|(id, _)| notes.held.contains(id))
     }
 
     /// How many of them are open.
@@ -409,6 +433,29 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ends(port: u16) -> Ends {
+        let [client, server] = [port, 80].map(|port| ([127, 0, 0, 1], port).into());
+        Ends { client: ClientAddr::new(client), server: ServerAddr::new(server) }
+    }
+
+    #[test]
+    fn only_an_open_connection_that_is_held_may_be_missing_from_the_kernels_table() {
+        let witness = ClientWitness::default();
+        for (id, port) in [(1, 1001), (2, 1002)] {
+            let connection = ConnectionNotes::opened(ends(port));
+            witness.lock().connections.insert(ConnectionId(id), connection);
+        }
+        let listed = |ports: &[u16]| witness.open_are(&ports.iter().copied().map(ends).collect());
+        assert!(listed(&[1001, 1002]));
+        assert!(!listed(&[1001]), "one more is open, as far as the client knows");
+        assert!(!listed(&[1001, 1002, 1003]), "one of these the client takes for closed");
+        witness.holds(ConnectionId(2));
+        assert!(listed(&[1001]) && listed(&[1001, 1002]));
+        assert!(!listed(&[1002]), "that one is not held");
+        witness.holds_nothing();
+        assert!(!listed(&[1001]));
+    }
 
     #[test]
     fn the_mean_number_in_flight_weighs_each_number_with_its_time() {

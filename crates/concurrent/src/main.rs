@@ -34,7 +34,7 @@ async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
     };
     let apparatus = Apparatus::set_up(plan)?;
     let prediction = apparatus::predict(apparatus.setup());
-    report.start(apparatus.setup(), prediction.as_ref())?;
+    report.start(apparatus.setup(), &apparatus.rule_differences(), prediction.as_ref())?;
     // On a terminal the bar stands for the lines; in a pipe, or a file, the lines are there.
     let lines = bar.is_hidden() || !std::io::stdout().is_terminal();
     let interrupted = concurrent::run(&apparatus, &interrupt, |exchange| {

@@ -12,6 +12,7 @@
 //! | `socket.rs` | a row of the kernel's table, the two ends as a pair, a whole table |
 //! | `segment.rs` | a TCP segment as it was heard, its flags and options |
 //! | `passage.rs` | a segment between two hosts, and its fate |
+//! | `story.rs` | the life of a connection as its segments tell it |
 //! | `inspected.rs` | what the kernel remembers of a connection |
 //! | `trace.rs` | the moments of an exchange, and the reasons for which a client closes |
 //! | `server_close_reason.rs` | the reasons for which a server does |
@@ -33,6 +34,7 @@ mod segment;
 mod server_close_reason;
 mod setup;
 mod socket;
+mod story;
 mod tcp_state;
 mod trace;
 
@@ -48,10 +50,13 @@ pub use outcome::{
 pub use passage::{Passage, PassageFate, PassageTally};
 pub use segment::{SackBlock, Segment, SegmentFlags, TcpOption, UnknownFlags};
 pub use server_close_reason::ServerCloseReason;
-pub use setup::{BodyPolicy, CommandFlag, Prediction, Preset, Program, ServerSetup, Setup};
+pub use setup::{
+    BodyPolicy, CommandFlag, Prediction, Preset, Program, RuleDifference, ServerSetup, Setup,
+};
 pub use socket::{
     AcceptQueue, Owner, Pair, Side, Socket, SocketTable, Timer, TimerKind, pair, tally,
 };
+pub use story::{ChangeCause, HeardAt, STATE_EDGES, StateChange, StateEdge, TcpStory, Untold};
 pub use tcp_state::{TcpState, UnknownTcpState};
 pub use trace::{
     CertificateFacts, CloseReason, ClosedBy, ConnectionId, ExchangeId, Moment, NotPooled, RunEvent,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::micros;
 use crate::{
     ClientAddr, CloseReason, ClosedBy, ConnectionFields, ConnectionId, Ends, ExchangeId, NotPooled,
-    Observed, OfferTally, Prediction, ServerCloseReason, Setup, SocketTable,
+    Observed, OfferTally, Prediction, RuleDifference, ServerCloseReason, Setup, SocketTable,
 };
 
 /// One request and what became of it, put together from the client's trace.
@@ -307,6 +307,9 @@ pub struct Outcome {
     pub setup: Setup,
     /// The prediction, where the model covers the setup.
     pub prediction: Option<Prediction>,
+    /// Where the client's rules are no longer Go's, if it was to follow those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule_differences: Vec<RuleDifference>,
     /// Every exchange that was started, in the order of their numbers.
     pub exchanges: Vec<Exchange>,
     /// Every connection that was established, in the order of dialling.

@@ -176,6 +176,26 @@ impl Setup {
     }
 }
 
+/// A decision of a client that follows Go's rules, and decides otherwise than Go: somebody has
+/// changed them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleDifference {
+    /// The rule and the case, in words.
+    pub rule: String,
+    /// Go's decision, in words.
+    pub go: String,
+    /// This build's.
+    pub here: String,
+}
+
+impl fmt::Display for RuleDifference {
+    /// Writes `retries of idempotent requests (Go: yes; here: no)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, go, here } = self;
+        write!(f, "{rule} (Go: {go}; here: {here})")
+    }
+}
+
 /// How many connections a run is expected to open, told before it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prediction {

@@ -125,7 +125,7 @@ fn heading(question: &LearnerQuestion, out: &mut impl Page) -> io::Result<()> {
         QuestionKind::Choice { options, .. } => {
             let options = options.iter().enumerate();
             let options: Vec<String> =
-                options.map(|(n, option)| format!("{} {}", n + 1, option.name)).collect();
+                options.map(|(n, option)| format!("{}) {}", n + 1, option.name)).collect();
             indented(&options.join(", "), out)
         }
     }

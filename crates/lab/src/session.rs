@@ -167,13 +167,16 @@ impl<'a, W: Page> LabSession<'a, W> {
         }
     }
 
-    /// Where the runs will take place, if that is not what one would expect.
+    /// Where the runs will take place, and by whose rules, if that is not what one would expect.
     fn begin(&mut self) -> io::Result<()> {
         if let (Isolation::Shared(why), Isolate::Auto) = (&self.lanes.isolation, self.asked.isolate)
         {
             writeln!(anstream::stderr(), "lab: in the machine's own network: {why}")?;
         }
-        Ok(())
+        match self.asked.format {
+            RunFormat::Text => render::text::banner(self.experiments, self.out),
+            RunFormat::Json | RunFormat::Junit => Ok(()),
+        }
     }
 
     /// Every trial as soon as there is a place for it; results in the order of the experiments.
@@ -193,7 +196,14 @@ impl<'a, W: Page> LabSession<'a, W> {
         let mut lines = LearnerLines::listen();
         for (number, experiment) in self.experiments.iter().enumerate() {
             let asked = interrupt.or(self.ask(experiment, &mut lines)).await;
-            let Some(answers) = asked.transpose()? else { return Ok(()) };
+            let Some(answers) = asked.transpose()? else {
+                // What is told now begins below the question.
+                return if self.asked.format == RunFormat::Text {
+                    writeln!(self.out)
+                } else {
+                    Ok(())
+                };
+            };
             self.answers[number] = Some(answers);
             let only = std::slice::from_ref(experiment);
             let tell = |done: EndedTrial| self.note(EndedTrial { experiment: number, ..done });

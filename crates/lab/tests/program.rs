@@ -1,9 +1,13 @@
 //! The program as a learner uses it.
 
+#[path = "program/files.rs"]
+mod files;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use files::own;
 use serde_json::Value;
 
 fn lab(arguments: &[&str]) -> Output {
@@ -18,13 +22,6 @@ fn json(arguments: &[&str]) -> (i32, Value) {
     let output = lab(&[&["run", "--format", "json"], arguments].concat());
     let value = serde_json::from_slice(&output.stdout);
     (output.status.code().unwrap(), value.unwrap_or_else(|_| panic!("{}", text(&output.stderr))))
-}
-
-/// An experiment of one's own, in a file that lasts as long as the directory.
-fn own(directory: &tempfile::TempDir, source: &str) -> String {
-    let path = directory.path().join("own.toml");
-    std::fs::write(&path, source).unwrap();
-    path.to_str().unwrap().to_owned()
 }
 
 fn no_private_network() -> Option<String> {

@@ -11,7 +11,7 @@ mod verdict;
 
 use std::io::{self, Write};
 
-use evidence::{Exchange, Outcome, Prediction, RunEvent, Setup};
+use evidence::{Exchange, Outcome, Prediction, RuleDifference, RunEvent, Setup};
 
 use crate::json;
 use crate::page::{Page, PageWriter, USUAL_WIDTH};
@@ -21,6 +21,7 @@ pub use exhibits::evidence;
 pub use lines::facts;
 pub use next::{NextStep, next_step};
 pub use peer::{accept_gap, keep_alive_offers, time_waits_cut_short};
+pub use verdict::rule_differences;
 
 /// Writes the report of one run.
 pub struct RunReport<W> {
@@ -53,15 +54,21 @@ impl<W: Write> RunReport<W> {
         Self { out: PageWriter::new(out, USUAL_WIDTH), audience, lines: 0 }
     }
 
-    /// Tells what is about to be run, and what is predicted of it.
+    /// Tells what is about to be run, where the client's rules are not the ones that it is named
+    /// after, and what is predicted of it.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn start(&mut self, setup: &Setup, prediction: Option<&Prediction>) -> io::Result<()> {
+    pub fn start(
+        &mut self,
+        setup: &Setup,
+        differences: &[RuleDifference],
+        prediction: Option<&Prediction>,
+    ) -> io::Result<()> {
         match self.audience {
             Audience::Programs(_) => Ok(()),
             Audience::People => {
-                lines::setup(setup, &mut self.out)?;
+                lines::setup(setup, differences, &mut self.out)?;
                 lines::predicted(prediction, &mut self.out)?;
                 writeln!(self.out)
             }

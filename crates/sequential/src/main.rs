@@ -25,7 +25,7 @@ async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
     };
     let apparatus = Apparatus::set_up(plan)?;
     let prediction = apparatus::predict(apparatus.setup());
-    report.start(apparatus.setup(), prediction.as_ref())?;
+    report.start(apparatus.setup(), &apparatus.rule_differences(), prediction.as_ref())?;
     let interrupted = sequential::run(&apparatus, &interrupt, |exchange| {
         report.exchange(exchange, &apparatus.take_events())
     })

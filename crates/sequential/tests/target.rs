@@ -132,3 +132,27 @@ fn a_server_that_offers_nothing_is_not_said_to_offer_anything() {
         assert_eq!(sequential(&url, "--requests 2")["keep_alive_offers"], Value::Null, "{fields}");
     }
 }
+
+#[test]
+fn held_connections_that_the_server_has_reset_unseen_are_no_table_that_still_changes() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let part = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart";
+    let script = ConnectionScript::of([
+        ServerStep::ReadHead,
+        ServerStep::Answer(part.to_owned()),
+        ServerStep::Wait(StepTime(Duration::from_millis(100))),
+        ServerStep::Reset,
+    ]);
+    let server = runtime
+        .block_on(async { ScriptedServer::bind("127.0.0.1:0".parse().unwrap(), vec![script]) })
+        .unwrap();
+    for transport in ["go", "go1.27", "hyper-util"] {
+        // The last one is held beyond its reset, too.
+        let url = format!("http://{}/", server.address());
+        let run = format!("--requests 3 --interval 300ms --body hold --transport {transport}");
+        let outcome = sequential(&url, &run);
+        assert_eq!(outcome["opened"], 3, "{transport}");
+        let running = &outcome["sockets"]["while_running"];
+        assert_eq!(running["settled"], true, "{transport}: {running}");
+    }
+}

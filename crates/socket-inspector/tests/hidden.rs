@@ -55,8 +55,12 @@ fn a_process_in_another_network_is_said_to_be_there_and_how_to_look() {
     while std::fs::read_to_string(&comm).unwrap() != "sleep\n" {
         std::thread::yield_now();
     }
-    let by_name = said(&run(&["list", "--process", "sleep"]));
-    assert!(by_name.contains("in another network namespace"), "{by_name}");
+    let brief = &["--format", "jsonl", "--for", "1ms"][..];
+    for (command, more) in [("list", &[][..]), ("pool", &[]), ("watch", brief)] {
+        let by_name = said(&run(&[&[command, "--process", "sleep"], more].concat()));
+        assert!(by_name.contains("in another network namespace"), "{by_name}");
+        assert!(by_name.contains(&format!("socket-inspector {command} --pid")), "{by_name}");
+    }
     let of_all = said(&run(&["list", "--port", "9", "--state", "closing"]));
     assert_eq!(of_all, "No TCP socket with port 9 at either end, in CLOSING.");
     child.kill().unwrap();

@@ -10,6 +10,7 @@
 //! | idea | file |
 //! |---|---|
 //! | every decision about a connection as a pure function: **change a rule here** | `rules.rs` |
+//! | which of them differ from Go's: **not to be changed** | `go_judge.rs` |
 //! | the limits, and all else that can be asked for | `config.rs` |
 //! | one exchange after Go's rules, from `GetConn` to the response's head | `go.rs` |
 //! | idle connections, and requests that wait for one | `pool.rs`, `timer.rs` |
@@ -41,6 +42,7 @@ mod expect;
 mod failure;
 mod give_back;
 mod go;
+mod go_judge;
 mod hyper_util;
 mod pool;
 mod read_ahead;
@@ -73,6 +75,7 @@ pub use config::{Config, HttpVersion, Limits, Unsupported};
 pub use dial::tls::Tls;
 #[cfg(feature = "tls")]
 pub use dial::tls::{TlsError, Trust};
+pub use go_judge::rule_differences;
 pub use rules::EarlyDrop;
 pub use seen::record::ConnectionInfo;
 pub use seen::trace::Listener;

@@ -18,7 +18,8 @@
 //! | does HTTP/2 take another stream on a connection? | [`takes_stream`], [`serves_all_who_wait`] |
 //! | is a body sent that waited for `100 Continue`? | [`sends_body_after_final_response`] |
 //!
-//! The rules are Go's; hyper-util's client has its own, which nobody can change from outside.
+//! The rules are Go's; hyper-util's client has its own, which nobody can change from outside. Once a
+//! rule here is no longer Go's, every run says so: see `go_judge.rs`.
 
 use std::time::Duration;
 
@@ -179,7 +180,6 @@ pub(crate) fn which_evicted(idle_for: &[Duration], limits: &Limits) -> Option<us
 
 /// Decides whether a connection of HTTP/2 takes another stream, if so many are open and its server
 /// takes `most` at once. `must`: no other connection may be dialled, so the stream waits its turn.
-#[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is no HTTP/2"))]
 pub(crate) fn takes_stream(open: usize, most: usize, must: bool) -> bool {
     must || open < most
 }

@@ -35,6 +35,7 @@ pub fn json(program: &str, arguments: &str) -> Value {
     assert_eq!(code, 0, "{arguments}: {stdout}{stderr}");
     let outcome: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(outcome["schema"], 1);
+    assert_eq!(outcome["rule_differences"], Value::Array(Vec::new()));
     assert_eq!(outcome["opened"], outcome["accepted"], "{arguments}");
     assert_eq!(outcome["disagreements"], Value::Array(Vec::new()), "{arguments}");
     assert_eq!(outcome["sockets"]["while_running"]["settled"], true, "{arguments}");

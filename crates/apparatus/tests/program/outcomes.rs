@@ -73,6 +73,7 @@ fn of(setup: &Setup, each: bool, by: ClosedBy, why: &Observed<CloseReason>) -> O
     Outcome {
         setup: setup.clone(),
         prediction: None,
+        rule_differences: Vec::new(),
         exchanges: exchanges.collect(),
         connections: connections.collect(),
         accepted: None,

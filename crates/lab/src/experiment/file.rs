@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 use toml::Spanned;
 
 use super::disturbing::disturbing;
-use super::question::Ask;
+use super::question::QuestionRow;
 use super::{Expected, Experiment, MEASURES, Measure, RunPrediction, Trial};
 use crate::formula::{self, Formula};
 use crate::real_go::{self, RealGo};
@@ -71,7 +71,7 @@ pub(super) struct File {
     #[serde(default)]
     predict: Vec<Spanned<Predict>>,
     #[serde(default)]
-    pub(super) ask: Vec<Spanned<Ask>>,
+    pub(super) ask: Vec<Spanned<QuestionRow>>,
     #[serde(default)]
     measure: Vec<Spanned<Shown>>,
 }

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::file::{ExperimentError, File, Reader, Rule, TransportName};
 use super::{RunPrediction, Trial};
-use crate::formula::Formula;
+use crate::formula::names_in;
 use crate::quantities;
 
 /// A question about one run of an experiment.
@@ -73,7 +73,7 @@ fn reason<'a>(expected: &RunPrediction, trial: &'a Trial) -> Option<&'a RunPredi
 /// `[[ask]]`, as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Ask {
+pub(super) struct QuestionRow {
     question: String,
     number: Option<String>,
     near: Option<f64>,
@@ -84,7 +84,7 @@ pub(super) struct Ask {
     transports: Option<Vec<TransportName>>,
 }
 
-impl Ask {
+impl QuestionRow {
     /// The cases that it names.
     pub(super) fn cases(&self) -> impl Iterator<Item = &String> {
         self.cases.iter().flatten()
@@ -132,7 +132,7 @@ impl Reader<'_> {
     /// is a fault of the file unless its settings are `changed` or the client is Go's own.
     fn kind(
         &self,
-        ask: &Spanned<Ask>,
+        ask: &Spanned<QuestionRow>,
         trial: &Trial,
         changed: bool,
     ) -> Result<Option<QuestionKind>, ExperimentError> {
@@ -142,7 +142,7 @@ impl Reader<'_> {
             let of = if case.is_empty() { String::new() } else { format!("case `{case}`, ") };
             wrong(format!("{what} is predicted of {of}transport {}", trial.transport()))
         };
-        let Ask { number, near, choice, answers, .. } = ask.as_ref();
+        let QuestionRow { number, near, choice, answers, .. } = ask.as_ref();
         let near = near.unwrap_or(0.0);
         match (number, choice) {
             (Some(_), _) if !answers.is_empty() => wrong("a number has no `answers`".to_owned()),
@@ -174,7 +174,7 @@ impl Reader<'_> {
 
     fn options(
         &self,
-        ask: &Spanned<Ask>,
+        ask: &Spanned<QuestionRow>,
         trial: &Trial,
     ) -> Result<Vec<ChoiceOption>, ExperimentError> {
         let names = trial.settings.names(trial.preset);
@@ -197,7 +197,9 @@ impl Reader<'_> {
 /// Asks for the first prediction of a trial by its name.
 fn by_default((n, trial): (usize, &Trial)) -> LearnerQuestion {
     let what = trial.predictions.first().map_or("", |prediction| prediction.what.text());
-    let text = match Formula::parse(what).ok().and_then(|_| quantities::meaning(what)) {
+    // Arithmetic has no meaning of its own.
+    let is_name = names_in(what).eq([what]);
+    let text = match quantities::meaning(what).filter(|_| is_name) {
         Some((_, meaning)) => format!("{what}, {meaning}?"),
         None => format!("{what}?"),
     };

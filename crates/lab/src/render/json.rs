@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use evidence::RuleDifference;
 use serde::Serialize;
 
 use super::{Section, Tally, TrialRow};
@@ -63,9 +64,11 @@ struct RunResult<'a> {
     /// The learner's own number for the first of `predictions`, if it is one; it is in `asked`, too.
     guess: Option<f64>,
     /// What the learner was asked about this run; empty without `--predict`.
-    asked: Vec<AskedResult<'a>>,
+    asked: Vec<AnswerResult<'a>>,
     predictions: Vec<PredictionResult<'a>>,
     measured: Vec<MeasureResult<'a>>,
+    /// Where the client's rules are no longer Go's; empty if they are.
+    rule_differences: &'a [RuleDifference],
     /// One sentence each; empty if the witnesses agree.
     disagreements: Vec<&'a str>,
     failures: Option<BTreeMap<&'static str, &'a str>>,
@@ -80,7 +83,7 @@ struct RunResult<'a> {
 
 /// A question to the learner, and what became of the answer.
 #[derive(Serialize)]
-struct AskedResult<'a> {
+struct AnswerResult<'a> {
     question: &'a str,
     /// The quantity that is asked for, or in a word what is to be chosen.
     what: &'a str,
@@ -174,7 +177,7 @@ fn score(sections: &[Section<'_>]) -> Option<ScoreResult> {
     Some(ScoreResult { right, wrong, unjudged, unanswered })
 }
 
-fn asked<'a>(section: &'a Section<'a>, row: &TrialRow<'_>) -> Vec<AskedResult<'a>> {
+fn asked<'a>(section: &'a Section<'a>, row: &TrialRow<'_>) -> Vec<AnswerResult<'a>> {
     let of_row = section.answers.iter().flatten().filter(|it| it.question.trial == row.number);
     let asked = |answer: &'a MarkedAnswer<'a>| {
         let kind = &answer.question.kind;
@@ -193,7 +196,7 @@ fn asked<'a>(section: &'a Section<'a>, row: &TrialRow<'_>) -> Vec<AskedResult<'a
             Some(LearnerAnswer::Range(least, most)) => (finite(*least), finite(*most)),
             Some(LearnerAnswer::Choice(_)) | None => (None, None),
         };
-        AskedResult {
+        AnswerResult {
             question: &answer.question.text,
             what,
             choices,
@@ -275,6 +278,7 @@ fn run<'a>(section: &'a Section<'a>, row: &'a TrialRow<'a>, with_evidence: bool)
         asked: asked(section, row),
         predictions: predictions.collect(),
         measured: measured.collect(),
+        rule_differences: record.map_or(&[], |record| &record.outcome.rule_differences),
         disagreements: record.into_iter().flat_map(RunRecord::disagreements).collect(),
         failures: record.map(RunRecord::failures),
         observed: ran.map(|ran| &ran.quantities),

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use evidence::Preset;
+use evidence::{Preset, RuleDifference};
 use report::columns::{Cell, Table};
 use report::page::{Page, USUAL_WIDTH};
 use report::words::{self, FAINT, HEADING, NONE, STRIKING};
@@ -338,6 +338,35 @@ pub(super) fn paragraph(word: &str, text: &str, out: &mut impl Page) -> io::Resu
     Ok(())
 }
 
+/// Writes where the rules of the transports that are asked for are no longer Go's, if they are not.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn banner(experiments: &[Experiment], out: &mut impl Page) -> io::Result<()> {
+    let trials = experiments.iter().flat_map(|experiment| &experiment.trials);
+    let own = trials.filter(|trial| trial.real_go.is_none()).map(|trial| trial.preset);
+    let own: BTreeSet<Preset> = own.collect();
+    not_gos(own.into_iter().flat_map(transport::rule_differences), out)
+}
+
+/// Writes each difference once.
+fn not_gos(
+    differences: impl IntoIterator<Item = RuleDifference>,
+    out: &mut impl Page,
+) -> io::Result<()> {
+    let mut all: Vec<RuleDifference> = Vec::new();
+    for difference in differences {
+        if !all.contains(&difference) {
+            all.push(difference);
+        }
+    }
+    let Some(sentence) = report::run::rule_differences(&all) else { return Ok(()) };
+    for line in words::wrap(&sentence, out.prose_width()) {
+        writeln!(out, "{BAD}{line}{BAD:#}")?;
+    }
+    writeln!(out)
+}
+
 /// Writes the evidence of what did not go as predicted, or of everything.
 ///
 /// # Errors
@@ -361,6 +390,10 @@ fn evidence_of(section: &Section<'_>, row: &TrialRow<'_>, out: &mut impl Page) -
         Verdict::CouldNotRun(why) => paragraph("cause", why, out)?,
         Verdict::Ran(ran) => {
             not_held(row, ran, out)?;
+            let differences = &ran.record.outcome.rule_differences;
+            if let Some(sentence) = report::run::rule_differences(differences) {
+                paragraph("not Go's", &sentence, out)?;
+            }
             for sentence in ran.record.disagreements() {
                 paragraph("disagree", sentence, out)?;
             }
@@ -440,7 +473,13 @@ pub(crate) fn summary(
     interrupted: bool,
     out: &mut impl Page,
 ) -> io::Result<()> {
-    let tally = Tally::of(sections.iter().flat_map(|section| &section.rows));
+    let rows = || sections.iter().flat_map(|section| &section.rows);
+    let ran = rows().filter_map(|row| match row.verdict {
+        Verdict::Ran(ran) => Some(&ran.record.outcome.rule_differences),
+        Verdict::Skipped(_) | Verdict::CouldNotRun(_) => None,
+    });
+    not_gos(ran.flatten().cloned(), out)?;
+    let tally = Tally::of(rows());
     let runs = tally.held + tally.not_held + tally.skipped + tally.could_not_run;
     let parts = [
         (tally.held, "as predicted", GOOD),

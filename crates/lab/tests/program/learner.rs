@@ -42,7 +42,7 @@ fn who_closes_first_is_asked_without_the_answer_and_scored_case_by_case() {
     let questions = part(&report, "Your predictions", "asked of you");
     insta::assert_snapshot!(part(questions, "Which end", "How many TIME_WAIT"), @r"
       Which end closes them first?
-        1 client, 2 server, 3 reset
+        1) client, 2) server, 3) reset
         idle cap, go      > client
         server: close, go > server
         client: close, go > client
@@ -128,7 +128,7 @@ fn what_is_no_answer_is_asked_again_and_an_empty_line_skips() {
       64 KiB, go > 3..
 
     In which state are they while the client is alive?
-      1 ESTABLISHED, 2 TIME_WAIT
+      1) ESTABLISHED, 2) TIME_WAIT
       11 B, go   > 1
       64 KiB, go > 2
     ");
@@ -190,4 +190,41 @@ fn no_line_is_wider_than_eighty_columns_whatever_is_answered() {
     let wide: Vec<&str> = report.lines().filter(|line| line.chars().count() > 80).collect();
     assert!(wide.is_empty(), "{wide:#?}");
     assert_eq!(report.matches("Your predictions").count(), 28);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_at_a_question_ends_the_lab_and_what_has_run_is_told() {
+    use std::io::Read;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["run", "1", "6", "--transport", "go", "--predict"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"1\n2\n\n\n\n").unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut report = Vec::new();
+    // The first experiment has run once the second one asks.
+    while !String::from_utf8_lossy(&report).contains("cap 0, go  > ") {
+        let mut more = [0; 4096];
+        let length = stdout.read(&mut more).unwrap();
+        assert!(length > 0, "{}", text(&report));
+        report.extend_from_slice(&more[..length]);
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    stdout.read_to_end(&mut report).unwrap();
+    let report = text(&report);
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{report}");
+    for line in [
+        "you       had 1 of 2, 3 without an answer.",
+        "cap 0, go  > \n1 experiment, 1 run in",
+        "You ended it early, with 5 runs unfinished",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
 }

@@ -12,10 +12,12 @@ mod files;
 mod runner;
 #[cfg(target_os = "linux")]
 mod scenes;
+#[cfg(target_os = "linux")]
+mod states;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
-    runner::run(&[capture::ALL, files::ALL])
+    runner::run(&[capture::ALL, files::ALL, states::ALL])
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use evidence::{
-    Moment, Observed, OfferTally, Outcome, Reading, RunEvent, Side, SocketTable, TcpState,
-    TimerKind, TlsFacts,
+    Moment, Observed, OfferTally, Outcome, Reading, RuleDifference, RunEvent, Side, SocketTable,
+    TcpState, TimerKind, TlsFacts,
 };
 use serde::Serialize;
 
@@ -21,6 +21,8 @@ struct RunRow<'a> {
     transport: &'a str,
     /// True if that is the real client, or its rules re-created.
     transport_is: &'a str,
+    /// Where its rules are no longer Go's; empty if they are.
+    rule_differences: &'a [RuleDifference],
     body: &'a str,
     workers: usize,
     requests_per_worker: usize,
@@ -189,6 +191,7 @@ impl<'a> RunRow<'a> {
             program: setup.program.name(),
             transport: setup.preset.name(),
             transport_is: setup.preset.description(),
+            rule_differences: &outcome.rule_differences,
             body: setup.body.name(),
             workers: setup.workers,
             requests_per_worker: setup.requests,

@@ -6,7 +6,7 @@ use std::io;
 use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodySeen, ByteCount, CloseReason, ClosedBy, Exchange, Moment, NotPooled, Observed,
-    Prediction, RunEvent, Setup, TlsFacts,
+    Prediction, RuleDifference, RunEvent, Setup, TlsFacts,
 };
 
 use crate::page::Page;
@@ -16,7 +16,11 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Writes what is about to be run.
-pub(super) fn setup(setup: &Setup, out: &mut impl Page) -> io::Result<()> {
+pub(super) fn setup(
+    setup: &Setup,
+    differences: &[RuleDifference],
+    out: &mut impl Page,
+) -> io::Result<()> {
     let Setup { program, preset, workers, requests, server, .. } = setup;
     let interval = words::span(setup.interval);
     let mut load = words::count(*requests, "request");
@@ -40,6 +44,7 @@ pub(super) fn setup(setup: &Setup, out: &mut impl Page) -> io::Result<()> {
     }
     fact("client", &format!("{}: {}", preset.name(), preset.description()), out)?;
     fact("", &pool(setup), out)?;
+    rule_differences(differences, out)?;
     let place = if server.in_process { "hello, in this process, at " } else { "" };
     fact("server", &format!("{place}{}", server.url), out)?;
     if let Some(bytes) = server.bytes {
@@ -52,6 +57,17 @@ pub(super) fn setup(setup: &Setup, out: &mut impl Page) -> io::Result<()> {
             }
         }
         fact("", &answer, out)?;
+    }
+    Ok(())
+}
+
+/// Writes where the client's rules are not Go's: as a warning, for its name says that they are.
+fn rule_differences(all: &[RuleDifference], out: &mut impl Page) -> io::Result<()> {
+    let mut name = "NOT GO'S";
+    let room = out.width().saturating_sub(FACT);
+    for line in all.iter().flat_map(|one| words::wrap(&one.to_string(), room)) {
+        writeln!(out, "  {BAD}{name:<9}{BAD:#} {line}")?;
+        name = "";
     }
     Ok(())
 }
@@ -140,12 +156,6 @@ impl ExchangeColumns {
         Self { port: width >= 80, first_byte: width >= 74, idle: width >= 65 }
     }
 
-    /// Where the last column begins.
-    fn afterwards(self) -> usize {
-        let taken = [(self.port, 6), (self.idle, 9), (self.first_byte, 9)];
-        36 + taken.iter().filter(|(shown, _)| *shown).map(|(_, width)| width).sum::<usize>()
-    }
-
     /// Puts cells that are wide enough beside each other, and leaves out what there is no room for.
     fn line(self, cells: &ExchangeCells) -> String {
         let ExchangeCells { number, at, connection, port, idle, first_byte, body } = cells;
@@ -218,13 +228,6 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Page) -> io::Result<(
         Err(_) => NONE.into(),
     };
     let columns = ExchangeColumns::of(out.width());
-    let room = out.width().saturating_sub(columns.afterwards());
-    let (mut afterwards, mut after_style) = afterwards(exchange, room);
-    let mut status = exchange.other_status().map(|status| status.to_string());
-    if let Some(status) = status.take_if(|_| afterwards.chars().count() + 5 <= room) {
-        afterwards = format!("{status}, {afterwards}");
-        after_style = if exchange.body.is_ok() { STRIKING } else { after_style };
-    }
     let line = columns.line(&ExchangeCells {
         number: exchange.number.0.to_string(),
         at: words::seconds(exchange.started),
@@ -234,9 +237,12 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Page) -> io::Result<(
         first_byte,
         body,
     });
+    // A long run has numbers that are wider than their column.
+    let room = out.width().saturating_sub(words::shown_width(&line));
+    let (afterwards, after_style, below) = fitted(exchange, room);
     writeln!(out, "{line}{after_style}{afterwards}{after_style:#}")?;
-    if let Some(status) = status {
-        writeln!(out, "      {STRIKING}status {status}{STRIKING:#}")?;
+    for (line, style) in below {
+        writeln!(out, "      {style}{line}{style:#}")?;
     }
     if let Err(failure) = &exchange.body {
         for line in words::wrap(&failure.message, out.prose_width() - 8) {
@@ -244,6 +250,26 @@ pub(super) fn exchange(exchange: &Exchange, out: &mut impl Page) -> io::Result<(
         }
     }
     Ok(())
+}
+
+/// What stands in the last column of a row, which has `room` columns for it, and what is too long
+/// for that and has lines of its own.
+fn fitted(exchange: &Exchange, room: usize) -> (String, Style, Vec<(String, Style)>) {
+    let (mut text, mut style) = afterwards(exchange, room);
+    let mut below = Vec::new();
+    let short = text.split_once(':').filter(|_| text.chars().count() > room);
+    if let Some(short) = short.map(|(short, _)| short.to_owned()) {
+        below.push((std::mem::replace(&mut text, short), style));
+    }
+    match exchange.other_status() {
+        Some(status) if text.chars().count() + 5 <= room => {
+            text = format!("{status}, {text}");
+            style = if exchange.body.is_ok() { STRIKING } else { style };
+        }
+        Some(status) => below.insert(0, (format!("status {status}"), STRIKING)),
+        None => {}
+    }
+    (text, style, below)
 }
 
 /// What became of the connection, in words for which there is `room`.

@@ -106,6 +106,7 @@ fn drained() -> Outcome {
     let body = BodySeen::Drained { bytes: 11 };
     Outcome {
         setup: setup(Preset::Go, BodyPolicy::Drain),
+        rule_differences: Vec::new(),
         prediction: Some(Prediction {
             least: 1,
             most: 1,
@@ -173,7 +174,7 @@ fn reset() -> Outcome {
 fn text(outcome: &Outcome) -> String {
     let mut plain = anstream::StripStream::new(Vec::new());
     let mut report = RunReport::text(&mut plain);
-    report.start(&outcome.setup, outcome.prediction.as_ref()).unwrap();
+    report.start(&outcome.setup, &outcome.rule_differences, outcome.prediction.as_ref()).unwrap();
     for exchange in &outcome.exchanges {
         report.exchange(exchange, &[]).unwrap();
     }
@@ -321,6 +322,39 @@ fn every_reason_for_which_a_connection_is_not_pooled_fits_into_its_row() {
 }
 
 #[test]
+fn every_kind_of_failure_fits_into_its_row_or_has_a_line_of_its_own() {
+    for kind in FailureKind::ALL {
+        for status in [None, Some(200), Some(503)] {
+            let mut outcome = drained();
+            let exchange = &mut outcome.exchanges[1];
+            exchange.afterwards = Afterwards::Failed;
+            exchange.body = Err(Failure { kind, message: "in vain".to_owned() });
+            exchange.status = status;
+            // Looks for lines that are too wide.
+            let text = text(&outcome);
+            let told = format!("failed: {}\n", kind.name());
+            assert!(text.contains(&told), "`{told}` in {text}");
+        }
+    }
+    // So do rows whose numbers are long.
+    let mut outcome = drained();
+    let exchange = &mut outcome.exchanges[1];
+    exchange.number = ExchangeId(12_345);
+    exchange.connection = Some(ConnectionId(12_345));
+    exchange.started = Duration::from_secs(10_000);
+    exchange.afterwards = Afterwards::NotPooled(NotPooled::KeepAlivesDisabled);
+    text(&outcome);
+    for refused in [
+        NotPooled::BodyUnread { left: Some(1_234_567_890_123) },
+        NotPooled::IdleCapReached { per_host: 1_234_567_890 },
+    ] {
+        let mut outcome = drained();
+        outcome.exchanges[1].afterwards = Afterwards::NotPooled(refused);
+        text(&outcome);
+    }
+}
+
+#[test]
 fn a_status_that_is_no_success_stands_in_its_row_and_in_the_verdict() {
     let mut outcome = drained();
     outcome.exchanges[1].status = Some(404);
@@ -393,7 +427,7 @@ fn programs_get_one_object_whose_keys_keep_their_names() {
     let mut json = Vec::new();
     let outcome = reset();
     let mut report = RunReport::json(&mut json);
-    report.start(&outcome.setup, None).unwrap();
+    report.start(&outcome.setup, &[], None).unwrap();
     report.exchange(&outcome.exchanges[0], &[]).unwrap();
     report.end(&outcome, &[]).unwrap();
     insta::assert_snapshot!(String::from_utf8(json).unwrap());
@@ -503,4 +537,24 @@ fn connections_of_an_overflowing_accept_queue_are_told_and_are_no_disagreement()
     ] {
         assert!(told.contains(part), "{told}");
     }
+}
+
+#[test]
+fn rules_that_are_not_gos_are_told_before_the_run_and_in_its_verdict() {
+    let difference = RuleDifference {
+        rule: "retries of idempotent requests on a connection that was idle".into(),
+        go: "yes".into(),
+        here: "no".into(),
+    };
+    let outcome = Outcome { rule_differences: vec![difference], ..drained() };
+    let text = text(&outcome);
+    let banner = "1m 30s\n  NOT GO'S  retries of idempotent requests on a connection that was idle (Go:\n            yes; here: no)\n  server";
+    assert!(text.contains(banner), "{text}");
+    let told = prose(&outcome);
+    assert!(told.contains("The rules of this build differ from Go's: retries of"), "{told}");
+    assert!(!self::text(&drained()).contains("differ from Go's"));
+    let mut json = Vec::new();
+    RunReport::json(&mut json).end(&outcome, &[]).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["rule_differences"][0]["here"], "no");
 }

@@ -7,7 +7,8 @@ use std::io;
 use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodyPolicy, ByteCount, CloseReason, ClosedBy, Ends, Exchange, FailureKind,
-    NotPooled, Observed, Outcome, Preset, Setup, Side, TcpState, TimerKind, is_success,
+    NotPooled, Observed, Outcome, Preset, RuleDifference, Setup, Side, TcpState, TimerKind,
+    is_success,
 };
 
 use super::heading;
@@ -25,6 +26,12 @@ pub(super) fn text(outcome: &Outcome, out: &mut impl Page) -> io::Result<()> {
     heading("Verdict", "", out)?;
     numbers(outcome, out)?;
     writeln!(out)?;
+    if let Some(sentence) = rule_differences(&outcome.rule_differences) {
+        for line in words::wrap(&sentence, 76) {
+            writeln!(out, "  {BAD}{line}{BAD:#}")?;
+        }
+        writeln!(out)?;
+    }
     let sentences = [
         run(outcome),
         count(outcome),
@@ -81,6 +88,15 @@ fn numbers(outcome: &Outcome, out: &mut impl Page) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns where the rules of the client are no longer Go's; `None` if they are, or if it is no
+/// client of Go's.
+#[must_use]
+pub fn rule_differences(all: &[RuleDifference]) -> Option<String> {
+    let each: Vec<String> = all.iter().map(ToString::to_string).collect();
+    (!each.is_empty())
+        .then(|| format!("The rules of this build differ from Go's: {}.", each.join(", ")))
 }
 
 /// Returns what did not go as asked.

@@ -9,7 +9,7 @@ use super::*;
 fn on_page(outcome: &Outcome, width: usize) -> String {
     let mut plain = anstream::StripStream::new(Vec::new());
     let mut report = RunReport::of_width(&mut plain, width);
-    report.start(&outcome.setup, outcome.prediction.as_ref()).unwrap();
+    report.start(&outcome.setup, &[], outcome.prediction.as_ref()).unwrap();
     for exchange in &outcome.exchanges {
         report.exchange(exchange, &[]).unwrap();
     }

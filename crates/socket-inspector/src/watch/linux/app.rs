@@ -79,8 +79,9 @@ pub(crate) struct WatchApp {
     pub(crate) failed_looks: usize,
     /// How many sockets came and went of which nobody saw who held them, where that matters.
     pub(crate) unattributed: usize,
-    /// Words that hold for the whole watch: what cannot be seen here, and why.
-    pub(crate) note: Option<&'static str>,
+    /// Words that hold for the whole watch: what cannot be seen here, and why. Empty if
+    /// nothing is kept from us.
+    pub(crate) note: String,
     /// True if only one end of connections is asked for.
     pub(crate) is_one_sided: bool,
 }
@@ -106,7 +107,7 @@ impl WatchApp {
             room: 1,
             failed_looks: 0,
             unattributed: 0,
-            note: None,
+            note: String::new(),
             is_one_sided: false,
         }
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::app::WatchApp;
 use super::pace::LookPace;
 use super::{jsonl, terminal};
-use crate::access::may_look_into;
+use crate::access::{elsewhere, may_look_into, warn};
 use crate::stop::{ParentTie, TimeToStop};
 use crate::watch::args::{WatchArgs, WatchFormat};
 
@@ -19,12 +19,17 @@ pub(crate) fn run(asked: &WatchArgs) -> anyhow::Result<u8> {
     // Who may not look into others' processes is told so once; on the screen there is little room.
     let is_root = geteuid().is_root();
     let note = (!is_root).then_some("others' owners unseen");
+    let elsewhere = elsewhere(&sieve.processes, "watch");
+    // Before the screen is taken: there it stands again when the watch is over.
+    warn(elsewhere.as_deref());
+    let notes = [note, elsewhere.as_ref().map(|_| "of that name in another network, too")];
+    let note = notes.into_iter().flatten().collect::<Vec<_>>().join("; ");
     let not_seen = (!is_root).then_some("who holds other users' sockets, which root alone sees");
     let asked_for = json!({
         "ports": filter.ports, "pids": sieve.pids, "processes": sieve.processes,
         "peers": sieve.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "side": sieve.side.map(evidence::Side::name),
-        "not_seen": not_seen,
+        "not_seen": not_seen, "elsewhere": elsewhere,
     });
     let is_one_sided = sieve.side.is_some();
     let watch = socket_table::TableWatch::new(filter).with_owners().narrowed(sieve);

@@ -400,8 +400,8 @@ fn counts(app: &WatchApp) -> Line<'static> {
         let looks = words::count(app.failed_looks, "look");
         line.push(format!("; {looks} failed: too much change").yellow());
     }
-    if let Some(note) = app.note {
-        line.push(format!("; {note}").dim());
+    if !app.note.is_empty() {
+        line.push(format!("; {}", app.note).dim());
     }
     Line::from(line)
 }

@@ -29,6 +29,15 @@ impl Side {
             Self::Server => "server",
         }
     }
+
+    /// The other one.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
 }
 
 /// A process that holds a socket.

@@ -1,15 +1,12 @@
 //! What earlier readings of the table knew, and the latest no longer does.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use evidence::{Observed, Owner, Socket, TcpState};
 
+use crate::address_pair::AddressPair;
 use crate::passed::passed;
-
-/// One end of one connection, by its addresses: this end's, then the other's.
-type AddressPair = (SocketAddr, SocketAddr);
 
 /// Remembers, from one reading of the table to the next, who held a socket and since when it is in
 /// its state, and so tells what has changed.
@@ -129,7 +126,7 @@ struct LedgerEntry {
 
 impl LedgerEntry {
     fn place(&self) -> AddressPair {
-        (self.socket.local, self.socket.peer)
+        AddressPair::of(&self.socket)
     }
 
     fn of(socket: &Socket, since: Instant, not_before: Option<Instant>) -> Self {
@@ -220,7 +217,7 @@ impl SocketLedger {
         let mut order = Vec::with_capacity(self.entries.order.len());
         let mut guess = 0;
         for socket in sockets {
-            let known = self.entries.slot(&(socket.local, socket.peer), guess);
+            let known = self.entries.slot(&AddressPair::of(socket), guess);
             let slot =
                 known.unwrap_or_else(|| self.entries.insert(LedgerEntry::of(socket, at, before)));
             let Some(entry) = self.entries.entry(slot) else { continue };
@@ -264,7 +261,7 @@ impl SocketLedger {
             }
         }
         let stays = |change: &SocketChange| change.to != TcpState::Closed;
-        changes.sort_by_key(|change| (stays(change), change.socket.local, change.socket.peer));
+        changes.sort_by_key(|change| (stays(change), AddressPair::of(&change.socket)));
         changes
     }
 
@@ -276,7 +273,7 @@ impl SocketLedger {
             if owners.is_empty() {
                 continue;
             }
-            let known = self.entries.slot(&(socket.local, socket.peer), 0);
+            let known = self.entries.slot(&AddressPair::of(socket), 0);
             let slot =
                 known.unwrap_or_else(|| self.entries.insert(LedgerEntry::of(socket, at, self.at)));
             if let Some(entry) = self.entries.entry(slot) {
@@ -310,7 +307,7 @@ impl SocketLedger {
     }
 
     fn entry(&self, socket: &Socket) -> Option<&LedgerEntry> {
-        self.entries.get(&(socket.local, socket.peer))
+        self.entries.get(&AddressPair::of(socket))
     }
 }
 
@@ -326,9 +323,10 @@ pub struct TimeInState {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::BTreeMap;
+    use std::net::SocketAddr;
 
+    use super::*;
     use evidence::Side;
     use proptest::prelude::*;
 

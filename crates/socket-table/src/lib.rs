@@ -38,6 +38,7 @@
 //! ```
 
 #[cfg(target_os = "linux")]
+mod address_pair;
 mod cgroups;
 mod error;
 mod filter;
@@ -86,6 +87,7 @@ use evidence::{Inspected, Observed, Owner, Socket, SocketTable, TcpState};
 use crate::side::KnownPorts;
 use crate::system::TableRow;
 
+pub use address_pair::AddressPair;
 pub use error::Error;
 pub use filter::SocketFilter;
 pub use ledger::{SocketChange, SocketLedger, TimeInState};

@@ -109,10 +109,7 @@ mod tests {
             (a, b) in (32760_u16..32780, 32760_u16..32780),
         ) {
             let known = known(&servers, &listening, &asked_for);
-            let opposite = known.side(a, b).map(|side| match side {
-                Side::Client => Side::Server,
-                Side::Server => Side::Client,
-            });
+            let opposite = known.side(a, b).map(Side::opposite);
             prop_assert_eq!(known.side(b, a), opposite);
         }
     }

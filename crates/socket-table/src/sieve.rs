@@ -5,7 +5,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use evidence::{Observed, Owner, Side, Socket, canonical};
+use evidence::{Observed, Owner, Side, Socket};
+
+use crate::address_pair::AddressPair;
 
 /// The other end of a connection: an address, a port of it, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,12 +93,12 @@ impl SocketSieve {
     /// each socket that is meant is kept with it, whoever holds that.
     pub fn retain<T>(&self, rows: &mut Vec<T>, socket: impl Fn(&T) -> &Socket) {
         let meant = rows.iter().map(&socket).filter(|socket| self.keeps(socket));
-        let ends: HashSet<(SocketAddr, SocketAddr)> =
-            meant.map(|socket| (canonical(socket.local), canonical(socket.peer))).collect();
+        let ends: HashSet<AddressPair> =
+            meant.map(|socket| AddressPair::of(socket).canonical()).collect();
         let whole = self.asks_for_owners() && self.side.is_none();
         rows.retain(|row| {
             let socket = socket(row);
-            let other = || (canonical(socket.peer), canonical(socket.local));
+            let other = || AddressPair::of(socket).canonical().turned();
             self.keeps(socket) || (whole && ends.contains(&other()))
         });
     }

@@ -1,13 +1,13 @@
 //! The table looked at again and again.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use evidence::{Observed, Socket, SocketTable, TcpState};
 use futures_util::stream::{self, Stream};
 use tokio::time::MissedTickBehavior;
 
+use crate::address_pair::AddressPair;
 use crate::holder_cache::HolderCache;
 use crate::{Error, SocketChange, SocketFilter, SocketLedger, SocketSieve, rows};
 
@@ -43,9 +43,6 @@ pub struct TableWatch {
     /// When the look before was begun.
     before: Option<Instant>,
 }
-
-/// The addresses of a socket, its own first.
-type AddressPair = (SocketAddr, SocketAddr);
 
 /// The table at one look.
 #[derive(Clone, Debug)]
@@ -131,7 +128,8 @@ impl TableWatch {
         changes: &mut Vec<SocketChange>,
     ) -> (Vec<Socket>, usize) {
         let come = changes.iter().filter(|change| change.from == TcpState::Closed);
-        let come: HashSet<AddressPair> = come.map(|change| place(&change.socket)).collect();
+        let come: HashSet<AddressPair> =
+            come.map(|change| AddressPair::of(&change.socket)).collect();
         // With the owners that it had: who closes a connection does not hold it any more.
         let mut meant: Vec<Socket> = sockets
             .iter()
@@ -141,18 +139,18 @@ impl TableWatch {
             })
             .collect();
         self.sieve.retain(&mut meant, |socket| socket);
-        let meant: HashSet<AddressPair> = meant.iter().map(place).collect();
+        let meant: HashSet<AddressPair> = meant.iter().map(AddressPair::of).collect();
         sockets.retain(|socket| {
-            let place = place(socket);
+            let place = AddressPair::of(socket);
             meant.contains(&place) || (self.kept.contains(&place) && !come.contains(&place))
         });
-        let now: HashSet<AddressPair> = sockets.iter().map(place).collect();
+        let now: HashSet<AddressPair> = sockets.iter().map(AddressPair::of).collect();
         let was = std::mem::replace(&mut self.kept, now);
 
         let whoever = SocketSieve { pids: vec![], processes: vec![], ..self.sieve.clone() };
         let mut unattributed = 0;
         changes.retain(|change| {
-            let place = place(&change.socket);
+            let place = AddressPair::of(&change.socket);
             let (comes, goes) = (change.from == TcpState::Closed, change.to == TcpState::Closed);
             let was = was.contains(&place) && !comes;
             let is = self.kept.contains(&place) && !goes;
@@ -167,9 +165,9 @@ impl TableWatch {
             false
         });
         let told: HashSet<AddressPair> =
-            changes.iter().map(|change| place(&change.socket)).collect();
+            changes.iter().map(|change| AddressPair::of(&change.socket)).collect();
         let is_found = |socket: &&Socket| {
-            let place = place(socket);
+            let place = AddressPair::of(socket);
             !was.contains(&place) && !told.contains(&place)
         };
         (sockets.iter().filter(is_found).cloned().collect(), unattributed)
@@ -181,10 +179,6 @@ impl TableWatch {
     pub fn ledger(&self) -> &SocketLedger {
         &self.ledger
     }
-}
-
-fn place(socket: &Socket) -> AddressPair {
-    (socket.local, socket.peer)
 }
 
 /// Looks at the sockets that `filter` selects, at once and then every so often, without end.

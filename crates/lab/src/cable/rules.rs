@@ -118,10 +118,7 @@ impl RuleUse {
 
 fn matches(rule: &CableRule, from: Side, segment: &Segment, so_far: ConnectionSoFar) -> bool {
     let mut so_far = so_far;
-    let other = match from {
-        Side::Client => Side::Server,
-        Side::Server => Side::Client,
-    };
+    let other = from.opposite();
     rule.from.is_none_or(|host| Side::from(host) == from)
         && rule.flags.is_none_or(|flags| segment.has(flags))
         && rule.data.is_none_or(|data| data == (segment.payload_bytes > 0))

@@ -1,11 +1,10 @@
 //! The lives of connections over some looks: which were used again, and who closed first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use evidence::{Inspected, Owner, ServerAddr, Side, Socket, TcpState, canonical};
-use socket_table::SocketChange;
+use evidence::{Inspected, Owner, ServerAddr, Side, Socket, TcpState};
+use socket_table::{AddressPair, SocketChange};
 
 use super::standing::ConnectionStanding;
 
@@ -18,9 +17,6 @@ const TURNS: u32 = 4;
 
 /// The pool of a connection: who holds it, if that was seen, and to which server it goes.
 pub(super) type PoolKey = (Option<Owner>, ServerAddr);
-
-/// The addresses of a client's end: its own, then the server's.
-type AddressPair = (SocketAddr, SocketAddr);
 
 /// What the lives of a pool's connections were, those that are gone included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -195,7 +191,7 @@ impl ConnectionLives {
             self.change(change);
         }
         for row in clients {
-            let place = place(&row.socket);
+            let place = AddressPair::of(&row.socket).canonical();
             let is_first = self.looks == 1;
             if row.socket.state == TcpState::TimeWait && !self.lives.contains_key(&place) {
                 continue; // what was closed before anybody looked
@@ -211,13 +207,10 @@ impl ConnectionLives {
         }
         for row in servers {
             // The other end's state tells the same from the other side.
-            let first = closed_first(row.socket.state).map(|side| match side {
-                Side::Client => Side::Server,
-                Side::Server => Side::Client,
-            });
-            let (server, client) = place(&row.socket);
+            let first = closed_first(row.socket.state).map(Side::opposite);
+            let client = AddressPair::of(&row.socket).canonical().turned();
             // What is left of a connection before may be listed beside the one that is open now.
-            if let Some(life) = self.lives.get_mut(&(client, server))
+            if let Some(life) = self.lives.get_mut(&client)
                 && life.open_at != self.looks
             {
                 life.close(first, ago, None);
@@ -230,34 +223,34 @@ impl ConnectionLives {
     /// Takes note of a connection of which nothing was seen but what the server's end has left: the
     /// server closed first.
     pub(super) fn left_by_server(&mut self, server_end: &Socket) {
-        let (server, client) = place(server_end);
+        let client = AddressPair::of(server_end).canonical().turned();
         let life = LifeRecord {
             closed: Some(Side::Server),
             gone: Some(self.looks),
             silence_at_close: (Duration::ZERO, self.ago),
             ..LifeRecord::new(true)
         };
-        if let Some(before) = self.lives.insert((client, server), life) {
-            self.tell((client, server), &before);
+        if let Some(before) = self.lives.insert(client, life) {
+            self.tell(client, &before);
         }
     }
 
     /// Returns true if something is known of the connection of which this is the server's end.
     pub(super) fn knows(&self, server_end: &Socket) -> bool {
-        let (server, client) = place(server_end);
-        self.lives.contains_key(&(client, server))
+        let client = AddressPair::of(server_end).canonical().turned();
+        self.lives.contains_key(&client)
     }
 
     /// Returns true if the connection of this client's end, which nobody had seen, was told by what
     /// the server's end left.
     pub(super) fn was_left_by_server(&self, client_end: &Socket) -> bool {
-        let life = self.lives.get(&place(client_end));
+        let life = self.lives.get(&AddressPair::of(client_end).canonical());
         client_end.state == TcpState::LastAck
             && life.is_some_and(|life| life.gone.is_some() && life.closed == Some(Side::Server))
     }
 
     fn change(&mut self, change: &SocketChange) {
-        let place = place(&change.socket);
+        let place = AddressPair::of(&change.socket).canonical();
         if change.to == TcpState::Closed {
             if let Some(life) = self.lives.get_mut(&place) {
                 life.close(closed_first(change.from), self.ago, None);
@@ -290,12 +283,13 @@ impl ConnectionLives {
             .lives
             .iter()
             .filter(|(_, life)| life.idle_looks > 1 && life.gone.is_none())
-            .map(|(place, life)| (life.holder.clone(), ServerAddr::new(place.1)))
+            .map(|(place, life)| (life.holder.clone(), ServerAddr::new(place.peer)))
             .collect();
         for (place, life) in &mut self.lives {
             if life.came && !life.compared && life.holder.is_some() {
                 life.compared = true;
-                life.passed_over = idle.contains(&(life.holder.clone(), ServerAddr::new(place.1)));
+                life.passed_over =
+                    idle.contains(&(life.holder.clone(), ServerAddr::new(place.peer)));
             }
         }
     }
@@ -314,7 +308,7 @@ impl ConnectionLives {
     }
 
     fn tell(&mut self, place: AddressPair, life: &LifeRecord) {
-        let key = (life.holder.clone(), ServerAddr::new(place.1));
+        let key = (life.holder.clone(), ServerAddr::new(place.peer));
         self.past.entry(key).or_default().add(life);
     }
 
@@ -322,13 +316,9 @@ impl ConnectionLives {
     pub(super) fn of_pools(&self) -> BTreeMap<PoolKey, PoolLives> {
         let mut pools = self.past.clone();
         for (place, life) in &self.lives {
-            let key = (life.holder.clone(), ServerAddr::new(place.1));
+            let key = (life.holder.clone(), ServerAddr::new(place.peer));
             pools.entry(key).or_default().add(life);
         }
         pools
     }
-}
-
-fn place(socket: &Socket) -> AddressPair {
-    (canonical(socket.local), canonical(socket.peer))
 }

@@ -1,11 +1,11 @@
 //! Pools as the table shows them: the connections of one process to one server, over some looks.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evidence::{AcceptQueue, Inspected, Observed, Owner, ServerAddr, Side, Socket, TcpState};
-use socket_table::{SocketLedger, SocketSieve};
+use socket_table::{AddressPair, SocketLedger, SocketSieve};
 
 use super::client_pool::ClientPool;
 use super::lives::ConnectionLives;
@@ -13,9 +13,6 @@ use super::standing::{ConnectionStanding, PoolConnection, StandingTime};
 
 /// Bytes that moved within this time mean that a connection is at work.
 const STRIDE: Duration = Duration::from_millis(200);
-
-/// The addresses of a client's end: its own, then the server's.
-type AddressPair = (SocketAddr, SocketAddr);
 
 /// Looks at connections, until [`PoolWatch::pools`] tells what they have shown.
 ///
@@ -67,7 +64,7 @@ impl PoolWatch {
         let changes = self.ledger.record(clients.iter().map(|row| &row.socket), at);
         let mut vanished = HashSet::new();
         for change in &changes {
-            let place = place(&change.socket);
+            let place = AddressPair::of(&change.socket);
             if change.to == TcpState::Closed {
                 self.holder_unseen.remove(&place);
                 if change.from != TcpState::TimeWait {
@@ -126,7 +123,7 @@ impl PoolWatch {
             if socket.side != Some(Side::Client) {
                 return; // perhaps a server's end
             }
-            self.holder_unseen.insert(place(socket));
+            self.holder_unseen.insert(AddressPair::of(socket));
         }
         *self.came.entry((holder, ServerAddr::new(socket.peer))).or_default() += 1;
     }
@@ -134,7 +131,7 @@ impl PoolWatch {
     /// Gives a connection that has been counted as nobody's to the process that is seen to hold it.
     fn attribute(&mut self, socket: &Socket) {
         let Some(holder) = holder(&self.whose, socket) else { return };
-        if self.holder_unseen.remove(&place(socket)) {
+        if self.holder_unseen.remove(&AddressPair::of(socket)) {
             let server = ServerAddr::new(socket.peer);
             if let Some(count) = self.came.get_mut(&(None, server)) {
                 *count = count.saturating_sub(1);
@@ -174,7 +171,7 @@ impl PoolWatch {
             pools.entry(key.clone()).or_insert_with(|| empty(key.clone())).opened = *opened;
         }
         let before: HashMap<AddressPair, &Inspected> =
-            self.before.iter().map(|row| (place(&row.socket), row)).collect();
+            self.before.iter().map(|row| (AddressPair::of(&row.socket), row)).collect();
         for row in &self.now {
             let holder = self.last_holder(&row.socket);
             if !self.wants(&holder) {
@@ -182,7 +179,7 @@ impl PoolWatch {
             }
             let key = (holder, ServerAddr::new(row.socket.peer));
             let pool = pools.entry(key.clone()).or_insert_with(|| empty(key));
-            let earlier = before.get(&place(&row.socket)).copied();
+            let earlier = before.get(&AddressPair::of(&row.socket)).copied();
             let standing = ConnectionStanding::of(row, earlier, patience);
             let closed_for = self.closed_for(row, standing);
             pool.connections.push(PoolConnection { row: row.clone(), standing, closed_for });
@@ -225,7 +222,8 @@ impl PoolWatch {
             nobodys.map(|((_, server), count)| (*server, *count)).collect();
         // What is open now has not gone: most likely it is another user's.
         let open = self.now.iter().map(|row| &row.socket).filter(|socket| {
-            self.holder_unseen.contains(&place(socket)) && is_held_by_somebody(socket.state)
+            self.holder_unseen.contains(&AddressPair::of(socket))
+                && is_held_by_somebody(socket.state)
         });
         for socket in open {
             if let Some(count) = counts.get_mut(&ServerAddr::new(socket.peer)) {
@@ -285,10 +283,6 @@ fn holder(whose: &SocketSieve, socket: &Socket) -> Option<Owner> {
     let Observed::Known(owners) = &socket.owners else { return None };
     let asked_for = owners.iter().find(|owner| whose.asks_for_owners() && whose.means(owner));
     asked_for.or(owners.first()).cloned()
-}
-
-fn place(socket: &Socket) -> AddressPair {
-    (socket.local, socket.peer)
 }
 
 /// Returns true if a socket in this state is open at this end, so that a process must hold it.

@@ -8,15 +8,13 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use evidence::{TcpState, canonical};
+use evidence::TcpState;
+use socket_table::AddressPair;
 
 use super::change::{SocketNetwork, StateChange};
-
-/// The addresses of a socket, its own first.
-type AddressPair = (SocketAddr, SocketAddr);
 
 /// A socket that has been told of and is not closed.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +51,9 @@ impl LiveSockets {
             return;
         }
         let told = self.fresh.remove(&place).flatten().or(told);
-        let ends = (canonical(change.local), canonical(change.peer));
-        if change.new == TcpState::Listen || change.old == TcpState::Listen && ends.1.port() == 0 {
+        let ends = AddressPair { local: change.local, peer: change.peer }.canonical();
+        if change.new == TcpState::Listen || change.old == TcpState::Listen && ends.peer.port() == 0
+        {
             return;
         }
         let begins = matches!(change.old, TcpState::Closed | TcpState::Listen);
@@ -97,7 +96,7 @@ impl LiveSockets {
         is_kept: impl Fn(AddressPair) -> bool,
     ) -> SocketNetwork {
         let at = |ends: &AddressPair| self.by_ends.get(ends).map_or(&[][..], Vec::as_slice);
-        let (here, there) = (at(&ends), at(&(ends.1, ends.0)));
+        let (here, there) = (at(&ends), at(&ends.turned()));
         let is_taken = |number: u16| here.iter().any(|socket| socket.network.number == number);
         if change.old != TcpState::Closed {
             // The other end of a connection that has got through the handshake, and is alone yet.
@@ -106,7 +105,8 @@ impl LiveSockets {
             let other = others.clone().find(|socket| socket.established).or(others.next());
             if let Some(other) = other {
                 // What goes over loopback stays in its network.
-                let same = is_loopback(ends.0.ip()).then_some(other.network.elsewhere).flatten();
+                let same =
+                    is_loopback(ends.local.ip()).then_some(other.network.elsewhere).flatten();
                 return SocketNetwork { elsewhere: same.or(told), ..other.network };
             }
         }

@@ -6,11 +6,10 @@
 //! sock_diag's table only.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use evidence::{Socket, TcpState, canonical};
-use socket_table::{SocketFilter, find, snapshot};
+use evidence::{Socket, TcpState};
+use socket_table::{AddressPair, SocketFilter, find, snapshot};
 
 use super::change::SocketNetwork;
 use super::change::{MomentRange, StateChange};
@@ -23,9 +22,6 @@ const SLACK: Duration = Duration::from_millis(100);
 const FEW: usize = 8;
 /// How often the table is listed.
 const LISTING: Duration = Duration::from_millis(50);
-
-/// The addresses of a socket, its own first.
-type AddressPair = (SocketAddr, SocketAddr);
 
 /// A socket's addresses, and the number of its network.
 type RemainKey = (AddressPair, u16);
@@ -77,7 +73,7 @@ impl SmallSockets {
             let due = now.saturating_add(socket.time_wait_left().unwrap_or_default());
             let (state, network) = (TcpState::TimeWait, SocketNetwork::default());
             let small = SmallSocket { state, network, since: now, seen: Some(now), due };
-            self.insert((plain(socket), 0), small);
+            self.insert((AddressPair::of(socket).canonical(), 0), small);
         }
     }
 
@@ -105,7 +101,7 @@ impl SmallSockets {
         if !self.sockets.contains_key(&(ends, 0)) {
             return false;
         }
-        let left = find(ends.0, ends.1).ok().flatten().and_then(|s| s.time_wait_left());
+        let left = find(ends.local, ends.peer).ok().flatten().and_then(|s| s.time_wait_left());
         left.is_some() && !is_its_own(when, left, now)
     }
 
@@ -121,9 +117,9 @@ impl SmallSockets {
         let due: Vec<RemainKey> = due.map(|(_, ends)| *ends).collect();
         let mut table = HashMap::new();
         if due.len() <= FEW {
-            for &((local, peer), _) in &due {
-                if let Some(socket) = find(local, peer)? {
-                    table.insert((local, peer), socket);
+            for &(ends, _) in &due {
+                if let Some(socket) = find(ends.local, ends.peer)? {
+                    table.insert(ends, socket);
                 }
             }
         } else {
@@ -137,7 +133,9 @@ impl SmallSockets {
             match snapshot(&filter) {
                 // Too much going on: the next look will do.
                 Err(socket_table::Error::Unsteady { .. }) if !last => return Ok(Vec::new()),
-                sockets => table.extend(sockets?.sockets.into_iter().map(|s| (plain(&s), s))),
+                sockets => table.extend(
+                    sockets?.sockets.into_iter().map(|s| (AddressPair::of(&s).canonical(), s)),
+                ),
             }
         }
         let ended = now();
@@ -200,8 +198,8 @@ impl SmallSockets {
         (new != old).then_some(StateChange {
             when,
             kernel_address: None,
-            local: ends.0.0,
-            peer: ends.0.1,
+            local: ends.0.local,
+            peer: ends.0.peer,
             old,
             new,
             side: None,
@@ -214,7 +212,7 @@ impl SmallSockets {
 
 /// The key of the socket that `change` is of.
 fn key(change: &StateChange) -> RemainKey {
-    ((change.local, change.peer), change.network.number)
+    (AddressPair { local: change.local, peer: change.peer }, change.network.number)
 }
 
 /// Returns true if a `TIME_WAIT` with so much left began when the socket was there already, or
@@ -222,11 +220,6 @@ fn key(change: &StateChange) -> RemainKey {
 fn is_its_own(since: Duration, left: Option<Duration>, now: Duration) -> bool {
     let begun = left.and_then(|left| (now + left).checked_sub(TIME_WAIT));
     begun.is_none_or(|begun| begun + SLACK >= since)
-}
-
-/// The addresses of a socket, with IPv4 as plain IPv4.
-fn plain(socket: &Socket) -> AddressPair {
-    (canonical(socket.local), canonical(socket.peer))
 }
 
 #[cfg(test)]

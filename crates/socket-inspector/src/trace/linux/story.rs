@@ -408,7 +408,7 @@ impl ConnectionStory {
         let back = back(key);
         let other = self.ends.get(&back).map(|end| end.side);
         let other = other.or_else(|| self.lingering.get(&back).map(|end| end.side)).flatten();
-        change.side.or(other.map(opposite)).or_else(|| match (asked(key.0), asked(key.1)) {
+        change.side.or(other.map(Side::opposite)).or_else(|| match (asked(key.0), asked(key.1)) {
             (true, false) => Some(Side::Server),
             (false, true) => Some(Side::Client),
             _ => None,
@@ -448,13 +448,6 @@ fn key(local: SocketAddr, peer: SocketAddr, network: u16) -> EndKey {
 /// small one.
 fn leaves_remains(change: &StateChange) -> bool {
     matches!(change.old, TcpState::FinWait2 | TcpState::Closing) && change.new == TcpState::Closed
-}
-
-fn opposite(side: Side) -> Side {
-    match side {
-        Side::Client => Side::Server,
-        Side::Server => Side::Client,
-    }
 }
 
 /// An end of which nothing is known but its state.

@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use evidence::{Observed, Socket};
 use report::json;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
-use socket_table::{Error, SocketChange, SocketLedger, TableLook, TableWatch, TimeInState};
+use socket_table::{
+    AddressPair, Error, SocketChange, SocketLedger, TableLook, TableWatch, TimeInState,
+};
 
 use super::pace::LookPace;
 use crate::stop::TimeToStop;
@@ -85,7 +86,7 @@ struct WatchTotal {
 
 /// The sockets that were told without the processes that hold them.
 #[derive(Debug, Default)]
-struct OwnerlessSockets(HashMap<(SocketAddr, SocketAddr), Socket>);
+struct OwnerlessSockets(HashMap<AddressPair, Socket>);
 
 impl OwnerlessSockets {
     /// Tells what a look has shown, and who holds what was told before, where that is known now.
@@ -104,7 +105,7 @@ impl OwnerlessSockets {
             });
             write(&line, out)?;
         }
-        for place in known.iter().map(place).chain(gone) {
+        for place in known.iter().map(AddressPair::of).chain(gone) {
             self.0.remove(&place);
         }
         for socket in &look.found {
@@ -127,12 +128,12 @@ impl OwnerlessSockets {
 
     fn take_note(&mut self, socket: &Socket) {
         if !has_owners(socket) {
-            self.0.insert(place(socket), socket.clone());
+            self.0.insert(AddressPair::of(socket), socket.clone());
         }
     }
 
     /// Those whose owners are known by now, and the places of those that are gone.
-    fn known(&self, ledger: &SocketLedger) -> (Vec<Socket>, Vec<(SocketAddr, SocketAddr)>) {
+    fn known(&self, ledger: &SocketLedger) -> (Vec<Socket>, Vec<AddressPair>) {
         let (mut known, mut gone) = (vec![], vec![]);
         for (place, socket) in &self.0 {
             match ledger.latest(socket).filter(|latest| latest.cookie == socket.cookie) {
@@ -141,17 +142,13 @@ impl OwnerlessSockets {
                 None => gone.push(*place),
             }
         }
-        known.sort_by_key(place);
+        known.sort_by_key(AddressPair::of);
         (known, gone)
     }
 }
 
 fn has_owners(socket: &Socket) -> bool {
     matches!(&socket.owners, Observed::Known(owners) if !owners.is_empty())
-}
-
-fn place(socket: &Socket) -> (SocketAddr, SocketAddr) {
-    (socket.local, socket.peer)
 }
 
 fn line(change: &SocketChange, when: &Value) -> Value {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evidence::{Side, TcpState};
 
-use super::{EndKey, StoryEnd, opposite};
+use super::{EndKey, StoryEnd};
 use crate::trace::linux::bytes::EndBytes;
 use crate::trace::linux::change::{MomentRange, TimeSpan};
 
@@ -64,7 +64,7 @@ pub(crate) enum ConnectionEnding {
 /// Returns what is to be said of a connection in the end.
 pub(super) fn summary(key: EndKey, end: &StoryEnd, other: Option<&StoryEnd>) -> ConnectionSummary {
     let ends = || std::iter::once(end).chain(other);
-    let side = end.side.or_else(|| other.and_then(|other| other.side.map(opposite)));
+    let side = end.side.or_else(|| other.and_then(|other| other.side.map(Side::opposite)));
     let (mine, theirs) = (end.bytes, other.and_then(|other| other.bytes));
     let turned = side == Some(Side::Server);
     let (client, server) = if turned { (key.1, key.0) } else { (key.0, key.1) };
@@ -121,7 +121,7 @@ fn closed_at(
 }
 
 fn ending(end: &StoryEnd, other: Option<&StoryEnd>) -> ConnectionEnding {
-    let opposite_of = |end: &StoryEnd| end.side.map(opposite);
+    let opposite_of = |end: &StoryEnd| end.side.map(Side::opposite);
     match (end, other) {
         (one, Some(two)) if one.fin_wait && two.fin_wait => return ConnectionEnding::Both,
         (one, _) if one.fin_wait => return ConnectionEnding::ClosedFirst(one.side),

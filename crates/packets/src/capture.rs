@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::decode::{LinkLayer, PacketCounts, decode};
 
+#[cfg(any(target_os = "linux", test))]
 pub(crate) mod clock;
 #[cfg(target_os = "linux")]
 mod drops;

@@ -13,6 +13,7 @@
 //! | `cgroups.rs` | which directory a control group's number stands for |
 //! | `filter.rs` | which sockets are asked for, as the kernel can be asked |
 //! | `sieve.rs` | which of them are kept: by peer, side, process |
+//! | `address_pair.rs` | the two addresses of a socket |
 //! | `ledger.rs` | what earlier readings knew: who held what is closed now, and what has changed |
 //! | `passed.rs` | the states between two readings that nobody has seen |
 //! | `watch.rs` | the table looked at again and again |

@@ -49,7 +49,11 @@ pub(crate) fn parse_typed(behind: &str) -> Option<Typed> {
     }
     let program = words.next()?;
     let known = |word: String| if word == "PID" { "1".to_owned() } else { word };
-    let arguments = words.skip_while(|word| word == "--").map(known).collect();
+    // `--example` and its like are cargo's, and what runs then is no program of the workspace.
+    if words.next().is_some_and(|word| word != "--") {
+        return None;
+    }
+    let arguments = words.map(known).collect();
     Some(Typed { program, arguments })
 }
 

@@ -61,8 +61,8 @@ impl Preset {
     #[must_use]
     pub fn description(self) -> &'static str {
         match self {
-            Self::Go => "Go's http.Transport rules up to 1.26, re-created on hyper",
-            Self::Go127 => "Go's http.Transport rules since 1.27, re-created on hyper",
+            Self::Go => "Go's http.Transport rules up to 1.26, in Rust on hyper",
+            Self::Go127 => "Go's http.Transport rules since 1.27, in Rust on hyper",
             Self::HyperUtil => "hyper-util's legacy Client, the real thing",
         }
     }

@@ -197,7 +197,7 @@ impl ClientArgs {
             // Times that were asked for are no reason to give up.
             limit => limit.map(|limit| limit + self.delay + self.pause_before_body),
         };
-        Plan { setup, client, timeout, servers, far: None, trace: self.trace }
+        Plan { setup, client, timeout, servers, far: None, wire: None, trace: self.trace }
     }
 
     /// A server that is not ours is asked only for what was typed.

@@ -15,6 +15,8 @@
 //! | who closed first, and where the witnesses disagree | `judge.rs` |
 //! | how many connections a run will open | `predict.rs` |
 //! | another host, on which the servers live | `far.rs` |
+//! | the packets of a run | `wire.rs` |
+//! | packets held against the other witnesses | `wire_judge.rs` |
 //! | how many files the system lets us open | `descriptors.rs` |
 //! | what is said of an exchange that took too long | `time_limit.rs` |
 
@@ -29,6 +31,8 @@ mod predict;
 mod recorder;
 mod servers;
 mod time_limit;
+mod wire;
+mod wire_judge;
 
 use std::collections::{BTreeMap, HashSet};
 use std::error::Error as StdError;
@@ -38,8 +42,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use evidence::{
-    Afterwards, BodyPolicy, BodySeen, ClientAddr, Exchange, ExchangeId, Failure, Outcome, Preset,
-    Reading, RuleDifference, RunEvent, ServerAddr, Setup, Tables,
+    Afterwards, BodyPolicy, BodySeen, ClientAddr, Disagreement, Ends, Exchange, ExchangeId,
+    Failure, Outcome, Preset, Reading, RuleDifference, RunEvent, ServerAddr, Setup, Tables,
+    Unreadable,
 };
 use http::HeaderValue;
 use program::exit;
@@ -50,6 +55,7 @@ pub use client::{ClientWork, ResponseHead, StudiedClient};
 pub use far::FarHost;
 pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
+pub use wire::{LoopbackWitness, WireWitness};
 
 use client::OwnClient;
 use far::ServersHost;
@@ -65,6 +71,7 @@ pub struct Apparatus {
     timeout: Option<Duration>,
     servers: Servers,
     host: ServersHost,
+    wire: Option<Arc<dyn WireWitness>>,
     /// How many resets this network had sent when the run began.
     resets_before: Option<u64>,
     /// How often an accept queue of this network had been full when the run began.
@@ -145,7 +152,11 @@ impl Apparatus {
         make: impl FnOnce(Config, Arc<dyn Listener>) -> Result<Box<dyn StudiedClient>, Error>,
     ) -> Result<Self, Error> {
         plan::feasible(&plan.setup)?;
-        let Plan { mut setup, client, timeout, servers, far, trace } = plan;
+        let Plan { mut setup, client, timeout, servers, far, wire, trace } = plan;
+        let started = Instant::now();
+        if let Some(wire) = &wire {
+            wire.begin(started).map_err(Error::Wire)?;
+        }
         let host = ServersHost(far);
         let servers = Servers::set_up(servers, host.clone())?;
         if let Some(url) = servers.url(0) {
@@ -169,7 +180,8 @@ impl Apparatus {
             client_witness,
             busiest,
             sampler: Sampler(tokio::spawn(watch).abort_handle()),
-            started: Instant::now(),
+            started,
+            wire,
             next: AtomicU64::new(0),
             book: Mutex::default(),
             strangers: Mutex::default(),
@@ -180,12 +192,6 @@ impl Apparatus {
     #[must_use]
     pub fn setup(&self) -> &Setup {
         &self.setup
-    }
-
-    /// The moment from which the run's times count.
-    #[must_use]
-    pub fn started(&self) -> Instant {
-        self.started
     }
 
     /// Returns where the rules of this build's client differ from Go's, if it follows Go's.
@@ -384,7 +390,13 @@ impl Apparatus {
         }
         let in_flight = self.servers.in_flight();
         let accepting = accepted.as_deref().map(recorder::span_of_accepts);
+        let servers = self.servers.all();
         self.servers.stop().await;
+        let wire = self.wire.as_ref().map(|wire| {
+            let ends = self.client_witness.all_ends();
+            let strangers = ends.into_iter().map(|ends| ends.server);
+            wire.end(&strangers.chain(servers).collect())
+        });
         let RunBook { exchanges, last_end, .. } = std::mem::take(&mut *lock(&self.book));
         let elapsed = last_end.unwrap_or(self.started).duration_since(self.started);
         let exchanges: Vec<Exchange> = exchanges.into_values().collect();
@@ -406,7 +418,18 @@ impl Apparatus {
             unfinished_dials,
         };
         let connections = judge::connections(&testimony);
-        let disagreements = judge::disagreements(&testimony, &connections);
+        let mut disagreements = judge::disagreements(&testimony, &connections);
+        let accepted_ends: Option<Vec<Ends>> =
+            accepted.as_ref().map(|all| all.iter().map(|accepted| accepted.ends).collect());
+        let wire = match wire {
+            None => None,
+            Some(Ok(wire)) => {
+                let told = wire_judge::disagreements(&wire, &connections, accepted_ends.as_deref());
+                disagreements.extend(told.into_iter().map(|sentence| Disagreement { sentence }));
+                Some(Ok(wire))
+            }
+            Some(Err(error)) => Some(Err(Unreadable(with_causes(&error)))),
+        };
         let accept_gap = judge::accept_gap(&testimony).unwrap_or_default();
         let time_waits_cut_short = judge::time_waits_cut_short(&connections, &testimony);
         let outcome = Outcome {
@@ -423,6 +446,7 @@ impl Apparatus {
             tables: Tables { busiest, while_running, after_closing },
             disagreements,
             time_waits_cut_short,
+            wire,
             elapsed,
             let_go,
             interrupted,

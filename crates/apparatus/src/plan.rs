@@ -8,7 +8,7 @@ use evidence::{BodyPolicy, Setup};
 use server::{Answer, HelloWorld, Responder};
 use transport::Config;
 
-use crate::{FarHost, descriptors, predict};
+use crate::{FarHost, WireWitness, descriptors, predict};
 
 /// Everything a run needs to know before it starts.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Plan {
     pub servers: Vec<ServerPlan>,
     /// The host on which they start, if it is another than the client's.
     pub far: Option<Arc<dyn FarHost>>,
+    /// Who hears the packets, if anybody does.
+    pub wire: Option<Arc<dyn WireWitness>>,
     /// True if to keep every event of the client's trace.
     pub trace: bool,
 }
@@ -68,6 +70,9 @@ pub enum Error {
     /// The client lacks a limit that was asked for.
     #[error("cannot set up the client")]
     Client(#[from] transport::Unsupported),
+    /// The packets, which were to be heard, could not be.
+    #[error("cannot hear the packets of the run")]
+    Wire(#[source] std::io::Error),
     /// The client, which is another program, could not be started.
     #[error("cannot start the client")]
     ForeignClient(#[source] std::io::Error),

@@ -72,6 +72,11 @@ impl Servers {
         self.addresses.get(server).copied()
     }
 
+    /// The addresses of all servers of ours.
+    pub(crate) fn all(&self) -> Vec<ServerAddr> {
+        self.addresses.clone()
+    }
+
     pub(crate) fn listen(&self) -> Result<(), Error> {
         for place in lock(&self.places).iter_mut() {
             if matches!(place.stage, ServerStage::Absent) {

@@ -44,6 +44,7 @@ fn nobody_accepts() -> Plan {
             starts: Starts::WhenTold,
         }],
         far: None,
+        wire: None,
         trace: false,
     }
 }

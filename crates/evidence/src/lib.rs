@@ -13,6 +13,8 @@
 //! | `segment.rs` | a TCP segment as it was heard, its flags and options |
 //! | `passage.rs` | a segment between two hosts, and its fate |
 //! | `story.rs` | the life of a connection as its segments tell it |
+//! | `wire.rs` | all packets of a run |
+//! | `conversation.rs` | those of one connection, and what they alone say of it |
 //! | `inspected.rs` | what the kernel remembers of a connection |
 //! | `trace.rs` | the moments of an exchange, and the reasons for which a client closes |
 //! | `server_close_reason.rs` | the reasons for which a server does |
@@ -24,6 +26,7 @@
 
 mod address;
 mod byte_count;
+mod conversation;
 mod inspected;
 mod keep_alive;
 mod micros;
@@ -37,9 +40,11 @@ mod socket;
 mod story;
 mod tcp_state;
 mod trace;
+mod wire;
 
 pub use address::{ClientAddr, Ends, ServerAddr, canonical};
 pub use byte_count::{ByteCount, NoByteCount};
+pub use conversation::{Conversation, WireClose};
 pub use inspected::{Inspected, TcpInfo};
 pub use keep_alive::{ConnectionFields, KeepAliveOffer, OfferTally};
 pub use observed::Observed;
@@ -62,3 +67,4 @@ pub use trace::{
     CertificateFacts, CloseReason, ClosedBy, ConnectionId, ExchangeId, Moment, NotPooled, RunEvent,
     TlsFacts, TraceEvent,
 };
+pub use wire::{WirePlace, WireRecord};

@@ -10,6 +10,7 @@ use crate::micros;
 use crate::{
     ClientAddr, CloseReason, ClosedBy, ConnectionFields, ConnectionId, Ends, ExchangeId, NotPooled,
     Observed, OfferTally, Prediction, RuleDifference, ServerCloseReason, Setup, SocketTable,
+    WireRecord,
 };
 
 /// One request and what became of it, put together from the client's trace.
@@ -318,6 +319,8 @@ pub struct Outcome {
     pub accepted: Option<usize>,
     /// Why that is another number than the client's, as far as that is explained.
     pub accept_gap: AcceptGap,
+    /// The packets; `None` if nobody was to hear them.
+    pub wire: Option<Result<WireRecord, Unreadable>>,
     /// How many requests it was answering at a time; `None` if it is not ours to ask.
     pub in_flight: Option<InFlight>,
     /// The reasons for which the servers let go of connections before they were stopped, and how

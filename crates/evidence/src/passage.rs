@@ -1,26 +1,26 @@
-//! A segment on the cable between two hosts, and what became of it there.
+//! A segment of a run, the end that sent it, and what became of it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Segment, Side, micros};
+use crate::{Observed, Segment, Side, micros};
 
-/// A segment that one of two hosts sent, and its fate on the cable to the other.
+/// A segment that one end of a connection sent, and its fate on the way to the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passage {
-    /// Its number among all packets of the cable, from 1.
+    /// Its number among all packets that were heard, from 1.
     pub number: u64,
-    /// The host that sent it.
+    /// The end that sent it.
     pub from: Side,
-    /// The segment, as the cable took it from that host.
+    /// The segment, as it was heard first.
     pub segment: Segment,
-    /// What the cable did to it.
+    /// What the cable did to it; on loopback nothing.
     pub fate: PassageFate,
     /// When it was handed to the other host, once for each copy; never, if it was lost, or was
-    /// still under way in the end.
+    /// still under way in the end. On loopback nobody sees it.
     #[serde(rename = "arrived_us", with = "micros")]
-    pub arrived: Vec<Duration>,
+    pub arrived: Observed<Vec<Duration>>,
 }
 
 /// What a cable does to a packet.
@@ -60,7 +60,7 @@ impl PassageFate {
     }
 }
 
-/// The sums of what one host sent over a cable.
+/// The sums of what one end sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassageTally {
     /// TCP segments.

@@ -1,23 +1,16 @@
 //! The cable of a run: which packets meet with what, and the story of them all.
 //!
-//! | idea | file |
-//! |---|---|
-//! | what becomes of a packet: a pure decision | `rules.rs` |
-//! | packets, as they are told and counted | `log.rs` |
+//! What becomes of a packet is a pure decision: `rules.rs`.
 
-mod log;
 mod rules;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use evidence::{PassageFate, Segment, Side};
+use evidence::{PassageFate, Segment, Side, WirePlace, WireRecord};
 use netlab::{CableLaw, CablePlan, Fate, HostEnd, Parcel, Passing};
-use packets::LinkLayer;
+use packets::{LinkLayer, WireLog};
 
-pub(crate) use log::CableRecord;
-
-use log::CableLog;
 use rules::CableRules;
 
 use crate::settings::{CableStep, Network, Percent, Rate, Time};
@@ -29,8 +22,8 @@ pub(crate) struct CableControl(Arc<Mutex<CableState>>);
 #[derive(Debug)]
 struct CableState {
     rules: CableRules,
-    log: CableLog,
-    /// The moment from which the log counts.
+    log: WireLog,
+    /// The moment from which times count.
     start: Instant,
 }
 
@@ -38,8 +31,8 @@ impl CableControl {
     pub(crate) fn new(network: &Network) -> Self {
         let loss = network.loss.map_or(0.0, |Percent(loss)| loss);
         let rules = CableRules::new(network.cable.clone().unwrap_or_default(), loss, network.seed);
-        let start = Instant::now();
-        Self(Arc::new(Mutex::new(CableState { rules, log: CableLog::default(), start })))
+        let (log, start) = (WireLog::new(place(network)), Instant::now());
+        Self(Arc::new(Mutex::new(CableState { rules, log, start })))
     }
 
     /// The law by which the cable treats packets.
@@ -57,11 +50,14 @@ impl CableControl {
         };
     }
 
-    /// All that was seen, on the clock of a run that began at `start`.
-    pub(crate) fn record(&self, start: Instant) -> CableRecord {
-        let mut state = self.lock();
-        let before = start.saturating_duration_since(state.start);
-        std::mem::take(&mut state.log).since(before)
+    /// Times are told from `start` on.
+    pub(crate) fn begin(&self, start: Instant) {
+        self.lock().start = start;
+    }
+
+    /// All that was heard.
+    pub(crate) fn record(&self) -> WireRecord {
+        self.lock().log.clone().into_record()
     }
 
     fn lock(&self) -> MutexGuard<'_, CableState> {
@@ -75,6 +71,10 @@ pub(crate) fn plan(network: &Network) -> CablePlan {
         delay: network.delay.map_or(Duration::ZERO, |Time(delay)| delay),
         bits_per_second: network.rate.map(|Rate(bits)| bits),
     }
+}
+
+fn place(network: &Network) -> WirePlace {
+    WirePlace::Cable { delay: plan(network).delay }
 }
 
 /// A cable that follows the rules of an experiment.

@@ -1,14 +1,17 @@
 //! The ground of a run: the machine's network, a private one, or two hosts with a cable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use apparatus::FarHost;
-use netlab::{Cable, CablePlan, Counters, Host, HostsPlan, NetworkSettings, PrivateNetwork};
+use apparatus::{FarHost, WireWitness};
+use evidence::{ServerAddr, WireRecord};
+use netlab::{
+    Cable, CablePlan, CableTally, Counters, Host, HostsPlan, NetworkSettings, PrivateNetwork,
+};
 
-use crate::cable::{CableControl, CableRecord};
+use crate::cable::CableControl;
 use crate::settings::Network;
 
 /// The ground on which a run takes place.
@@ -25,8 +28,38 @@ pub(crate) enum Ground {
 pub(crate) struct TwoHosts {
     client: PrivateNetwork,
     server: Arc<ServersHost>,
-    cable: Cable,
+    cable: Arc<CableWitness>,
+}
+
+/// The cable as the witness of all packets.
+#[derive(Debug)]
+struct CableWitness {
     control: CableControl,
+    /// The cable, until it is unplugged.
+    cable: Mutex<Option<Cable>>,
+    server: Arc<ServersHost>,
+}
+
+impl WireWitness for CableWitness {
+    fn begin(&self, start: Instant) -> io::Result<()> {
+        self.control.begin(start);
+        Ok(())
+    }
+
+    /// Unplugs the cable. Nobody but the run's client and servers uses it.
+    fn end(&self, _: &HashSet<ServerAddr>) -> io::Result<WireRecord> {
+        let of_client = netlab::lost_before_the_cable().map_err(io::Error::other)?;
+        let of_server = self.server.0.run(netlab::lost_before_the_cable);
+        let of_server = of_server.flatten().map_err(io::Error::other)?;
+        let cable = self.cable.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let tally = cable.map(Cable::unplug).transpose().map_err(io::Error::other)?;
+        let mut record = self.control.record();
+        record.missed = of_client + of_server;
+        if let Some(CableTally { refused, under_way, .. }) = tally {
+            (record.refused, record.under_way) = (refused, under_way);
+        }
+        Ok(record)
+    }
 }
 
 /// The host of the servers, as the apparatus asks for it.
@@ -55,7 +88,10 @@ impl TwoHosts {
         let control = CableControl::new(network);
         let plan = HostsPlan { client: settings.clone(), server: settings.clone(), cable };
         let netlab::TwoHosts { client, server, cable } = netlab::enter_hosts(&plan, control.law())?;
-        Ok(Self { client, server: Arc::new(ServersHost(server)), cable, control })
+        let server = Arc::new(ServersHost(server));
+        let cable =
+            CableWitness { control, cable: Mutex::new(Some(cable)), server: Arc::clone(&server) };
+        Ok(Self { client, server, cable: Arc::new(cable) })
     }
 }
 
@@ -81,7 +117,7 @@ impl Ground {
     pub(crate) fn cable(&self) -> Option<&CableControl> {
         match self {
             Self::Machine | Self::Network(_) => None,
-            Self::Hosts(hosts) => Some(&hosts.control),
+            Self::Hosts(hosts) => Some(&hosts.cable.control),
         }
     }
 
@@ -116,15 +152,22 @@ impl Ground {
         Ok(all)
     }
 
-    /// Unplugs the cable, if there is one, and tells all that passed, on the clock of a run that
-    /// began at `start`.
-    pub(crate) fn taken_down(self, start: Instant) -> Result<Option<CableRecord>, netlab::Error> {
-        let Self::Hosts(TwoHosts { server, cable, control, .. }) = self else { return Ok(None) };
-        let of_client = netlab::lost_before_the_cable()?;
-        let of_server = server.0.run(netlab::lost_before_the_cable)??;
-        let tally = cable.unplug()?;
-        let mut record = control.record(start);
-        record.unplugged(tally, of_client + of_server);
-        Ok(Some(record))
+    /// The witness of the packets, if there is one.
+    pub(crate) fn wire(&self) -> Option<Arc<dyn WireWitness>> {
+        match self {
+            Self::Machine | Self::Network(_) => None,
+            Self::Hosts(hosts) => Some(Arc::<CableWitness>::clone(&hosts.cable)),
+        }
     }
+}
+
+/// Where the cable was not as it should be, in a sentence: then numbers are not the experiment's.
+pub(crate) fn fault(record: &WireRecord) -> Option<String> {
+    let WireRecord { refused, missed, .. } = record;
+    (refused + missed > 0).then(|| {
+        format!(
+            "packets: {missed} were dropped before the cable took them, and {refused} were refused \
+             by the host that they were for; no rule said so"
+        )
+    })
 }

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use evidence::{
     ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Outcome, PassageTally, Preset, Side,
-    SocketTable, TcpState, TimerKind,
+    SocketTable, TcpState, TimerKind, WireRecord,
 };
 use peers::RawSeen;
 
 use http::StatusCode;
 
-use crate::cable::CableRecord;
 use crate::formula::{self, Formula, Names};
 use crate::record::RunRecord;
 use crate::settings::Settings;
@@ -181,7 +180,7 @@ fn failure_name(kind: FailureKind) -> String {
 /// The numbers of a run. What was not observed has no name.
 #[must_use]
 pub(crate) fn quantities(record: &RunRecord) -> Names {
-    let RunRecord { outcome, snapshots, raw, counters, process, cable, .. } = record;
+    let RunRecord { outcome, snapshots, raw, counters, process, .. } = record;
     let mut names = Names::default();
     counts(outcome, &mut names);
     closes(outcome, &mut names);
@@ -209,8 +208,8 @@ pub(crate) fn quantities(record: &RunRecord) -> Names {
             table(name, sockets, &mut names);
         }
     }
-    if let Some(cable) = cable {
-        wire(cable, &mut names);
+    if let Some(Ok(heard)) = &outcome.wire {
+        wire(heard, &mut names);
     }
     for (counter, difference) in counters {
         names.set(format!("counter.{counter}"), *difference as f64);
@@ -218,12 +217,12 @@ pub(crate) fn quantities(record: &RunRecord) -> Names {
     names
 }
 
-fn wire(cable: &CableRecord, names: &mut Names) {
+fn wire(heard: &WireRecord, names: &mut Names) {
     let told = |tally: &PassageTally| {
         let PassageTally { packets, bytes, syn, fin, rst, data, again, lost } = *tally;
         [packets, bytes, syn, fin, rst, data, again, lost]
     };
-    let (client, server) = (told(&cable.client), told(&cable.server));
+    let (client, server) = (told(&heard.client), told(&heard.server));
     for (((what, _), client), server) in ON_WIRE.into_iter().zip(client).zip(server) {
         names.set(format!("wire.client.{what}"), client as f64);
         names.set(format!("wire.server.{what}"), server as f64);

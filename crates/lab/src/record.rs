@@ -7,8 +7,6 @@ use evidence::{Outcome, Reading, RunEvent};
 use peers::RawSeen;
 use serde::{Deserialize, Serialize};
 
-use crate::cable::CableRecord;
-
 /// The evidence of one run, as its process tells it and as `--evidence` writes it. Numbers say
 /// their unit in their key; `not_observable` is what no witness could see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,8 +24,6 @@ pub struct RunRecord {
     pub counters: BTreeMap<String, u64>,
     /// The settings of the private network, read back from the kernel; on two hosts, the client's.
     pub network: Vec<(String, String)>,
-    /// The packets between two hosts; `None` if there is one.
-    pub cable: Option<CableRecord>,
     /// The share of the machine that the run's process has taken.
     pub process: ProcessUse,
 }

@@ -92,7 +92,15 @@ impl Settings {
             somaxconn: self.network.somaxconn,
         };
         Ok(Ready {
-            plan: Plan { setup, client, timeout: None, servers, far: None, trace: false },
+            plan: Plan {
+                setup,
+                client,
+                timeout: None,
+                servers,
+                far: None,
+                wire: None,
+                trace: false,
+            },
             workload,
             network,
             cable: self.has_two_hosts().then(|| cable::plan(&self.network)),

@@ -16,8 +16,8 @@ use http::HeaderValue;
 use peers::{RawClient, RawOrder, RawSeen};
 use serde::{Deserialize, Serialize};
 
-use crate::cable::{CableControl, CableRecord};
-use crate::ground::{Ground, TwoHosts};
+use crate::cable::CableControl;
+use crate::ground::{self, Ground, TwoHosts};
 use crate::process;
 use crate::real_go::GoClient;
 use crate::record::{ProcessUse, RunRecord, Snapshot};
@@ -200,6 +200,7 @@ async fn carried_out(
 ) -> anyhow::Result<RunRecord> {
     let before = ground.counters()?;
     ready.plan.far = ground.far();
+    ready.plan.wire = ground.wire();
     let apparatus = match real_go {
         None => Apparatus::set_up(ready.plan)?,
         Some(program) => Apparatus::set_up_with(ready.plan, |config, listener| {
@@ -207,7 +208,6 @@ async fn carried_out(
             Ok(Box::new(client.map_err(apparatus::Error::ForeignClient)?))
         })?,
     };
-    let start = apparatus.started();
     let mut seen = ScriptRemains::default();
     match &ready.workload {
         Workload::Workers => workers(&apparatus).await?,
@@ -221,12 +221,13 @@ async fn carried_out(
     let (mut outcome, events) = apparatus.take_down(false).await;
     let counters = ground.grown_since(&before)?;
     let process = ProcessUse::now();
-    let cable = ground.taken_down(start)?;
-    if let Some(sentence) = cable.as_ref().and_then(CableRecord::fault) {
+    if let Some(Ok(wire)) = &outcome.wire
+        && let Some(sentence) = ground::fault(wire)
+    {
         outcome.disagreements.push(Disagreement { sentence });
     }
     let network = Vec::new();
-    Ok(RunRecord { outcome, snapshots, raw, events, counters, network, cable, process })
+    Ok(RunRecord { outcome, snapshots, raw, events, counters, network, process })
 }
 
 async fn workers(apparatus: &Apparatus) -> Result<(), apparatus::Error> {

@@ -42,7 +42,12 @@ fn packets(run: &Value) -> Vec<String> {
         };
         format!("{} {}{fate}", text(&passage["from"]), text(&passage["segment"]["flags"]))
     };
-    run["evidence"]["cable"]["passages"].as_array().unwrap().iter().map(told).collect()
+    run["evidence"]["outcome"]["wire"]["Ok"]["passages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(told)
+        .collect()
 }
 
 /// Two hosts, ten requests after each other, and what a test wants besides.

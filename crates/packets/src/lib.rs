@@ -12,6 +12,7 @@
 //! | `forge.rs` | packets that nobody sent |
 //! | `notation.rs` | a segment as tcpdump prints it |
 //! | `pcapng.rs` | a capture as Wireshark reads it, written to anything that takes bytes |
+//! | `wire_log.rs` | the packets of a run, told and counted |
 //! | `checksum.rs` | checksums that a device was to fill in |
 //! | `pcap_file.rs` | a file that is there as a whole or not at all |
 //!
@@ -48,6 +49,7 @@ mod notation;
 mod options;
 mod pcap_file;
 mod pcapng;
+mod wire_log;
 
 pub use capture::{
     Capture, CaptureError, CaptureRefusal, CaptureSetup, ClockFit, HeardPacket, PacketDrops,
@@ -58,3 +60,4 @@ pub use forge::resets;
 pub use notation::{SequenceBase, SequenceBook, SequenceNumbers, line};
 pub use pcap_file::{Overwrite, PcapFile, PcapFileError};
 pub use pcapng::{InterfaceId, InterfaceNotes, InterfaceTotals, PcapWriter, SectionNotes};
+pub use wire_log::WireLog;

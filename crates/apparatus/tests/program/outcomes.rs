@@ -84,6 +84,7 @@ fn of(setup: &Setup, each: bool, by: ClosedBy, why: &Observed<CloseReason>) -> O
         disagreements: Vec::new(),
         time_waits_cut_short: 0,
         accept_gap: evidence::AcceptGap::default(),
+        wire: None,
         elapsed: Duration::from_secs(1),
         let_go: Duration::from_secs(1),
         interrupted: false,

@@ -123,6 +123,7 @@ fn drained() -> Outcome {
         server_reasons: std::collections::BTreeMap::new(),
         accepted: Some(1),
         accept_gap: AcceptGap::default(),
+        wire: None,
         tables: Tables {
             busiest: None,
             while_running: reading(vec![

@@ -1,69 +1,33 @@
-//! Packets, as they are told and counted.
+//! The packets of a run, as they are told and counted.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use evidence::{Passage, PassageFate, PassageTally, Segment, SegmentFlags, Side};
-use netlab::CableTally;
-use serde::{Deserialize, Serialize};
+use evidence::{
+    Observed, Passage, PassageFate, Segment, SegmentFlags, Side, WirePlace, WireRecord,
+};
 
 /// So many packets are told one by one; all are counted.
 const MOST_TOLD: usize = 100_000;
 
-/// All that a cable has seen.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct CableRecord {
-    /// Each TCP segment with its fate, in the order in which the cable took them.
-    pub passages: Vec<Passage>,
-    /// How many more there were, which are counted only.
-    pub untold: u64,
-    /// The sums of what the client's host sent.
-    pub client: PassageTally,
-    /// The sums of what the servers' host sent.
-    pub server: PassageTally,
-    /// Packets that are no TCP segments, such as those of ICMP.
-    pub others: u64,
-    /// Packets that a host did not take from the cable, though no rule said so.
-    pub refused: u64,
-    /// Packets that were still on their way when the cable was unplugged.
-    pub under_way: u64,
-    /// Packets that the hosts dropped before the cable could take them.
-    pub dropped_before: u64,
-}
-
-impl CableRecord {
-    /// Adds what the cable itself counted.
-    pub(crate) fn unplugged(&mut self, tally: CableTally, dropped_before: u64) {
-        self.refused = tally.refused;
-        self.under_way = tally.under_way;
-        self.dropped_before = dropped_before;
-    }
-
-    /// Where the cable was not as it should be, in a sentence: then numbers are not the
-    /// experiment's.
-    pub(crate) fn fault(&self) -> Option<String> {
-        let Self { refused, dropped_before, .. } = self;
-        (refused + dropped_before > 0).then(|| {
-            format!(
-                "packets: {dropped_before} were dropped before the cable took them, and {refused} \
-                 were refused by the host that they were for; no rule said so"
-            )
-        })
-    }
-}
-
-/// The log that becomes a [`CableRecord`].
-#[derive(Debug, Default)]
-pub(crate) struct CableLog {
-    record: CableRecord,
+/// The log that becomes a [`WireRecord`].
+#[derive(Clone, Debug)]
+pub struct WireLog {
+    record: WireRecord,
     /// The number behind the last byte that each end has sent, SYN and FIN counted.
     sent_up_to: HashMap<(SocketAddr, SocketAddr), u32>,
 }
 
-impl CableLog {
-    /// A segment, which has met its fate.
-    pub(crate) fn heard(&mut self, number: u64, from: Side, segment: Segment, fate: PassageFate) {
+impl WireLog {
+    /// A log of packets that are heard at `place`.
+    #[must_use]
+    pub fn new(place: WirePlace) -> Self {
+        Self { record: WireRecord::of(place), sent_up_to: HashMap::new() }
+    }
+
+    /// Adds a segment, which has met its fate. Numbers grow.
+    pub fn heard(&mut self, number: u64, from: Side, segment: Segment, fate: PassageFate) {
         let again = self.is_again(&segment);
         let tally = match from {
             Side::Client => &mut self.record.client,
@@ -79,26 +43,30 @@ impl CableLog {
         tally.again += u64::from(again);
         tally.lost += u64::from(fate.is_lost());
         if self.record.passages.len() < MOST_TOLD {
-            let arrived = Vec::new();
+            let arrived = match self.record.place {
+                WirePlace::Loopback => Observed::NotObservable,
+                WirePlace::Cable { .. } => Observed::Known(Vec::new()),
+            };
             self.record.passages.push(Passage { number, from, segment, fate, arrived });
         } else {
             self.record.untold += 1;
         }
     }
 
-    /// A packet that is no segment.
-    pub(crate) fn other(&mut self) {
+    /// Counts a packet that is no segment of the run's.
+    pub fn other(&mut self) {
         self.record.others += 1;
     }
 
-    /// The packet with this number was handed over. A reset in its stead is not it.
-    pub(crate) fn arrived(&mut self, number: u64, at: Duration) {
+    /// Notes that the packet with this number was handed over. A reset in its stead is not it.
+    pub fn arrived(&mut self, number: u64, at: Duration) {
         let passages = &mut self.record.passages;
         if let Ok(place) = passages.binary_search_by_key(&number, |passage| passage.number)
             && let Some(passage) = passages.get_mut(place)
             && passage.fate != PassageFate::Reset
+            && let Observed::Known(arrived) = &mut passage.arrived
         {
-            passage.arrived.push(at);
+            arrived.push(at);
         }
     }
 
@@ -123,22 +91,18 @@ impl CableLog {
         !(is_new || begins)
     }
 
-    /// The record, on a clock that began so much later.
-    pub(crate) fn since(self, before: Duration) -> CableRecord {
-        let mut record = self.record;
-        for passage in &mut record.passages {
-            passage.segment.at = passage.segment.at.saturating_sub(before);
-            for at in &mut passage.arrived {
-                *at = at.saturating_sub(before);
-            }
-        }
-        record
+    /// Ends it, and returns what was heard.
+    #[must_use]
+    pub fn into_record(self) -> WireRecord {
+        self.record
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CABLE: WirePlace = WirePlace::Cable { delay: Duration::from_millis(20) };
 
     fn segment(flags: &str, seq: u32, payload_bytes: u32) -> Segment {
         Segment {
@@ -159,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_says_nothing_new_is_counted_as_sent_again_also_where_numbers_wrap() {
-        let mut log = CableLog::default();
+        let mut log = WireLog::new(CABLE);
         let first = u32::MAX - 5;
         let packets = [
             ("S", first, 0, false),
@@ -177,24 +141,32 @@ mod tests {
             log.heard(number, Side::Client, segment(flags, seq, payload), PassageFate::Passed);
             assert_eq!(log.record.client.again - before, u64::from(again), "{flags} {seq}");
         }
-        let tally = log.since(Duration::from_millis(2)).client;
+        let tally = log.into_record().client;
         assert_eq!((tally.packets, tally.syn, tally.fin, tally.data), (9, 3, 2, 3));
         assert_eq!(tally.bytes, 9 * 52 + 24);
     }
 
     #[test]
-    fn an_arrival_is_told_of_the_packet_with_its_number_on_the_clock_of_the_run() {
-        let mut log = CableLog::default();
+    fn an_arrival_is_told_of_the_packet_with_its_number() {
+        let mut log = WireLog::new(CABLE);
         log.other();
         log.heard(2, Side::Client, segment("S", 1, 0), PassageFate::Passed);
         log.heard(3, Side::Client, segment("S", 1, 0), PassageFate::Reset);
         for number in 1..5 {
             log.arrived(number, Duration::from_millis(25));
         }
-        let record = log.since(Duration::from_millis(2));
-        let told: Vec<_> = record.passages.iter().map(|it| (it.segment.at, &it.arrived)).collect();
-        let ms = Duration::from_millis;
-        assert_eq!(told, [(ms(3), &vec![ms(23)]), (ms(3), &vec![])]);
+        let record = log.into_record();
+        let told: Vec<_> = record.passages.into_iter().map(|it| it.arrived).collect();
+        let at = vec![Duration::from_millis(25)];
+        assert_eq!(told, [Observed::Known(at), Observed::Known(vec![])]);
         assert_eq!(record.others, 1);
+    }
+
+    #[test]
+    fn on_loopback_nobody_sees_an_arrival() {
+        let mut log = WireLog::new(WirePlace::Loopback);
+        log.heard(1, Side::Client, segment("S", 1, 0), PassageFate::Passed);
+        log.arrived(1, Duration::ZERO);
+        assert_eq!(log.into_record().passages[0].arrived, Observed::NotObservable);
     }
 }

@@ -55,7 +55,9 @@ pub use client::{ClientWork, ResponseHead, StudiedClient};
 pub use far::FarHost;
 pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
-pub use wire::{LoopbackWitness, WireWitness};
+#[cfg(feature = "packets")]
+pub use wire::LoopbackWitness;
+pub use wire::WireWitness;
 
 use client::OwnClient;
 use far::ServersHost;

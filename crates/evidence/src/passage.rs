@@ -15,6 +15,9 @@ pub struct Passage {
     pub from: Side,
     /// The segment, as it was heard first.
     pub segment: Segment,
+    /// The first line of the HTTP/1.1 message that begins with its data, if one does and the bytes
+    /// were kept: what looks like a request line or a status line.
+    pub begins: Option<String>,
     /// What the cable did to it; on loopback nothing.
     pub fate: PassageFate,
     /// When it was handed to the other host, once for each copy; never, if it was lost, or was

@@ -92,7 +92,7 @@ impl CableLaw for RuledCable {
         };
         let fate = state.rules.decide(from, &segment);
         let carried = carried_out(&fate, packet, &segment);
-        state.log.heard(packet.number, from, segment, fate);
+        state.log.heard(packet.number, from, segment, packet.bytes, fate);
         carried
     }
 

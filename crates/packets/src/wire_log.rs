@@ -26,8 +26,16 @@ impl WireLog {
         Self { record: WireRecord::of(place), sent_up_to: HashMap::new() }
     }
 
-    /// Adds a segment, which has met its fate. Numbers grow.
-    pub fn heard(&mut self, number: u64, from: Side, segment: Segment, fate: PassageFate) {
+    /// Adds a segment, which has met its fate. `packet` is its bytes from the IP header on, as far as
+    /// they were kept. Numbers grow.
+    pub fn heard(
+        &mut self,
+        number: u64,
+        from: Side,
+        segment: Segment,
+        packet: &[u8],
+        fate: PassageFate,
+    ) {
         let again = self.is_again(&segment);
         let tally = match from {
             Side::Client => &mut self.record.client,
@@ -47,7 +55,8 @@ impl WireLog {
                 WirePlace::Loopback => Observed::NotObservable,
                 WirePlace::Cable { .. } => Observed::Known(Vec::new()),
             };
-            self.record.passages.push(Passage { number, from, segment, fate, arrived });
+            let begins = first_line(packet, &segment);
+            self.record.passages.push(Passage { number, from, segment, begins, fate, arrived });
         } else {
             self.record.untold += 1;
         }
@@ -98,6 +107,26 @@ impl WireLog {
     }
 }
 
+/// A line that is longer tells no more.
+const LONGEST_LINE: usize = 200;
+
+/// The methods of RFC 9110 and PATCH (RFC 5789).
+const METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+/// The line with which the data of `segment` begins, if it looks like that of an HTTP/1.1 message.
+fn first_line(packet: &[u8], segment: &Segment) -> Option<String> {
+    let headers = usize::from(segment.ip_header_bytes) + usize::from(segment.tcp_header_bytes);
+    let data = packet.get(headers..)?;
+    let line = data.split(|byte| *byte == b'\r' || *byte == b'\n').next()?;
+    let line = std::str::from_utf8(line.get(..LONGEST_LINE).unwrap_or(line)).ok()?;
+    let is_request = line
+        .split_once(' ')
+        .is_some_and(|(method, rest)| METHODS.contains(&method) && rest.contains("HTTP/1."));
+    let is_plain = line.chars().all(|letter| letter == ' ' || letter.is_ascii_graphic());
+    ((is_request || line.starts_with("HTTP/1.")) && is_plain).then(|| line.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +167,7 @@ mod tests {
         ];
         for (number, (flags, seq, payload, again)) in (1..).zip(packets) {
             let before = log.record.client.again;
-            log.heard(number, Side::Client, segment(flags, seq, payload), PassageFate::Passed);
+            log.heard(number, Side::Client, segment(flags, seq, payload), &[], PassageFate::Passed);
             assert_eq!(log.record.client.again - before, u64::from(again), "{flags} {seq}");
         }
         let tally = log.into_record().client;
@@ -150,8 +179,8 @@ mod tests {
     fn an_arrival_is_told_of_the_packet_with_its_number() {
         let mut log = WireLog::new(CABLE);
         log.other();
-        log.heard(2, Side::Client, segment("S", 1, 0), PassageFate::Passed);
-        log.heard(3, Side::Client, segment("S", 1, 0), PassageFate::Reset);
+        log.heard(2, Side::Client, segment("S", 1, 0), &[], PassageFate::Passed);
+        log.heard(3, Side::Client, segment("S", 1, 0), &[], PassageFate::Reset);
         for number in 1..5 {
             log.arrived(number, Duration::from_millis(25));
         }
@@ -163,9 +192,27 @@ mod tests {
     }
 
     #[test]
+    fn the_line_that_a_message_begins_with_is_kept_and_no_other_data() {
+        let mut packet = vec![0; 52];
+        for (data, line) in [
+            (&b"GET /?a=1 HTTP/1.1\r\nHost: a\r\n\r\n"[..], Some("GET /?a=1 HTTP/1.1")),
+            (b"HTTP/1.1 200 OK\r\n", Some("HTTP/1.1 200 OK")),
+            (b"Hello world", None),
+            (b"GET back", None),
+            (b"HTTP/1.1 200 \x1b[31m\r\n", None),
+            (b"", None),
+        ] {
+            packet.truncate(52);
+            packet.extend(data);
+            assert_eq!(first_line(&packet, &segment("P.", 1, 9)).as_deref(), line);
+        }
+        assert_eq!(first_line(&[], &segment("P.", 1, 9)), None);
+    }
+
+    #[test]
     fn on_loopback_nobody_sees_an_arrival() {
         let mut log = WireLog::new(WirePlace::Loopback);
-        log.heard(1, Side::Client, segment("S", 1, 0), PassageFate::Passed);
+        log.heard(1, Side::Client, segment("S", 1, 0), &[], PassageFate::Passed);
         log.arrived(1, Duration::ZERO);
         assert_eq!(log.into_record().passages[0].arrived, Observed::NotObservable);
     }

@@ -35,7 +35,9 @@ impl WireWitness for LoopbackWitness {
         for (number, packet) in (1..).zip(&recording.packets) {
             let segment = packet.segment().ok();
             match segment.and_then(|segment| Some((sender(&segment, servers)?, segment))) {
-                Some((from, segment)) => log.heard(number, from, segment, PassageFate::Passed),
+                Some((from, segment)) => {
+                    log.heard(number, from, segment, &packet.bytes, PassageFate::Passed);
+                }
                 None => log.other(),
             }
         }

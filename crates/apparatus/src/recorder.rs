@@ -182,6 +182,9 @@ impl transport::Listener for ClientWitness {
         let busier = notes.open > notes.most_open;
         notes.most_open = notes.most_open.max(notes.open);
         if let Some(events) = &mut notes.events {
+            let mut event = event;
+            // What is kept is written, and passed on.
+            transport::hide_in_moment(&mut event.moment);
             events.push(event);
         }
         drop(notes);

@@ -66,6 +66,7 @@ pub use body::Body;
 pub use dial::dialling::{ConnectTo, Dialling, NoConnectTo};
 pub use dial::given_up::GIVEN_UP;
 pub use dial::target::shown_url;
+pub use seen::secrets::{NOT_SHOWN, hide_in_field, hide_in_moment};
 
 pub use evidence::{ConnectionId, ExchangeId, Moment, Preset, TraceEvent};
 pub use failure::error::Error;

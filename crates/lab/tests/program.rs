@@ -266,6 +266,9 @@ fn junit_is_a_suite_an_experiment() {
 #[path = "program/learner.rs"]
 mod learner;
 
+#[path = "program/requests.rs"]
+mod requests;
+
 #[cfg(target_os = "linux")]
 mod ended_early {
     use super::*;

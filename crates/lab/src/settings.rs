@@ -3,6 +3,7 @@
 //! A section is the same type wherever it stands, so a case is laid over its file, and `--set`
 //! over both, field by field. What nobody says has a default, which [`crate::setup`] knows.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -560,7 +561,11 @@ section! {
         server: Count,
         /// The path, `/` if it is not said.
         path: String,
-        /// A body to send, which makes it a POST.
+        /// The method, if it is not GET, or with a body POST.
+        method: String,
+        /// Fields of its head, beside those that the client says by itself.
+        fields: BTreeMap<String, String>,
+        /// A body to send, which makes it a POST, unless it has another method.
         post: String,
         /// The same, of so many bytes.
         post_bytes: Size,

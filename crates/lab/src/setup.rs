@@ -7,7 +7,7 @@ use std::time::Duration;
 use apparatus::{Plan, ServerPlan};
 use evidence::{BodyPolicy, Preset, Program, ServerSetup, Setup};
 use hello::Routes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use server::Answer;
 use transport::{Config, HttpVersion, Limits};
 
@@ -24,6 +24,10 @@ const FIRST_PORT: u16 = 8080;
 
 /// More of anything is a typing error.
 const MOST: usize = 100_000;
+
+/// The methods of a script's requests: those that a client pools connections for (RFC 9110 section
+/// 9), in capitals, as they are sent.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
 
 /// Why settings make no run. Completes "`experiment`: …".
 #[derive(Debug, thiserror::Error)]
@@ -263,6 +267,17 @@ impl Settings {
         }
         if request.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(' ')) {
             return impossible(KEY, "a path begins with / and has no spaces");
+        }
+        if let Some(name) = &request.method
+            && !METHODS.contains(&name.as_str())
+        {
+            return impossible(KEY, format!("method `{name}`; known are {}", METHODS.join(", ")));
+        }
+        if let Some((name, value)) = request.fields.iter().flatten().find(|(name, value)| {
+            HeaderName::from_bytes(name.as_bytes()).is_err()
+                || HeaderValue::from_str(value).is_err()
+        }) {
+            return impossible(KEY, format!("fields: `{name}: {value}` is no field of a head"));
         }
         match &request.content_type {
             Some(text) if HeaderValue::from_str(text).is_err() => {

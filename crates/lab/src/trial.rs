@@ -12,7 +12,7 @@ use bytes::Bytes;
 use evidence::{BodyPolicy, Disagreement, Exchange, Preset};
 use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use peers::{RawClient, RawOrder, RawSeen};
 use serde::{Deserialize, Serialize};
 
@@ -392,9 +392,19 @@ fn ask(request: &Request, settings: &Settings) -> Ask {
         server: request.server.map_or(0, |Count(server)| server.saturating_sub(1)),
         path: request.path.clone().unwrap_or_else(|| "/".to_owned()),
         query: query.join("&"),
+        method: request.method.as_deref().and_then(|name| name.parse().ok()),
+        fields: fields(request),
         post: data.map(|data| Post { data, content_type: content_type.unwrap_or(plain) }),
         body: body.map_or(BodyPolicy::Drain, BodyPolicy::from),
     }
+}
+
+/// The fields that a request says for itself. That they are some is checked when the file is read.
+fn fields(request: &Request) -> HeaderMap {
+    let field = |(name, value): (&String, &String)| {
+        Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?))
+    };
+    request.fields.iter().flatten().filter_map(field).collect()
 }
 
 #[cfg(test)]

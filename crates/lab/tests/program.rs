@@ -24,6 +24,14 @@ fn json(arguments: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), value.unwrap_or_else(|_| panic!("{}", text(&output.stderr))))
 }
 
+/// How many experiments come with the lab.
+fn built_in() -> usize {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+    let is_one = |path: &Path| path.extension().is_some_and(|extension| extension == "toml");
+    let entries = std::fs::read_dir(directory).unwrap();
+    entries.filter(|entry| is_one(&entry.as_ref().unwrap().path())).count()
+}
+
 fn no_private_network() -> Option<String> {
     let (_, value) = json(&["1", "--transport", "go"]);
     let why = value["network_shared_because"].as_str()?.to_owned();
@@ -43,7 +51,7 @@ const QUICK: &str = "question = 'Quick?'\n\
 fn list_names_every_experiment_and_its_question_in_a_line() {
     let output = lab(&["list"]);
     let lines = text(&output.stdout);
-    assert_eq!(lines.lines().count(), 1 + 28);
+    assert_eq!(lines.lines().count(), 1 + built_in());
     assert!(lines.contains("13-port-exhaustion"), "{lines}");
     assert!(lines.lines().all(|line| line.chars().count() <= 80), "{lines}");
 }
@@ -257,6 +265,9 @@ fn junit_is_a_suite_an_experiment() {
 
 #[path = "program/learner.rs"]
 mod learner;
+
+#[path = "program/requests.rs"]
+mod requests;
 
 #[cfg(target_os = "linux")]
 mod ended_early {

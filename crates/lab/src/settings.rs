@@ -62,6 +62,8 @@ section! {
         tcp_slow_start_after_idle: bool,
         /// `net.ipv4.tcp_no_metrics_save`: true if a connection leaves nothing to learn from.
         tcp_no_metrics_save: bool,
+        /// `net.ipv4.tcp_congestion_control`: the name of an algorithm.
+        tcp_congestion_control: String,
         /// How many hosts there are: one, or two with a cable between client and servers.
         hosts: Count,
         /// How long a packet travels on the cable, each way.

@@ -94,6 +94,7 @@ impl Settings {
             tcp_keepalive_probes: self.network.tcp_keepalive_probes,
             tcp_slow_start_after_idle: self.network.tcp_slow_start_after_idle,
             tcp_no_metrics_save: self.network.tcp_no_metrics_save,
+            tcp_congestion_control: self.network.tcp_congestion_control.clone(),
         };
         Ok(Ready {
             plan: Plan { setup, client, timeout: None, servers, far: None, trace: false },

@@ -191,6 +191,7 @@ fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
         ("tcp_keepalive_probes", settings.tcp_keepalive_probes.map(|probes| probes.to_string())),
         ("tcp_slow_start_after_idle", settings.tcp_slow_start_after_idle.map(one_or_zero)),
         ("tcp_no_metrics_save", settings.tcp_no_metrics_save.map(one_or_zero)),
+        ("tcp_congestion_control", settings.tcp_congestion_control.clone()),
     ]
     .into_iter()
     .filter_map(|(key, value)| Some((key.to_owned(), value?)))

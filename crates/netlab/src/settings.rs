@@ -16,6 +16,7 @@ const SOMAXCONN: &str = "net.core.somaxconn";
 const RETRIES2: &str = "net.ipv4.tcp_retries2";
 const KEEPALIVE_PROBES: &str = "net.ipv4.tcp_keepalive_probes";
 const SLOW_START_AFTER_IDLE: &str = "net.ipv4.tcp_slow_start_after_idle";
+const CONGESTION_CONTROL: &str = "net.ipv4.tcp_congestion_control";
 const NO_METRICS_SAVE: &str = "net.ipv4.tcp_no_metrics_save";
 
 /// Ports below this are servers' (`net.ipv4.ip_unprivileged_port_start` of a fresh network).
@@ -60,6 +61,10 @@ pub struct NetworkSettings {
     /// `net.ipv4.tcp_no_metrics_save`: whether a connection that ends leaves nothing behind from
     /// which the next one to the same host could learn; by default it does.
     pub tcp_no_metrics_save: Option<bool>,
+    /// `net.ipv4.tcp_congestion_control`: the algorithm by which connections find out how much the
+    /// way takes, such as `reno`, which every Linux has. A fresh network has that of the machine,
+    /// and may change it for those in `net.ipv4.tcp_allowed_congestion_control`.
+    pub tcp_congestion_control: Option<String>,
 }
 
 /// A setting as the kernel takes it.
@@ -89,6 +94,7 @@ impl NetworkSettings {
             self.tcp_keepalive_probes.map(keepalive_probes),
             self.tcp_slow_start_after_idle.map(|is_on| switch(SLOW_START_AFTER_IDLE, is_on)),
             self.tcp_no_metrics_save.map(|is_on| switch(NO_METRICS_SAVE, is_on)),
+            self.tcp_congestion_control.as_deref().map(congestion_control),
         ];
         all.into_iter().flatten().collect()
     }
@@ -110,6 +116,7 @@ impl NetworkSettings {
             tcp_keepalive_probes: told(KEEPALIVE_PROBES, &read, |text| text.parse().ok())?,
             tcp_slow_start_after_idle: told(SLOW_START_AFTER_IDLE, &read, is_on)?,
             tcp_no_metrics_save: told(NO_METRICS_SAVE, &read, is_on)?,
+            tcp_congestion_control: told(CONGESTION_CONTROL, &read, |name| Some(name.to_owned()))?,
         })
     }
 }
@@ -161,6 +168,19 @@ fn keepalive_probes(probes: u8) -> Result<Sysctl, Error> {
         return refuse(KEEPALIVE_PROBES, &probes, "it is from 1 to 127");
     }
     plain(KEEPALIVE_PROBES, probes.to_string())
+}
+
+/// The names of algorithms are those of modules (`TCP_CA_NAME_MAX`).
+fn congestion_control(name: &str) -> Result<Sysctl, Error> {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if !(1..16).contains(&name.len()) || !name.chars().all(is_word) {
+        return refuse(
+            CONGESTION_CONTROL,
+            &name,
+            "a name has up to 15 small letters, digits and _",
+        );
+    }
+    plain(CONGESTION_CONTROL, name.to_owned())
 }
 
 fn switch(name: &'static str, is_on: bool) -> Result<Sysctl, Error> {
@@ -226,6 +246,7 @@ mod tests {
             tcp_keepalive_probes: Some(2),
             tcp_slow_start_after_idle: Some(false),
             tcp_no_metrics_save: Some(true),
+            tcp_congestion_control: Some("reno".to_owned()),
         };
         let told: Vec<_> =
             asked.checked().unwrap().into_iter().map(|told| (told.name, told.value)).collect();
@@ -240,6 +261,7 @@ mod tests {
             ("net.ipv4.tcp_keepalive_probes", "2"),
             ("net.ipv4.tcp_slow_start_after_idle", "0"),
             ("net.ipv4.tcp_no_metrics_save", "1"),
+            ("net.ipv4.tcp_congestion_control", "reno"),
         ];
         assert_eq!(told, expected.map(|(name, value)| (name, value.to_owned())));
         assert!(!asked.is_default());
@@ -275,6 +297,10 @@ mod tests {
         let cases = [
             (NetworkSettings { local_ports: Some((1023, 2000)), ..default() }, "below 1024"),
             (NetworkSettings { tcp_tw_reuse: Some(3), ..default() }, "0 (never)"),
+            (
+                NetworkSettings { tcp_congestion_control: Some("a b".to_owned()), ..default() },
+                "small letters",
+            ),
             (NetworkSettings { tcp_keepalive_probes: Some(0), ..default() }, "from 1 to 127"),
             (NetworkSettings { tcp_tw_reuse_delay: Some(ms(0)), ..default() }, "from 1 ms"),
             (NetworkSettings { tcp_tw_reuse_delay: Some(ms(60_001)), ..default() }, "to 60 s"),
@@ -319,6 +345,7 @@ mod tests {
             tcp_keepalive_probes: Some(2),
             tcp_slow_start_after_idle: Some(true),
             tcp_no_metrics_save: Some(true),
+            tcp_congestion_control: Some("2".to_owned()),
         };
         assert_eq!(NetworkSettings::told_by(old_kernel).unwrap(), expected);
     }

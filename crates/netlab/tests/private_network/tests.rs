@@ -56,6 +56,7 @@ fn settings() -> NetworkSettings {
         tcp_keepalive_probes: Some(2),
         tcp_slow_start_after_idle: Some(false),
         tcp_no_metrics_save: Some(true),
+        tcp_congestion_control: Some("reno".to_owned()),
     }
 }
 
@@ -161,6 +162,7 @@ fn the_kernel_takes_the_least_and_the_greatest_value_that_is_not_refused() -> Re
         tcp_keepalive_probes: Some(1),
         tcp_slow_start_after_idle: Some(false),
         tcp_no_metrics_save: Some(false),
+        tcp_congestion_control: Some("reno".to_owned()),
     };
     let greatest = NetworkSettings {
         local_ports: Some((u16::MAX, u16::MAX)),
@@ -173,6 +175,7 @@ fn the_kernel_takes_the_least_and_the_greatest_value_that_is_not_refused() -> Re
         tcp_keepalive_probes: Some(127),
         tcp_slow_start_after_idle: Some(true),
         tcp_no_metrics_save: Some(true),
+        tcp_congestion_control: Some("reno".to_owned()),
     };
     for asked in [least, greatest] {
         assert_eq!(read_back(Who::Ordinary, &asked)?, asked);

@@ -161,6 +161,7 @@ impl ClientArgs {
                         address,
                         answer,
                         responder: ServerPlan::hello_world,
+                        nodelay: true,
                         limits: server::ServerLimits::default(),
                         starts,
                     }],

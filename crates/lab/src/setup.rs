@@ -94,6 +94,11 @@ impl Settings {
             tcp_max_tw_buckets: self.network.tcp_max_tw_buckets,
             tcp_fin_timeout: self.network.tcp_fin_timeout.map(|Time(timeout)| timeout),
             somaxconn: self.network.somaxconn,
+            tcp_retries2: self.network.tcp_retries2,
+            tcp_keepalive_probes: self.network.tcp_keepalive_probes,
+            tcp_slow_start_after_idle: self.network.tcp_slow_start_after_idle,
+            tcp_no_metrics_save: self.network.tcp_no_metrics_save,
+            tcp_congestion_control: self.network.tcp_congestion_control.clone(),
         };
         Ok(Ready {
             plan: Plan {
@@ -325,6 +330,7 @@ impl Settings {
         Config {
             limits,
             tcp_keepalive: client.tcp_keepalive.map_or(of.tcp_keepalive, limit),
+            tcp_user_timeout: client.tcp_user_timeout.and_then(limit),
             version,
             pool_timer: client.pool_timer.unwrap_or(of.pool_timer),
             ..of
@@ -362,6 +368,7 @@ impl Settings {
                 answer: self.answer(),
                 responder: |answer| Arc::new(Routes::new(answer)),
                 limits: self.server_limits(),
+                nodelay: self.server.nodelay.unwrap_or(true),
                 starts,
             })
             .collect())
@@ -459,6 +466,9 @@ impl Settings {
             ("ports", f64::from(high) - f64::from(low) + 1.0),
             ("somaxconn", f64::from(self.network.somaxconn.unwrap_or(4096))),
             ("tw_buckets", or_none(self.network.tcp_max_tw_buckets.map(f64::from))),
+            ("tcp_keepalive", or_none(client.tcp_keepalive.map(seconds))),
+            ("tcp_user_timeout", or_none(client.tcp_user_timeout.map(seconds))),
+            ("keepalive_probes", f64::from(self.network.tcp_keepalive_probes.unwrap_or(9))),
             ("round_trip", 2.0 * seconds(cable::plan(&self.network).delay)),
         ]
         .into_iter()

@@ -179,6 +179,7 @@ fn run(
 
 fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
     let ms = |time: std::time::Duration| report::words::span(time);
+    let one_or_zero = |is_on: bool| u8::from(is_on).to_string();
     [
         ("ip_local_port_range", settings.local_ports.map(|(low, high)| format!("{low} {high}"))),
         ("tcp_tw_reuse", settings.tcp_tw_reuse.map(|value| value.to_string())),
@@ -186,6 +187,11 @@ fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
         ("tcp_max_tw_buckets", settings.tcp_max_tw_buckets.map(|value| value.to_string())),
         ("tcp_fin_timeout", settings.tcp_fin_timeout.map(ms)),
         ("somaxconn", settings.somaxconn.map(|most| most.to_string())),
+        ("tcp_retries2", settings.tcp_retries2.map(|times| times.to_string())),
+        ("tcp_keepalive_probes", settings.tcp_keepalive_probes.map(|probes| probes.to_string())),
+        ("tcp_slow_start_after_idle", settings.tcp_slow_start_after_idle.map(one_or_zero)),
+        ("tcp_no_metrics_save", settings.tcp_no_metrics_save.map(one_or_zero)),
+        ("tcp_congestion_control", settings.tcp_congestion_control.clone()),
     ]
     .into_iter()
     .filter_map(|(key, value)| Some((key.to_owned(), value?)))

@@ -24,14 +24,6 @@ fn json(arguments: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), value.unwrap_or_else(|_| panic!("{}", text(&output.stderr))))
 }
 
-/// How many experiments come with the lab.
-fn built_in() -> usize {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
-    let is_one = |path: &Path| path.extension().is_some_and(|extension| extension == "toml");
-    let entries = std::fs::read_dir(directory).unwrap();
-    entries.filter(|entry| is_one(&entry.as_ref().unwrap().path())).count()
-}
-
 fn no_private_network() -> Option<String> {
     let (_, value) = json(&["1", "--transport", "go"]);
     let why = value["network_shared_because"].as_str()?.to_owned();
@@ -51,7 +43,7 @@ const QUICK: &str = "question = 'Quick?'\n\
 fn list_names_every_experiment_and_its_question_in_a_line() {
     let output = lab(&["list"]);
     let lines = text(&output.stdout);
-    assert_eq!(lines.lines().count(), 1 + built_in());
+    assert_eq!(lines.lines().count(), 1 + files::built_in());
     assert!(lines.contains("13-port-exhaustion"), "{lines}");
     assert!(lines.lines().all(|line| line.chars().count() <= 80), "{lines}");
 }

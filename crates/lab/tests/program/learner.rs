@@ -189,7 +189,7 @@ fn no_line_is_wider_than_eighty_columns_whatever_is_answered() {
     let report = text(&typed(&["--transport", "go", "--transport", "hyper-util"], &lines).stdout);
     let wide: Vec<&str> = report.lines().filter(|line| line.chars().count() > 80).collect();
     assert!(wide.is_empty(), "{wide:#?}");
-    assert_eq!(report.matches("Your predictions").count(), built_in());
+    assert_eq!(report.matches("Your predictions").count(), super::files::built_in());
 }
 
 #[cfg(unix)]

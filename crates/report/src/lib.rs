@@ -17,6 +17,10 @@
 //! | `run/change.rs`, `run/shell.rs` | how its flags are changed, and how it is typed |
 //! | `json.rs` | socket tables for programs |
 //! | `json/run.rs` | runs for programs |
+//! | `wire.rs` | a run's packets |
+//! | `wire/list.rs` | a line a packet |
+//! | `wire/talks.rs` | which connection and exchange a packet belongs to |
+//! | `wire/numbers.rs`, `wire/notes.rs` | sequence numbers; what a record does not tell |
 //! | `words.rs` | how a timer, an owner, a tally is put into words |
 //! | `page.rs` | how wide the page is that text is written on |
 //! | `columns.rs` | aligned columns that drop out where they would be empty |
@@ -26,4 +30,5 @@ pub mod ends;
 pub mod json;
 pub mod page;
 pub mod run;
+pub mod wire;
 pub mod words;

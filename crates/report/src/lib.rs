@@ -16,7 +16,7 @@
 //! | `run/next.rs` | which command to try next |
 //! | `run/change.rs`, `run/shell.rs` | how its flags are changed, and how it is typed |
 //! | `json.rs` | socket tables for programs |
-//! | `json/run.rs` | runs for programs |
+//! | `json/run.rs`, `json/packets.rs` | runs for programs, and their packets |
 //! | `wire.rs` | a run's packets |
 //! | `wire/list.rs` | a line a packet |
 //! | `wire/talks.rs` | which connection and exchange a packet belongs to |

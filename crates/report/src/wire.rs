@@ -18,6 +18,8 @@ use crate::page::Page;
 use crate::run::heading;
 use crate::words;
 
+pub(crate) use notes::{handshakes, witness};
+
 /// A way to look at packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PacketView {

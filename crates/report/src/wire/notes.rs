@@ -2,7 +2,7 @@
 
 use std::io;
 
-use evidence::WireRecord;
+use evidence::{Outcome, Unreadable, WireRecord};
 
 use crate::page::Page;
 use crate::words::{self, FAINT, STRIKING};
@@ -35,6 +35,33 @@ pub(super) fn gaps(record: &WireRecord) -> Vec<String> {
     ];
     let sentence = |(count, what): (u64, &str)| format!("{} {what}", packets(count));
     told.into_iter().filter(|(count, _)| *count > 0).map(sentence).collect()
+}
+
+/// The word of the packets on how many connections were opened; `None` if nobody was to hear them.
+pub(crate) fn witness(outcome: &Outcome) -> Option<String> {
+    let record = match outcome.wire.as_ref()? {
+        Ok(record) => record,
+        Err(Unreadable(why)) => return Some(format!("none heard: {}", words::printable(why))),
+    };
+    let sent = record.client.packets + record.server.packets;
+    let seen = handshakes(record);
+    let mut word = match record.untold {
+        0 => format!("handshakes {seen}, in {}", packets(sent)),
+        _ => {
+            let told = record.passages.len();
+            format!("handshakes {seen}, in the first {told} of {}", packets(sent))
+        }
+    };
+    if record.missed > 0 {
+        word.push_str(&format!("; {} missed", packets(record.missed)));
+    }
+    Some(word)
+}
+
+/// The connections whose handshake packets show: the client's SYN, the answer, and the client's
+/// word that it came.
+pub(crate) fn handshakes(record: &WireRecord) -> usize {
+    record.conversations().iter().filter(|conversation| conversation.is_opened()).count()
 }
 
 /// `1 packet`, `10 packets`.

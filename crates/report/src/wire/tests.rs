@@ -51,3 +51,45 @@ fn a_list_tells_what_the_cable_did() {
         .record();
     insta::assert_snapshot!(list(record));
 }
+
+/// The line of the packets in a verdict, and what a program reads of them.
+fn witness_of(wire: Result<WireRecord, Unreadable>) -> (String, serde_json::Value) {
+    let outcome = Outcome { wire: Some(wire), ..drained() };
+    let mut plain = anstream::StripStream::new(Vec::new());
+    crate::run::RunReport::text(&mut plain).end(&outcome, &[]).unwrap();
+    let text = String::from_utf8(plain.into_inner()).unwrap();
+    let from = text.find("packets   ").unwrap();
+    let line = text[from..].lines().next().unwrap().to_owned();
+    let mut json = Vec::new();
+    crate::json::run(&outcome, &[], &mut json).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    (line, json["packets"].clone())
+}
+
+#[test]
+fn the_verdict_hears_the_packets_too() {
+    let (line, json) = witness_of(Ok(two_exchanges()));
+    assert_eq!(line, "packets         handshakes 1, in 13 packets");
+    assert_eq!((&json["handshakes"], &json["place"]), (&1.into(), &"loopback".into()));
+    assert_eq!((&json["client"]["syn"], &json["server"]["bytes"]), (&1.into(), &524.into()));
+    assert_eq!((&json["missed"], &json["not_heard"]), (&0.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn packets_that_nobody_heard_are_no_count_of_0() {
+    let why = "this user may not listen";
+    let (line, json) = witness_of(Err(Unreadable(why.into())));
+    assert_eq!(line, format!("packets         none heard: {why}"));
+    assert_eq!(
+        (&json["handshakes"], &json["client"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    assert_eq!(json["not_heard"], why);
+    let missed = WireRecord { missed: 1, untold: 20, ..two_exchanges() };
+    let (line, json) = witness_of(Ok(missed));
+    assert!(
+        line.starts_with("packets         handshakes 1, in the first 13 of 13 packets; 1"),
+        "{line}"
+    );
+    assert_eq!((&json["missed"], &json["not_kept"]), (&1.into(), &20.into()));
+}

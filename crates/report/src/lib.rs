@@ -19,6 +19,10 @@
 //! | `json/run.rs`, `json/packets.rs` | runs for programs, and their packets |
 //! | `wire.rs` | a run's packets |
 //! | `wire/list.rs` | a line a packet |
+//! | `wire/ladder.rs`, `wire/lane.rs` | a connection as a ladder, and the arrows in it |
+//! | `wire/life.rs` | which packet led which end into which state |
+//! | `wire/table.rs` | these states held against the kernel's table |
+//! | `wire/kinds.rs` | connections that look alike |
 //! | `wire/talks.rs` | which connection and exchange a packet belongs to |
 //! | `wire/numbers.rs`, `wire/notes.rs` | sequence numbers; what a record does not tell |
 //! | `words.rs` | how a timer, an owner, a tally is put into words |

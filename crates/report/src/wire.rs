@@ -1,8 +1,13 @@
 //! The packets of a run: as a list, as ladders, as the states that they took both ends through.
 
+mod kinds;
+mod ladder;
+mod lane;
+mod life;
 mod list;
 mod notes;
 mod numbers;
+mod table;
 mod talks;
 
 #[cfg(test)]
@@ -57,9 +62,8 @@ pub fn packets(
         None => return nothing("nobody was to hear them in this run", out),
     };
     match view {
-        PacketView::List | PacketView::Ladder | PacketView::States => {
-            list::text(outcome, record, options, out)?;
-        }
+        PacketView::List | PacketView::States => list::text(outcome, record, options, out)?,
+        PacketView::Ladder => ladder::text(outcome, record, options, out)?,
     }
     notes::text(record, out)?;
     writeln!(out)

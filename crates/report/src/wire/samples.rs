@@ -31,7 +31,6 @@ impl WireSample {
         Self { record: WireRecord::of(place), at: Duration::ZERO, client }
     }
 
-    #[allow(dead_code)]
     /// Goes on with a connection from this port.
     pub(crate) fn port(mut self, port: u16) -> Self {
         self.client.set_port(port);

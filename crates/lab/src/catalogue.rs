@@ -45,6 +45,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "27-half-a-head",
     "28-slow-reader",
     "34-round-trip",
+    "35-stale-connection",
 ];
 
 /// The most bytes of a file that is read as an experiment.

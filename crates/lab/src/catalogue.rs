@@ -44,6 +44,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "26-accept-queue",
     "27-half-a-head",
     "28-slow-reader",
+    "32-last-ack",
     "34-round-trip",
     "35-stale-connection",
 ];

@@ -45,6 +45,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "27-half-a-head",
     "28-slow-reader",
     "32-last-ack",
+    "33-old-duplicate",
     "34-round-trip",
     "35-stale-connection",
 ];

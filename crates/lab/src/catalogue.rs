@@ -44,7 +44,10 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "26-accept-queue",
     "27-half-a-head",
     "28-slow-reader",
+    "32-last-ack",
+    "33-old-duplicate",
     "34-round-trip",
+    "35-stale-connection",
     "38-warm-connection",
     "39-nagle",
 ];

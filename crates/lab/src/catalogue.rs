@@ -44,6 +44,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "26-accept-queue",
     "27-half-a-head",
     "28-slow-reader",
+    "36-silence",
     "38-warm-connection",
     "39-nagle",
 ];

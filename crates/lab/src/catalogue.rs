@@ -48,6 +48,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "33-old-duplicate",
     "34-round-trip",
     "35-stale-connection",
+    "37-lost-syn",
 ];
 
 /// The most bytes of a file that is read as an experiment.

@@ -49,6 +49,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "34-round-trip",
     "35-stale-connection",
     "36-silence",
+    "37-lost-syn",
     "38-warm-connection",
     "39-nagle",
 ];

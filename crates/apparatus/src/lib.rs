@@ -56,7 +56,7 @@ pub use far::FarHost;
 pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
 #[cfg(feature = "packets")]
-pub use wire::LoopbackWitness;
+pub use wire::InterfaceWitness;
 pub use wire::WireWitness;
 
 use client::OwnClient;
@@ -156,11 +156,11 @@ impl Apparatus {
         plan::feasible(&plan.setup)?;
         let Plan { mut setup, client, timeout, servers, far, wire, trace } = plan;
         let started = Instant::now();
-        if let Some(wire) = &wire {
-            wire.begin(started).map_err(Error::Wire)?;
-        }
         let host = ServersHost(far);
         let servers = Servers::set_up(servers, host.clone())?;
+        if let Some(wire) = &wire {
+            wire.begin(started, &servers.all()).map_err(Error::Wire)?;
+        }
         if let Some(url) = servers.url(0) {
             setup.server.url = url;
         }

@@ -1,6 +1,7 @@
 //! Reports for programs. Every key of a number ends in its unit; `null` is what nobody could see
 //! or what does not exist.
 
+mod packets;
 mod run;
 
 use std::collections::BTreeMap;

@@ -16,7 +16,15 @@
 //! | `run/next.rs` | which command to try next |
 //! | `run/change.rs`, `run/shell.rs` | how its flags are changed, and how it is typed |
 //! | `json.rs` | socket tables for programs |
-//! | `json/run.rs` | runs for programs |
+//! | `json/run.rs`, `json/packets.rs` | runs for programs, and their packets |
+//! | `wire.rs` | a run's packets |
+//! | `wire/list.rs` | a line a packet |
+//! | `wire/ladder.rs`, `wire/lane.rs` | a connection as a ladder, and the arrows in it |
+//! | `wire/life.rs` | which packet led which end into which state |
+//! | `wire/table.rs` | these states held against the kernel's table |
+//! | `wire/kinds.rs` | connections that look alike |
+//! | `wire/talks.rs` | which connection and exchange a packet belongs to |
+//! | `wire/numbers.rs`, `wire/notes.rs` | sequence numbers; what a record does not tell |
 //! | `words.rs` | how a timer, an owner, a tally is put into words |
 //! | `page.rs` | how wide the page is that text is written on |
 //! | `columns.rs` | aligned columns that drop out where they would be empty |
@@ -26,4 +34,5 @@ pub mod ends;
 pub mod json;
 pub mod page;
 pub mod run;
+pub mod wire;
 pub mod words;

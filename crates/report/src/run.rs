@@ -124,7 +124,7 @@ impl<W: Write> RunReport<W> {
 }
 
 /// A heading, with what it means beside it.
-fn heading(title: &str, meaning: &str, out: &mut impl Page) -> io::Result<()> {
+pub(crate) fn heading(title: &str, meaning: &str, out: &mut impl Page) -> io::Result<()> {
     let is_beside = title.chars().count() + 2 + meaning.chars().count() <= out.width();
     if is_beside && !meaning.is_empty() {
         return writeln!(out, "{HEADING}{title}{HEADING:#}  {FAINT}{meaning}{FAINT:#}");
@@ -137,4 +137,4 @@ fn heading(title: &str, meaning: &str, out: &mut impl Page) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

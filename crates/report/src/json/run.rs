@@ -11,6 +11,7 @@ use evidence::{
 use serde::Serialize;
 
 use super::SCHEMA;
+use super::packets::PacketsRow;
 
 /// A run. The keys keep their names as long as [`SCHEMA`] stays; more may be added.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +42,9 @@ struct RunRow<'a> {
     /// Why that is another number than `opened`, as far as that is explained.
     accept_gap: AcceptGapRow,
     used: usize,
+    /// With `--packets`: what was heard on the wire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packets: Option<PacketsRow<'a>>,
     sockets: TablesRow,
     connections: Vec<ConnectionRow>,
     /// The offers of the responses to keep the connection; `null` if none made one.
@@ -209,6 +213,7 @@ impl<'a> RunRow<'a> {
                 given_up: outcome.accept_gap.given_up,
             },
             used: outcome.used(),
+            packets: outcome.wire.as_ref().map(PacketsRow::of),
             sockets: TablesRow {
                 busiest: tables.busiest.as_ref().map(|table| EndsRow::of(table, true)),
                 while_running: EndsRow::of_reading(&tables.while_running),

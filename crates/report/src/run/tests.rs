@@ -102,7 +102,7 @@ fn reading(sockets: Vec<Socket>) -> Reading {
 }
 
 /// Two drained exchanges on one connection.
-fn drained() -> Outcome {
+pub(crate) fn drained() -> Outcome {
     let body = BodySeen::Drained { bytes: 11 };
     Outcome {
         setup: setup(Preset::Go, BodyPolicy::Drain),

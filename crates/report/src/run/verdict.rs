@@ -16,6 +16,7 @@ use super::lines::{FACT, as_it_is, fact, prediction};
 use super::next::{NextStep, next_step};
 use super::{peer, shell};
 use crate::page::Page;
+use crate::wire;
 use crate::words::{self, FAINT, HEADING};
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -76,6 +77,9 @@ fn numbers(outcome: &Outcome, out: &mut impl Page) -> io::Result<()> {
     fact("witnesses", &format!("client's trace  opened {opened}"), out)?;
     fact("", &format!("server          {accepted}"), out)?;
     fact("", &format!("kernel's table  {}", listed(outcome)), out)?;
+    if let Some(packets) = wire::witness(outcome) {
+        witness("packets", &packets, out)?;
+    }
     if outcome.disagreements.is_empty() {
         let but = if outcome.accept_gap.is_none() { "" } else { ", the accept queue considered" };
         return fact("", &format!("{GOOD}they agree{but}{GOOD:#}"), out);
@@ -86,6 +90,17 @@ fn numbers(outcome: &Outcome, out: &mut impl Page) -> io::Result<()> {
         {
             fact("", &format!("{BAD}{line}{BAD:#}"), out)?;
         }
+    }
+    Ok(())
+}
+
+/// The word of a witness, which may be long.
+fn witness(name: &str, word: &str, out: &mut impl Page) -> io::Result<()> {
+    const WORD: usize = 16;
+    let mut name = name;
+    for line in words::wrap(word, out.width().saturating_sub(FACT + WORD)) {
+        as_it_is("", &format!("{name:<WORD$}{line}"), out)?;
+        name = "";
     }
     Ok(())
 }

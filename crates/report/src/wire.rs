@@ -1,0 +1,89 @@
+//! The packets of a run: as a list, as ladders, as the states that they took both ends through.
+
+mod kinds;
+mod ladder;
+mod lane;
+mod life;
+mod list;
+mod notes;
+mod numbers;
+mod table;
+mod talks;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use evidence::{ConnectionId, Outcome, Unreadable, WirePlace, WireRecord};
+
+use crate::page::Page;
+use crate::run::heading;
+use crate::words;
+
+pub(crate) use notes::{handshakes, witness};
+
+/// A way to look at packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PacketView {
+    /// One line a packet, in the order in which they were heard.
+    #[default]
+    List,
+    /// A connection's packets between its two ends, with the states of both.
+    Ladder,
+    /// The state diagram of RFC 9293, with the changes that a connection made.
+    States,
+}
+
+/// The choices of a reader of packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacketOptions {
+    /// Sequence numbers as they are in the headers, rather than counted from each end's SYN.
+    pub absolute: bool,
+    /// This connection alone; `None` for all of them in a list, and otherwise for one of each kind.
+    pub connection: Option<ConnectionId>,
+}
+
+/// Writes the packets of a run, or why there are none.
+///
+/// # Errors
+/// Those of `out`.
+pub fn packets(
+    outcome: &Outcome,
+    view: PacketView,
+    options: PacketOptions,
+    out: &mut impl Page,
+) -> io::Result<()> {
+    let record = match &outcome.wire {
+        Some(Ok(record)) => record,
+        Some(Err(Unreadable(why))) => return nothing(&format!("none was heard: {why}"), out),
+        None => return nothing("nobody was to hear them in this run", out),
+    };
+    match view {
+        PacketView::List | PacketView::States => list::text(outcome, record, options, out)?,
+        PacketView::Ladder => ladder::text(outcome, record, options, out)?,
+    }
+    notes::text(record, out)?;
+    writeln!(out)
+}
+
+fn nothing(why: &str, out: &mut impl Page) -> io::Result<()> {
+    heading("Packets", "", out)?;
+    for line in words::wrap(&words::printable(why), out.prose_width().saturating_sub(2)) {
+        writeln!(out, "  {line}")?;
+    }
+    writeln!(out)
+}
+
+/// Where packets were heard, in words.
+fn place(record: &WireRecord) -> String {
+    match record.place {
+        WirePlace::Loopback => "on loopback".to_owned(),
+        WirePlace::Cable { delay } if delay.is_zero() => "on the cable".to_owned(),
+        WirePlace::Cable { delay } => {
+            format!("on the cable, {} each way", words::span(delay))
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The life of a connection: each moment at which a packet left or came, and the states it led to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evidence::{
+    ChangeCause, Conversation, HeardAt, Observed, Passage, PassageFate, Side, StateChange,
+    TcpState, TcpStory, Untold, WirePlace, WireRecord,
+};
+
+/// A moment of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LifeMoment {
+    /// It leaves, and nobody sees it arrive: it is taken to arrive at once.
+    Heard,
+    /// It leaves.
+    Departs,
+    /// It is handed to the other host.
+    Arrives,
+}
+
+/// A moment of a packet, and what it tells.
+#[derive(Clone, Debug)]
+pub(super) struct LifeEvent<'a> {
+    pub(super) at: Duration,
+    pub(super) moment: LifeMoment,
+    pub(super) passage: &'a Passage,
+    pub(super) changes: Vec<LifeChange>,
+}
+
+/// A change of one end's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LifeChange {
+    pub(super) side: Side,
+    pub(super) from: TcpState,
+    pub(super) to: TcpState,
+    pub(super) certainty: Certainty,
+}
+
+/// How sure it is that an end was in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Certainty {
+    /// A packet shows it.
+    Shown,
+    /// A packet that was sent makes it so, if it came: nobody saw that.
+    Presumed,
+    /// Something else must have done it, unseen.
+    Unseen,
+}
+
+impl Certainty {
+    /// The sign behind a state.
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Self::Shown => "",
+            Self::Presumed => "~",
+            Self::Unseen => "?",
+        }
+    }
+}
+
+/// The life of a connection as far as packets tell it.
+#[derive(Clone, Debug)]
+pub(super) struct WireLife<'a> {
+    pub(super) events: Vec<LifeEvent<'a>>,
+    /// What packets do not tell of the end.
+    pub(super) untold: Vec<(Side, Untold)>,
+}
+
+impl<'a> WireLife<'a> {
+    pub(super) fn of(conversation: &Conversation<'a>, record: &WireRecord) -> Self {
+        let Some((client, server)) = addresses(conversation) else {
+            return Self { events: Vec::new(), untold: Vec::new() };
+        };
+        let side = |end| if end == client { Side::Client } else { Side::Server };
+        let mut story = TcpStory::between(client, server);
+        let mut events = moments(conversation, record.place);
+        for event in &mut events {
+            let heard = match event.moment {
+                LifeMoment::Heard => HeardAt::Both,
+                LifeMoment::Departs => HeardAt::Sender,
+                LifeMoment::Arrives => HeardAt::Receiver,
+            };
+            let change = |change: StateChange| {
+                let StateChange { end, from, to, cause, .. } = change;
+                let certainty = match cause {
+                    ChangeCause::Sent(_) | ChangeCause::Acknowledged(_) => Certainty::Shown,
+                    ChangeCause::Received(_) if heard == HeardAt::Receiver => Certainty::Shown,
+                    ChangeCause::Received(_) => Certainty::Presumed,
+                    ChangeCause::Unseen => Certainty::Unseen,
+                };
+                LifeChange { side: side(end), from, to, certainty }
+            };
+            let changes = story.hear(&event.passage.segment, heard);
+            event.changes = changes.into_iter().map(change).collect();
+        }
+        let untold = story.untold().into_iter().map(|(end, what)| (side(end), what)).collect();
+        Self { events, untold }
+    }
+
+    /// Every change of an end, in order, and when it was told.
+    pub(super) fn changes(&self, side: Side) -> impl Iterator<Item = (Duration, LifeChange)> {
+        let of_it = self
+            .events
+            .iter()
+            .flat_map(|event| event.changes.iter().map(|change| (event.at, *change)));
+        of_it.filter(move |(_, change)| change.side == side)
+    }
+
+    /// The state in which an end began; `None` if no packet tells.
+    pub(super) fn first_state(&self, side: Side) -> Option<TcpState> {
+        self.changes(side).next().map(|(_, change)| change.from)
+    }
+
+    /// Returns true if the cable sent resets in the names of both ends, which no state here knows of.
+    pub(super) fn has_forged_reset(&self) -> bool {
+        self.events.iter().any(|event| event.passage.fate == PassageFate::Reset)
+    }
+}
+
+/// The addresses of the client and the server as packets have them.
+fn addresses(conversation: &Conversation<'_>) -> Option<(SocketAddr, SocketAddr)> {
+    let first = conversation.passages.first()?;
+    let (source, destination) = (first.segment.source, first.segment.destination);
+    Some(match first.from {
+        Side::Client => (source, destination),
+        Side::Server => (destination, source),
+    })
+}
+
+/// The moments of all packets, in the order of time.
+fn moments<'a>(conversation: &Conversation<'a>, place: WirePlace) -> Vec<LifeEvent<'a>> {
+    let mut events = Vec::new();
+    for passage in conversation.passages.iter().copied() {
+        let event = |at, moment| LifeEvent { at, moment, passage, changes: Vec::new() };
+        let at = passage.segment.at;
+        match (&passage.arrived, place) {
+            (Observed::Known(arrived), WirePlace::Cable { .. }) => {
+                events.push(event(at, LifeMoment::Departs));
+                events.extend(arrived.iter().map(|at| event(*at, LifeMoment::Arrives)));
+            }
+            (Observed::NotObservable, WirePlace::Cable { .. }) => {
+                events.push(event(at, LifeMoment::Departs));
+            }
+            (_, WirePlace::Loopback) => events.push(event(at, LifeMoment::Heard)),
+        }
+    }
+    // What is heard at one moment stays in its order: a packet leaves before it arrives.
+    events.sort_by_key(|event| event.at);
+    events
+}

@@ -1,0 +1,198 @@
+//! Packets on paper.
+
+use evidence::{PassageFate, Side};
+use proptest::prelude::*;
+
+use super::samples::{WireSample, two_exchanges};
+use super::*;
+use crate::page::PageWriter;
+use crate::run::tests::drained;
+
+fn shown(record: WireRecord, view: PacketView, options: PacketOptions, width: usize) -> String {
+    use std::io::Write;
+    let outcome = Outcome { wire: Some(Ok(record)), ..drained() };
+    let mut page = PageWriter::new(Vec::new(), width);
+    packets(&outcome, view, options, &mut page).unwrap();
+    let mut plain = anstream::StripStream::new(Vec::new());
+    plain.write_all(&page.into_inner()).unwrap();
+    let text = String::from_utf8(plain.into_inner()).unwrap();
+    for line in text.lines() {
+        assert!(line.chars().count() <= width, "{width}: {line}");
+        assert_eq!(line, line.trim_end(), "ends in spaces");
+    }
+    text
+}
+
+fn list(record: WireRecord) -> String {
+    shown(record, PacketView::List, PacketOptions::default(), 80)
+}
+
+#[test]
+fn a_list_tells_a_packet_a_line_with_its_connection_and_exchange() {
+    insta::assert_snapshot!(list(two_exchanges()));
+}
+
+fn ladder(record: WireRecord) -> String {
+    shown(record, PacketView::Ladder, PacketOptions::default(), 80)
+}
+
+/// A request under way to a server that closes meanwhile, on a cable.
+fn stale() -> WireRecord {
+    let open = WireSample::on_cable(20)
+        .client("S", 0, 0, 0)
+        .after(20_100)
+        .server("S.", 0, 1, 0)
+        .after(20_100)
+        .client(".", 1, 1, 0)
+        .after(300_000);
+    let crossed = open
+        .client("P.", 1, 1, 77)
+        .says("GET / HTTP/1.1")
+        .server("F.", 1, 1, 0)
+        .after(20_000)
+        .server("R", 2, 0, 0)
+        .after(100);
+    crossed.client(".", 78, 2, 0).after(20_000).server("R", 2, 0, 0).record()
+}
+
+#[test]
+fn a_ladder_has_both_ends_states_and_says_that_nothing_happened_for_a_while() {
+    insta::assert_snapshot!(ladder(two_exchanges()));
+}
+
+#[test]
+fn a_ladder_over_a_distance_shows_packets_leave_and_arrive() {
+    insta::assert_snapshot!(ladder(stale()));
+}
+
+#[test]
+fn a_ladder_shows_what_the_cable_did() {
+    insta::assert_snapshot!(ladder(maltreated()));
+}
+
+#[test]
+fn a_list_tells_what_the_cable_did() {
+    insta::assert_snapshot!(list(maltreated()));
+}
+
+/// Packets that meet every fate.
+fn maltreated() -> WireRecord {
+    let time = std::time::Duration::from_millis(300);
+    WireSample::on_cable(20)
+        .client("S", 0, 0, 0)
+        .met(PassageFate::Lost)
+        .after(1_000_000)
+        .handshake(40_000)
+        .client("P.", 1, 1, 77)
+        .says("GET /a-rather-long-path-that-has-no-room HTTP/1.1")
+        .met(PassageFate::Held { time })
+        .after(400_000)
+        .server("P.", 1, 78, 128)
+        .says("HTTP/1.1 200 OK")
+        .met(PassageFate::Doubled { time })
+        .server("F.", 129, 78, 0)
+        .met(PassageFate::Reset)
+        .record()
+}
+
+/// The line of the packets in a verdict, and what a program reads of them.
+fn witness_of(wire: Result<WireRecord, Unreadable>) -> (String, serde_json::Value) {
+    let outcome = Outcome { wire: Some(wire), ..drained() };
+    let mut plain = anstream::StripStream::new(Vec::new());
+    crate::run::RunReport::text(&mut plain).end(&outcome, &[]).unwrap();
+    let text = String::from_utf8(plain.into_inner()).unwrap();
+    let from = text.find("packets   ").unwrap();
+    let line = text[from..].lines().next().unwrap().to_owned();
+    let mut json = Vec::new();
+    crate::json::run(&outcome, &[], &mut json).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    (line, json["packets"].clone())
+}
+
+#[test]
+fn the_verdict_hears_the_packets_too() {
+    let (line, json) = witness_of(Ok(two_exchanges()));
+    assert_eq!(line, "packets         handshakes 1, in 13 packets");
+    assert_eq!((&json["handshakes"], &json["place"]), (&1.into(), &"loopback".into()));
+    assert_eq!((&json["client"]["syn"], &json["server"]["bytes"]), (&1.into(), &524.into()));
+    assert_eq!((&json["missed"], &json["not_heard"]), (&0.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn packets_that_nobody_heard_are_no_count_of_0() {
+    let why = "this user may not listen";
+    let (line, json) = witness_of(Err(Unreadable(why.into())));
+    assert_eq!(line, format!("packets         none heard: {why}"));
+    assert_eq!(
+        (&json["handshakes"], &json["client"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    assert_eq!(json["not_heard"], why);
+    let missed = WireRecord { missed: 1, untold: 20, ..two_exchanges() };
+    let (line, json) = witness_of(Ok(missed));
+    assert!(
+        line.starts_with("packets         handshakes 1, in the first 13 of 13 packets; 1"),
+        "{line}"
+    );
+    assert_eq!((&json["missed"], &json["not_kept"]), (&1.into(), &20.into()));
+}
+
+/// Any packet, its numbers counted from the SYNs.
+fn any_packet() -> impl Strategy<Value = (bool, u16, u16, u32, u32, u32, u8, u64)> {
+    let numbers = (prop_oneof![0_u32..300, any::<u32>()], prop_oneof![0_u32..300, any::<u32>()]);
+    let size = prop_oneof![Just(0_u32), 0_u32..70_000];
+    let flags = prop_oneof![prop::sample::select(vec![2_u16, 18, 16, 24, 17, 4, 20]), any::<u16>()];
+    let pause = prop_oneof![0_u64..50_000, 0_u64..100_000_000_000];
+    (any::<bool>(), 0_u16..3, flags, numbers, size, 0_u8..9, pause).prop_map(
+        |(c, port, flags, (seq, ack), size, fate, pause)| {
+            (c, port, flags, seq, ack, size, fate, pause)
+        },
+    )
+}
+
+fn any_record() -> impl Strategy<Value = WireRecord> {
+    let packets = prop::collection::vec(any_packet(), 0..60);
+    (prop::option::of(0_u64..200), packets, 0_u64..3, 0_u64..3).prop_map(
+        |(delay, packets, missed, untold)| {
+            let mut sample = match delay {
+                None => WireSample::on_loopback(),
+                Some(ms) => WireSample::on_cable(ms),
+            };
+            let time = std::time::Duration::from_millis(77);
+            for (client, port, flags, seq, ack, size, fate, pause) in packets {
+                let from = if client { Side::Client } else { Side::Server };
+                let letters = evidence::SegmentFlags::from_bits(flags).to_string();
+                sample = sample.port(40_001 + port).packet(from, &letters, seq, ack, size);
+                sample = sample.met(match fate {
+                    0 => PassageFate::Lost,
+                    1 => PassageFate::LostByChance,
+                    2 => PassageFate::Cut,
+                    3 => PassageFate::Held { time },
+                    4 => PassageFate::Doubled { time },
+                    5 => PassageFate::Reset,
+                    _ => PassageFate::Passed,
+                });
+                if size > 0 && pause % 3 == 0 {
+                    sample =
+                        sample.says("GET /a/path/that/goes/on/and/on/without/a/space HTTP/1.1");
+                }
+                sample = sample.after(pause);
+            }
+            WireRecord { missed, untold, ..sample.record() }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn whatever_was_heard_fits_on_the_page(
+        record in any_record(),
+        width in 60_usize..=160,
+        absolute in any::<bool>(),
+    ) {
+        for view in [PacketView::List, PacketView::Ladder, PacketView::States] {
+            shown(record.clone(), view, PacketOptions { absolute, ..Default::default() }, width);
+        }
+    }
+}

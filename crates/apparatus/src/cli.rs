@@ -11,6 +11,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum, value_parser};
 use evidence::{BodyPolicy, ByteCount, CommandFlag, Preset, Program, ServerSetup, Setup};
 use program::args::{self, Limit};
+use report::wire::{PacketOptions, PacketView};
 use server::Answer;
 use transport::{Config, Limits};
 
@@ -117,15 +118,28 @@ pub struct ClientArgs {
     pub format: Format,
 }
 
-/// A view of the packets of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PacketViewArg {
-    /// One line a packet, as tcpdump prints it
-    List,
-    /// Each connection as a ladder between its two ends, with their states
-    Ladder,
-    /// The states of TCP, with the ways that each connection took
-    States,
+/// [`PacketView`] as a flag's value.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketViewArg(PacketView);
+
+impl ValueEnum for PacketViewArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [PacketViewArg; 3] = [
+            PacketViewArg(PacketView::List),
+            PacketViewArg(PacketView::Ladder),
+            PacketViewArg(PacketView::States),
+        ];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self.0 {
+            PacketView::List => ("list", "a line for each packet, as tcpdump prints it"),
+            PacketView::Ladder => ("ladder", "a connection's packets between its two ends"),
+            PacketView::States => ("states", "TCP's states, and the ways that a connection took"),
+        };
+        Some(PossibleValue::new(name).help(help))
+    }
 }
 
 /// The flags of every program that can hear packets.
@@ -140,11 +154,11 @@ pub struct PacketArgs {
         require_equals = true,
         default_missing_value = "list"
     )]
-    pub packets: Option<PacketViewArg>,
+    packets: Option<PacketViewArg>,
 
     /// Show sequence numbers as they are, not from the start of each connection
     #[arg(long, requires = "packets")]
-    pub absolute: bool,
+    absolute: bool,
 
     /// Hear the packets, and write them to this file, which Wireshark and tshark read (pcapng)
     #[arg(long, value_name = "FILE")]
@@ -160,6 +174,13 @@ impl PacketArgs {
     #[must_use]
     pub fn are_heard(&self) -> bool {
         self.packets.is_some() || self.pcap.is_some()
+    }
+
+    /// Returns how they are to be shown, if they are.
+    #[must_use]
+    pub fn view(&self) -> Option<(PacketView, PacketOptions)> {
+        let options = PacketOptions { absolute: self.absolute, ..PacketOptions::default() };
+        self.packets.map(|PacketViewArg(view)| (view, options))
     }
 }
 

@@ -66,3 +66,68 @@ fn what_is_heard_is_cut_as_on_a_wire() {
     let alone = self::runs(source, &[]).unwrap();
     assert_eq!(alone[0]["evidence"]["outcome"]["wire"], Value::Null, "nobody listens unasked");
 }
+
+/// The words of another program about a file; `None` if there is no such program here.
+fn tshark(file: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("tshark").args(["-r", file]).args(arguments).output();
+    match output {
+        Ok(output) => {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            Some(String::from_utf8(output.stdout).unwrap())
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: tshark: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn tshark_counts_the_syns_that_the_other_witnesses_count_and_finds_no_wrong_checksum() {
+    let predicted = "[[predict]]\nexpect.opened = '1 .. 2'\nbecause = 'two requests'\n";
+    let hosts = "[network]\nhosts = 2\ndelay = '5ms'\n";
+    for network in ["", hosts] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = own(&directory, &format!("{TWO_REQUESTS}{network}{predicted}"));
+        let capture = directory.path().join("runs.pcapng");
+        let capture = capture.to_str().unwrap();
+        let output = lab(&["run", "--format", "json", "--pcap", capture, &file]);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let runs = value["experiments"][0]["runs"].as_array().unwrap();
+        if value["network"] != "private" || runs.iter().any(|run| run["verdict"] == "skipped") {
+            eprintln!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr));
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+        let Some(syns) = tshark(capture, &["-Y", "tcp.flags.syn == 1 && tcp.flags.ack == 0"])
+        else {
+            return;
+        };
+        let opened = runs.iter().map(|run| run["observed"]["opened"].as_f64().unwrap());
+        assert_eq!((syns.lines().count(), opened.sum::<f64>()), (3, 3.0));
+        let wrong = "tcp.checksum.status != 1 || ip.checksum.status == 0 || _ws.malformed";
+        let checked = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"];
+        let wrong = tshark(capture, &[&checked[..], &["-Y", wrong]].concat()).unwrap();
+        assert_eq!(wrong, "");
+        let told = tshark(capture, &["-T", "fields", "-e", "frame.comment"]).unwrap();
+        let count = |what: &str| told.matches(what).count();
+        assert_eq!((count("exchange 1 begins on #1"), count("exchange 2 begins on #2")), (2, 1));
+        assert_eq!(count("is closed by the client"), 3);
+    }
+}
+
+#[test]
+fn a_file_is_not_overwritten_unasked_and_not_left_half_where_the_run_cannot_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("there.pcapng");
+    std::fs::write(&capture, "another's").unwrap();
+    let shown = capture.to_str().unwrap();
+    let refused = lab(&["run", "1", "--pcap", shown]);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("is not overwritten (--force replaces it)"), "{told}");
+    assert_eq!(std::fs::read_to_string(&capture).unwrap(), "another's");
+    let nowhere = lab(&["run", "1", "--pcap", "/no/such/directory/a.pcapng"]);
+    assert_eq!(nowhere.status.code(), Some(2));
+}

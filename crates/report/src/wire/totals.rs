@@ -126,7 +126,7 @@ fn parts_of(talk: &WireTalk<'_>) -> Vec<(LifePart, WireSum)> {
     let ends = |passage: &&Passage| {
         passage.segment.has(SegmentFlags::FIN) || passage.segment.has(SegmentFlags::RST)
     };
-    let end = passages.iter().position(|passage| ends(passage)).unwrap_or(passages.len());
+    let end = passages.iter().position(ends).unwrap_or(passages.len());
     let (open, close) = passages.split_at(end);
     let mut parts = Vec::new();
     for n in 0..starts.len() {

@@ -38,6 +38,8 @@ pub(crate) struct TrialLanes {
     pub(crate) isolation: Isolation,
     /// With every moment of the clients' traces.
     pub(crate) moments: bool,
+    /// With the packets of every run; without, of those that are predicted by their packets.
+    pub(crate) hears: bool,
 }
 
 /// A trial that is over.
@@ -118,6 +120,7 @@ async fn one(trial: &Trial, lanes: &TrialLanes, interrupt: &Interrupt) -> Option
         real_go: trial.real_go.as_ref().map(|go| go.program.clone()),
         private: lanes.isolation == Isolation::Private,
         moments: lanes.moments,
+        hears: lanes.hears || trial.hears,
     };
     let mut child = match Child::start(&order).await {
         Ok(child) => child,

@@ -67,7 +67,13 @@ pub(crate) async fn run(asked: &Run, out: &mut impl Page) -> anyhow::Result<u8> 
     let isolation = isolation(asked.isolate).await?;
     // People see connections and tables; the moments are for programs.
     let moments = asked.evidence && asked.format == RunFormat::Json;
-    let lanes = TrialLanes { jobs: asked.jobs.into(), at_most: asked.at_most, isolation, moments };
+    let lanes = TrialLanes {
+        jobs: asked.jobs.into(),
+        at_most: asked.at_most,
+        isolation,
+        moments,
+        hears: asked.packets.are_heard(),
+    };
     let mut session = LabSession::new(asked, &experiments, lanes, &interrupt, out);
     session.begin()?;
     let over = if asked.predict { session.one_by_one().await } else { session.all_at_once().await };

@@ -5,9 +5,10 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use apparatus::{Apparatus, Ask, Post};
+use apparatus::{Apparatus, Ask, InterfaceWitness, Post};
 use bytes::Bytes;
 use evidence::{BodyPolicy, Disagreement, Exchange, Preset};
 use futures_util::future::try_join_all;
@@ -41,6 +42,8 @@ pub(crate) enum Order {
         private: bool,
         /// With every moment of the client's trace.
         moments: bool,
+        /// With its packets, also where no cable carries them.
+        hears: bool,
     },
 }
 
@@ -122,8 +125,8 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
             Ok(_) => ChildAnswer::Ready,
             Err(error) => refused_or_failed(error),
         },
-        Order::Run { settings, transport, real_go, private, moments } => {
-            match run(&settings, &transport, real_go, private, moments) {
+        Order::Run { settings, transport, real_go, private, moments, hears } => {
+            match run(&settings, &transport, real_go, private, moments, hears) {
                 Ok(answer) => answer,
                 Err(error) => ChildAnswer::Failed(format!("{error:#}")),
             }
@@ -149,6 +152,7 @@ fn run(
     real_go: Option<PathBuf>,
     private: bool,
     moments: bool,
+    hears: bool,
 ) -> anyhow::Result<ChildAnswer> {
     let preset = Preset::ALL.into_iter().find(|preset| preset.name() == transport);
     let preset = preset.ok_or_else(|| anyhow::anyhow!("no transport is called {transport}"))?;
@@ -156,9 +160,13 @@ fn run(
     ready.plan.trace = moments;
     // Before there is a runtime: a process with more than one thread cannot leave its network.
     let ground = match (private, ready.cable) {
-        (false, _) => Ground::Machine,
+        (false, _) => Ground::Machine(hears.then(|| Arc::new(InterfaceWitness::machine()))),
         (true, None) => match netlab::enter(&ready.network) {
-            Ok(network) => Ground::Network(network),
+            Ok(network) if hears => {
+                network.as_on_a_wire()?;
+                Ground::Network(network, Some(Arc::new(InterfaceWitness::private())))
+            }
+            Ok(network) => Ground::Network(network, None),
             Err(error) => return Ok(refused_or_failed(error)),
         },
         (true, Some(cable)) => match TwoHosts::enter(&ready.network, cable, &settings.network) {

@@ -90,6 +90,7 @@ fn nothing(why: &str, out: &mut impl Page) -> io::Result<()> {
 fn place(record: &WireRecord) -> String {
     match record.place {
         WirePlace::Loopback => "on loopback".to_owned(),
+        WirePlace::Device => "on a device of the client's machine".to_owned(),
         WirePlace::Cable { delay } if delay.is_zero() => "on the cable".to_owned(),
         WirePlace::Cable { delay } => {
             format!("on the cable, {} each way", words::span(delay))

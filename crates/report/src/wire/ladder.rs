@@ -141,7 +141,7 @@ fn rungs(
         all.clear();
     }
     let silence = match record.place {
-        WirePlace::Loopback => SILENCE,
+        WirePlace::Loopback | WirePlace::Device => SILENCE,
         WirePlace::Cable { delay } => SILENCE.max(delay.saturating_mul(3)),
     };
     let count = life.events.len();

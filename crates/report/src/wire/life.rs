@@ -142,7 +142,9 @@ fn moments<'a>(conversation: &Conversation<'a>, place: WirePlace) -> Vec<LifeEve
             (Observed::NotObservable, WirePlace::Cable { .. }) => {
                 events.push(event(at, LifeMoment::Departs));
             }
-            (_, WirePlace::Loopback) => events.push(event(at, LifeMoment::Heard)),
+            (_, WirePlace::Loopback | WirePlace::Device) => {
+                events.push(event(at, LifeMoment::Heard))
+            }
         }
     }
     // What is heard at one moment stays in its order: a packet leaves before it arrives.

@@ -46,7 +46,11 @@ pub(super) fn text(
     let talks = talks(outcome, record);
     let lines = lines(record, &talks, options);
     let numbers = if options.absolute { "as in the headers" } else { "from each SYN on" };
-    heading("Packets", &format!("{}, as they leave; numbers {numbers}", place(record)), out)?;
+    let when = match record.place {
+        WirePlace::Loopback | WirePlace::Cable { .. } => ", as they leave",
+        WirePlace::Device => "",
+    };
+    heading("Packets", &format!("{}{when}; numbers {numbers}", place(record)), out)?;
     if lines.is_empty() {
         let whose = options.connection.map_or(String::new(), |id| format!(" of {id}"));
         return writeln!(out, "  no packet{whose} was heard");
@@ -228,6 +232,9 @@ fn legend(
     if matches!(record.place, WirePlace::Cable { .. }) {
         sentences
             .push("CABLE: how long after it was sent a packet arrived, and what was done to it");
+    }
+    if record.place == WirePlace::Device {
+        sentences.push("C's packets were heard as they left, S's as they came");
     }
     if is_strange {
         sentences.push("CONN —: not known by the client's trace");

@@ -11,6 +11,8 @@ use netlab::{
     Cable, CablePlan, CableTally, Counters, Host, HostsPlan, NetworkSettings, PrivateNetwork,
 };
 
+use packets::Recording;
+
 use crate::cable::CableControl;
 use crate::settings::Network;
 
@@ -76,7 +78,8 @@ impl FarHost for ServersHost {
 pub(crate) struct GroundCounters(Vec<Counters>);
 
 impl TwoHosts {
-    /// Moves this process to the client's host, and makes the other.
+    /// Moves this process to the client's host, and makes the other. The cable keeps whole packets
+    /// if `keeps` says so.
     ///
     /// # Errors
     /// Those of [`netlab::enter_hosts`].
@@ -84,8 +87,9 @@ impl TwoHosts {
         settings: &NetworkSettings,
         cable: CablePlan,
         network: &Network,
+        keeps: bool,
     ) -> Result<Self, netlab::Error> {
-        let control = CableControl::new(network);
+        let control = CableControl::new(network, keeps);
         let plan = HostsPlan { client: settings.clone(), server: settings.clone(), cable };
         let netlab::TwoHosts { client, server, cable } = netlab::enter_hosts(&plan, control.law())?;
         let server = Arc::new(ServersHost(server));
@@ -150,6 +154,14 @@ impl Ground {
             }
         }
         Ok(all)
+    }
+
+    /// Takes the packets that were heard, if there are any; of the cable only if it kept them.
+    pub(crate) fn take_recording(&self) -> Option<Recording> {
+        match self {
+            Self::Machine(ear) | Self::Network(_, ear) => ear.as_ref()?.take_recording(),
+            Self::Hosts(hosts) => hosts.cable.control.take_recording(),
+        }
     }
 
     /// The witness of the packets, if there is one.

@@ -1,6 +1,7 @@
 //! What can be asked of a run on the command line, and the [`Plan`] it means.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum, value_parser};
 use evidence::{BodyPolicy, ByteCount, CommandFlag, Preset, Program, ServerSetup, Setup};
 use program::args::{self, Limit};
+use report::wire::{PacketOptions, PacketView};
 use server::Answer;
 use transport::{Config, Limits};
 
@@ -107,9 +109,79 @@ pub struct ClientArgs {
     #[arg(long)]
     pub trace: bool,
 
+    /// The packets of the run.
+    #[command(flatten)]
+    pub packets: PacketArgs,
+
     /// Write results for people or for programs
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
+}
+
+/// [`PacketView`] as a flag's value.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketViewArg(PacketView);
+
+impl ValueEnum for PacketViewArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [PacketViewArg; 3] = [
+            PacketViewArg(PacketView::List),
+            PacketViewArg(PacketView::Ladder),
+            PacketViewArg(PacketView::States),
+        ];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self.0 {
+            PacketView::List => ("list", "a line for each packet, as tcpdump prints it"),
+            PacketView::Ladder => ("ladder", "a connection's packets between its two ends"),
+            PacketView::States => ("states", "TCP's states, and the ways that a connection took"),
+        };
+        Some(PossibleValue::new(name).help(help))
+    }
+}
+
+/// The flags of every program that can hear packets.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PacketArgs {
+    /// Hear the packets, in a private network made without root, and show them; `list` unless
+    /// another view is named
+    #[arg(
+        long,
+        value_name = "VIEW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "list"
+    )]
+    packets: Option<PacketViewArg>,
+
+    /// Show sequence numbers as they are, not from the start of each connection
+    #[arg(long, requires = "packets")]
+    absolute: bool,
+
+    /// Hear the packets, and write them to this file, which Wireshark and tshark read (pcapng)
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+
+    /// Let --pcap replace a file that is there already
+    #[arg(long, requires = "pcap")]
+    pub force: bool,
+}
+
+impl PacketArgs {
+    /// Returns true if the packets are wanted in any form.
+    #[must_use]
+    pub fn are_heard(&self) -> bool {
+        self.packets.is_some() || self.pcap.is_some()
+    }
+
+    /// Returns how they are to be shown, if they are.
+    #[must_use]
+    pub fn view(&self) -> Option<(PacketView, PacketOptions)> {
+        let options = PacketOptions { absolute: self.absolute, ..PacketOptions::default() };
+        self.packets.map(|PacketViewArg(view)| (view, options))
+    }
 }
 
 /// What `--transport` says about itself, in `--help` of every client program.
@@ -229,11 +301,16 @@ impl ClientArgs {
     }
 }
 
-/// Returns what was typed, in the order of the help.
+/// Returns what was typed, in the order of the help; without what is about packets, which changes
+/// nothing of the run: a command that is like this one but for a flag is not to want its file, too.
 fn flags(matches: &ArgMatches) -> Vec<CommandFlag> {
     let command = ClientArgs::augment_args(Command::new(""));
+    let about_packets = PacketArgs::augment_args(Command::new(""));
+    let is_about_packets =
+        |id: &clap::Id| about_packets.get_arguments().any(|argument| argument.get_id() == id);
     let known = command
         .get_arguments()
+        .filter(|argument| !is_about_packets(argument.get_id()))
         .filter_map(|argument| Some((argument.get_long()?, argument.get_action().takes_values())));
     [("workers", true)]
         .into_iter()

@@ -16,6 +16,8 @@
 //! | how many connections a run will open | `predict.rs` |
 //! | another host, on which the servers live | `far.rs` |
 //! | the packets of a run | `wire.rs` |
+//! | the packets that a command line asks for | `ear.rs` |
+//! | a run's packets for Wireshark | `pcap.rs` |
 //! | packets held against the other witnesses | `wire_judge.rs` |
 //! | how many files the system lets us open | `descriptors.rs` |
 //! | what is said of an exchange that took too long | `time_limit.rs` |
@@ -23,9 +25,12 @@
 pub mod cli;
 mod client;
 mod descriptors;
+mod ear;
 mod far;
 mod judge;
 mod kernel;
+#[cfg(feature = "packets")]
+pub mod pcap;
 mod plan;
 mod predict;
 mod recorder;
@@ -52,11 +57,12 @@ use tokio::task::AbortHandle;
 use transport::{Config, HttpVersion, Listener, Transport};
 
 pub use client::{ClientWork, ResponseHead, StudiedClient};
+pub use ear::{EarError, PacketEar};
 pub use far::FarHost;
 pub use plan::{Error, Plan, ServerPlan, Starts};
 pub use predict::opened as predict;
 #[cfg(feature = "packets")]
-pub use wire::LoopbackWitness;
+pub use wire::InterfaceWitness;
 pub use wire::WireWitness;
 
 use client::OwnClient;
@@ -169,11 +175,11 @@ impl Apparatus {
         plan::feasible(&plan.setup)?;
         let Plan { mut setup, client, timeout, servers, far, wire, trace } = plan;
         let started = Instant::now();
-        if let Some(wire) = &wire {
-            wire.begin(started).map_err(Error::Wire)?;
-        }
         let host = ServersHost(far);
         let servers = Servers::set_up(servers, host.clone())?;
+        if let Some(wire) = &wire {
+            wire.begin(started, &servers.all()).map_err(Error::Wire)?;
+        }
         if let Some(url) = servers.url(0) {
             setup.server.url = url;
         }

@@ -1,10 +1,10 @@
 //! `concurrent`: parse, run, render, choose an exit code.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use apparatus::cli::Format;
-use apparatus::{Apparatus, Plan};
+use apparatus::{Apparatus, PacketEar, Plan};
 use concurrent::cli;
 use program::Interrupt;
 use program::progress::{self, BarPlace};
@@ -16,10 +16,20 @@ const FEW_LINES: usize = 30;
 
 fn main() -> ExitCode {
     let (args, plan) = cli::Args::read();
-    program::exit::code("concurrent", program::block_on(execute(&args, plan)))
+    program::exit::code("concurrent", run(&args, plan))
 }
 
-async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
+/// Moves into a private network, if packets are to be heard: before there is a runtime, whose threads
+/// would stay behind.
+fn run(args: &cli::Args, mut plan: Plan) -> anyhow::Result<u8> {
+    let ear = PacketEar::prepare(&args.client.packets, &mut plan)?;
+    for note in ear.notes() {
+        writeln!(anstream::stderr(), "concurrent: {note}")?;
+    }
+    program::block_on(execute(args, plan, ear))
+}
+
+async fn execute(args: &cli::Args, plan: Plan, ear: PacketEar) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     // A trace takes the place of a bar, and so do a few lines.
     let needs_none = args.client.trace || plan.setup.exchanges() <= FEW_LINES;
@@ -31,7 +41,8 @@ async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
             RunReport::of_width(anstream::stdout(), width)
         }
         Format::Json => RunReport::json(anstream::stdout()),
-    };
+    }
+    .with_packets(args.client.packets.view());
     let apparatus = Apparatus::set_up(plan)?;
     let prediction = apparatus::predict(apparatus.setup());
     report.start(apparatus.setup(), &apparatus.rule_differences(), prediction.as_ref())?;
@@ -45,5 +56,8 @@ async fn execute(args: &cli::Args, plan: Plan) -> anyhow::Result<u8> {
     bar.finish_and_clear();
     let (outcome, events) = apparatus.take_down(interrupted?).await;
     report.end(&outcome, &events)?;
+    if let Some(path) = ear.keep(&outcome)? {
+        writeln!(anstream::stderr(), "concurrent: the packets are in {}", path.display())?;
+    }
     Ok(apparatus::exit_code(&outcome))
 }

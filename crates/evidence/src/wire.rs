@@ -35,6 +35,9 @@ pub struct WireRecord {
 pub enum WirePlace {
     /// On the loopback interface, as they leave. They arrive at once; nobody sees when.
     Loopback,
+    /// On a network device of the client's machine: what the client sends as it leaves, what it
+    /// receives as it comes. When that left its server, and when the other arrived, nobody sees.
+    Device,
     /// On the cable between two hosts, which takes them from one and hands them to the other.
     Cable {
         /// How long a packet travels, each way.

@@ -5,11 +5,11 @@
 mod rules;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use evidence::{PassageFate, Segment, Side, WirePlace, WireRecord};
 use netlab::{CableLaw, CablePlan, Fate, HostEnd, Parcel, Passing};
-use packets::{LinkLayer, WireLog};
+use packets::{ClockFit, HeardPacket, LinkLayer, PacketDrops, Recording, WireLog};
 
 use rules::CableRules;
 
@@ -25,14 +25,20 @@ struct CableState {
     log: WireLog,
     /// The moment from which times count.
     start: Instant,
+    /// The same on the machine's clock, since 1970 began.
+    epoch: Duration,
+    /// Every packet as the cable took it, if they are to be kept.
+    kept: Option<Vec<HeardPacket>>,
 }
 
 impl CableControl {
-    pub(crate) fn new(network: &Network) -> Self {
+    /// A hand on the cable of `network`, which keeps whole packets if `keeps` says so.
+    pub(crate) fn new(network: &Network, keeps: bool) -> Self {
         let loss = network.loss.map_or(0.0, |Percent(loss)| loss);
         let rules = CableRules::new(network.cable.clone().unwrap_or_default(), loss, network.seed);
         let (log, start) = (WireLog::new(place(network)), Instant::now());
-        Self(Arc::new(Mutex::new(CableState { rules, log, start })))
+        let (epoch, kept) = (Duration::ZERO, keeps.then(Vec::new));
+        Self(Arc::new(Mutex::new(CableState { rules, log, start, epoch, kept })))
     }
 
     /// The law by which the cable treats packets.
@@ -54,7 +60,18 @@ impl CableControl {
 
     /// Times are told from `start` on.
     pub(crate) fn begin(&self, start: Instant) {
-        self.lock().start = start;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut state = self.lock();
+        state.start = start;
+        state.epoch = now.saturating_sub(start.elapsed());
+    }
+
+    /// Takes the whole packets, as the cable took them, if they were kept.
+    pub(crate) fn take_recording(&self) -> Option<Recording> {
+        let packets = self.lock().kept.take()?;
+        let drops = PacketDrops { packets: 0, exact: true };
+        let clock = ClockFit { shift: Duration::ZERO, uncertainty: Duration::ZERO };
+        Some(Recording { interface: "cable".to_owned(), packets, drops, clock })
     }
 
     /// All that was heard.
@@ -88,6 +105,11 @@ impl CableLaw for RuledCable {
         let from = side(packet.from);
         let at = packet.at.saturating_duration_since(state.start);
         let whole = packet.bytes.len();
+        let since_epoch = state.epoch + at;
+        if let Some(kept) = &mut state.kept {
+            let (bytes, outgoing) = (packet.bytes.into(), from == Side::Client);
+            kept.push(HeardPacket { at, since_epoch, outgoing, wire_len: whole, bytes });
+        }
         let Ok(segment) = packets::decode(at, LinkLayer::Raw, packet.bytes, whole) else {
             state.log.other();
             return if state.rules.cut.contains(&from) { Fate::Lose } else { Fate::Pass };

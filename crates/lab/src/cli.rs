@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use apparatus::cli::{BodyArg, PresetArg};
+use apparatus::cli::{BodyArg, PacketArgs, PresetArg};
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evidence::Preset;
@@ -129,6 +129,10 @@ pub(crate) struct Run {
     /// --format json all that the witnesses saw: exchanges, connections, moments, tables
     #[arg(long)]
     pub(crate) evidence: bool,
+
+    /// The packets of every run.
+    #[command(flatten)]
+    pub(crate) packets: PacketArgs,
 
     /// Let so many runs go on side by side
     #[arg(long, value_name = "N", default_value_t = jobs(), value_parser = clap::value_parser!(u16).range(1..=64))]

@@ -55,6 +55,8 @@ pub(crate) struct Trial {
     pub(crate) measures: Vec<Measure>,
     /// Why it needs a private network, if it does.
     pub(crate) needs_private: Option<String>,
+    /// True if it is predicted, or measured, by its packets, which are heard then.
+    pub(crate) hears: bool,
 }
 
 impl Trial {

@@ -5,21 +5,23 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use apparatus::{FarHost, WireWitness};
-use evidence::{ServerAddr, WireRecord};
+use apparatus::{FarHost, InterfaceWitness, WireWitness};
+use evidence::{ServerAddr, WirePlace, WireRecord};
 use netlab::{
     Cable, CablePlan, CableTally, Counters, Host, HostsPlan, NetworkSettings, PrivateNetwork,
 };
+
+use packets::Recording;
 
 use crate::cable::CableControl;
 use crate::settings::Network;
 
 /// The ground on which a run takes place.
 pub(crate) enum Ground {
-    /// The machine's own network.
-    Machine,
-    /// A network of its own.
-    Network(PrivateNetwork),
+    /// The machine's own network, with who hears the packets of the run in it, if anybody is to.
+    Machine(Option<Arc<InterfaceWitness>>),
+    /// A network of its own, with who hears the packets in it.
+    Network(PrivateNetwork, Option<Arc<InterfaceWitness>>),
     /// Two hosts, the client's and the servers'.
     Hosts(TwoHosts),
 }
@@ -41,7 +43,7 @@ struct CableWitness {
 }
 
 impl WireWitness for CableWitness {
-    fn begin(&self, start: Instant) -> io::Result<()> {
+    fn begin(&self, start: Instant, _: &[ServerAddr]) -> io::Result<()> {
         self.control.begin(start);
         Ok(())
     }
@@ -76,7 +78,8 @@ impl FarHost for ServersHost {
 pub(crate) struct GroundCounters(Vec<Counters>);
 
 impl TwoHosts {
-    /// Moves this process to the client's host, and makes the other.
+    /// Moves this process to the client's host, and makes the other. The cable keeps whole packets
+    /// if `keeps` says so.
     ///
     /// # Errors
     /// Those of [`netlab::enter_hosts`].
@@ -84,8 +87,9 @@ impl TwoHosts {
         settings: &NetworkSettings,
         cable: CablePlan,
         network: &Network,
+        keeps: bool,
     ) -> Result<Self, netlab::Error> {
-        let control = CableControl::new(network);
+        let control = CableControl::new(network, keeps);
         let plan = HostsPlan { client: settings.clone(), server: settings.clone(), cable };
         let netlab::TwoHosts { client, server, cable } = netlab::enter_hosts(&plan, control.law())?;
         let server = Arc::new(ServersHost(server));
@@ -99,8 +103,8 @@ impl Ground {
     /// The network of the client, if it is private.
     pub(crate) fn network(&self) -> Option<&PrivateNetwork> {
         match self {
-            Self::Machine => None,
-            Self::Network(network) => Some(network),
+            Self::Machine(_) => None,
+            Self::Network(network, _) => Some(network),
             Self::Hosts(hosts) => Some(&hosts.client),
         }
     }
@@ -108,7 +112,7 @@ impl Ground {
     /// The host of the servers, if it is another.
     pub(crate) fn far(&self) -> Option<Arc<dyn FarHost>> {
         match self {
-            Self::Machine | Self::Network(_) => None,
+            Self::Machine(_) | Self::Network(..) => None,
             Self::Hosts(hosts) => Some(Arc::<ServersHost>::clone(&hosts.server)),
         }
     }
@@ -116,7 +120,7 @@ impl Ground {
     /// The hand on the cable, if there is one.
     pub(crate) fn cable(&self) -> Option<&CableControl> {
         match self {
-            Self::Machine | Self::Network(_) => None,
+            Self::Machine(_) | Self::Network(..) => None,
             Self::Hosts(hosts) => Some(&hosts.cable.control),
         }
     }
@@ -125,8 +129,8 @@ impl Ground {
     /// and so are not read.
     pub(crate) fn counters(&self) -> Result<GroundCounters, netlab::Error> {
         Ok(GroundCounters(match self {
-            Self::Machine => Vec::new(),
-            Self::Network(_) => vec![Counters::read()?],
+            Self::Machine(_) => Vec::new(),
+            Self::Network(..) => vec![Counters::read()?],
             Self::Hosts(hosts) => vec![Counters::read()?, hosts.server.0.run(Counters::read)??],
         }))
     }
@@ -152,19 +156,31 @@ impl Ground {
         Ok(all)
     }
 
+    /// Takes the packets that were heard, if there are any; of the cable only if it kept them.
+    pub(crate) fn take_recording(&self) -> Option<Recording> {
+        match self {
+            Self::Machine(ear) | Self::Network(_, ear) => ear.as_ref()?.take_recording(),
+            Self::Hosts(hosts) => hosts.cable.control.take_recording(),
+        }
+    }
+
     /// The witness of the packets, if there is one.
     pub(crate) fn wire(&self) -> Option<Arc<dyn WireWitness>> {
         match self {
-            Self::Machine | Self::Network(_) => None,
+            Self::Machine(ear) | Self::Network(_, ear) => {
+                Some(Arc::<InterfaceWitness>::clone(ear.as_ref()?))
+            }
             Self::Hosts(hosts) => Some(Arc::<CableWitness>::clone(&hosts.cable)),
         }
     }
 }
 
 /// Where the cable was not as it should be, in a sentence: then numbers are not the experiment's.
+/// What is heard beside the run, and not by carrying it, may be missed without harm to it.
 pub(crate) fn fault(record: &WireRecord) -> Option<String> {
-    let WireRecord { refused, missed, .. } = record;
-    (refused + missed > 0).then(|| {
+    let WireRecord { place, refused, missed, .. } = record;
+    let carries = matches!(place, WirePlace::Cable { .. });
+    (carries && refused + missed > 0).then(|| {
         format!(
             "packets: {missed} were dropped before the cable took them, and {refused} were refused \
              by the host that they were for; no rule said so"

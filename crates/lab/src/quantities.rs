@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evidence::{
     ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Outcome, PassageTally, Preset, Side,
-    SocketTable, TcpState, TimerKind, WireRecord,
+    SocketTable, TcpState, TimerKind, WirePlace, WireRecord,
 };
 use peers::RawSeen;
 
@@ -59,8 +59,7 @@ pub(crate) const QUANTITIES: [(&str, &str); 30] = [
     ("most_in_flight", "the largest number of requests that the servers were answering"),
 ];
 
-/// The quantities that a cable tells of each host, by what it has sent:
-/// `wire.client.syn`.
+/// The quantities that packets tell of each end, by what it has sent: `wire.client.syn`.
 pub(crate) const ON_WIRE: [(&str, &str); 8] = [
     ("packets", "TCP segments"),
     ("bytes", "bytes of TCP segments, IP headers included"),
@@ -209,7 +208,10 @@ pub(crate) fn quantities(record: &RunRecord) -> Names {
             table(name, sockets, &mut names);
         }
     }
-    if let Some(Ok(heard)) = &outcome.wire {
+    // Of what is known to be incomplete no number is told, but on a cable, where that is a fault.
+    if let Some(Ok(heard)) = &outcome.wire
+        && (heard.missed == 0 || matches!(heard.place, WirePlace::Cable { .. }))
+    {
         wire(heard, &mut names);
     }
     for (counter, difference) in counters {
@@ -374,10 +376,10 @@ pub(crate) fn meaning(name: &str) -> Option<(&str, String)> {
             let what =
                 ON_WIRE.iter().find(|(what, _)| *what == last).map(|(_, meaning)| meaning)?;
             let from = match name.split('.').nth(1) {
-                Some(host @ ("client" | "server")) => format!("the {host}'s host"),
-                _ => "either host".to_owned(),
+                Some(end @ ("client" | "server")) => format!("the {end}'s end"),
+                _ => "either end".to_owned(),
             };
-            Some((name, format!("{what}, as the cable took them from {from}")))
+            Some((name, format!("{what}, as they were heard from {from}")))
         }
         "why" => {
             let reason = server::ServerCloseReason::ALL.into_iter().find(|it| it.name() == last);

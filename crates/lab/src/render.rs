@@ -15,7 +15,7 @@ use report::page::PageWriter;
 
 use crate::experiment::{Experiment, RunPrediction, Trial};
 use crate::formula;
-use crate::judge::{Judged, Verdict};
+use crate::judge::{Judged, TrialResult, Verdict};
 use crate::learner::MarkedAnswer;
 use crate::record::RunRecord;
 
@@ -122,6 +122,23 @@ pub(crate) fn range_of(least: f64, most: f64) -> String {
         (false, true) => format!("at most {}", number(most)),
         (false, false) => "anything".to_owned(),
     }
+}
+
+/// The story of a run: its command, what was predicted of it, and what came of it.
+#[must_use]
+pub(crate) fn story(experiment: &str, row: &TrialRow<'_>, ran: &TrialResult) -> String {
+    let transport = row.trial.transport();
+    let mut lines = vec![
+        program::call("lab", &format!("run {experiment} --transport {transport}")),
+        format!("{experiment}, {}", run_name(row.trial)),
+    ];
+    lines.extend(ran.judged(row.trial).map(|judged| {
+        let (what, predicted) = (judged.prediction.what.text(), range(judged.prediction));
+        let held = if judged.held { "held" } else { "did not hold" };
+        format!("{what}: predicted {predicted}, {}: {held}", seen(&judged))
+    }));
+    lines.extend(apparatus::pcap::verdict(&ran.record.outcome));
+    lines.join("\n")
 }
 
 /// `64 KiB, hyper-util`: which run of an experiment.

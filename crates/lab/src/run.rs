@@ -1,5 +1,6 @@
 //! Runs trials side by side, each in a process of its own: the parent's half.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use program::Interrupt;
+use tempfile::{NamedTempFile, TempPath};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
@@ -38,6 +40,10 @@ pub(crate) struct TrialLanes {
     pub(crate) isolation: Isolation,
     /// With every moment of the clients' traces.
     pub(crate) moments: bool,
+    /// With the packets of every run; without, of those that are predicted by their packets.
+    pub(crate) hears: bool,
+    /// With whole packets, for a file.
+    pub(crate) keeps: bool,
 }
 
 /// A trial that is over.
@@ -51,6 +57,8 @@ pub(crate) struct EndedTrial {
     pub(crate) verdict: Verdict,
     /// How long it took, its process included.
     pub(crate) took: Duration,
+    /// Its packets, as the body of a section of pcapng, if they were to be kept.
+    pub(crate) packets: Option<TempPath>,
 }
 
 /// Decides whether a private network can be had; if not, why not, in one line.
@@ -94,8 +102,24 @@ pub(crate) async fn all<E>(
                 let places = u32::try_from(places).unwrap_or(u32::MAX);
                 let _places = interrupt.or(free.acquire_many(places)).await?;
                 let started = Instant::now();
-                let verdict = one(trial, lanes, interrupt).await?;
-                Some(EndedTrial { experiment, trial: number, verdict, took: started.elapsed() })
+                let packets = match lanes.keeps.then(NamedTempFile::new).transpose() {
+                    Ok(file) => file.map(NamedTempFile::into_temp_path),
+                    Err(error) => {
+                        let why = format!("there is no place for its packets: {error}");
+                        let (verdict, took) = (Verdict::CouldNotRun(why), started.elapsed());
+                        let packets = None;
+                        return Some(EndedTrial {
+                            experiment,
+                            trial: number,
+                            verdict,
+                            took,
+                            packets,
+                        });
+                    }
+                };
+                let verdict = one(trial, lanes, packets.as_deref(), interrupt).await?;
+                let took = started.elapsed();
+                Some(EndedTrial { experiment, trial: number, verdict, took, packets })
             }
         })
         .collect();
@@ -108,7 +132,12 @@ pub(crate) async fn all<E>(
 }
 
 /// Runs one trial; `None` if it was interrupted.
-async fn one(trial: &Trial, lanes: &TrialLanes, interrupt: &Interrupt) -> Option<Verdict> {
+async fn one(
+    trial: &Trial,
+    lanes: &TrialLanes,
+    packets: Option<&Path>,
+    interrupt: &Interrupt,
+) -> Option<Verdict> {
     if let (Isolation::Shared(_), Some(why)) = (&lanes.isolation, &trial.needs_private) {
         return Some(Verdict::Skipped(format!("needs a private network: {why}")));
     }
@@ -118,6 +147,8 @@ async fn one(trial: &Trial, lanes: &TrialLanes, interrupt: &Interrupt) -> Option
         real_go: trial.real_go.as_ref().map(|go| go.program.clone()),
         private: lanes.isolation == Isolation::Private,
         moments: lanes.moments,
+        hears: lanes.hears || trial.hears,
+        pcap: packets.map(Path::to_owned),
     };
     let mut child = match Child::start(&order).await {
         Ok(child) => child,

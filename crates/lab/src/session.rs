@@ -1,14 +1,18 @@
 //! A session: what is run, asked and written in which order.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use indicatif::ProgressBar;
+use packets::{Overwrite, PcapFile, PcapFileError, PcapWriter};
 use program::progress::{self, BarPlace};
 use program::{Interrupt, exit};
 use report::page::{Page, PageWriter};
+use tempfile::TempPath;
 
 use crate::ask::LearnerLines;
 use crate::catalogue;
@@ -64,17 +68,59 @@ pub(crate) async fn run(asked: &Run, out: &mut impl Page) -> anyhow::Result<u8> 
         None => None,
     };
     let experiments = experiments(asked, real_go)?;
+    let file = pcap_file(asked)?;
     let isolation = isolation(asked.isolate).await?;
     // People see connections and tables; the moments are for programs.
     let moments = asked.evidence && asked.format == RunFormat::Json;
-    let lanes = TrialLanes { jobs: asked.jobs.into(), at_most: asked.at_most, isolation, moments };
+    let lanes = TrialLanes {
+        jobs: asked.jobs.into(),
+        at_most: asked.at_most,
+        isolation,
+        moments,
+        hears: asked.packets.are_heard(),
+        keeps: asked.packets.pcap.is_some(),
+    };
     let mut session = LabSession::new(asked, &experiments, lanes, &interrupt, out);
     session.begin()?;
     let over = if asked.predict { session.one_by_one().await } else { session.all_at_once().await };
-    match over.and_then(|()| session.end(interrupt.has_come())) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(exit::READER_GONE),
-        other => Ok(other?),
+    let packets = session.packets();
+    let code = match over.and_then(|()| session.end(interrupt.has_come())) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(exit::READER_GONE),
+        other => other?,
+    };
+    if let (Some(file), Some(path)) = (file, &asked.packets.pcap) {
+        written(file, path, &packets)?;
+        writeln!(anstream::stderr(), "lab: the packets are in {}", path.display())?;
     }
+    Ok(code)
+}
+
+/// Begins the file that is asked for, if one is.
+fn pcap_file(asked: &Run) -> anyhow::Result<Option<PcapFile>> {
+    let Some(path) = &asked.packets.pcap else { return Ok(None) };
+    let overwrite = if asked.packets.force { Overwrite::Replace } else { Overwrite::Never };
+    match PcapFile::create(path, overwrite) {
+        Err(error @ PcapFileError::Exists { .. }) => {
+            Err(anyhow::anyhow!("{error} (--force replaces it)"))
+        }
+        other => Ok(Some(other?)),
+    }
+}
+
+/// Writes a section for each run, with its story.
+fn written(file: PcapFile, path: &Path, runs: &[(String, Rc<TempPath>)]) -> anyhow::Result<()> {
+    anyhow::ensure!(!runs.is_empty(), "{} is not written: nothing was heard", path.display());
+    let write = || -> io::Result<PcapFile> {
+        let mut file = file;
+        for (story, body) in runs {
+            let notes = apparatus::pcap::section(story);
+            file = PcapWriter::begin(file, &notes)?.finish()?;
+            io::copy(&mut File::open(&**body)?, &mut file)?;
+        }
+        Ok(file)
+    };
+    let failed = |source| PcapFileError::Keep { path: path.to_owned(), source };
+    Ok(write().map_err(failed)?.keep()?)
 }
 
 /// Builds Go's own transport. If that cannot be had, it is said, and the others run.
@@ -137,6 +183,8 @@ struct LabSession<'a, W> {
     done: Vec<Vec<Option<(Verdict, Duration)>>>,
     /// The learner's answers to the questions of each experiment, where there are any.
     answers: Vec<Option<Vec<Option<LearnerAnswer>>>>,
+    /// The packets of each trial of each experiment, where they are kept.
+    bodies: Vec<Vec<Option<Rc<TempPath>>>>,
     /// How many experiments have been written.
     written: usize,
 }
@@ -162,6 +210,7 @@ impl<'a, W: Page> LabSession<'a, W> {
             bar: progress::bar(all, "runs", place),
             took: Duration::ZERO,
             done: trials().map(|trials| vec![None; trials]).collect(),
+            bodies: trials().map(|trials| vec![None; trials]).collect(),
             answers: vec![None; experiments.len()],
             written: 0,
         }
@@ -232,6 +281,7 @@ impl<'a, W: Page> LabSession<'a, W> {
     fn note(&mut self, done: EndedTrial) -> io::Result<()> {
         self.bar.inc(1);
         self.done[done.experiment][done.trial] = Some((done.verdict, done.took));
+        self.bodies[done.experiment][done.trial] = done.packets.map(Rc::new);
         while self.done.get(self.written).is_some_and(|all| all.iter().all(Option::is_some)) {
             self.write(self.written)?;
             self.written += 1;
@@ -277,6 +327,22 @@ impl<'a, W: Page> LabSession<'a, W> {
         Section { experiment, rows: rows.collect(), answers }
     }
 
+    /// The packets of the runs that were heard, each with the story of its run.
+    fn packets(&self) -> Vec<(String, Rc<TempPath>)> {
+        let mut all = Vec::new();
+        for (number, bodies) in self.bodies.iter().enumerate() {
+            for row in self.section(number).rows {
+                if let (Some(Some(body)), Verdict::Ran(ran)) = (bodies.get(row.number), row.verdict)
+                    && matches!(ran.record.outcome.wire, Some(Ok(_)))
+                {
+                    let name = &self.experiments[number].name;
+                    all.push((render::story(name, &row, ran), Rc::clone(body)));
+                }
+            }
+        }
+        all
+    }
+
     /// Writes what is left to write, and returns the exit code.
     fn end(mut self, interrupted: bool) -> io::Result<u8> {
         self.bar.finish_and_clear();
@@ -290,6 +356,9 @@ impl<'a, W: Page> LabSession<'a, W> {
         match self.asked.format {
             RunFormat::Text => {
                 render::text::evidence(&sections, self.asked.evidence, &mut text)?;
+                if let Some((view, options)) = self.asked.packets.view() {
+                    render::text::packets(&sections, view, options, &mut text)?;
+                }
                 render::text::summary(&sections, took, interrupted, &mut text)?;
             }
             RunFormat::Json => {

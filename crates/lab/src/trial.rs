@@ -3,16 +3,20 @@
 //! The parent writes an [`Order`] to the child's stdin; the child leaves the machine's network if
 //! it is told to, carries out the run, and writes a [`ChildReply`] to its stdout.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use apparatus::{Apparatus, Ask, Post};
+use anyhow::Context;
+use apparatus::{Apparatus, Ask, InterfaceWitness, Post};
 use bytes::Bytes;
 use evidence::{BodyPolicy, Disagreement, Exchange, Preset};
 use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use packets::PcapWriter;
 use peers::{RawClient, RawOrder, RawSeen};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +45,10 @@ pub(crate) enum Order {
         private: bool,
         /// With every moment of the client's trace.
         moments: bool,
+        /// With its packets, also where no cable carries them.
+        hears: bool,
+        /// The file into which they are written as the body of a section of pcapng, if any.
+        pcap: Option<PathBuf>,
     },
 }
 
@@ -122,12 +130,10 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
             Ok(_) => ChildAnswer::Ready,
             Err(error) => refused_or_failed(error),
         },
-        Order::Run { settings, transport, real_go, private, moments } => {
-            match run(&settings, &transport, real_go, private, moments) {
-                Ok(answer) => answer,
-                Err(error) => ChildAnswer::Failed(format!("{error:#}")),
-            }
-        }
+        order @ Order::Run { .. } => match run(order) {
+            Ok(answer) => answer,
+            Err(error) => ChildAnswer::Failed(format!("{error:#}")),
+        },
     };
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, &ChildReply { version: VERSION, answer })?;
@@ -143,28 +149,33 @@ fn refused_or_failed(error: netlab::Error) -> ChildAnswer {
     }
 }
 
-fn run(
-    settings: &Settings,
-    transport: &str,
-    real_go: Option<PathBuf>,
-    private: bool,
-    moments: bool,
-) -> anyhow::Result<ChildAnswer> {
+fn run(order: Order) -> anyhow::Result<ChildAnswer> {
+    let Order::Run { settings, transport, real_go, private, moments, hears, pcap } = order else {
+        return Ok(ChildAnswer::Ready);
+    };
+    let (settings, whole) = (&*settings, pcap.is_some());
+    let ear = |ear: InterfaceWitness| Arc::new(if whole { ear.whole() } else { ear });
     let preset = Preset::ALL.into_iter().find(|preset| preset.name() == transport);
     let preset = preset.ok_or_else(|| anyhow::anyhow!("no transport is called {transport}"))?;
     let mut ready = settings.ready(preset, private)?;
     ready.plan.trace = moments;
     // Before there is a runtime: a process with more than one thread cannot leave its network.
     let ground = match (private, ready.cable) {
-        (false, _) => Ground::Machine,
+        (false, _) => Ground::Machine(hears.then(|| ear(InterfaceWitness::machine()))),
         (true, None) => match netlab::enter(&ready.network) {
-            Ok(network) => Ground::Network(network),
+            Ok(network) if hears => {
+                network.as_on_a_wire()?;
+                Ground::Network(network, Some(ear(InterfaceWitness::private())))
+            }
+            Ok(network) => Ground::Network(network, None),
             Err(error) => return Ok(refused_or_failed(error)),
         },
-        (true, Some(cable)) => match TwoHosts::enter(&ready.network, cable, &settings.network) {
-            Ok(hosts) => Ground::Hosts(hosts),
-            Err(error) => return Ok(refused_or_failed(error)),
-        },
+        (true, Some(cable)) => {
+            match TwoHosts::enter(&ready.network, cable, &settings.network, whole) {
+                Ok(hosts) => Ground::Hosts(hosts),
+                Err(error) => return Ok(refused_or_failed(error)),
+            }
+        }
     };
     let network = match ground.network() {
         Some(network) => described(&network.settings()?),
@@ -172,8 +183,16 @@ fn run(
     };
     // One thread, so that counts of connections come out exact.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut record = runtime.block_on(carried_out(ready, settings, real_go, ground))?;
+    let mut record = runtime.block_on(carried_out(ready, settings, real_go, &ground))?;
     record.network = network;
+    if let (Some(path), Some(recording)) = (pcap, ground.take_recording()) {
+        let write = || {
+            let mut writer = PcapWriter::inside(BufWriter::new(File::create(&path)?));
+            apparatus::pcap::write(&mut writer, &recording, &record.outcome)?;
+            writer.finish()
+        };
+        write().with_context(|| format!("cannot write packets to {}", path.display()))?;
+    }
     Ok(ChildAnswer::Over(Box::new(record)))
 }
 
@@ -202,7 +221,7 @@ async fn carried_out(
     mut ready: Ready,
     settings: &Settings,
     real_go: Option<PathBuf>,
-    ground: Ground,
+    ground: &Ground,
 ) -> anyhow::Result<RunRecord> {
     let before = ground.counters()?;
     ready.plan.far = ground.far();

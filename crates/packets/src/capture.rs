@@ -37,6 +37,14 @@ use linux as system;
 
 pub use refusal::CaptureRefusal;
 
+/// Returns the name of the interface by which packets of this network leave for `server`.
+///
+/// # Errors
+/// If no way leads there, or the system does not tell its interfaces.
+pub fn interface_toward(server: std::net::SocketAddr) -> io::Result<String> {
+    system::interface_toward(server)
+}
+
 /// What is to be heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureSetup {

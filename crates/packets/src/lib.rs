@@ -53,7 +53,7 @@ mod wire_log;
 
 pub use capture::{
     Capture, CaptureError, CaptureRefusal, CaptureSetup, ClockFit, HeardPacket, PacketDrops,
-    Recording,
+    Recording, interface_toward,
 };
 pub use decode::{LinkLayer, NoSegment, PacketCounts, decode};
 pub use forge::resets;

@@ -61,11 +61,16 @@ impl PcapFile {
     ///
     /// # Errors
     /// [`PcapFileError::Exists`] at once if there is one that is not to be overwritten;
-    /// [`PcapFileError::Create`] if its directory takes none.
+    /// [`PcapFileError::Create`] if its directory takes none, or there is something else than a file.
     pub fn create(path: impl Into<PathBuf>, overwrite: Overwrite) -> Result<Self, PcapFileError> {
         let path = path.into();
         if overwrite == Overwrite::Never && path.symlink_metadata().is_ok() {
             return Err(PcapFileError::Exists { path });
+        }
+        // A device or a directory is not replaced, whoever asks for it.
+        if path.metadata().is_ok_and(|there| !there.is_file()) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+            return Err(PcapFileError::Create { path, source });
         }
         let begun = match nameless(directory_of(&path)) {
             Some(file) => Ok((file, None)),
@@ -222,6 +227,14 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "third");
         assert_eq!(names(&directory), ["a.pcapng"]);
         fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_replaced() {
+        let directory = directory("device");
+        let refused = PcapFile::create(&directory, Overwrite::Replace).unwrap_err();
+        assert!(matches!(refused, PcapFileError::Create { .. }), "{refused}");
+        fs::remove_dir(directory).unwrap();
     }
 
     #[test]

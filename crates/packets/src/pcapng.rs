@@ -99,6 +99,12 @@ impl<W: Write> PcapWriter<W> {
         Ok(writer)
     }
 
+    /// Goes on in a section whose beginning somebody else writes, with [`Self::begin`]: a file may
+    /// have several, one behind the other.
+    pub fn inside(out: W) -> Self {
+        Self { out, interfaces: 0 }
+    }
+
     /// Adds an interface. Its packets come later.
     ///
     /// # Errors

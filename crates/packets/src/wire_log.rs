@@ -52,7 +52,7 @@ impl WireLog {
         tally.lost += u64::from(fate.is_lost());
         if self.record.passages.len() < MOST_TOLD {
             let arrived = match self.record.place {
-                WirePlace::Loopback => Observed::NotObservable,
+                WirePlace::Loopback | WirePlace::Device => Observed::NotObservable,
                 WirePlace::Cable { .. } => Observed::Known(Vec::new()),
             };
             let begins = first_line(packet, &segment);

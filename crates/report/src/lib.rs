@@ -20,6 +20,8 @@
 //! | `wire.rs` | a run's packets |
 //! | `wire/list.rs` | a line a packet |
 //! | `wire/ladder.rs`, `wire/lane.rs` | a connection as a ladder, and the arrows in it |
+//! | `wire/states.rs`, `wire/figure.rs` | the states of both ends in RFC 9293's diagram, and that diagram |
+//! | `wire/ruler.rs`, `wire/totals.rs` | the bytes of each packet as a bar, and what they come to |
 //! | `wire/life.rs` | which packet led which end into which state |
 //! | `wire/table.rs` | these states held against the kernel's table |
 //! | `wire/kinds.rs` | connections that look alike |

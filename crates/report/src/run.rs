@@ -15,6 +15,7 @@ use evidence::{Exchange, Outcome, Prediction, RuleDifference, RunEvent, Setup};
 
 use crate::json;
 use crate::page::{Page, PageWriter, USUAL_WIDTH};
+use crate::wire::{self, PacketOptions, PacketView};
 use crate::words::{self, FAINT, HEADING};
 
 pub use exhibits::evidence;
@@ -28,6 +29,7 @@ pub struct RunReport<W> {
     out: PageWriter<W>,
     audience: Audience,
     lines: usize,
+    packets: Option<(PacketView, PacketOptions)>,
 }
 
 /// The audience of a report.
@@ -45,13 +47,25 @@ impl<W: Write> RunReport<W> {
 
     /// A report for people, on a page of `width` characters a line.
     pub fn of_width(out: W, width: usize) -> Self {
-        Self { out: PageWriter::new(out, width), audience: Audience::People, lines: 0 }
+        Self {
+            out: PageWriter::new(out, width),
+            audience: Audience::People,
+            lines: 0,
+            packets: None,
+        }
     }
 
     /// A report for programs: one JSON object, at the end.
     pub fn json(out: W) -> Self {
         let audience = Audience::Programs(Vec::new());
-        Self { out: PageWriter::new(out, USUAL_WIDTH), audience, lines: 0 }
+        Self { out: PageWriter::new(out, USUAL_WIDTH), audience, lines: 0, packets: None }
+    }
+
+    /// The same, with the packets of the run, if `view` says how to look at them. Programs are told
+    /// of them in sums.
+    #[must_use]
+    pub fn with_packets(self, view: Option<(PacketView, PacketOptions)>) -> Self {
+        Self { packets: view, ..self }
     }
 
     /// Tells what is about to be run, where the client's rules are not the ones that it is named
@@ -116,6 +130,9 @@ impl<W: Write> RunReport<W> {
                     writeln!(out)?;
                 }
                 tables::text(outcome, out)?;
+                if let Some((view, options)) = self.packets {
+                    wire::packets(outcome, view, options, out)?;
+                }
                 verdict::text(outcome, out)?;
             }
         }

@@ -1,5 +1,7 @@
-//! The packets of a run: as a list, as ladders, as the states that they took both ends through.
+//! The packets of a run: as a list, as ladders, as the states that they took both ends through,
+//! as bytes.
 
+mod figure;
 mod kinds;
 mod ladder;
 mod lane;
@@ -7,8 +9,11 @@ mod life;
 mod list;
 mod notes;
 mod numbers;
+mod ruler;
+mod states;
 mod table;
 mod talks;
+mod totals;
 
 #[cfg(test)]
 mod samples;
@@ -35,6 +40,8 @@ pub enum PacketView {
     Ladder,
     /// The state diagram of RFC 9293, with the changes that a connection made.
     States,
+    /// The bytes of each packet, header by header, and what they come to.
+    Bytes,
 }
 
 /// The choices of a reader of packets.
@@ -62,8 +69,10 @@ pub fn packets(
         None => return nothing("nobody was to hear them in this run", out),
     };
     match view {
-        PacketView::List | PacketView::States => list::text(outcome, record, options, out)?,
+        PacketView::List => list::text(outcome, record, options, out)?,
         PacketView::Ladder => ladder::text(outcome, record, options, out)?,
+        PacketView::States => states::text(outcome, record, options, out)?,
+        PacketView::Bytes => ruler::text(outcome, record, options, out)?,
     }
     notes::text(record, out)?;
     writeln!(out)
@@ -81,6 +90,7 @@ fn nothing(why: &str, out: &mut impl Page) -> io::Result<()> {
 fn place(record: &WireRecord) -> String {
     match record.place {
         WirePlace::Loopback => "on loopback".to_owned(),
+        WirePlace::Device => "on a device of the client's machine".to_owned(),
         WirePlace::Cable { delay } if delay.is_zero() => "on the cable".to_owned(),
         WirePlace::Cable { delay } => {
             format!("on the cable, {} each way", words::span(delay))

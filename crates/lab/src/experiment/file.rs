@@ -457,9 +457,13 @@ impl Reader<'_> {
         }
         let measures = file.measure.iter().map(|row| self.measure(row, &observed));
         let measures: Vec<Measure> = measures.collect::<Result<_, _>>()?;
-        let needs_private = needs_private(&settings, &predictions, &measures);
+        let formulas = predictions.iter().map(|prediction| &prediction.what);
+        let formulas: Vec<&Formula> =
+            formulas.chain(measures.iter().map(|measure| &measure.what)).collect();
+        let hears = names_group("wire", &formulas);
+        let needs_private = needs_private(&settings, &formulas);
         let case = case.name.to_owned();
-        Ok(Trial { case, preset, real_go, settings, predictions, measures, needs_private })
+        Ok(Trial { case, preset, real_go, settings, predictions, measures, needs_private, hears })
     }
 
     /// `what` = `rule`, where `names` may stand on the right and `observed` on the left.
@@ -560,16 +564,17 @@ pub(super) fn snapshots(settings: &Settings) -> impl Iterator<Item = &str> {
     })
 }
 
-fn needs_private(
-    settings: &Settings,
-    predictions: &[RunPrediction],
-    measures: &[Measure],
-) -> Option<String> {
+/// Returns true if one of `formulas` uses a name whose first part is `group`.
+fn names_group(group: &str, formulas: &[&Formula]) -> bool {
+    formulas.iter().any(|formula| quantities::groups_in(formula.text()).contains(group))
+}
+
+fn needs_private(settings: &Settings, formulas: &[&Formula]) -> Option<String> {
     if let Some(key) = settings.keys().iter().find(|key| key.starts_with("network.")) {
         return Some(format!("sets {key}"));
     }
-    let predicted = predictions.iter().map(|prediction| &prediction.what);
-    let mut all = predicted.chain(measures.iter().map(|measure| &measure.what));
-    all.any(|what| quantities::groups_in(what.text()).contains("counter"))
-        .then(|| "counts what the whole network does".to_owned())
+    if names_group("counter", formulas) {
+        return Some("counts what the whole network does".to_owned());
+    }
+    names_group("wire", formulas).then(|| "hears every packet of its network".to_owned())
 }

@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use evidence::{Preset, RuleDifference};
 use report::columns::{Cell, Table};
 use report::page::{Page, USUAL_WIDTH};
+use report::wire::{PacketOptions, PacketView};
 use report::words::{self, FAINT, HEADING, NONE, STRIKING};
 
 use super::{Section, Tally, TrialRow, number, observed, range, run_name, yours};
@@ -423,6 +424,28 @@ fn evidence_of(section: &Section<'_>, row: &TrialRow<'_>, out: &mut impl Page) -
         }
     }
     writeln!(out)
+}
+
+/// Writes the packets of every run, each under its name.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn packets(
+    sections: &[Section<'_>],
+    view: PacketView,
+    options: PacketOptions,
+    out: &mut impl Page,
+) -> io::Result<()> {
+    for section in sections {
+        for row in &section.rows {
+            if let Verdict::Ran(ran) = row.verdict {
+                let name = format!("{}, {}", section.experiment.name, run_name(row.trial));
+                writeln!(out, "{HEADING}{name}{HEADING:#}")?;
+                report::wire::packets(&ran.record.outcome, view, options, out)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Writes what did not hold, and why it was expected: once, if that is the same for several.

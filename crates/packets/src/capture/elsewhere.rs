@@ -1,5 +1,7 @@
 //! Systems that are not Linux: there are no packet sockets.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::{CaptureError, CaptureRefusal, CaptureSetup, Recording};
@@ -17,6 +19,11 @@ impl Running {
 
 pub(crate) fn start(_: &CaptureSetup, _: Instant) -> Result<Running, CaptureError> {
     Err(CaptureRefusal::not_linux(std::env::consts::OS).into())
+}
+
+#[cfg_attr(target_os = "linux", expect(dead_code, reason = "Linux has its own"))]
+pub(crate) fn interface_toward(_: SocketAddr) -> io::Result<String> {
+    Err(io::Error::other(CaptureRefusal::not_linux(std::env::consts::OS)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Linux: a packet socket, and a thread that does nothing but read it.
 
 use std::io::{self, IoSliceMut, PipeReader, PipeWriter};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SetSockOpt, SockFlag, SockProtocol,
-    SockType, recvmsg, socket, sockopt,
+    SockType, SockaddrStorage, recvmsg, socket, sockopt,
 };
 use nix::sys::time::TimeSpec;
 use socket2::SockFilter;
@@ -236,4 +237,29 @@ impl Ear {
 
 fn attach(socket: &OwnedFd, program: &[SockFilter]) -> io::Result<()> {
     socket2::SockRef::from(socket).attach_filter(program)
+}
+
+/// Connecting a UDP socket sends nothing: it lets the kernel choose the way, and tell its own address
+/// on it.
+pub(crate) fn interface_toward(server: SocketAddr) -> io::Result<String> {
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(server)?;
+    let own = socket.local_addr()?.ip();
+    // What a machine sends to itself passes `lo`, whatever the address.
+    if own.is_loopback() || own == server.ip() {
+        return Ok("lo".to_owned());
+    }
+    let is_own = |address: &SockaddrStorage| {
+        let v4 = address.as_sockaddr_in().map(|it| IpAddr::from(it.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|it| IpAddr::from(it.ip()))) == Some(own)
+    };
+    let mut all = nix::ifaddrs::getifaddrs()?;
+    let found = all.find(|it| it.address.as_ref().is_some_and(is_own));
+    found.map(|it| it.interface_name).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::NotFound, format!("no interface has the address {own}"))
+    })
 }

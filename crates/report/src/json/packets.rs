@@ -39,6 +39,7 @@ impl<'a> PacketsRow<'a> {
         let (place, delay) = match record.map(|record| record.place) {
             None => (None, None),
             Some(WirePlace::Loopback) => (Some("loopback"), None),
+            Some(WirePlace::Device) => (Some("device"), None),
             Some(WirePlace::Cable { delay }) => (Some("cable"), Some(delay)),
         };
         Self {

@@ -141,7 +141,7 @@ fn rungs(
         all.clear();
     }
     let silence = match record.place {
-        WirePlace::Loopback => SILENCE,
+        WirePlace::Loopback | WirePlace::Device => SILENCE,
         WirePlace::Cable { delay } => SILENCE.max(delay.saturating_mul(3)),
     };
     let count = life.events.len();
@@ -156,6 +156,7 @@ fn rungs(
                 all.push(Rung { lane, style: FAINT, ..Rung::default() });
             }
             before = None;
+            under_way.leave(event);
             continue;
         }
         let gap = before.map_or(Duration::ZERO, |before| event.at.saturating_sub(before));
@@ -240,15 +241,20 @@ impl UnderWay {
                 evidence::Observed::Known(arrived) => arrived.len(),
                 evidence::Observed::NotObservable => 0,
             };
-            self.due.insert(event.passage.number, (event.passage.from, copies));
+            if copies > 0 {
+                self.due.insert(event.passage.number, (event.passage.from, copies));
+            }
         }
     }
 
     /// A copy has come.
     fn leave(&mut self, event: &LifeEvent<'_>) {
-        let due = self.due.get_mut(&event.passage.number);
-        if let Some((_, copies)) = due.filter(|_| event.moment == LifeMoment::Arrives) {
-            *copies = copies.saturating_sub(1);
+        let number = event.passage.number;
+        let due = self.due.get_mut(&number).filter(|_| event.moment == LifeMoment::Arrives);
+        let Some((_, copies)) = due else { return };
+        *copies = copies.saturating_sub(1);
+        if *copies == 0 {
+            self.due.remove(&number);
         }
     }
 
@@ -279,8 +285,12 @@ impl UnderWay {
     }
 }
 
-/// What packets do not tell, below the ladder.
-fn notes(life: &WireLife<'_>, record: &WireRecord, out: &mut impl Page) -> io::Result<()> {
+/// Writes what packets do not tell of a connection.
+pub(super) fn notes(
+    life: &WireLife<'_>,
+    record: &WireRecord,
+    out: &mut impl Page,
+) -> io::Result<()> {
     let mut sentences = Vec::new();
     let has = |certainty| {
         life.events.iter().flat_map(|event| &event.changes).any(|it| it.certainty == certainty)

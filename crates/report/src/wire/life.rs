@@ -11,7 +11,7 @@ use evidence::{
 /// A moment of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LifeMoment {
-    /// It leaves, and nobody sees it arrive: it is taken to arrive at once.
+    /// It is heard once, in one place.
     Heard,
     /// It leaves.
     Departs,
@@ -76,10 +76,13 @@ impl<'a> WireLife<'a> {
         let mut story = TcpStory::between(client, server);
         let mut events = moments(conversation, record.place);
         for event in &mut events {
-            let heard = match event.moment {
-                LifeMoment::Heard => HeardAt::Both,
-                LifeMoment::Departs => HeardAt::Sender,
-                LifeMoment::Arrives => HeardAt::Receiver,
+            let heard = match (event.moment, record.place, event.passage.from) {
+                (LifeMoment::Departs, ..) => HeardAt::Sender,
+                (LifeMoment::Arrives, ..) => HeardAt::Receiver,
+                // Beside the client: its own leave there, and the others come.
+                (LifeMoment::Heard, WirePlace::Device, Side::Client) => HeardAt::Sender,
+                (LifeMoment::Heard, WirePlace::Device, Side::Server) => HeardAt::Receiver,
+                (LifeMoment::Heard, ..) => HeardAt::Both,
             };
             let change = |change: StateChange| {
                 let StateChange { end, from, to, cause, .. } = change;
@@ -142,7 +145,9 @@ fn moments<'a>(conversation: &Conversation<'a>, place: WirePlace) -> Vec<LifeEve
             (Observed::NotObservable, WirePlace::Cable { .. }) => {
                 events.push(event(at, LifeMoment::Departs));
             }
-            (_, WirePlace::Loopback) => events.push(event(at, LifeMoment::Heard)),
+            (_, WirePlace::Loopback | WirePlace::Device) => {
+                events.push(event(at, LifeMoment::Heard))
+            }
         }
     }
     // What is heard at one moment stays in its order: a packet leaves before it arrives.

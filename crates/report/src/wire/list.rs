@@ -46,7 +46,11 @@ pub(super) fn text(
     let talks = talks(outcome, record);
     let lines = lines(record, &talks, options);
     let numbers = if options.absolute { "as in the headers" } else { "from each SYN on" };
-    heading("Packets", &format!("{}, as they leave; numbers {numbers}", place(record)), out)?;
+    let when = match record.place {
+        WirePlace::Loopback | WirePlace::Cable { .. } => ", as they leave",
+        WirePlace::Device => "",
+    };
+    heading("Packets", &format!("{}{when}; numbers {numbers}", place(record)), out)?;
     if lines.is_empty() {
         let whose = options.connection.map_or(String::new(), |id| format!(" of {id}"));
         return writeln!(out, "  no packet{whose} was heard");
@@ -74,7 +78,9 @@ pub(super) fn text(
             writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
         }
     }
-    legend(record, &lines, out)
+    let has_exchange = first.iter().chain(last).any(|it| it.talk.exchange(it.passage).is_some());
+    let is_strange = lines.iter().any(|line| line.talk.id.is_none());
+    legend(record, has_exchange, is_strange, out)
 }
 
 fn lines<'a>(
@@ -142,7 +148,7 @@ pub(super) fn moment(at: std::time::Duration) -> String {
     format!("{}.{:06}", at.as_secs(), at.subsec_micros())
 }
 
-fn direction(from: Side) -> &'static str {
+pub(super) fn direction(from: Side) -> &'static str {
     match from {
         Side::Client => "C → S",
         Side::Server => "C ← S",
@@ -213,16 +219,24 @@ pub(super) fn cut(text: &str, room: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-fn legend(record: &WireRecord, lines: &[ListLine<'_>], out: &mut impl Page) -> io::Result<()> {
+fn legend(
+    record: &WireRecord,
+    has_exchange: bool,
+    is_strange: bool,
+    out: &mut impl Page,
+) -> io::Result<()> {
     let mut sentences = vec!["C the client, S the server"];
-    if lines.iter().any(|line| line.talk.exchange(line.passage).is_some()) {
+    if has_exchange {
         sentences.push("EXCHANGE: under way on this connection when data was sent");
     }
     if matches!(record.place, WirePlace::Cable { .. }) {
         sentences
             .push("CABLE: how long after it was sent a packet arrived, and what was done to it");
     }
-    if lines.iter().any(|line| line.talk.id.is_none()) {
+    if record.place == WirePlace::Device {
+        sentences.push("C's packets were heard as they left, S's as they came");
+    }
+    if is_strange {
         sentences.push("CONN —: not known by the client's trace");
     }
     for line in words::wrap(&sentences.join("; "), out.prose_width().saturating_sub(2)) {

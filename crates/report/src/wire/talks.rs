@@ -66,10 +66,22 @@ impl WireTalk<'_> {
         self.id.map_or(NONE.to_owned(), |id| id.to_string())
     }
 
-    #[allow(dead_code)]
     /// How many exchanges it carried; `None` if nobody knows.
     pub(super) fn exchanges(&self) -> Option<usize> {
         self.id.map(|_| self.exchanges.len())
+    }
+
+    /// When each of its exchanges began; `None` if nobody knows, or if they were not one after the
+    /// other.
+    pub(super) fn starts(&self) -> Option<Vec<Duration>> {
+        self.id?;
+        let mut exchanges = self.exchanges.clone();
+        exchanges.sort_by_key(|exchange| exchange.started);
+        let apart = exchanges.windows(2).all(|two| match two {
+            [one, next] => ended(one) <= next.started,
+            _ => true,
+        });
+        apart.then(|| exchanges.iter().map(|exchange| exchange.started).collect())
     }
 
     /// Returns the exchange that was under way when `passage` carried data; `None` if there was

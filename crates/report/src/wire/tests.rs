@@ -65,6 +65,31 @@ fn a_ladder_over_a_distance_shows_packets_leave_and_arrive() {
     insta::assert_snapshot!(ladder(stale()));
 }
 
+fn states(record: WireRecord, width: usize) -> String {
+    shown(record, PacketView::States, PacketOptions::default(), width)
+}
+
+#[test]
+fn the_diagram_has_the_way_of_both_ends() {
+    insta::assert_snapshot!(states(two_exchanges(), 80));
+}
+
+#[test]
+fn a_reset_is_an_edge_that_figure_5_does_not_have() {
+    insta::assert_snapshot!(states(stale(), 80));
+}
+
+#[test]
+fn a_page_that_is_too_narrow_for_the_diagram_has_its_changes_all_the_same() {
+    insta::assert_snapshot!(states(two_exchanges(), 60));
+}
+
+#[test]
+fn the_bytes_of_each_packet_are_headers_and_data() {
+    let record = two_exchanges();
+    insta::assert_snapshot!(shown(record, PacketView::Bytes, PacketOptions::default(), 80));
+}
+
 #[test]
 fn a_ladder_shows_what_the_cable_did() {
     insta::assert_snapshot!(ladder(maltreated()));
@@ -191,7 +216,7 @@ proptest! {
         width in 60_usize..=160,
         absolute in any::<bool>(),
     ) {
-        for view in [PacketView::List, PacketView::Ladder, PacketView::States] {
+        for view in [PacketView::List, PacketView::Ladder, PacketView::States, PacketView::Bytes] {
             shown(record.clone(), view, PacketOptions { absolute, ..Default::default() }, width);
         }
     }

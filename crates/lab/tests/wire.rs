@@ -1,0 +1,133 @@
+//! Packets of runs on one host, as a witness beside the others.
+
+#[path = "program/files.rs"]
+mod files;
+
+use std::process::{Command, Output, Stdio};
+
+use files::own;
+use serde_json::Value;
+
+fn lab(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+    command.args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// The runs of an experiment, with all of their evidence; `None` where no private network is to be had.
+fn runs(source: &str, flags: &[&str]) -> Option<Vec<Value>> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = own(&directory, source);
+    let output = lab(&[&["run", "--format", "json", "--evidence", &file], flags].concat());
+    let words = || String::from_utf8_lossy(&output.stderr).into_owned();
+    let value: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", words()));
+    if value["network"] != "private" {
+        eprintln!("SKIPPED: {}", value["network_shared_because"]);
+        return None;
+    }
+    Some(value["experiments"][0]["runs"].as_array().unwrap().clone())
+}
+
+/// The article's: two requests, and what becomes of their bodies.
+const TWO_REQUESTS: &str = "question = 'How many SYNs do two requests take?'\ntransports = ['go']\n\
+    [workload]\nrequests = 2\n\
+    [[case]]\nname = 'held'\nclient.body = 'hold'\n[[case]]\nname = 'drained'\n";
+
+#[test]
+fn two_requests_take_two_syns_where_bodies_are_held_and_one_where_they_are_drained() {
+    let predicted = "[[predict]]\ncases = ['held']\nexpect.'wire.client.syn' = 2\n\
+        expect.'wire.server.syn' = 2\nexpect.opened = 2\nexpect.'wire.rst' = 0\n\
+        because = 'a body that is not read keeps its connection'\n\
+        [[predict]]\ncases = ['drained']\nexpect.'wire.client.syn' = 1\n\
+        expect.'wire.server.syn' = 1\nexpect.opened = 1\nexpect.'wire.fin' = 2\n\
+        because = 'a body that is read gives its connection back'\n";
+    let Some(runs) = runs(&format!("{TWO_REQUESTS}{predicted}"), &[]) else { return };
+    for run in &runs {
+        assert_eq!(run["verdict"], "held", "{run:#}");
+        let outcome = &run["evidence"]["outcome"];
+        let wire = &outcome["wire"]["Ok"];
+        assert_eq!(wire["place"], "loopback");
+        assert_eq!(wire["client"]["syn"], outcome["accepted"], "and the server says so, too");
+    }
+}
+
+#[test]
+fn what_is_heard_is_cut_as_on_a_wire() {
+    let source = "question = 'How long is a packet?'\ntransports = ['go']\n\
+        [server]\nbytes = '1MiB'\n[workload]\nrequests = 1\n\
+        [[predict]]\nexpect.opened = 1\nbecause = 'one request'\n";
+    let Some(runs) = runs(source, &["--packets"]) else { return };
+    let wire = &runs[0]["evidence"]["outcome"]["wire"]["Ok"];
+    let longest = wire["passages"].as_array().unwrap().iter().map(|passage| {
+        let bytes = |what: &str| passage["segment"][what].as_u64().unwrap();
+        bytes("payload_bytes") + bytes("tcp_header_bytes") + bytes("ip_header_bytes")
+    });
+    assert_eq!(longest.max(), Some(1500));
+    let alone = self::runs(source, &[]).unwrap();
+    assert_eq!(alone[0]["evidence"]["outcome"]["wire"], Value::Null, "nobody listens unasked");
+}
+
+/// The words of another program about a file; `None` if there is no such program here.
+fn tshark(file: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("tshark").args(["-r", file]).args(arguments).output();
+    match output {
+        Ok(output) => {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            Some(String::from_utf8(output.stdout).unwrap())
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: tshark: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn tshark_counts_the_syns_that_the_other_witnesses_count_and_finds_no_wrong_checksum() {
+    let predicted = "[[predict]]\nexpect.opened = '1 .. 2'\nbecause = 'two requests'\n";
+    let hosts = "[network]\nhosts = 2\ndelay = '5ms'\n";
+    for network in ["", hosts] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = own(&directory, &format!("{TWO_REQUESTS}{network}{predicted}"));
+        let capture = directory.path().join("runs.pcapng");
+        let capture = capture.to_str().unwrap();
+        let output = lab(&["run", "--format", "json", "--pcap", capture, &file]);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let runs = value["experiments"][0]["runs"].as_array().unwrap();
+        if value["network"] != "private" || runs.iter().any(|run| run["verdict"] == "skipped") {
+            eprintln!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr));
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+        let Some(syns) = tshark(capture, &["-Y", "tcp.flags.syn == 1 && tcp.flags.ack == 0"])
+        else {
+            return;
+        };
+        let opened = runs.iter().map(|run| run["observed"]["opened"].as_f64().unwrap());
+        assert_eq!((syns.lines().count(), opened.sum::<f64>()), (3, 3.0));
+        let wrong = "tcp.checksum.status != 1 || ip.checksum.status == 0 || _ws.malformed";
+        let checked = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"];
+        let wrong = tshark(capture, &[&checked[..], &["-Y", wrong]].concat()).unwrap();
+        assert_eq!(wrong, "");
+        let told = tshark(capture, &["-T", "fields", "-e", "frame.comment"]).unwrap();
+        let count = |what: &str| told.matches(what).count();
+        assert_eq!((count("exchange 1 begins on #1"), count("exchange 2 begins on #2")), (2, 1));
+        assert_eq!(count("is closed by the client"), 3);
+    }
+}
+
+#[test]
+fn a_file_is_not_overwritten_unasked_and_not_left_half_where_the_run_cannot_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("there.pcapng");
+    std::fs::write(&capture, "another's").unwrap();
+    let shown = capture.to_str().unwrap();
+    let refused = lab(&["run", "1", "--pcap", shown]);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("is not overwritten (--force replaces it)"), "{told}");
+    assert_eq!(std::fs::read_to_string(&capture).unwrap(), "another's");
+    let nowhere = lab(&["run", "1", "--pcap", "/no/such/directory/a.pcapng"]);
+    assert_eq!(nowhere.status.code(), Some(2));
+}

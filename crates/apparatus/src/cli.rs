@@ -124,10 +124,11 @@ pub struct PacketViewArg(PacketView);
 
 impl ValueEnum for PacketViewArg {
     fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [PacketViewArg; 3] = [
+        const ALL: [PacketViewArg; 4] = [
             PacketViewArg(PacketView::List),
             PacketViewArg(PacketView::Ladder),
             PacketViewArg(PacketView::States),
+            PacketViewArg(PacketView::Bytes),
         ];
         &ALL
     }
@@ -136,6 +137,7 @@ impl ValueEnum for PacketViewArg {
         let (name, help) = match self.0 {
             PacketView::List => ("list", "a line for each packet, as tcpdump prints it"),
             PacketView::Ladder => ("ladder", "a connection's packets between its two ends"),
+            PacketView::Bytes => ("bytes", "the bytes of each packet, header by header"),
             PacketView::States => ("states", "TCP's states, and the ways that a connection took"),
         };
         Some(PossibleValue::new(name).help(help))

@@ -55,6 +55,7 @@ unknown key is refused with those that its table has.
   lab run 4 --predict                    # guess first, each number
   lab run 4 --set client.per_host=5      # the prediction follows
   lab run 3 --transport go --evidence    # and what the witnesses saw
+  lab run 2 --packets=ladder             # and what was on the wire
   lab run --format junit > results.xml   # for a CI system"
     )
 }
@@ -273,6 +274,10 @@ pub(crate) struct Trace {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = args::time)]
     pub(crate) timeout: Duration,
 
+    /// The packets of the requests.
+    #[command(flatten)]
+    pub(crate) packets: PacketArgs,
+
     /// Write results for people or for programs
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: TraceFormat,
@@ -287,6 +292,7 @@ Exit status: 0 every request was answered; 1 some failed; 2 could not run;
 
 {examples}
   lab trace                          # of a server that the lab starts itself
+  lab trace --packets --pcap two.pcapng   # and what was on the wire
   lab trace https://example.com --requests 3 --interval 1s
   lab trace https://example.com --format har > example.har
   lab trace http://127.0.0.1:8080/ -d hello --expect-continue"

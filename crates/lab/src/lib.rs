@@ -58,6 +58,7 @@ pub mod fuzzing {
     }
 }
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -101,7 +102,12 @@ fn execute(action: Action) -> anyhow::Result<u8> {
         Action::Trial { parent } => trial::main(parent)?,
         Action::Run(asked) => return program::block_on(session::run(&asked, &mut out)),
         Action::Trace(asked) => {
-            return program::block_on(trace::tracer::run(&asked, &mut out));
+            // Before there is a runtime: a process with several threads stays where it is.
+            let ear = trace::packets::ear(&asked)?;
+            for note in ear.notes() {
+                writeln!(anstream::stderr(), "lab: {note}")?;
+            }
+            return program::block_on(trace::tracer::run(&asked, ear, &mut out));
         }
     }
     Ok(0)

@@ -6,6 +6,7 @@
 //! | a client, and its requests one after the other | `trace/tracer.rs` |
 //! | one request, and the way with its body | `trace/fetch.rs` |
 //! | what is heard of requests, until it is told | `trace/ear.rs` |
+//! | the packets of a trace | `trace/packets.rs` |
 //! | how long each phase of an exchange took, from its moments | `trace/phases.rs` |
 //! | what an exchange was about when it was given up | `trace/doing.rs` |
 //! | credentials, which are not shown | `trace/secrets.rs` |
@@ -22,6 +23,7 @@ mod ear;
 mod fetch;
 pub(crate) mod har;
 pub(crate) mod json;
+pub(crate) mod packets;
 pub(crate) mod phases;
 pub(crate) mod reuse;
 pub(crate) mod secrets;

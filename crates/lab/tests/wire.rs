@@ -131,3 +131,27 @@ fn a_file_is_not_overwritten_unasked_and_not_left_half_where_the_run_cannot_be()
     let nowhere = lab(&["run", "1", "--pcap", "/no/such/directory/a.pcapng"]);
     assert_eq!(nowhere.status.code(), Some(2));
 }
+
+#[test]
+fn a_trace_of_two_requests_is_one_syn_and_its_file_says_where_each_begins() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("trace.pcapng");
+    let capture = capture.to_str().unwrap();
+    let output = lab(&["trace", "--packets", "--pcap", capture]);
+    let words = String::from_utf8(output.stderr).unwrap();
+    if words.contains("own network:") || words.contains("nothing was heard") {
+        eprintln!("SKIPPED: {words}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(0), "{words}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((text.matches("[S] ").count(), text.matches("GET / HTTP/1.1\n").count()), (1, 2));
+    let Some(syns) = tshark(capture, &["-Y", "tcp.flags.syn == 1 && tcp.flags.ack == 0"]) else {
+        return;
+    };
+    assert_eq!(syns.lines().count(), 1);
+    let told = tshark(capture, &["-T", "fields", "-e", "frame.comment"]).unwrap();
+    for what in ["#1 begins", "exchange 1 begins on #1", "exchange 2 begins on #1"] {
+        assert!(told.contains(what), "{told}");
+    }
+}

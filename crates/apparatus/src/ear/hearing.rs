@@ -1,11 +1,14 @@
 //! Where the packets of a command line are heard, and what becomes of them.
 
+use std::collections::HashSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Instant;
 
-use evidence::Outcome;
+use evidence::{Outcome, ServerAddr, Unreadable, WireRecord};
+use http::Uri;
 use netlab::NetworkSettings;
 use packets::{Overwrite, PcapFile, PcapFileError, PcapWriter};
 
@@ -36,6 +39,24 @@ impl PacketEar {
     /// # Errors
     /// If the file that is asked for cannot be written.
     pub fn prepare(args: &PacketArgs, plan: &mut Plan) -> Result<Self, EarError> {
+        let server = &plan.setup.server;
+        let url = (!server.in_process).then_some(server.url.as_str());
+        let ear = Self::prepare_for(args, plan.setup.program.name(), &[], url)?;
+        plan.wire = ear.witness.clone().map(|it| it as Arc<dyn WireWitness>);
+        Ok(ear)
+    }
+
+    /// The same for a run of `program` that has no plan, toward the server of `url`; without one its
+    /// server is its own. `command` are the words of the command that takes `--packets`.
+    ///
+    /// # Errors
+    /// Those of [`Self::prepare`].
+    pub fn prepare_for(
+        args: &PacketArgs,
+        program: &str,
+        command: &[&str],
+        url: Option<&str>,
+    ) -> Result<Self, EarError> {
         if std::env::var_os(PROBE).is_some() {
             return Err(EarError::Probed(match netlab::enter(&NetworkSettings::default()) {
                 Ok(_) => CAN_BE_HAD.to_owned(),
@@ -49,14 +70,34 @@ impl PacketEar {
         if let Some(path) = &args.pcap {
             ear.file = Some((path.clone(), PcapFile::create(path, overwrite(args))?));
         }
-        let witness = match plan.setup.server.in_process {
-            true => Some(ear.at_home(plan.setup.program.name())),
-            false => ear.toward(&plan.setup.server.url),
+        let witness = match url {
+            None => Some(ear.at_home(program, command)),
+            Some(url) => ear.toward(url),
         };
         let whole = ear.file.is_some();
         ear.witness = witness.map(|it| Arc::new(if whole { it.whole() } else { it }));
-        plan.wire = ear.witness.clone().map(|it| it as Arc<dyn WireWitness>);
         Ok(ear)
+    }
+
+    /// Adds to what is to be said before the run.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Begins to hear a run that has no plan, and began at `start`.
+    pub fn begin(&self, start: Instant, servers: &[ServerAddr]) {
+        if let Some(witness) = &self.witness {
+            // It never fails: a refusal is told in the end.
+            let _ = witness.begin(start, servers);
+        }
+    }
+
+    /// Ends the hearing of a run that has no plan, and returns what was heard of connections to
+    /// `servers`; `None` if nobody was to hear it.
+    #[must_use]
+    pub fn record(&self, servers: &HashSet<ServerAddr>) -> Option<Result<WireRecord, Unreadable>> {
+        let witness = self.witness.as_ref()?;
+        Some(witness.end(servers).map_err(|error| Unreadable(with_causes(&error))))
     }
 
     /// Returns what is to be said before the run: why packets are heard otherwise than one would
@@ -67,9 +108,9 @@ impl PacketEar {
     }
 
     /// A run whose server is its own: in a private network, if there can be one.
-    fn at_home(&mut self, program: &str) -> InterfaceWitness {
+    fn at_home(&mut self, program: &str, command: &[&str]) -> InterfaceWitness {
         // Whoever is refused half-way is in a network of no use: so another process tries it.
-        let entered = match probe(program) {
+        let entered = match probe(program, command) {
             Ok(()) => netlab::enter(&NetworkSettings::default()).map_err(|it| with_causes(&it)),
             Err(why) => Err(why),
         };
@@ -106,11 +147,20 @@ impl PacketEar {
     /// # Errors
     /// If nothing was heard, or the disk does not take it.
     pub fn keep(self, outcome: &Outcome) -> Result<Option<PathBuf>, EarError> {
+        let story = pcap::story(outcome);
+        self.keep_with(&story, outcome)
+    }
+
+    /// The same, with another story of the run.
+    ///
+    /// # Errors
+    /// Those of [`Self::keep`].
+    pub fn keep_with(self, story: &str, outcome: &Outcome) -> Result<Option<PathBuf>, EarError> {
         let Some((path, file)) = self.file else { return Ok(None) };
         let recording = self.witness.and_then(|witness| witness.take_recording());
         let Some(recording) = recording else { return Err(EarError::NothingHeard { path }) };
         let write = || {
-            let mut writer = PcapWriter::begin(file, &pcap::section(&pcap::story(outcome)))?;
+            let mut writer = PcapWriter::begin(file, &pcap::section(story))?;
             pcap::write(&mut writer, &recording, outcome)?;
             writer.finish()
         };
@@ -129,11 +179,11 @@ pub(crate) fn overwrite(args: &PacketArgs) -> Overwrite {
 }
 
 /// Lets a child find out whether there can be a private network; the error says why not.
-fn probe(program: &str) -> Result<(), String> {
+fn probe(program: &str, command: &[&str]) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("cannot start a child to try it: {error}");
     let this = std::env::current_exe().map_err(failed)?;
     let mut child = Command::new(this);
-    let child = child.arg("--packets").env(PROBE, "1").stdin(Stdio::null()).output();
+    let child = child.args(command).arg("--packets").env(PROBE, "1").stdin(Stdio::null()).output();
     let told = String::from_utf8_lossy(&child.map_err(failed)?.stderr).trim().to_owned();
     match told.strip_prefix(program).and_then(|told| told.strip_prefix(": ")) {
         Some(CAN_BE_HAD) => Ok(()),
@@ -144,9 +194,9 @@ fn probe(program: &str) -> Result<(), String> {
 
 /// The address of the server of `url`; of several the first.
 fn address(url: &str) -> Result<SocketAddr, String> {
-    let url = transport::check_url(url).map_err(|error| with_causes(&error))?;
+    let url: Uri = url.parse().map_err(|_| "it is no URL".to_owned())?;
     let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let port = url.port_u16().unwrap_or(80);
+    let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
     let mut all = (host, port).to_socket_addrs().map_err(|error| error.to_string())?;
     all.next().ok_or_else(|| format!("{host} has no address"))
 }

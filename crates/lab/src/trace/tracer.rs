@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
-use apparatus::with_causes;
-use evidence::{ExchangeId, Moment, TraceEvent};
+use apparatus::{PacketEar, with_causes};
+use evidence::{ExchangeId, Moment, ServerAddr, TraceEvent};
 use program::{Interrupt, exit};
+use report::page::Page;
 use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, Trust};
 
 use super::asked::{FetchPlan, redirected, round};
@@ -18,7 +19,7 @@ use super::doing::doing;
 use super::ear::FetchEar;
 use super::fetch::{BodyReader, fetch};
 use super::phases::{FetchPhase, FetchPhases};
-use super::{FetchSession, FetchedExchange, bars, har, json, secrets, text};
+use super::{FetchSession, FetchedExchange, bars, har, json, packets, secrets, text};
 use crate::bounded_file;
 use crate::cli::{Trace, TraceFormat};
 
@@ -36,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// If what is asked for makes no sense, or `out` cannot be written to.
-pub(crate) async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8> {
+pub(crate) async fn run(args: &Trace, ear: PacketEar, out: &mut impl Page) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     let own = if args.urls.is_empty() { Some(own_server()?) } else { None };
     let urls = match &own {
@@ -50,8 +51,22 @@ pub(crate) async fn run(args: &Trace, out: &mut impl Write) -> anyhow::Result<u8
         tls.read_trust()?;
     }
     let mut tracer = FetchTracer::new(args, dialling, interrupt.clone())?;
+    let own_address = own.as_ref().map(|server| ServerAddr::new(server.address().socket_addr()));
+    ear.begin(tracer.session.started, own_address.as_slice());
     tracer.all(&round, out).await?;
     tracer.end(out).await?;
+    if args.packets.are_heard() {
+        let mut outcome = packets::outcome(&tracer.session, args.transport.0, &ear);
+        outcome.interrupted = interrupt.has_come();
+        if let (Some((view, options)), TraceFormat::Text) = (args.packets.view(), args.format) {
+            writeln!(out)?;
+            report::wire::packets(&outcome, view, options, out)?;
+            out.flush()?;
+        }
+        if let Some(path) = ear.keep_with(&packets::story(&tracer.session, args), &outcome)? {
+            writeln!(anstream::stderr(), "lab: the packets are in {}", path.display())?;
+        }
+    }
     let failed = tracer.session.exchanges.iter().any(|traced| traced.error.is_some());
     Ok(if interrupt.has_come() { exit::INTERRUPTED } else { u8::from(failed) })
 }

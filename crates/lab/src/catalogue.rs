@@ -47,6 +47,9 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "36-silence",
     "38-warm-connection",
     "39-nagle",
+    "40-lost-syns",
+    "41-early-413",
+    "42-lost-packet",
 ];
 
 /// The most bytes of a file that is read as an experiment.

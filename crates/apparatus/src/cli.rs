@@ -237,6 +237,7 @@ impl ClientArgs {
                         answer,
                         responder: ServerPlan::hello_world,
                         nodelay: true,
+                        lingers: true,
                         limits: server::ServerLimits::default(),
                         starts,
                     }],

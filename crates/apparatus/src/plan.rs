@@ -43,6 +43,8 @@ pub struct ServerPlan {
     /// True if a small segment does not wait for the acknowledgement of the one before
     /// (`TCP_NODELAY`), as with Go and with every server of the lab unless an experiment says no.
     pub nodelay: bool,
+    /// True if it closes in two steps where the client is still sending what nobody will read.
+    pub lingers: bool,
     /// When it starts.
     pub starts: Starts,
 }

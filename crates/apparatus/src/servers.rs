@@ -127,7 +127,8 @@ fn bound(
     let server = Server::on(open, plan.answer.clone())?
         .answered_by((plan.responder)(plan.answer.clone()))
         .limits(plan.limits)
-        .nodelay(plan.nodelay);
+        .nodelay(plan.nodelay)
+        .lingers(plan.lingers);
     let ear = ServerEar { witness: Arc::clone(witness), server: server.address() };
     Ok(server.observed_by(Arc::new(ear)))
 }

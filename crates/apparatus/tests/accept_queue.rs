@@ -38,6 +38,7 @@ fn nobody_accepts() -> Plan {
         timeout: Some(Duration::from_millis(200)),
         servers: vec![ServerPlan {
             nodelay: true,
+            lingers: true,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             answer: Answer::default(),
             responder: ServerPlan::hello_world,

@@ -54,6 +54,7 @@ impl CableControl {
             CableStep::CutClient => rules.cut = vec![Side::Client],
             CableStep::CutServer => rules.cut = vec![Side::Server],
             CableStep::Forget => rules.forget(),
+            CableStep::LoseNext => rules.lose_next = true,
             CableStep::Heal => rules.heal(),
         }
     }

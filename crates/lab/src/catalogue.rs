@@ -52,6 +52,9 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "37-lost-syn",
     "38-warm-connection",
     "39-nagle",
+    "40-lost-syns",
+    "41-early-413",
+    "42-lost-packet",
 ];
 
 /// The most bytes of a file that is read as an experiment.

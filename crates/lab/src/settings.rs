@@ -157,6 +157,8 @@ pub(crate) enum CableStep {
     /// None of a connection that has begun already, as from a middlebox that has forgotten them;
     /// those that begin later are not concerned.
     Forget,
+    /// The next packet with data that the servers' host sends gets lost.
+    LoseNext,
     /// All arrive again.
     Heal,
 }
@@ -186,6 +188,8 @@ section! {
         handler_timeout: LimitSetting<Time>,
         /// True if a small segment is sent at once (TCP_NODELAY).
         nodelay: bool,
+        /// True if it goes on reading for a moment after it has closed its side.
+        linger: bool,
         /// When it starts.
         starts: StartSetting,
     }

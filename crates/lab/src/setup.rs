@@ -369,6 +369,7 @@ impl Settings {
                 responder: |answer| Arc::new(Routes::new(answer)),
                 limits: self.server_limits(),
                 nodelay: self.server.nodelay.unwrap_or(true),
+                lingers: self.server.linger.unwrap_or(true),
                 starts,
             })
             .collect())

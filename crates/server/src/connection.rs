@@ -26,6 +26,7 @@ pub(crate) fn serve(
     stream: TcpStream,
     responder: Arc<dyn Responder>,
     watch: ConnectionWatch,
+    lingers: bool,
     mut stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send {
     let wire = Wire::new(stream, watch.ear());
@@ -42,7 +43,7 @@ pub(crate) fn serve(
             service_fn(move |request| answered(request, &responder, &watch, Some(interim)))
         };
         // The clock keeps the time. hyper's own limit on a head would limit an idle connection, too.
-        let wire = interim.over(LingeringWire::new(wire, watch.clone()));
+        let wire = interim.over(LingeringWire::new(wire, watch.clone(), lingers));
         // Pinned here and lent, because a task keeps room for every place its values move through.
         let connection = std::pin::pin!(
             http1::Builder::new()

@@ -78,6 +78,7 @@ pub struct Server {
     trouble: AcceptFailures,
     tally: ServerTally,
     nodelay: bool,
+    lingers: bool,
 }
 
 impl Server {
@@ -125,6 +126,7 @@ impl Server {
             trouble,
             tally,
             nodelay: true,
+            lingers: true,
         })
     }
 
@@ -172,6 +174,15 @@ impl Server {
         self
     }
 
+    /// Whether a connection whose client is still sending what nobody will read is closed in two
+    /// steps (RFC 9112 section 9.6); true before any call, as in Go. If not, a reset may destroy
+    /// the last response.
+    #[must_use]
+    pub fn lingers(mut self, lingers: bool) -> Self {
+        self.lingers = lingers;
+        self
+    }
+
     /// Calls `tell` when the server cannot accept connections, and when it can again. Not a matter
     /// for an [`Observer`], who is told of connections: here there is none.
     #[must_use]
@@ -211,7 +222,17 @@ impl Server {
     }
 
     async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
-        let Self { listener, responder, observer, limits, mut trouble, tally, nodelay, .. } = self;
+        let Self {
+            listener,
+            responder,
+            observer,
+            limits,
+            mut trouble,
+            tally,
+            nodelay,
+            lingers,
+            ..
+        } = self;
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {
@@ -230,7 +251,7 @@ impl Server {
             });
             let watch = ConnectionWatch::new(log, limits, tally.clone());
             let responder = Arc::clone(&responder);
-            connections.spawn(connection::serve(stream, responder, watch, stop.clone()));
+            connections.spawn(connection::serve(stream, responder, watch, lingers, stop.clone()));
         }
     }
 }

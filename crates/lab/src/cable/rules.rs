@@ -25,6 +25,8 @@ pub(crate) struct CableRules {
     begun: usize,
     /// The connections up to this number are cut, whoever sends.
     forgotten: usize,
+    /// True if the next packet with data that the servers' host sends gets lost.
+    pub(crate) lose_next: bool,
 }
 
 /// How often a rule has been met.
@@ -61,6 +63,7 @@ impl CableRules {
             connections: HashMap::new(),
             begun: 0,
             forgotten: 0,
+            lose_next: false,
         }
     }
 
@@ -95,6 +98,10 @@ impl CableRules {
         *sent = sent.with(segment.flags);
         if self.cut.contains(&from) || so_far.number <= self.forgotten && so_far.number > 0 {
             return PassageFate::Cut;
+        }
+        if self.lose_next && from == Side::Server && segment.payload_bytes > 0 {
+            self.lose_next = false;
+            return PassageFate::Lost;
         }
         let ruled = self.rules.iter_mut().filter_map(|(rule, used)| {
             (matches(rule, from, segment, so_far) && used.applies(rule)).then_some(rule.deed)
@@ -237,6 +244,15 @@ mod tests {
         let mut rules = rules("");
         rules.cut = vec![Server];
         assert_eq!(fates(&mut rules, &[(Client, 1, "S", 0), (Server, 1, "S.", 0)]), [Passed, Cut]);
+    }
+
+    #[test]
+    fn the_next_data_of_the_server_gets_lost_once_and_nothing_else() {
+        let mut rules = rules("");
+        rules.lose_next = true;
+        let packets = [(Client, 1, "P.", 9), (Server, 1, ".", 0), (Server, 1, "P.", 9)];
+        assert_eq!(fates(&mut rules, &packets), [Passed, Passed, Lost]);
+        assert_eq!(fates(&mut rules, &packets), [Passed, Passed, Passed]);
     }
 
     #[test]

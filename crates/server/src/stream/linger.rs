@@ -34,13 +34,15 @@ pub(crate) struct LingeringWire {
     watch: ConnectionWatch,
     /// hyper has answered what was no request.
     refused: bool,
+    /// False if there is no second step.
+    lingers: bool,
     /// The end of the second step, once the first is done.
     until: Option<Pin<Box<Sleep>>>,
 }
 
 impl LingeringWire {
-    pub(crate) fn new(wire: Wire<WireEar>, watch: ConnectionWatch) -> Self {
-        Self { wire, watch, refused: false, until: None }
+    pub(crate) fn new(wire: Wire<WireEar>, watch: ConnectionWatch, lingers: bool) -> Self {
+        Self { wire, watch, refused: false, lingers, until: None }
     }
 
     /// hyper answers what is no request by itself and tells nobody. Then there is a head without a
@@ -110,7 +112,7 @@ impl AsyncWrite for LingeringWire {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.until.is_none() {
             ready!(Pin::new(&mut self.wire).poll_shutdown(cx))?;
-            if !self.refused && !self.watch.more_may_come() {
+            if !self.lingers || (!self.refused && !self.watch.more_may_come()) {
                 return Poll::Ready(Ok(()));
             }
             self.until = Some(Box::pin(tokio::time::sleep(LINGER)));

@@ -60,7 +60,9 @@ impl WireSample {
         let flags = SegmentFlags::try_from(flags.to_owned()).unwrap();
         let is_syn = flags.contains(SegmentFlags::SYN);
         let (fate, arrived) = match self.record.place {
-            WirePlace::Loopback => (PassageFate::Passed, Observed::NotObservable),
+            WirePlace::Loopback | WirePlace::Device => {
+                (PassageFate::Passed, Observed::NotObservable)
+            }
             WirePlace::Cable { delay } => {
                 (PassageFate::Passed, Observed::Known(vec![self.at + delay]))
             }

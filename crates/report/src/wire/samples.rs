@@ -23,6 +23,10 @@ impl WireSample {
         Self::at(WirePlace::Loopback)
     }
 
+    pub(crate) fn on_device() -> Self {
+        Self::at(WirePlace::Device)
+    }
+
     pub(crate) fn on_cable(ms: u64) -> Self {
         Self::at(WirePlace::Cable { delay: Duration::from_millis(ms) })
     }
@@ -60,7 +64,9 @@ impl WireSample {
         let flags = SegmentFlags::try_from(flags.to_owned()).unwrap();
         let is_syn = flags.contains(SegmentFlags::SYN);
         let (fate, arrived) = match self.record.place {
-            WirePlace::Loopback => (PassageFate::Passed, Observed::NotObservable),
+            WirePlace::Loopback | WirePlace::Device => {
+                (PassageFate::Passed, Observed::NotObservable)
+            }
             WirePlace::Cable { delay } => {
                 (PassageFate::Passed, Observed::Known(vec![self.at + delay]))
             }

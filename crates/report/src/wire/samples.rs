@@ -23,6 +23,10 @@ impl WireSample {
         Self::at(WirePlace::Loopback)
     }
 
+    pub(crate) fn on_device() -> Self {
+        Self::at(WirePlace::Device)
+    }
+
     pub(crate) fn on_cable(ms: u64) -> Self {
         Self::at(WirePlace::Cable { delay: Duration::from_millis(ms) })
     }

@@ -180,6 +180,7 @@ fn any_record() -> impl Strategy<Value = WireRecord> {
     (prop::option::of(0_u64..200), packets, 0_u64..3, 0_u64..3).prop_map(
         |(delay, packets, missed, untold)| {
             let mut sample = match delay {
+                None if missed > 0 => WireSample::on_device(),
                 None => WireSample::on_loopback(),
                 Some(ms) => WireSample::on_cable(ms),
             };
@@ -227,7 +228,7 @@ fn a_body_that_nobody_reads_belongs_to_its_exchange_until_the_next() {
     let mut outcome = Outcome { wire: Some(Ok(two_exchanges())), ..drained() };
     for exchange in &mut outcome.exchanges {
         exchange.body = Ok(evidence::BodySeen::Dropped { left: None });
-        exchange.took = std::time::Duration::from_micros(250);
+        exchange.took = std::time::Duration::from_micros(410);
     }
     let Some(Ok(record)) = &outcome.wire else { unreachable!() };
     let talks = talks::talks(&outcome, record);

@@ -235,6 +235,7 @@ impl ClientArgs {
                         address,
                         answer,
                         responder: ServerPlan::hello_world,
+                        nodelay: true,
                         limits: server::ServerLimits::default(),
                         starts,
                     }],

@@ -3,11 +3,13 @@
 use std::pin::Pin;
 use std::sync::{Mutex, OnceLock};
 
+use bytes::Bytes;
 use evidence::{
     BodyPolicy, BodySeen, ConnectionFields, ExchangeId, Failure, Preset, RuleDifference,
 };
-use http::header::{CONNECTION, HeaderMap, HeaderName};
-use http_body_util::BodyExt;
+use http::Request;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName};
+use http_body_util::{BodyExt, Full};
 use transport::{Body, Transport};
 
 use crate::{Ask, Post, lock, with_causes};
@@ -86,12 +88,7 @@ impl OwnClient {
         ask: &Ask,
         head: &OnceLock<ResponseHead>,
     ) -> Result<BodySeen, Failure> {
-        let response = match &ask.post {
-            None => self.transport.get_as(number, url).await,
-            Some(Post { data, content_type }) => {
-                self.transport.post_as(number, url, content_type, data.clone()).await
-            }
-        };
+        let response = self.transport.request_as(number, url, request(ask)).await;
         let response = response.map_err(|error| fail(&error))?;
         let _ = head.set(ResponseHead::of(response.status().as_u16(), response.headers()));
         let mut body = response.into_body();
@@ -117,6 +114,18 @@ impl OwnClient {
             }
         }
     }
+}
+
+/// The request that is asked for, without its URL.
+fn request(ask: &Ask) -> Request<Full<Bytes>> {
+    let body = ask.post.as_ref().map(|post| Full::new(post.data.clone()));
+    let mut request = Request::new(body.unwrap_or_default());
+    *request.method_mut() = ask.method();
+    *request.headers_mut() = ask.fields.clone();
+    if let Some(Post { content_type, .. }) = &ask.post {
+        request.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+    }
+    request
 }
 
 fn fail(error: &transport::Error) -> Failure {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use evidence::{
-    AcceptGap, Close, ClosedBy, Connection, ConnectionId, Disagreement, Ends, Observed, Pair,
-    Reading, Side, SocketTable, TcpState,
+    AcceptGap, Close, CloseReason, ClosedBy, Connection, ConnectionId, Disagreement, Ends,
+    Observed, Pair, Reading, Side, SocketTable, TcpState,
 };
 
 use crate::recorder::{AcceptedNotes, ClosedNotes, ConnectionNotes};
@@ -336,7 +336,11 @@ fn time_waits(connections: &[Connection], testimony: &Testimony<'_>) -> Option<T
         .filter(|connection| last_on.get(&connection.ends) == Some(&connection.id))
         .filter(|connection| {
             let close = connection.close.as_ref();
-            close.is_some_and(|c| c.by == ClosedBy::Client && recent.contains(&c.at))
+            close.is_some_and(|c| {
+                // What the system gave up was never closed, so nobody waits.
+                let is_closed = c.why != Observed::Known(CloseReason::GivenUp);
+                is_closed && c.by == ClosedBy::Client && recent.contains(&c.at)
+            })
         })
         .map(|connection| connection.ends)
         .collect();

@@ -51,7 +51,7 @@ use evidence::{
     Failure, Outcome, Preset, Reading, RuleDifference, RunEvent, ServerAddr, Setup, Tables,
     Unreadable,
 };
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, Method};
 use program::exit;
 use tokio::task::AbortHandle;
 use transport::{Config, HttpVersion, Listener, Transport};
@@ -103,10 +103,23 @@ pub struct Ask {
     pub path: String,
     /// The query of this request alone, such as `delay=20ms&bytes=64KiB`.
     pub query: String,
-    /// A body to send, which makes the request a POST.
+    /// The method, if it is not GET, or with a body POST.
+    pub method: Option<Method>,
+    /// Fields of the request's head, beside those that the client says by itself.
+    pub fields: HeaderMap,
+    /// A body to send, which makes the request a POST, unless it has another method.
     pub post: Option<Post>,
     /// The reader's way with the body of the response.
     pub body: BodyPolicy,
+}
+
+impl Ask {
+    /// The method of the request.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        let by_body = if self.post.is_some() { Method::POST } else { Method::GET };
+        self.method.clone().unwrap_or(by_body)
+    }
 }
 
 /// The body of a request.
@@ -231,6 +244,8 @@ impl Apparatus {
             server: 0,
             path: "/".to_owned(),
             query: String::new(),
+            method: None,
+            fields: HeaderMap::new(),
             post: None,
             body: self.setup.body,
         };

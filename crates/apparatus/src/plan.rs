@@ -40,6 +40,9 @@ pub struct ServerPlan {
     pub responder: fn(Answer) -> Arc<dyn Responder>,
     /// How long it waits for what.
     pub limits: server::ServerLimits,
+    /// True if a small segment does not wait for the acknowledgement of the one before
+    /// (`TCP_NODELAY`), as with Go and with every server of the lab unless an experiment says no.
+    pub nodelay: bool,
     /// When it starts.
     pub starts: Starts,
 }

@@ -182,6 +182,9 @@ impl transport::Listener for ClientWitness {
         let busier = notes.open > notes.most_open;
         notes.most_open = notes.most_open.max(notes.open);
         if let Some(events) = &mut notes.events {
+            let mut event = event;
+            // What is kept is written, and passed on.
+            transport::hide_in_moment(&mut event.moment);
             events.push(event);
         }
         drop(notes);
@@ -388,6 +391,7 @@ impl server::Observer for ServerEar {
 /// How many requests are being answered, and for how long it was how many.
 #[derive(Default)]
 struct Load {
+    requests: usize,
     now: usize,
     most: usize,
     /// The sum of the times of all requests, up to the last change.
@@ -400,6 +404,7 @@ impl Load {
     fn one_more(&mut self, at: Instant) {
         self.change(at);
         self.now += 1;
+        self.requests += 1;
         self.most = self.most.max(self.now);
     }
 
@@ -426,7 +431,7 @@ impl Load {
             Duration::ZERO => 0.0,
             span => self.request_time.as_secs_f64() / span.as_secs_f64(),
         };
-        InFlight { most: self.most, mean }
+        InFlight { requests: self.requests, most: self.most, mean }
     }
 }
 
@@ -467,7 +472,7 @@ mod tests {
         load.one_less(at(30));
         load.one_less(at(40));
         // 1 for 10 ms, 2 for 20 ms, 1 for 10 ms.
-        assert_eq!(load.in_flight(), InFlight { most: 2, mean: 1.5 });
-        assert_eq!(Load::default().in_flight(), InFlight { most: 0, mean: 0.0 });
+        assert_eq!(load.in_flight(), InFlight { requests: 2, most: 2, mean: 1.5 });
+        assert_eq!(Load::default().in_flight(), InFlight { requests: 0, most: 0, mean: 0.0 });
     }
 }

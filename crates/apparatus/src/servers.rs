@@ -126,7 +126,8 @@ fn bound(
     let open = open.map_err(|source| server::Error::CannotListen { address, source })??;
     let server = Server::on(open, plan.answer.clone())?
         .answered_by((plan.responder)(plan.answer.clone()))
-        .limits(plan.limits);
+        .limits(plan.limits)
+        .nodelay(plan.nodelay);
     let ear = ServerEar { witness: Arc::clone(witness), server: server.address() };
     Ok(server.observed_by(Arc::new(ear)))
 }

@@ -37,6 +37,7 @@ fn nobody_accepts() -> Plan {
         client: Config::of(Preset::Go),
         timeout: Some(Duration::from_millis(200)),
         servers: vec![ServerPlan {
+            nodelay: true,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             answer: Answer::default(),
             responder: ServerPlan::hello_world,

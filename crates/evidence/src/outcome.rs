@@ -295,6 +295,9 @@ impl AcceptGap {
 /// response was handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InFlight {
+    /// How many requests it has read the head of, in all.
+    #[serde(default)]
+    pub requests: usize,
     /// The most at one moment.
     pub most: usize,
     /// The mean over the time from the first request to the last response.

@@ -390,6 +390,9 @@ pub enum CloseReason {
     ServerClosed,
     /// The server reset it.
     ServerReset,
+    /// The client's system gave it up: the peer had not answered for as long as the system waits
+    /// for data to be acknowledged, or for TCP's keepalive probes (`ETIMEDOUT`).
+    GivenUp,
     /// The caller gave up the request before its response had begun.
     RequestGivenUp,
     /// TLS ended with an error, during the handshake or after it; the words say which. Who gave up
@@ -410,6 +413,7 @@ impl fmt::Display for CloseReason {
             Self::NotNeeded => f.write_str("another HTTP/2 connection was there first"),
             Self::ServerClosed => f.write_str("server closed it"),
             Self::ServerReset => f.write_str("server reset it"),
+            Self::GivenUp => f.write_str("given up, no answer"),
             Self::RequestGivenUp => f.write_str("request given up"),
             Self::Tls(words) | Self::Malformed(words) | Self::Failed(words) => f.write_str(words),
         }

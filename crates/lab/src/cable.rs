@@ -48,12 +48,14 @@ impl CableControl {
 
     /// Changes the cable as a whole.
     pub(crate) fn obey(&self, step: CableStep) {
-        self.lock().rules.cut = match step {
-            CableStep::Cut => vec![Side::Client, Side::Server],
-            CableStep::CutClient => vec![Side::Client],
-            CableStep::CutServer => vec![Side::Server],
-            CableStep::Heal => Vec::new(),
-        };
+        let rules = &mut self.lock().rules;
+        match step {
+            CableStep::Cut => rules.cut = vec![Side::Client, Side::Server],
+            CableStep::CutClient => rules.cut = vec![Side::Client],
+            CableStep::CutServer => rules.cut = vec![Side::Server],
+            CableStep::Forget => rules.forget(),
+            CableStep::Heal => rules.heal(),
+        }
     }
 
     /// Times are told from `start` on.

@@ -10,12 +10,12 @@ use crate::formula::closest;
 
 macro_rules! built_in {
     ($($name:literal,)*) => {
-        [$(($name, include_str!(concat!("../../../experiments/", $name, ".toml"))),)*]
+        &[$(($name, include_str!(concat!("../../../experiments/", $name, ".toml"))),)*]
     };
 }
 
 /// The name and the text of each.
-const BUILT_IN: [(&str, &str); 28] = built_in![
+const BUILT_IN: &[(&str, &str)] = built_in![
     "01-sequential-drained",
     "02-sequential-held",
     "03-sequential-dropped",
@@ -44,6 +44,14 @@ const BUILT_IN: [(&str, &str); 28] = built_in![
     "26-accept-queue",
     "27-half-a-head",
     "28-slow-reader",
+    "32-last-ack",
+    "33-old-duplicate",
+    "34-round-trip",
+    "35-stale-connection",
+    "36-silence",
+    "37-lost-syn",
+    "38-warm-connection",
+    "39-nagle",
 ];
 
 /// The most bytes of a file that is read as an experiment.

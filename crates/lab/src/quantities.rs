@@ -26,7 +26,7 @@ const TABLE_MEANINGS: [(&str, &str); 3] = [
 ];
 
 /// The quantities that every run tells, with their meaning. Groups are told by their members.
-pub(crate) const QUANTITIES: [(&str, &str); 29] = [
+pub(crate) const QUANTITIES: [(&str, &str); 30] = [
     ("opened", "connections that the client's trace saw established"),
     ("accepted", "connections that the servers accepted"),
     ("used", "connections that carried at least one exchange"),
@@ -54,6 +54,7 @@ pub(crate) const QUANTITIES: [(&str, &str); 29] = [
     ("raw.reset", "clients that are none and whose connection the server reset"),
     ("cpu", "processor time of the run's process up to its end, both ends in it, in seconds"),
     ("resident", "memory of the run's process at its end, both ends in it, in bytes"),
+    ("served", "requests whose heads the servers have read, each time that one came"),
     ("in_flight", "the mean number of requests that the servers were answering"),
     ("most_in_flight", "the largest number of requests that the servers were answering"),
 ];
@@ -263,6 +264,7 @@ fn counts(outcome: &Outcome, names: &mut Names) {
         names.set("accepting", accepting.as_secs_f64());
     }
     if let Some(in_flight) = outcome.in_flight {
+        names.set("served", count(in_flight.requests));
         names.set("in_flight", in_flight.mean);
         names.set("most_in_flight", count(in_flight.most));
     }

@@ -109,7 +109,9 @@ struct GoSetUp {
 #[derive(Serialize)]
 struct GoRequest<'a> {
     exchange: u64,
+    method: &'a str,
     url: &'a str,
+    fields: Vec<[&'a str; 2]>,
     body: &'static str,
     post: Option<&'a str>,
     content_type: &'a str,
@@ -284,9 +286,15 @@ impl StudiedClient for GoClient {
         }
         let post = ask.post.as_ref().map(|post| String::from_utf8_lossy(&post.data).into_owned());
         let content_type = ask.post.as_ref().and_then(|post| post.content_type.to_str().ok());
+        let fields = ask
+            .fields
+            .iter()
+            .filter_map(|(name, value)| value.to_str().ok().map(|value| [name.as_str(), value]));
         self.order(&GoOrder::Get(GoRequest {
             exchange: number.0,
+            method: ask.method().as_str(),
             url: &url,
+            fields: fields.collect(),
             body: match ask.body {
                 BodyPolicy::Drain => "drain",
                 BodyPolicy::Drop => "drop",

@@ -3,6 +3,7 @@
 //! A section is the same type wherever it stands, so a case is laid over its file, and `--set`
 //! over both, field by field. What nobody says has a default, which [`crate::setup`] knows.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -54,6 +55,16 @@ section! {
         tcp_fin_timeout: Time,
         /// `net.core.somaxconn`: how many connections may wait to be accepted at most.
         somaxconn: u16,
+        /// `net.ipv4.tcp_retries2`: how often data is sent again before a connection is given up.
+        tcp_retries2: u8,
+        /// `net.ipv4.tcp_keepalive_probes`: how many probes may stay unanswered.
+        tcp_keepalive_probes: u8,
+        /// `net.ipv4.tcp_slow_start_after_idle`: true if idleness shrinks the window.
+        tcp_slow_start_after_idle: bool,
+        /// `net.ipv4.tcp_no_metrics_save`: true if a connection leaves nothing to learn from.
+        tcp_no_metrics_save: bool,
+        /// `net.ipv4.tcp_congestion_control`: the name of an algorithm.
+        tcp_congestion_control: String,
         /// How many hosts there are: one, or two with a cable between client and servers.
         hosts: Count,
         /// How long a packet travels on the cable, each way.
@@ -143,6 +154,9 @@ pub(crate) enum CableStep {
     CutClient,
     /// None that the servers' host sends.
     CutServer,
+    /// None of a connection that has begun already, as from a middlebox that has forgotten them;
+    /// those that begin later are not concerned.
+    Forget,
     /// All arrive again.
     Heal,
 }
@@ -170,6 +184,8 @@ section! {
         write_timeout: LimitSetting<Time>,
         /// How long the work on a response may take.
         handler_timeout: LimitSetting<Time>,
+        /// True if a small segment is sent at once (TCP_NODELAY).
+        nodelay: bool,
         /// When it starts.
         starts: StartSetting,
     }
@@ -192,6 +208,8 @@ section! {
         keep_alives: bool,
         /// After how much silence TCP keepalive probes start.
         tcp_keepalive: LimitSetting<Time>,
+        /// How long data may stay unacknowledged (TCP_USER_TIMEOUT).
+        tcp_user_timeout: LimitSetting<Time>,
         /// `http1`, or `http2` in cleartext with prior knowledge.
         version: Version,
         /// hyper-util's `pool_timer`.
@@ -560,7 +578,11 @@ section! {
         server: Count,
         /// The path, `/` if it is not said.
         path: String,
-        /// A body to send, which makes it a POST.
+        /// The method, if it is not GET, or with a body POST.
+        method: String,
+        /// Fields of its head, beside those that the client says by itself.
+        fields: BTreeMap<String, String>,
+        /// A body to send, which makes it a POST, unless it has another method.
         post: String,
         /// The same, of so many bytes.
         post_bytes: Size,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use apparatus::{Plan, ServerPlan};
 use evidence::{BodyPolicy, Preset, Program, ServerSetup, Setup};
 use hello::Routes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use server::Answer;
 use transport::{Config, HttpVersion, Limits};
 
@@ -24,6 +24,10 @@ const FIRST_PORT: u16 = 8080;
 
 /// More of anything is a typing error.
 const MOST: usize = 100_000;
+
+/// The methods of a script's requests: those that a client pools connections for (RFC 9110 section
+/// 9), in capitals, as they are sent.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
 
 /// Why settings make no run. Completes "`experiment`: …".
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +94,11 @@ impl Settings {
             tcp_max_tw_buckets: self.network.tcp_max_tw_buckets,
             tcp_fin_timeout: self.network.tcp_fin_timeout.map(|Time(timeout)| timeout),
             somaxconn: self.network.somaxconn,
+            tcp_retries2: self.network.tcp_retries2,
+            tcp_keepalive_probes: self.network.tcp_keepalive_probes,
+            tcp_slow_start_after_idle: self.network.tcp_slow_start_after_idle,
+            tcp_no_metrics_save: self.network.tcp_no_metrics_save,
+            tcp_congestion_control: self.network.tcp_congestion_control.clone(),
         };
         Ok(Ready {
             plan: Plan {
@@ -264,6 +273,17 @@ impl Settings {
         if request.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(' ')) {
             return impossible(KEY, "a path begins with / and has no spaces");
         }
+        if let Some(name) = &request.method
+            && !METHODS.contains(&name.as_str())
+        {
+            return impossible(KEY, format!("method `{name}`; known are {}", METHODS.join(", ")));
+        }
+        if let Some((name, value)) = request.fields.iter().flatten().find(|(name, value)| {
+            HeaderName::from_bytes(name.as_bytes()).is_err()
+                || HeaderValue::from_str(value).is_err()
+        }) {
+            return impossible(KEY, format!("fields: `{name}: {value}` is no field of a head"));
+        }
         match &request.content_type {
             Some(text) if HeaderValue::from_str(text).is_err() => {
                 impossible(KEY, format!("content_type `{text}`"))
@@ -310,6 +330,7 @@ impl Settings {
         Config {
             limits,
             tcp_keepalive: client.tcp_keepalive.map_or(of.tcp_keepalive, limit),
+            tcp_user_timeout: client.tcp_user_timeout.and_then(limit),
             version,
             pool_timer: client.pool_timer.unwrap_or(of.pool_timer),
             ..of
@@ -347,6 +368,7 @@ impl Settings {
                 answer: self.answer(),
                 responder: |answer| Arc::new(Routes::new(answer)),
                 limits: self.server_limits(),
+                nodelay: self.server.nodelay.unwrap_or(true),
                 starts,
             })
             .collect())
@@ -444,6 +466,9 @@ impl Settings {
             ("ports", f64::from(high) - f64::from(low) + 1.0),
             ("somaxconn", f64::from(self.network.somaxconn.unwrap_or(4096))),
             ("tw_buckets", or_none(self.network.tcp_max_tw_buckets.map(f64::from))),
+            ("tcp_keepalive", or_none(client.tcp_keepalive.map(seconds))),
+            ("tcp_user_timeout", or_none(client.tcp_user_timeout.map(seconds))),
+            ("keepalive_probes", f64::from(self.network.tcp_keepalive_probes.unwrap_or(9))),
             ("round_trip", 2.0 * seconds(cable::plan(&self.network).delay)),
         ]
         .into_iter()

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use evidence::{BodyPolicy, Disagreement, Exchange, Preset};
 use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use packets::PcapWriter;
 use peers::{RawClient, RawOrder, RawSeen};
 use serde::{Deserialize, Serialize};
@@ -198,6 +198,7 @@ fn run(order: Order) -> anyhow::Result<ChildAnswer> {
 
 fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
     let ms = |time: std::time::Duration| report::words::span(time);
+    let one_or_zero = |is_on: bool| u8::from(is_on).to_string();
     [
         ("ip_local_port_range", settings.local_ports.map(|(low, high)| format!("{low} {high}"))),
         ("tcp_tw_reuse", settings.tcp_tw_reuse.map(|value| value.to_string())),
@@ -205,6 +206,11 @@ fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
         ("tcp_max_tw_buckets", settings.tcp_max_tw_buckets.map(|value| value.to_string())),
         ("tcp_fin_timeout", settings.tcp_fin_timeout.map(ms)),
         ("somaxconn", settings.somaxconn.map(|most| most.to_string())),
+        ("tcp_retries2", settings.tcp_retries2.map(|times| times.to_string())),
+        ("tcp_keepalive_probes", settings.tcp_keepalive_probes.map(|probes| probes.to_string())),
+        ("tcp_slow_start_after_idle", settings.tcp_slow_start_after_idle.map(one_or_zero)),
+        ("tcp_no_metrics_save", settings.tcp_no_metrics_save.map(one_or_zero)),
+        ("tcp_congestion_control", settings.tcp_congestion_control.clone()),
     ]
     .into_iter()
     .filter_map(|(key, value)| Some((key.to_owned(), value?)))
@@ -411,9 +417,19 @@ fn ask(request: &Request, settings: &Settings) -> Ask {
         server: request.server.map_or(0, |Count(server)| server.saturating_sub(1)),
         path: request.path.clone().unwrap_or_else(|| "/".to_owned()),
         query: query.join("&"),
+        method: request.method.as_deref().and_then(|name| name.parse().ok()),
+        fields: fields(request),
         post: data.map(|data| Post { data, content_type: content_type.unwrap_or(plain) }),
         body: body.map_or(BodyPolicy::Drain, BodyPolicy::from),
     }
+}
+
+/// The fields that a request says for itself. That they are some is checked when the file is read.
+fn fields(request: &Request) -> HeaderMap {
+    let field = |(name, value): (&String, &String)| {
+        Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?))
+    };
+    request.fields.iter().flatten().filter_map(field).collect()
 }
 
 #[cfg(test)]

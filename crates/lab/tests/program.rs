@@ -43,7 +43,7 @@ const QUICK: &str = "question = 'Quick?'\n\
 fn list_names_every_experiment_and_its_question_in_a_line() {
     let output = lab(&["list"]);
     let lines = text(&output.stdout);
-    assert_eq!(lines.lines().count(), 1 + 28);
+    assert_eq!(lines.lines().count(), 1 + files::built_in());
     assert!(lines.contains("13-port-exhaustion"), "{lines}");
     assert!(lines.lines().all(|line| line.chars().count() <= 80), "{lines}");
 }
@@ -257,6 +257,9 @@ fn junit_is_a_suite_an_experiment() {
 
 #[path = "program/learner.rs"]
 mod learner;
+
+#[path = "program/requests.rs"]
+mod requests;
 
 #[cfg(target_os = "linux")]
 mod ended_early {

@@ -156,3 +156,16 @@ fn what_makes_no_cable_is_refused_with_the_key() {
         assert!(told.contains(why), "{network}: {told}");
     }
 }
+
+#[test]
+fn a_connection_that_the_clients_system_gives_up_was_not_closed_by_the_server() {
+    let rest = "[client]\ntcp_user_timeout = '300ms'\n[workload]\nkind = 'script'\n\
+        steps = [{ request = {} }, { cable = 'forget' }, { request = { post = 'x' } }, { request = {} }]\n\
+        [[predict]]\nexpect.failed = 1\nexpect.'failures.timed_out' = 1\nexpect.opened = 2\n\
+        expect.'closed_by.server' = 0\nexpect.'running.server.established' = 2\n\
+        because = 'nobody answers, so the kernel gives up; the server notices nothing'";
+    let Some(run) = run(&experiment("", rest)) else { return };
+    let first = &run["evidence"]["outcome"]["connections"][0]["close"];
+    assert_eq!(first["why"]["known"], "given_up", "{first:#}");
+    assert_eq!(run["evidence"]["outcome"]["disagreements"].as_array().unwrap().len(), 0);
+}

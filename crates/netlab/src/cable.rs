@@ -54,16 +54,6 @@ pub struct CablePlan {
     pub bits_per_second: Option<u64>,
 }
 
-impl CablePlan {
-    /// How long it takes to put so many bytes on the cable.
-    pub(crate) fn serialization(&self, bytes: usize) -> Duration {
-        let Some(rate) = self.bits_per_second else { return Duration::ZERO };
-        let bits = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(8);
-        let nanos = bits.saturating_mul(1_000_000_000) / u128::from(rate.max(1));
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-}
-
 /// A packet that one host has sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Passing<'a> {
@@ -144,15 +134,6 @@ pub struct CableTally {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rate_says_how_long_a_packet_takes_to_leave() {
-        let plan = CablePlan { bits_per_second: Some(12_000_000), ..CablePlan::default() };
-        assert_eq!(plan.serialization(1500), Duration::from_millis(1));
-        assert_eq!(CablePlan::default().serialization(1500), Duration::ZERO);
-        let still = CablePlan { bits_per_second: Some(0), ..CablePlan::default() };
-        assert!(still.serialization(usize::MAX) > Duration::from_secs(1), "no division by zero");
-    }
 
     #[test]
     fn the_other_end_of_the_other_end_is_the_first() {

@@ -34,10 +34,9 @@ mod no_hosts {
     use std::io;
     use std::net::Ipv4Addr;
 
-    use super::Network;
     use crate::cable::{CableLaw, CablePlan, CableTally};
     use crate::settings::Sysctl;
-    use crate::{Error, Refused};
+    use crate::{Error, NetworkSettings, Refused};
 
     #[derive(Debug)]
     pub(crate) enum CableDevice {}
@@ -60,7 +59,7 @@ mod no_hosts {
             match *self {}
         }
 
-        pub(crate) fn network(&self) -> Network {
+        pub(crate) fn settings(&self) -> Result<NetworkSettings, Error> {
             match *self {}
         }
     }
@@ -69,6 +68,7 @@ mod no_hosts {
     pub(crate) enum Forwarder {}
 
     impl Forwarder {
+        #[expect(clippy::needless_pass_by_value, reason = "as where there are cables")]
         pub(crate) fn start(
             client: CableDevice,
             _: CableDevice,

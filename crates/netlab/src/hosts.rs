@@ -61,8 +61,7 @@ impl Host {
     /// # Errors
     /// Those of [`PrivateNetwork::settings`] and of [`Self::run`].
     pub fn settings(&self) -> Result<NetworkSettings, Error> {
-        let network = self.thread.network();
-        self.run(move || NetworkSettings::told_by(|name| network.read(name)))?
+        self.thread.settings()
     }
 }
 

@@ -13,6 +13,11 @@ const TW_REUSE_DELAY: &str = "net.ipv4.tcp_tw_reuse_delay";
 const MAX_TW_BUCKETS: &str = "net.ipv4.tcp_max_tw_buckets";
 const FIN_TIMEOUT: &str = "net.ipv4.tcp_fin_timeout";
 const SOMAXCONN: &str = "net.core.somaxconn";
+const RETRIES2: &str = "net.ipv4.tcp_retries2";
+const KEEPALIVE_PROBES: &str = "net.ipv4.tcp_keepalive_probes";
+const SLOW_START_AFTER_IDLE: &str = "net.ipv4.tcp_slow_start_after_idle";
+const CONGESTION_CONTROL: &str = "net.ipv4.tcp_congestion_control";
+const NO_METRICS_SAVE: &str = "net.ipv4.tcp_no_metrics_save";
 
 /// Ports below this are servers' (`net.ipv4.ip_unprivileged_port_start` of a fresh network).
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
@@ -43,6 +48,23 @@ pub struct NetworkSettings {
     /// `net.core.somaxconn`: how many connections may wait to be accepted at most, whatever a
     /// server asks for; by default 4096. Concerns servers that begin to listen after it is set.
     pub somaxconn: Option<u16>,
+    /// `net.ipv4.tcp_retries2`: how often data is sent again on an established connection before
+    /// the kernel gives it up; by default 15. The kernel makes a time of it, as if the first
+    /// repetition came after 200 ms and each pause were twice the one before.
+    pub tcp_retries2: Option<u8>,
+    /// `net.ipv4.tcp_keepalive_probes`: how many probes of TCP keepalive may stay unanswered; by
+    /// default 9.
+    pub tcp_keepalive_probes: Option<u8>,
+    /// `net.ipv4.tcp_slow_start_after_idle`: whether a connection that was idle for longer than its
+    /// retransmission timer begins with a small window again, as it does by default.
+    pub tcp_slow_start_after_idle: Option<bool>,
+    /// `net.ipv4.tcp_no_metrics_save`: whether a connection that ends leaves nothing behind from
+    /// which the next one to the same host could learn; by default it does.
+    pub tcp_no_metrics_save: Option<bool>,
+    /// `net.ipv4.tcp_congestion_control`: the algorithm by which connections find out how much the
+    /// way takes, such as `reno`, which every Linux has. A fresh network has that of the machine,
+    /// and may change it for those in `net.ipv4.tcp_allowed_congestion_control`.
+    pub tcp_congestion_control: Option<String>,
 }
 
 /// A setting as the kernel takes it.
@@ -67,7 +89,12 @@ impl NetworkSettings {
             self.tcp_tw_reuse_delay.map(tw_reuse_delay),
             self.tcp_max_tw_buckets.map(max_tw_buckets),
             self.tcp_fin_timeout.map(fin_timeout),
-            self.somaxconn.map(|most| Ok(Sysctl { name: SOMAXCONN, value: most.to_string() })),
+            self.somaxconn.map(|most| plain(SOMAXCONN, most.to_string())),
+            self.tcp_retries2.map(|times| plain(RETRIES2, times.to_string())),
+            self.tcp_keepalive_probes.map(keepalive_probes),
+            self.tcp_slow_start_after_idle.map(|is_on| switch(SLOW_START_AFTER_IDLE, is_on)),
+            self.tcp_no_metrics_save.map(|is_on| switch(NO_METRICS_SAVE, is_on)),
+            self.tcp_congestion_control.as_deref().map(congestion_control),
         ];
         all.into_iter().flatten().collect()
     }
@@ -85,6 +112,11 @@ impl NetworkSettings {
                 text.parse().ok().map(Duration::from_secs)
             })?,
             somaxconn: told(SOMAXCONN, &read, |text| text.parse().ok())?,
+            tcp_retries2: told(RETRIES2, &read, |text| text.parse().ok())?,
+            tcp_keepalive_probes: told(KEEPALIVE_PROBES, &read, |text| text.parse().ok())?,
+            tcp_slow_start_after_idle: told(SLOW_START_AFTER_IDLE, &read, is_on)?,
+            tcp_no_metrics_save: told(NO_METRICS_SAVE, &read, is_on)?,
+            tcp_congestion_control: told(CONGESTION_CONTROL, &read, |name| Some(name.to_owned()))?,
         })
     }
 }
@@ -131,6 +163,35 @@ fn fin_timeout(timeout: Duration) -> Result<Sysctl, Error> {
     Ok(Sysctl { name: FIN_TIMEOUT, value: timeout.as_secs().to_string() })
 }
 
+fn keepalive_probes(probes: u8) -> Result<Sysctl, Error> {
+    if !(1..=127).contains(&probes) {
+        return refuse(KEEPALIVE_PROBES, &probes, "it is from 1 to 127");
+    }
+    plain(KEEPALIVE_PROBES, probes.to_string())
+}
+
+/// The names of algorithms are those of modules (`TCP_CA_NAME_MAX`).
+fn congestion_control(name: &str) -> Result<Sysctl, Error> {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if !(1..16).contains(&name.len()) || !name.chars().all(is_word) {
+        return refuse(
+            CONGESTION_CONTROL,
+            &name,
+            "a name has up to 15 small letters, digits and _",
+        );
+    }
+    plain(CONGESTION_CONTROL, name.to_owned())
+}
+
+fn switch(name: &'static str, is_on: bool) -> Result<Sysctl, Error> {
+    plain(name, u8::from(is_on).to_string())
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "it stands beside those that refuse")]
+fn plain(name: &'static str, value: String) -> Result<Sysctl, Error> {
+    Ok(Sysctl { name, value })
+}
+
 fn refuse(name: &'static str, value: &dyn ToString, why: &'static str) -> Result<Sysctl, Error> {
     Err(Error::Invalid { name, value: value.to_string(), why })
 }
@@ -151,6 +212,11 @@ fn told<T>(
         Some(value) => Ok(Some(value)),
         None => Err(Error::SettingUnreadable { name, source: unlike() }),
     }
+}
+
+/// Any number but zero switches on.
+fn is_on(text: &str) -> Option<bool> {
+    text.parse::<u64>().ok().map(|number| number > 0)
 }
 
 /// `32768` and `60999`, a tab between them.
@@ -176,6 +242,11 @@ mod tests {
             tcp_max_tw_buckets: Some(23),
             tcp_fin_timeout: Some(Duration::from_secs(7)),
             somaxconn: Some(3),
+            tcp_retries2: Some(3),
+            tcp_keepalive_probes: Some(2),
+            tcp_slow_start_after_idle: Some(false),
+            tcp_no_metrics_save: Some(true),
+            tcp_congestion_control: Some("reno".to_owned()),
         };
         let told: Vec<_> =
             asked.checked().unwrap().into_iter().map(|told| (told.name, told.value)).collect();
@@ -186,6 +257,11 @@ mod tests {
             ("net.ipv4.tcp_max_tw_buckets", "23"),
             ("net.ipv4.tcp_fin_timeout", "7"),
             ("net.core.somaxconn", "3"),
+            ("net.ipv4.tcp_retries2", "3"),
+            ("net.ipv4.tcp_keepalive_probes", "2"),
+            ("net.ipv4.tcp_slow_start_after_idle", "0"),
+            ("net.ipv4.tcp_no_metrics_save", "1"),
+            ("net.ipv4.tcp_congestion_control", "reno"),
         ];
         assert_eq!(told, expected.map(|(name, value)| (name, value.to_owned())));
         assert!(!asked.is_default());
@@ -221,6 +297,11 @@ mod tests {
         let cases = [
             (NetworkSettings { local_ports: Some((1023, 2000)), ..default() }, "below 1024"),
             (NetworkSettings { tcp_tw_reuse: Some(3), ..default() }, "0 (never)"),
+            (
+                NetworkSettings { tcp_congestion_control: Some("a b".to_owned()), ..default() },
+                "small letters",
+            ),
+            (NetworkSettings { tcp_keepalive_probes: Some(0), ..default() }, "from 1 to 127"),
             (NetworkSettings { tcp_tw_reuse_delay: Some(ms(0)), ..default() }, "from 1 ms"),
             (NetworkSettings { tcp_tw_reuse_delay: Some(ms(60_001)), ..default() }, "to 60 s"),
             (
@@ -260,6 +341,11 @@ mod tests {
             tcp_max_tw_buckets: Some(2),
             tcp_fin_timeout: Some(Duration::from_secs(2)),
             somaxconn: Some(2),
+            tcp_retries2: Some(2),
+            tcp_keepalive_probes: Some(2),
+            tcp_slow_start_after_idle: Some(true),
+            tcp_no_metrics_save: Some(true),
+            tcp_congestion_control: Some("2".to_owned()),
         };
         assert_eq!(NetworkSettings::told_by(old_kernel).unwrap(), expected);
     }

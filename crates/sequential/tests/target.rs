@@ -77,18 +77,23 @@ fn closing_when_idle(
     fields: &str,
     idle: Duration,
 ) -> (String, ScriptedServer, tokio::runtime::Runtime) {
+    let (server, runtime) =
+        answering(format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{fields}\r\nok"), idle);
+    (format!("http://{}/", server.address()), server, runtime)
+}
+
+/// A server that answers one request on each connection with this, and closes it after `idle`.
+fn answering(answer: String, idle: Duration) -> (ScriptedServer, tokio::runtime::Runtime) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{fields}\r\nok");
     let script = ConnectionScript::of([
         ServerStep::ReadHead,
         ServerStep::Answer(answer),
         ServerStep::Wait(StepTime(idle)),
         ServerStep::Close,
     ]);
-    let server = runtime
-        .block_on(async { ScriptedServer::bind("127.0.0.1:0".parse().unwrap(), vec![script]) })
-        .unwrap();
-    (format!("http://{}/", server.address()), server, runtime)
+    let bound = async { ScriptedServer::bind("127.0.0.1:0".parse().unwrap(), vec![script]) };
+    let server = runtime.block_on(bound).unwrap();
+    (server, runtime)
 }
 
 #[test]
@@ -154,5 +159,19 @@ fn held_connections_that_the_server_has_reset_unseen_are_no_table_that_still_cha
         assert_eq!(outcome["opened"], 3, "{transport}");
         let running = &outcome["sockets"]["while_running"];
         assert_eq!(running["settled"], true, "{transport}: {running}");
+    }
+}
+
+#[test]
+fn a_trace_names_a_cookie_and_hides_its_value() {
+    let head = "HTTP/1.1 103 Early Hints\r\nSet-Cookie: id=milk; Path=/\r\n\r\n\
+        HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let (server, _runtime) = answering(head.to_owned(), Duration::from_millis(50));
+    let url = format!("http://{}/", server.address());
+    for format in ["text", "json"] {
+        let arguments = format!("--target {url} --requests 1 --trace --format {format}");
+        let ran = program::run(env!("CARGO_BIN_EXE_sequential"), &arguments);
+        assert!(ran.stdout.contains("id=[not shown]; Path=/"), "{}", ran.stdout);
+        assert!(!(ran.stdout.clone() + &ran.stderr).contains("milk"), "{}", ran.stdout);
     }
 }

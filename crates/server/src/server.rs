@@ -77,6 +77,7 @@ pub struct Server {
     limits: ServerLimits,
     trouble: AcceptFailures,
     tally: ServerTally,
+    nodelay: bool,
 }
 
 impl Server {
@@ -123,6 +124,7 @@ impl Server {
             limits,
             trouble,
             tally,
+            nodelay: true,
         })
     }
 
@@ -158,6 +160,15 @@ impl Server {
     #[must_use]
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
         self.limits.idle = limit;
+        self
+    }
+
+    /// Whether a small segment is sent at once (`TCP_NODELAY`); true before any call, as in Go. If
+    /// not, it waits while earlier data is not acknowledged: Nagle's algorithm (RFC 9293 section
+    /// 3.7.4).
+    #[must_use]
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.nodelay = nodelay;
         self
     }
 
@@ -200,7 +211,7 @@ impl Server {
     }
 
     async fn accept_until(self, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
-        let Self { listener, responder, observer, limits, mut trouble, tally, .. } = self;
+        let Self { listener, responder, observer, limits, mut trouble, tally, nodelay, .. } = self;
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {
@@ -212,7 +223,7 @@ impl Server {
             while connections.try_join_next().is_some() {}
             number += 1;
             tally.connection();
-            set_options(&stream);
+            set_options(&stream, nodelay);
             let log = observer.as_ref().map(|observer| {
                 let peer = ClientAddr::new(peer);
                 ConnectionLog::open(Arc::clone(observer), AcceptedId(number), peer, &stream)
@@ -252,8 +263,8 @@ async fn accept(listener: &TcpListener, trouble: &mut AcceptFailures) -> (TcpStr
 }
 
 /// An option that cannot be set leaves a connection that works; there is nobody to tell.
-fn set_options(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
+fn set_options(stream: &TcpStream, nodelay: bool) {
+    let _ = stream.set_nodelay(nodelay);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }

@@ -38,8 +38,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#[cfg(target_os = "linux")]
 mod address_pair;
+#[cfg(target_os = "linux")]
 mod cgroups;
 mod error;
 mod filter;

@@ -86,6 +86,10 @@ pub struct Config {
     pub pool_timer: bool,
     /// After how much silence TCP keepalive probes start; `None`: never. Not HTTP keep-alive.
     pub tcp_keepalive: Option<Duration>,
+    /// How long data may stay unacknowledged before the kernel gives the connection up
+    /// (`TCP_USER_TIMEOUT`, RFC 5482), in whole milliseconds. `None`: as long as the kernel's own
+    /// patience lasts, as in Go and hyper-util. Linux alone has it; elsewhere nothing happens.
+    pub tcp_user_timeout: Option<Duration>,
     /// How long one dial may take, over all addresses of a name.
     pub dial_timeout: Duration,
     /// How long the body of a request with `Expect: 100-continue` waits for the server's word; then
@@ -124,6 +128,7 @@ impl Config {
             limits,
             pool_timer: true,
             tcp_keepalive: Some(thirty),
+            tcp_user_timeout: None,
             dial_timeout: thirty,
             expect_continue_timeout: Duration::from_secs(1),
         }

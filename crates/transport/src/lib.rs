@@ -66,6 +66,7 @@ pub use body::Body;
 pub use dial::dialling::{ConnectTo, Dialling, NoConnectTo};
 pub use dial::given_up::GIVEN_UP;
 pub use dial::target::shown_url;
+pub use seen::secrets::{NOT_SHOWN, hide_in_field, hide_in_moment};
 
 pub use evidence::{ConnectionId, ExchangeId, Moment, Preset, TraceEvent};
 pub use failure::error::Error;
@@ -152,21 +153,17 @@ impl Transport {
         self.send(exchange, request).await
     }
 
-    /// Sends a POST request for `url` with a body, as the exchange of this number.
+    /// Sends `request` for `url`, whatever its URI was, as the exchange of this number.
     ///
     /// # Errors
     /// As [`Transport::send`].
-    pub async fn post_as(
+    pub async fn request_as(
         &self,
         exchange: ExchangeId,
         url: &str,
-        content_type: &http::HeaderValue,
-        body: Bytes,
+        mut request: Request<Full<Bytes>>,
     ) -> Result<Response<Body>, Error> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = http::Method::POST;
         *request.uri_mut() = dial::dialling::check_url(url, self.speaks_tls)?;
-        request.headers_mut().insert(http::header::CONTENT_TYPE, content_type.clone());
         self.send(exchange, request).await
     }
 

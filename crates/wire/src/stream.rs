@@ -95,7 +95,12 @@ impl<T: Tap> Wire<T> {
     /// Remembers a reset, also after the peer's FIN: it is what ends the connection. After this
     /// end's own FIN it is but an answer to that.
     fn note_error(&mut self, error: &io::Error) {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+        if error.kind() == TimedOut {
+            // From now on the socket reads as one whose peer has closed, which it has not.
+            self.first_close.get_or_insert(FirstClose::Here);
+            self.tap.given_up();
+        }
         if matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted) {
             if self.first_close != Some(FirstClose::Here) {
                 self.first_close = Some(FirstClose::Reset);

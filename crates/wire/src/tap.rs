@@ -3,7 +3,8 @@
 /// The end that closed a connection first, as seen from one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstClose {
-    /// This end: it shut down its side, or dropped the socket, before the peer's FIN had come.
+    /// This end: it shut down its side, or dropped the socket, or its system gave the connection
+    /// up, before the peer's FIN had come.
     Here,
     /// The peer: its FIN had come before this end closed.
     There,
@@ -43,6 +44,11 @@ pub trait Tap: Send + 'static {
         let _ = how;
     }
 
+    /// The system has given the connection up, since the peer was silent for too long
+    /// (`ETIMEDOUT`): nobody has closed it. Always before whoever reads from or writes to the
+    /// [`Wire`](crate::Wire) learns of it.
+    fn given_up(&mut self) {}
+
     /// This end lets go of the socket. The last call of all.
     fn closed(&mut self, ending: Ending) {
         let _ = ending;
@@ -54,6 +60,12 @@ impl Tap for () {}
 
 /// A listener may be absent at run time.
 impl<T: Tap> Tap for Option<T> {
+    fn given_up(&mut self) {
+        if let Some(tap) = self {
+            tap.given_up();
+        }
+    }
+
     fn received(&mut self, bytes: &[u8]) {
         if let Some(tap) = self {
             tap.received(bytes);

@@ -37,13 +37,15 @@ type SetUp struct {
 	DialTimeoutUs   int64  `json:"dial_timeout_us"`
 }
 
-// Get is a request; with a Post it has a body.
+// Get is a request, whatever its Method; with a Post it has a body.
 type Get struct {
-	Exchange    uint64  `json:"exchange"`
-	URL         string  `json:"url"`
-	Body        string  `json:"body"` // drain, drop or hold
-	Post        *string `json:"post"`
-	ContentType string  `json:"content_type"`
+	Exchange    uint64      `json:"exchange"`
+	Method      string      `json:"method"`
+	URL         string      `json:"url"`
+	Fields      [][2]string `json:"fields"` // name and value
+	Body        string      `json:"body"`   // drain, drop or hold
+	Post        *string     `json:"post"`
+	ContentType string      `json:"content_type"`
 }
 
 // Done tells how a Get has ended.
@@ -130,12 +132,15 @@ func (d *driver) begin(setUp SetUp) {
 func (d *driver) get(get Get) {
 	done := Done{Exchange: get.Exchange}
 	ctx := d.traced(get.Exchange)
-	method, body := http.MethodGet, io.Reader(nil)
+	body := io.Reader(nil)
 	if get.Post != nil {
-		method, body = http.MethodPost, bytes.NewReader([]byte(*get.Post))
+		body = bytes.NewReader([]byte(*get.Post))
 	}
-	request, err := http.NewRequestWithContext(ctx, method, get.URL, body)
+	request, err := http.NewRequestWithContext(ctx, get.Method, get.URL, body)
 	if err == nil {
+		for _, field := range get.Fields {
+			request.Header.Set(field[0], field[1])
+		}
 		if get.ContentType != "" {
 			request.Header.Set("Content-Type", get.ContentType)
 		}

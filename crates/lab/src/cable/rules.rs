@@ -23,6 +23,8 @@ pub(crate) struct CableRules {
     connections: HashMap<(SocketAddr, SocketAddr), ConnectionSoFar>,
     /// How many connections there were so far.
     begun: usize,
+    /// The connections up to this number are cut, whoever sends.
+    forgotten: usize,
 }
 
 /// How often a rule has been met.
@@ -58,7 +60,19 @@ impl CableRules {
             cut: Vec::new(),
             connections: HashMap::new(),
             begun: 0,
+            forgotten: 0,
         }
+    }
+
+    /// Cuts every connection that has begun.
+    pub(crate) fn forget(&mut self) {
+        self.forgotten = self.begun;
+    }
+
+    /// Lets everything through again that was cut.
+    pub(crate) fn heal(&mut self) {
+        self.cut.clear();
+        self.forgotten = 0;
     }
 
     /// Decides what becomes of the next segment that the host of `from` sends. The first rule that
@@ -79,7 +93,7 @@ impl CableRules {
         let so_far = *known;
         let sent = known.sent_by(from);
         *sent = sent.with(segment.flags);
-        if self.cut.contains(&from) {
+        if self.cut.contains(&from) || so_far.number <= self.forgotten && so_far.number > 0 {
             return PassageFate::Cut;
         }
         let ruled = self.rules.iter_mut().filter_map(|(rule, used)| {
@@ -223,6 +237,25 @@ mod tests {
         let mut rules = rules("");
         rules.cut = vec![Server];
         assert_eq!(fates(&mut rules, &[(Client, 1, "S", 0), (Server, 1, "S.", 0)]), [Passed, Cut]);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_cut_both_ways_and_a_connection_that_begins_later_is_not() {
+        let mut rules = rules("");
+        let old = [(Client, 1, "P.", 9), (Server, 1, "P.", 9)];
+        assert_eq!(
+            fates(&mut rules, &[(Client, 1, "S", 0), (Server, 1, "S.", 0)]),
+            [Passed, Passed]
+        );
+        rules.forget();
+        assert_eq!(fates(&mut rules, &old), [Cut, Cut]);
+        assert_eq!(
+            fates(&mut rules, &[(Client, 2, "S", 0), (Server, 2, "S.", 0)]),
+            [Passed, Passed]
+        );
+        assert_eq!(fates(&mut rules, &old), [Cut, Cut]);
+        rules.heal();
+        assert_eq!(fates(&mut rules, &old), [Passed, Passed]);
     }
 
     proptest! {

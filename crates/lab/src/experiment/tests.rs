@@ -86,7 +86,7 @@ fn an_unknown_key_is_refused_with_its_line_and_those_that_are_allowed() {
       |
     4 | port = 1
       | ^^^^
-    unknown field `port`, expected one of `local_ports`, `tcp_tw_reuse`, `tcp_tw_reuse_delay`, `tcp_max_tw_buckets`, `tcp_fin_timeout`, `somaxconn`, `hosts`, `delay`, `rate`, `loss`, `seed`, `cable`
+    unknown field `port`, expected one of `local_ports`, `tcp_tw_reuse`, `tcp_tw_reuse_delay`, `tcp_max_tw_buckets`, `tcp_fin_timeout`, `somaxconn`, `tcp_retries2`, `tcp_keepalive_probes`, `tcp_slow_start_after_idle`, `tcp_no_metrics_save`, `tcp_congestion_control`, `hosts`, `delay`, `rate`, `loss`, `seed`, `cable`
     ");
     assert!(wrong("frage = 'x'").contains("expected one of `question`"));
     assert!(wrong("question = 'x'\nworkload.steps = [{ wiat = '1s' }]").contains("`wait`"));

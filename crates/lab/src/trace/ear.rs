@@ -5,8 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use evidence::TraceEvent;
 
-use super::secrets;
-
 /// Keeps every moment until somebody asks.
 pub(super) struct FetchEar {
     heard: Mutex<Vec<TraceEvent>>,
@@ -28,7 +26,8 @@ impl FetchEar {
         events.sort_by_key(|event| event.at);
         if !self.shows_secrets {
             for event in &mut events {
-                self.has_hidden.fetch_or(secrets::hide_in_event(event), Ordering::Relaxed);
+                self.has_hidden
+                    .fetch_or(transport::hide_in_moment(&mut event.moment), Ordering::Relaxed);
             }
         }
         events

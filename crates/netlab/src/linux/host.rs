@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use nix::sched::{CloneFlags, unshare};
 
 use super::{Network, NetworkId, written};
-use crate::Error;
 use crate::settings::Sysctl;
+use crate::{Error, NetworkSettings};
 
 /// A piece of work for the thread of a host.
 type Job = Box<dyn FnOnce() + Send>;
@@ -56,9 +56,10 @@ impl HostThread {
         done.recv().map_err(|_| gone())
     }
 
-    /// The network that it lives in, to be asked in its own thread alone.
-    pub(crate) fn network(&self) -> Network {
-        self.network.clone()
+    /// Reads every setting of its network.
+    pub(crate) fn settings(&self) -> Result<NetworkSettings, Error> {
+        let network = self.network.clone();
+        self.run(move || NetworkSettings::told_by(|name| network.read(name)))?
     }
 }
 

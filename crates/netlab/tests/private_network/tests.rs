@@ -52,6 +52,11 @@ fn settings() -> NetworkSettings {
         tcp_max_tw_buckets: Some(31),
         tcp_fin_timeout: Some(Duration::from_secs(7)),
         somaxconn: Some(3),
+        tcp_retries2: Some(3),
+        tcp_keepalive_probes: Some(2),
+        tcp_slow_start_after_idle: Some(false),
+        tcp_no_metrics_save: Some(true),
+        tcp_congestion_control: Some("reno".to_owned()),
     }
 }
 
@@ -153,6 +158,11 @@ fn the_kernel_takes_the_least_and_the_greatest_value_that_is_not_refused() -> Re
         tcp_max_tw_buckets: Some(0),
         tcp_fin_timeout: Some(Duration::ZERO),
         somaxconn: Some(0),
+        tcp_retries2: Some(0),
+        tcp_keepalive_probes: Some(1),
+        tcp_slow_start_after_idle: Some(false),
+        tcp_no_metrics_save: Some(false),
+        tcp_congestion_control: Some("reno".to_owned()),
     };
     let greatest = NetworkSettings {
         local_ports: Some((u16::MAX, u16::MAX)),
@@ -161,6 +171,11 @@ fn the_kernel_takes_the_least_and_the_greatest_value_that_is_not_refused() -> Re
         tcp_max_tw_buckets: Some(i32::MAX.unsigned_abs()),
         tcp_fin_timeout: Some(Duration::from_secs(2_147_483)),
         somaxconn: Some(u16::MAX),
+        tcp_retries2: Some(u8::MAX),
+        tcp_keepalive_probes: Some(127),
+        tcp_slow_start_after_idle: Some(true),
+        tcp_no_metrics_save: Some(true),
+        tcp_congestion_control: Some("reno".to_owned()),
     };
     for asked in [least, greatest] {
         assert_eq!(read_back(Who::Ordinary, &asked)?, asked);

@@ -146,7 +146,7 @@ fn moments<'a>(conversation: &Conversation<'a>, place: WirePlace) -> Vec<LifeEve
                 events.push(event(at, LifeMoment::Departs));
             }
             (_, WirePlace::Loopback | WirePlace::Device) => {
-                events.push(event(at, LifeMoment::Heard))
+                events.push(event(at, LifeMoment::Heard));
             }
         }
     }

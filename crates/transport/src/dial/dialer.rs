@@ -30,6 +30,7 @@ pub(crate) struct Dialer {
     tracer: Tracer,
     timeout: Duration,
     keepalive: Option<Duration>,
+    user_timeout: Option<Duration>,
     version: HttpVersion,
     dialling: Dialling,
     tls: Option<tls::TlsClient>,
@@ -47,6 +48,7 @@ impl Dialer {
             tracer,
             timeout: config.dial_timeout,
             keepalive: config.tcp_keepalive,
+            user_timeout: config.tcp_user_timeout,
             version: config.version,
             dialled: AtomicU64::new(0),
             client_closing: Arc::default(),
@@ -202,6 +204,10 @@ impl Dialer {
         if let Some(time) = self.keepalive {
             let keepalive = TcpKeepalive::new().with_time(time).with_interval(time);
             let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+        }
+        #[cfg(target_os = "linux")]
+        if self.user_timeout.is_some() {
+            let _ = SockRef::from(stream).set_tcp_user_timeout(self.user_timeout);
         }
     }
 

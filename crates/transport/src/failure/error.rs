@@ -277,6 +277,7 @@ impl Error {
             Self::NoFinalResponse { .. } => FailureKind::InterimOnly,
             Self::Reset { .. } => FailureKind::Reset,
             Self::StreamReset { .. } => FailureKind::StreamReset,
+            Self::Exchange { source, .. } if is_timed_out(&**source) => FailureKind::TimedOut,
             Self::BadUrl { .. }
             | Self::UnsupportedUrl { .. }
             | Self::Exchange { .. }
@@ -362,6 +363,13 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Returns true if the system gave the connection up: the peer did not answer.
+fn is_timed_out(error: &(dyn StdError + 'static)) -> bool {
+    let of_system = error.downcast_ref::<io::Error>();
+    of_system.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        || error.source().is_some_and(is_timed_out)
 }
 
 /// `EMFILE` and `ENFILE`, which have these numbers on every Unix and no `ErrorKind`.

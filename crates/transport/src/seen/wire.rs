@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ::hyper_util::client::legacy::connect::{Connected, Connection};
+use evidence::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use wire::{Ending, FirstClose, Tap, Wire};
@@ -30,6 +31,10 @@ impl Tap for ClientTap {
 
     fn peer_left(&mut self, how: FirstClose) {
         self.0.peer_has_left(how);
+    }
+
+    fn given_up(&mut self) {
+        self.0.close_because(CloseReason::GivenUp);
     }
 
     fn closed(&mut self, ending: Ending) {

@@ -139,6 +139,7 @@ impl ValueEnum for PacketViewArg {
             PacketView::Ladder => ("ladder", "a connection's packets between its two ends"),
             PacketView::Bytes => ("bytes", "the bytes of each packet, header by header"),
             PacketView::States => ("states", "TCP's states, and the ways that a connection took"),
+            PacketView::Bytes => ("bytes", "the bytes of each packet, header by header"),
         };
         Some(PossibleValue::new(name).help(help))
     }

@@ -82,7 +82,7 @@ fn ladder(
     let time = moment(last).chars().count().max(8);
     let around = 2 + time + 1 + STATE + 3 + 2 + STATE;
     let lane = LadderLane {
-        width: out.width().saturating_sub(around).max(18),
+        width: out.width().saturating_sub(around).max(14),
         slants: matches!(record.place, WirePlace::Cable { .. }),
     };
     let rungs = rungs(&life, record, talk, origins, lane);

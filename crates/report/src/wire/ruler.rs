@@ -41,7 +41,7 @@ pub(super) fn text(
     for TalkKind { talk, alike } in &shown {
         let mut meaning = format!("each packet, {}", place(record));
         if *alike > 0 {
-            meaning.push_str(&format!("; {alike} more connections look alike"));
+            meaning.push_str(&format!("; {alike} more look alike"));
         }
         heading(&format!("Bytes of {}", talk.name()), &meaning, out)?;
         bars(&talk.conversation.passages, out)?;

@@ -15,11 +15,16 @@ pub(crate) struct WireSample {
     record: WireRecord,
     at: Duration,
     client: SocketAddr,
+    syns: (u32, u32),
 }
 
 impl WireSample {
     pub(crate) fn on_loopback() -> Self {
         Self::at(WirePlace::Loopback)
+    }
+
+    pub(crate) fn on_device() -> Self {
+        Self::at(WirePlace::Device)
     }
 
     pub(crate) fn on_cable(ms: u64) -> Self {
@@ -28,12 +33,18 @@ impl WireSample {
 
     fn at(place: WirePlace) -> Self {
         let client = SocketAddr::from(([127, 0, 0, 1], 40_001));
-        Self { record: WireRecord::of(place), at: Duration::ZERO, client }
+        Self { record: WireRecord::of(place), at: Duration::ZERO, client, syns: SYNS }
     }
 
     /// Goes on with a connection from this port.
     pub(crate) fn port(mut self, port: u16) -> Self {
         self.client.set_port(port);
+        self
+    }
+
+    /// Goes on with another connection between the same ends.
+    pub(crate) fn again(mut self) -> Self {
+        self.syns = (self.syns.0.wrapping_add(90_000), self.syns.1.wrapping_add(90_000));
         self
     }
 
@@ -47,13 +58,15 @@ impl WireSample {
     pub(crate) fn packet(mut self, from: Side, flags: &str, seq: u32, ack: u32, len: u32) -> Self {
         let server = SocketAddr::from(([127, 0, 0, 1], 8080));
         let (source, destination, own, other) = match from {
-            Side::Client => (self.client, server, SYNS.0, SYNS.1),
-            Side::Server => (server, self.client, SYNS.1, SYNS.0),
+            Side::Client => (self.client, server, self.syns.0, self.syns.1),
+            Side::Server => (server, self.client, self.syns.1, self.syns.0),
         };
         let flags = SegmentFlags::try_from(flags.to_owned()).unwrap();
         let is_syn = flags.contains(SegmentFlags::SYN);
         let (fate, arrived) = match self.record.place {
-            WirePlace::Loopback => (PassageFate::Passed, Observed::NotObservable),
+            WirePlace::Loopback | WirePlace::Device => {
+                (PassageFate::Passed, Observed::NotObservable)
+            }
             WirePlace::Cable { delay } => {
                 (PassageFate::Passed, Observed::Known(vec![self.at + delay]))
             }

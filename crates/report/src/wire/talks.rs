@@ -91,30 +91,32 @@ impl WireTalk<'_> {
         if passage.segment.payload_bytes == 0 || self.id.is_none() {
             return None;
         }
-        let mut here = self.exchanges.iter().filter(|it| is_under_way(it, at, from));
+        let mut here = self.exchanges.iter().filter(|it| is_under_way(it, at));
         match (here.next(), here.next()) {
             (Some(one), None) => return Some(one.number),
             (Some(_), Some(_)) => return None,
             (None, _) => {}
         }
+        if from == Side::Server {
+            // A body that nobody reads comes all the same, until the next exchange.
+            let before = self.exchanges.iter().filter(|it| it.started <= at);
+            let last = before.max_by_key(|it| it.started)?;
+            let is_unread =
+                matches!(last.body, Ok(BodySeen::Dropped { .. } | BodySeen::Held { .. }));
+            return is_unread.then_some(last.number);
+        }
         // A request that was sent here first, and then again elsewhere, is told of by its place there.
-        passage.begins.as_ref().filter(|_| from == Side::Client)?;
-        let mut any = self.all.iter().filter(|it| started(it) <= at && at <= ended(it));
+        passage.begins.as_ref()?;
+        let mut any = self.all.iter().filter(|it| is_under_way(it, at));
         let only = any.next()?;
         any.next().is_none().then_some(only.number)
     }
-}
-
-fn started(exchange: &Exchange) -> Duration {
-    exchange.started
 }
 
 fn ended(exchange: &Exchange) -> Duration {
     exchange.started.saturating_add(exchange.took)
 }
 
-/// Returns true if `exchange` was under way at `at`. A body that nobody reads comes all the same.
-fn is_under_way(exchange: &Exchange, at: Duration, from: Side) -> bool {
-    let unread = matches!(exchange.body, Ok(BodySeen::Dropped { .. } | BodySeen::Held { .. }));
-    started(exchange) <= at && (at <= ended(exchange) || (unread && from == Side::Server))
+fn is_under_way(exchange: &Exchange, at: Duration) -> bool {
+    exchange.started <= at && at <= ended(exchange)
 }

@@ -180,6 +180,7 @@ fn any_record() -> impl Strategy<Value = WireRecord> {
     (prop::option::of(0_u64..200), packets, 0_u64..3, 0_u64..3).prop_map(
         |(delay, packets, missed, untold)| {
             let mut sample = match delay {
+                None if missed > 0 => WireSample::on_device(),
                 None => WireSample::on_loopback(),
                 Some(ms) => WireSample::on_cable(ms),
             };
@@ -220,4 +221,33 @@ proptest! {
             shown(record.clone(), view, PacketOptions { absolute, ..Default::default() }, width);
         }
     }
+}
+
+#[test]
+fn a_body_that_nobody_reads_belongs_to_its_exchange_until_the_next() {
+    let mut outcome = Outcome { wire: Some(Ok(two_exchanges())), ..drained() };
+    for exchange in &mut outcome.exchanges {
+        exchange.body = Ok(evidence::BodySeen::Dropped { left: None });
+        exchange.took = std::time::Duration::from_micros(410);
+    }
+    let Some(Ok(record)) = &outcome.wire else { unreachable!() };
+    let talks = talks::talks(&outcome, record);
+    let of = |number: usize| talks[0].exchange(&record.passages[number - 1]).map(|it| it.0);
+    assert_eq!([4, 6, 8, 9].map(of), [Some(1), Some(1), Some(2), Some(2)]);
+    assert_eq!([1, 7, 13].map(of), [None; 3], "a packet without data is nobody's");
+}
+
+#[test]
+fn ends_that_were_used_again_are_numbered_in_their_order_or_not_at_all() {
+    let life = |sample: WireSample| sample.handshake(0).client("F.", 1, 1, 0).server("F.", 1, 2, 0);
+    let record = life(life(WireSample::on_loopback()).again()).record();
+    let mut outcome = drained();
+    let names = |outcome: &Outcome| {
+        talks::talks(outcome, &record).iter().map(talks::WireTalk::name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&outcome), ["—", "—"], "one of two: nobody knows which");
+    let mut second = outcome.connections[0].clone();
+    second.id = ConnectionId(2);
+    outcome.connections.push(second);
+    assert_eq!(names(&outcome), ["#1", "#2"]);
 }

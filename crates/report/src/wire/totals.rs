@@ -108,9 +108,9 @@ enum LifePart {
 impl LifePart {
     fn name(self) -> &'static str {
         match self {
-            Self::NewExchange => "an exchange on a new connection, with the handshake",
-            Self::ReusedExchange => "an exchange on a used connection",
-            Self::Close => "the end of a connection, from the first FIN or RST on",
+            Self::NewExchange => "exchange on a new connection, with handshake",
+            Self::ReusedExchange => "exchange on a used connection",
+            Self::Close => "end, from the first FIN or RST on",
         }
     }
 }

@@ -11,7 +11,7 @@ use super::kinds::{TalkKind, kinds};
 use super::lane::{LadderLane, remarks};
 use super::life::{Certainty, LifeChange, LifeEvent, LifeMoment, WireLife};
 use super::list::{cut, moment, style};
-use super::numbers::SequenceOrigins;
+use super::numbers::{OriginBook, SequenceOrigins};
 use super::talks::{WireTalk, talks};
 use super::{PacketOptions, place, table};
 use crate::page::Page;
@@ -74,10 +74,7 @@ fn ladder(
         meaning.push_str(&format!("; {alike} more look alike"));
     }
     heading(&format!("Ladder of {}", talk.name()), &meaning, out)?;
-    let origins = match options.absolute {
-        true => SequenceOrigins::ABSOLUTE,
-        false => SequenceOrigins::of(&talk.conversation),
-    };
+    let origins = SequenceOrigins::of_each(&talk.conversation, options.absolute);
     let last = life.events.last().map_or(Duration::ZERO, |event| event.at);
     let time = moment(last).chars().count().max(8);
     let around = 2 + time + 1 + STATE + 3 + 2 + STATE;
@@ -85,7 +82,7 @@ fn ladder(
         width: out.width().saturating_sub(around).max(14),
         slants: matches!(record.place, WirePlace::Cable { .. }),
     };
-    let rungs = rungs(&life, record, talk, origins, lane);
+    let rungs = rungs(&life, record, talk, &origins, lane);
     let wide = lane.width + 2;
     let head = format!("  {:>time$} {:>STATE$} {:wide$} SERVER", "SECONDS", "CLIENT", "");
     writeln!(out, "{FAINT}{head}{FAINT:#}")?;
@@ -131,7 +128,7 @@ fn rungs(
     life: &WireLife<'_>,
     record: &WireRecord,
     talk: &WireTalk<'_>,
-    origins: SequenceOrigins,
+    origins: &OriginBook,
     lane: LadderLane,
 ) -> Vec<Rung> {
     let began = |side| life.first_state(side).map(|state| (state, Certainty::Shown));
@@ -178,11 +175,12 @@ fn rungs(
 fn event_rungs(
     event: &LifeEvent<'_>,
     talk: &WireTalk<'_>,
-    origins: SequenceOrigins,
+    origins: &OriginBook,
     lane: LadderLane,
     under_way: &UnderWay,
 ) -> Vec<Rung> {
     let (client, server) = under_way.others(event);
+    let origins = origins.get(&event.passage.number).copied().unwrap_or_default();
     let (arrow, left) = lane.arrow(event.passage, event.moment, origins);
     let style = style(event.passage.segment.flags);
     let lane_text = lane.with_under_way(&arrow, client, server);

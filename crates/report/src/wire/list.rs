@@ -90,12 +90,8 @@ fn lines<'a>(
 ) -> Vec<ListLine<'a>> {
     let mut places = HashMap::new();
     for talk in talks {
-        let origins = match options.absolute {
-            true => SequenceOrigins::ABSOLUTE,
-            false => SequenceOrigins::of(&talk.conversation),
-        };
-        let of_it = talk.conversation.passages.iter();
-        places.extend(of_it.map(|passage| (passage.number, (talk, origins))));
+        let origins = SequenceOrigins::of_each(&talk.conversation, options.absolute);
+        places.extend(origins.into_iter().map(|(number, origins)| (number, (talk, origins))));
     }
     let line = |passage: &'a Passage| {
         let (talk, origins) = *places.get(&passage.number)?;

@@ -1,5 +1,7 @@
 //! Sequence numbers as they are shown: counted from each end's SYN, or as they are.
 
+use std::collections::HashMap;
+
 use evidence::{Conversation, Passage, Segment, SegmentFlags, Side};
 
 /// The numbers from which those of both ends are counted.
@@ -9,14 +11,35 @@ pub(super) struct SequenceOrigins {
     server: u32,
 }
 
+/// The origins under the number of each packet.
+pub(super) type OriginBook = HashMap<u64, SequenceOrigins>;
+
 impl SequenceOrigins {
     /// Counts from 0: every number as it is in the header.
-    pub(super) const ABSOLUTE: Self = Self { client: 0, server: 0 };
+    const ABSOLUTE: Self = Self { client: 0, server: 0 };
 
     /// Counts from the SYN of each end, which is 0. Where none was heard the first byte that was is 1.
-    pub(super) fn of(conversation: &Conversation<'_>) -> Self {
+    fn of(conversation: &Conversation<'_>) -> Self {
         let [client, server] = [Side::Client, Side::Server].map(|side| origin(conversation, side));
         Self { client, server }
+    }
+
+    /// Returns from where the numbers of each packet are counted, by the numbers of the packets: a
+    /// SYN of another number, with which a server answers an old duplicate, begins anew.
+    pub(super) fn of_each(conversation: &Conversation<'_>, absolute: bool) -> OriginBook {
+        let mut now = if absolute { Self::ABSOLUTE } else { Self::of(conversation) };
+        let mut book = OriginBook::new();
+        for passage in &conversation.passages {
+            let segment = &passage.segment;
+            if segment.has(SegmentFlags::SYN) && !absolute {
+                match passage.from {
+                    Side::Client => now.client = segment.seq,
+                    Side::Server => now.server = segment.seq,
+                }
+            }
+            book.insert(passage.number, now);
+        }
+        book
     }
 
     fn of_side(self, side: Side) -> u32 {

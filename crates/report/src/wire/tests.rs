@@ -251,3 +251,15 @@ fn ends_that_were_used_again_are_numbered_in_their_order_or_not_at_all() {
     outcome.connections.push(second);
     assert_eq!(names(&outcome), ["#1", "#2"]);
 }
+
+#[test]
+fn numbers_are_counted_anew_from_a_syn_of_another_number() {
+    let late = WireSample::on_loopback().handshake(0).server("S.", 90_000, 1, 0);
+    let record = late.client("R", 1, 0, 0).record();
+    let list = list(record.clone());
+    let row = list.lines().find(|line| line.contains("0.000120")).unwrap();
+    assert!(row.contains("[S.]   0 "), "{row}");
+    let absolute = PacketOptions { absolute: true, ..PacketOptions::default() };
+    let list = shown(record, PacketView::List, absolute, 80);
+    assert!(list.contains("7090000"), "{list}");
+}

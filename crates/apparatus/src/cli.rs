@@ -137,7 +137,6 @@ impl ValueEnum for PacketViewArg {
         let (name, help) = match self.0 {
             PacketView::List => ("list", "a line for each packet, as tcpdump prints it"),
             PacketView::Ladder => ("ladder", "a connection's packets between its two ends"),
-            PacketView::Bytes => ("bytes", "the bytes of each packet, header by header"),
             PacketView::States => ("states", "TCP's states, and the ways that a connection took"),
         };
         Some(PossibleValue::new(name).help(help))

@@ -138,6 +138,7 @@ impl ValueEnum for PacketViewArg {
             PacketView::List => ("list", "a line for each packet, as tcpdump prints it"),
             PacketView::Ladder => ("ladder", "a connection's packets between its two ends"),
             PacketView::States => ("states", "TCP's states, and the ways that a connection took"),
+            PacketView::Bytes => ("bytes", "the bytes of each packet, header by header"),
         };
         Some(PossibleValue::new(name).help(help))
     }

@@ -113,7 +113,7 @@ fn a_learner_is_asked_only_about_runs_that_the_page_has_told_of() {
 fn what_is_no_answer_is_asked_again_and_an_empty_line_skips() {
     let report = report(&["2", "--transport", "go"], "many\n?\n\n3..\n1\n2\n");
     // What follows depends on the machine.
-    insta::assert_snapshot!(part(&report, "  How many", "    max_idle="), @r"
+    insta::assert_snapshot!(part(&report, "  How many", "    keepalive_probes="), @r"
     How many connections are opened?
       11 B, go   > many
       `many` names `many`, which is unknown; it is a number such as 10, or a

@@ -30,6 +30,7 @@ pub(crate) struct Dialer {
     tracer: Tracer,
     timeout: Duration,
     keepalive: Option<Duration>,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux alone has it"))]
     user_timeout: Option<Duration>,
     version: HttpVersion,
     dialling: Dialling,

@@ -61,10 +61,11 @@ pub use bodies::hello_body::{HelloBody, LINES};
 pub use bodies::request_body::{RequestBody, RequestBodyError};
 pub use life::conn_state::ConnState;
 pub use life::limits::ServerLimits;
+pub use listening::error::Error;
 pub use listening::listen::{BindAction, BindStep, OpenListener};
 pub use listening::socket_facts::{KeepAlive, SocketFacts};
 pub use listening::trouble::{ACCEPT_BACKOFF, AcceptTrouble};
-pub use server::{BACKLOG, Error, GRACE, RunningServer, Server};
+pub use server::{BACKLOG, GRACE, RunningServer, Server};
 pub use stream::interim::{InterimSend, InterimSender};
 pub use watching::observer::{
     AcceptedId, CutPart, Observer, ObserverWants, ReceivedHead, RefusedRequest, ServedExchange,

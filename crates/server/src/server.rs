@@ -1,13 +1,12 @@
 //! Listening, accepting, stopping.
 
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use evidence::{ClientAddr, Owner, ServerAddr};
+use evidence::{ClientAddr, ServerAddr};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -18,6 +17,7 @@ use crate::answers::hello_world::HelloWorld;
 use crate::answers::responder::Responder;
 use crate::connection;
 use crate::life::limits::ServerLimits;
+use crate::listening::error::Error;
 use crate::listening::listen::{BindStep, OpenListener};
 use crate::listening::trouble::{self, ACCEPT_BACKOFF, AcceptFailures, AcceptTrouble};
 use crate::to_its_end::until_stopped;
@@ -37,35 +37,6 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// After so much silence the kernel probes whether the client still lives, as in Go. That is TCP
 /// keepalive, not HTTP keep-alive: it closes no connection whose other end answers.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// Why the server could not listen.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Somebody else listens at the address.
-    #[error("cannot listen on {address}: port {} is in use{}", address.port(), by(owners))]
-    PortInUse {
-        /// The address asked for.
-        address: SocketAddr,
-        /// The processes that listen there, as far as the system tells.
-        owners: Vec<Owner>,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// Anything else went wrong.
-    #[error("cannot listen on {address}")]
-    CannotListen {
-        /// The address asked for.
-        address: SocketAddr,
-        /// The cause.
-        source: io::Error,
-    },
-}
-
-fn by(owners: &[Owner]) -> String {
-    let owners: Vec<String> =
-        owners.iter().map(|owner| format!("{} (pid {})", owner.process, owner.pid)).collect();
-    if owners.is_empty() { String::new() } else { format!(" by {}", owners.join(", ")) }
-}
 
 /// A server that listens already, but does not accept yet. Connections wait in its backlog.
 pub struct Server {

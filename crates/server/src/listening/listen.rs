@@ -7,8 +7,8 @@ use std::time::Instant;
 use evidence::{Owner, ServerAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::listening::error::Error;
 use crate::listening::socket_facts::fd;
-use crate::server::Error;
 
 /// A step to a listening socket that has succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]

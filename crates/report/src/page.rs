@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::words::{self, FAINT, HEADING};
+
 /// The width of a page that nobody has measured: what a terminal has, if nobody has made it wider.
 pub const USUAL_WIDTH: usize = 80;
 
@@ -17,6 +19,19 @@ pub trait Page: Write {
     fn prose_width(&self) -> usize {
         self.width().min(PROSE)
     }
+}
+
+/// A heading, with what it means beside it.
+pub(crate) fn heading(title: &str, meaning: &str, out: &mut impl Page) -> io::Result<()> {
+    let is_beside = title.chars().count() + 2 + meaning.chars().count() <= out.width();
+    if is_beside && !meaning.is_empty() {
+        return writeln!(out, "{HEADING}{title}{HEADING:#}  {FAINT}{meaning}{FAINT:#}");
+    }
+    writeln!(out, "{HEADING}{title}{HEADING:#}")?;
+    for line in words::wrap(meaning, out.width() - 2) {
+        writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+    }
+    Ok(())
 }
 
 /// A page of a certain width, written by `W`.

@@ -14,9 +14,8 @@ use std::io::{self, Write};
 use evidence::{Exchange, Outcome, Prediction, RuleDifference, RunEvent, Setup};
 
 use crate::json;
-use crate::page::{Page, PageWriter, USUAL_WIDTH};
+use crate::page::{PageWriter, USUAL_WIDTH};
 use crate::wire::{self, PacketOptions, PacketView};
-use crate::words::{self, FAINT, HEADING};
 
 pub use exhibits::evidence;
 pub use lines::facts;
@@ -138,19 +137,6 @@ impl<W: Write> RunReport<W> {
         }
         self.out.flush()
     }
-}
-
-/// A heading, with what it means beside it.
-pub(crate) fn heading(title: &str, meaning: &str, out: &mut impl Page) -> io::Result<()> {
-    let is_beside = title.chars().count() + 2 + meaning.chars().count() <= out.width();
-    if is_beside && !meaning.is_empty() {
-        return writeln!(out, "{HEADING}{title}{HEADING:#}  {FAINT}{meaning}{FAINT:#}");
-    }
-    writeln!(out, "{HEADING}{title}{HEADING:#}")?;
-    for line in words::wrap(meaning, out.width() - 2) {
-        writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use std::io;
 use evidence::{ConnectionId, Outcome, Unreadable, WirePlace, WireRecord};
 
 use crate::page::Page;
-use crate::run::heading;
+use crate::page::heading;
 use crate::words;
 
 pub(crate) use notes::{handshakes, witness};

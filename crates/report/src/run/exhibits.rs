@@ -5,8 +5,9 @@ use std::io;
 
 use evidence::{Connection, Observed, Outcome, Reading, ServerAddr};
 
-use super::{heading, tables};
+use super::tables;
 use crate::columns::{Cell, Table};
+use crate::page::heading;
 use crate::page::{Page, USUAL_WIDTH};
 use crate::words::{self, FAINT, NONE, UNSEEN};
 

@@ -8,10 +8,10 @@ use evidence::{
     Unreadable,
 };
 
-use super::heading;
 use crate::columns::{Cell, Table};
 use crate::ends;
 use crate::page::Page;
+use crate::page::heading;
 use crate::words::{self, FAINT, NONE, STRIKING};
 
 /// More rows than this are told by examples.

@@ -11,11 +11,11 @@ use evidence::{
     is_success,
 };
 
-use super::heading;
 use super::lines::{FACT, as_it_is, fact, prediction};
 use super::next::{NextStep, next_step};
 use super::{peer, shell};
 use crate::page::Page;
+use crate::page::heading;
 use crate::wire;
 use crate::words::{self, FAINT, HEADING};
 

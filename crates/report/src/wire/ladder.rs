@@ -15,7 +15,7 @@ use super::numbers::{OriginBook, SequenceOrigins};
 use super::talks::{WireTalk, talks};
 use super::{PacketOptions, place, table};
 use crate::page::Page;
-use crate::run::heading;
+use crate::page::heading;
 use crate::words::{self, FAINT};
 
 /// The first moments that are shown of a long connection, and the last.

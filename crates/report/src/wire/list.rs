@@ -14,7 +14,7 @@ use super::talks::{WireTalk, talks};
 use super::{PacketOptions, place};
 use crate::columns::{Cell, Table};
 use crate::page::Page;
-use crate::run::heading;
+use crate::page::heading;
 use crate::words::{self, FAINT, STRIKING};
 
 /// The first packets that are shown of a long run, and the last.

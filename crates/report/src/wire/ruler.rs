@@ -11,7 +11,7 @@ use super::talks::talks;
 use super::{PacketOptions, place, totals};
 use crate::columns::{Cell, Table};
 use crate::page::Page;
-use crate::run::heading;
+use crate::page::heading;
 use crate::words::{self, FAINT};
 
 /// The first packets that are shown of a long connection, and the last.

@@ -14,7 +14,7 @@ use super::talks::talks;
 use super::{PacketOptions, place, table};
 use crate::columns::{Cell, Table};
 use crate::page::Page;
-use crate::run::heading;
+use crate::page::heading;
 use crate::words::{self, FAINT};
 
 /// More changes of one connection are counted only.

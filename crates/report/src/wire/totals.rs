@@ -7,7 +7,7 @@ use evidence::{Passage, SegmentFlags, WireRecord};
 use super::talks::WireTalk;
 use crate::columns::{Cell, Table};
 use crate::page::Page;
-use crate::run::heading;
+use crate::page::heading;
 use crate::words::{self, FAINT, UNSEEN};
 
 /// More connections than this are told by their sum.

@@ -66,6 +66,7 @@ pub(crate) async fn run(args: &Trace, ear: PacketEar, out: &mut impl Page) -> an
         if let Some(path) = ear.keep_with(&packets::story(&tracer.session, args), &outcome)? {
             writeln!(anstream::stderr(), "lab: the packets are in {}", path.display())?;
         }
+        args.packets.check(&outcome)?;
     }
     let failed = tracer.session.exchanges.iter().any(|traced| traced.error.is_some());
     Ok(if interrupt.has_come() { exit::INTERRUPTED } else { u8::from(failed) })

@@ -321,6 +321,7 @@ fn sockets_that_share_the_connections_hear_every_packet_once(
         let recording = capture.stop().unwrap();
         let (heard, counts) = recording.segments();
         assert_eq!((counts.not_tcp, recording.drops.packets), (1, 0), "{counts:?}");
+        assert!(recording.drops.exact, "the kernel was asked about each socket");
         assert_eq!((count(&heard, "S"), count(&heard, "S.")), (EACH, EACH), "{address}");
         assert_eq!(count(&heard, "F.") + count(&heard, "FP."), 2 * EACH);
         assert_eq!(payload(&heard), EACH * 9);

@@ -142,8 +142,7 @@ impl EarSockets {
 
     /// How many packets the kernel has dropped.
     pub(super) fn drops(&self, witness: &DropWitness, stores: &[PacketStore]) -> PacketDrops {
-        let asked = self.sockets.iter().map(|socket| witness.drops_of(socket).ok().flatten());
-        let asked: Option<u64> = asked.sum();
+        let asked = witness.drops_of(&self.sockets).ok().flatten();
         let told = stores.iter().map(|store| u64::from(store.dropped)).sum();
         PacketDrops { packets: asked.unwrap_or(told), exact: asked.is_some() }
     }

@@ -36,6 +36,7 @@ mod formula;
 mod ground;
 mod judge;
 mod learner;
+mod packet_spool;
 mod process;
 mod quantities;
 mod real_go;

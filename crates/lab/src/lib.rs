@@ -7,7 +7,8 @@
 //! |---|---|
 //! | the settings a file may have, and how one is laid over the other | `settings.rs` |
 //! | an experiment: its runs, and what is predicted of each | `experiment.rs` |
-//! | its file, checked before anything runs | `experiment/file.rs` |
+//! | its file, checked before anything runs | `experiment/file.rs`, its shape `experiment/rows.rs` |
+//! | one run of it, every formula tried | `experiment/reader.rs` |
 //! | texts in it that would command a terminal | `experiment/disturbing.rs` |
 //! | formulas: arithmetic over names | `formula.rs` |
 //! | the experiments that come with the lab | `catalogue.rs` |
@@ -21,6 +22,7 @@
 //! | the questions that a learner is asked | `experiment/question.rs` |
 //! | asking them | `ask.rs` |
 //! | what became of the learner's answers | `learner.rs` |
+//! | numbers and ranges as people write them | `numbers.rs` |
 //! | a session: what is run, asked and written in which order | `session.rs` |
 //! | results as text, JSON and JUnit XML | `render/` |
 //! | files that somebody names, up to a size | `bounded_file.rs` |
@@ -36,6 +38,7 @@ mod formula;
 mod ground;
 mod judge;
 mod learner;
+mod numbers;
 mod process;
 mod quantities;
 mod real_go;

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use report::page::USUAL_WIDTH;
 
-use super::{Section, TrialRow, range};
+use super::{Section, TrialRow};
 use crate::judge::Verdict;
+use crate::numbers::range;
 
 /// Writes all results as one XML document.
 ///

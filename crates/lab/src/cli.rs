@@ -173,11 +173,11 @@ impl ValueEnum for TransportArg {
     }
 }
 
-/// Runs wait most of their time, so more of them fit than there are cores; but they must not be
-/// in each other's way.
+/// Runs wait most of their time, so many more of them fit than there are cores; but they must not
+/// be in each other's way.
 fn jobs() -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u16::try_from(3 * cores).unwrap_or(8).clamp(1, 8)
+    u16::try_from(12 * cores).unwrap_or(32).clamp(1, 32)
 }
 
 /// Whether each run has a private network.

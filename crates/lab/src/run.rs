@@ -75,8 +75,9 @@ pub(crate) async fn probe() -> anyhow::Result<Result<(), String>> {
     }
 }
 
-/// Runs every trial of `experiments`, and tells of each when it is over. After an interrupt the
-/// children are ended and waited for, and nothing more is told.
+/// Runs every trial of `experiments`, and tells of each when it is over. Those that run alone come
+/// last, one after the other: everything must have ended before the first of them, once. After an
+/// interrupt the children are ended and waited for, and nothing more is told.
 ///
 /// # Errors
 /// Those of `tell`. A trial that cannot run is a verdict.
@@ -87,17 +88,15 @@ pub(crate) async fn all<E>(
     mut tell: impl FnMut(EndedTrial) -> Result<(), E>,
 ) -> Result<(), E> {
     let free = Semaphore::new(lanes.jobs);
-    let mut running: FuturesUnordered<_> = experiments
-        .iter()
-        .enumerate()
-        .flat_map(|(number, experiment)| {
-            let alone = experiment.alone;
-            experiment.trials.iter().enumerate().map(move |at| (number, alone, at))
-        })
+    let (alone, beside) =
+        in_their_order(experiments).partition::<Vec<_>, _>(|(_, alone, _)| *alone);
+    let mut running: FuturesUnordered<_> = beside
+        .into_iter()
+        .chain(alone)
         .map(|(experiment, alone, (number, trial))| {
             let free = &free;
             async move {
-                // Whoever asks first is served first, so trials start in their order.
+                // Whoever asks first is served first, so trials start in this order.
                 let places = if alone { lanes.jobs } else { 1 };
                 let places = u32::try_from(places).unwrap_or(u32::MAX);
                 let _places = interrupt.or(free.acquire_many(places)).await?;
@@ -129,6 +128,17 @@ pub(crate) async fn all<E>(
         }
     }
     Ok(())
+}
+
+/// Returns the number of its experiment of every trial, whether it runs alone, its own number and
+/// itself.
+fn in_their_order(
+    experiments: &[Experiment],
+) -> impl Iterator<Item = (usize, bool, (usize, &Trial))> {
+    experiments.iter().enumerate().flat_map(|(number, experiment)| {
+        let alone = experiment.alone;
+        experiment.trials.iter().enumerate().map(move |at| (number, alone, at))
+    })
 }
 
 /// Runs one trial; `None` if it was interrupted.

@@ -1,5 +1,6 @@
 //! What can be asked of the lab on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -90,6 +91,8 @@ pub(crate) enum Action {
     Run(Run),
     /// Fetch a URL, twice, and tell every moment of it
     Trace(Trace),
+    /// Run any program, and tell what its TCP connections did
+    Observe(Observe),
     /// What the lab starts for each run
     #[command(name = crate::run::CHILD, hide = true)]
     Trial {
@@ -310,4 +313,78 @@ pub(crate) enum TraceFormat {
     Jsonl,
     /// HTTP Archive 1.2, which browsers' developer tools read
     Har,
+}
+
+/// `lab observe`.
+#[derive(Debug, Args)]
+#[command(after_help = observe_help())]
+pub(crate) struct Observe {
+    /// Expect a number, as in 'opened <= 2'; may be repeated
+    #[arg(long = "expect", value_name = "FORMULA", allow_hyphen_values = true)]
+    pub(crate) expectations: Vec<String>,
+
+    /// Observe for so long, then end the program; also what it has left in the background
+    #[arg(long = "for", value_name = "TIME", value_parser = args::time)]
+    pub(crate) time: Option<Duration>,
+
+    /// Write the report to this file; without it, to stderr. What the program writes is not touched
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Write the report for people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ObserveFormat,
+
+    /// The packets of the program.
+    #[command(flatten)]
+    pub(crate) packets: PacketArgs,
+
+    /// The program and its arguments
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+fn observe_help() -> String {
+    let examples = program::examples_of("lab");
+    let names: String = observe::NUMBERS
+        .iter()
+        .map(|(name, meaning)| format!("  {name:<18} {meaning}\n"))
+        .collect();
+    format!(
+        "\
+The program runs as it is, as the same user, in a private network of its own:
+what it says to a server that it starts itself, on 127.0.0.1 or ::1, is heard.
+
+Numbers to expect something of, with <, <=, =, !=, >=, > and arithmetic:
+{names}  counter.NAME       by how much a counter of the kernel grew, as in nstat
+
+Exit status: that of the program (128 and the number of a signal that ended it);
+0 if --for ended it; 1 if it ended with 0 and an expectation did not hold; 125 if
+the lab itself failed, or expectations stand on numbers that two witnesses tell
+differently; 126 the program cannot be executed; 127 there is no such program.
+
+{examples}
+  lab observe -- npm test
+  lab observe --expect 'opened <= 2' --expect 'resets = 0' -- pytest tests/http
+  lab observe --packets=ladder --pcap run.pcapng -- ./run-client-and-server
+  lab observe --for 30s -o report.txt -- ./start-everything"
+    )
+}
+
+/// How a report of `lab observe` is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ObserveFormat {
+    /// For people
+    Text,
+    /// For programs: one JSON object
+    Json,
+    /// For programs: one JSON object a connection, then one of the whole
+    Jsonl,
+    /// For a CI system: JUnit XML, a case an expectation
+    Junit,
 }

@@ -27,6 +27,7 @@
 //! | results as text, JSON and JUnit XML | `render/` |
 //! | files that somebody names, up to a size | `bounded_file.rs` |
 //! | every moment of fetching a URL | `trace.rs`, `trace/` |
+//! | any program's connections | `observe.rs`, `observe/` |
 
 mod ask;
 mod bounded_file;
@@ -39,6 +40,7 @@ mod ground;
 mod judge;
 mod learner;
 mod numbers;
+mod observe;
 mod process;
 mod quantities;
 mod real_go;
@@ -103,6 +105,8 @@ fn execute(action: Action) -> anyhow::Result<u8> {
         }
         // Before there is a runtime: see there.
         Action::Trial { parent } => trial::main(parent)?,
+        // Before there is a runtime, and with exit codes of its own: see there.
+        Action::Observe(asked) => return Ok(observe::main(&asked)),
         Action::Run(asked) => return program::block_on(session::run(&asked, &mut out)),
         Action::Trace(asked) => {
             // Before there is a runtime: a process with several threads stays where it is.

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::settings::Sysctl;
-use crate::{Error, Refused};
+use crate::{Error, Identity, Refused};
 
 /// A network that nobody can be in.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Network {
     }
 }
 
-pub(crate) fn enter(_: &[Sysctl]) -> Result<Network, Error> {
+pub(crate) fn enter(_: &[Sysctl], _: Identity) -> Result<Network, Error> {
     Err(Refused::not_linux(std::env::consts::OS).into())
 }
 
@@ -94,6 +94,6 @@ mod tests {
 
     #[test]
     fn where_there_are_no_namespaces_nobody_enters() {
-        assert!(enter(&[]).unwrap_err().to_string().contains("not Linux"));
+        assert!(enter(&[], Identity::Oneself).unwrap_err().to_string().contains("not Linux"));
     }
 }

@@ -84,7 +84,8 @@ pub use cable::{CableLaw, CablePlan, CableTally, Fate, HostEnd, NothingHappens, 
 pub use counters::Counters;
 pub use error::Error;
 pub use hosts::{
-    CLIENT_HOST, Cable, Host, HostsPlan, SERVER_HOST, TwoHosts, enter_hosts, lost_before_the_cable,
+    CLIENT_HOST, Cable, Host, HostsPlan, SERVER_HOST, TwoHosts, enter_hosts, lay_cable,
+    lost_before_the_cable,
 };
 pub use parent::{die_with, die_with_parent};
 pub use refused::Refused;
@@ -144,6 +145,26 @@ impl PrivateNetwork {
 /// [`Error::Refused`], [`Error::LoopbackDown`] or [`Error::Setting`] the process may be in a
 /// network of which it can make no use: it should end.
 pub fn enter(settings: &NetworkSettings) -> Result<PrivateNetwork, Error> {
-    let network = system::enter(&settings.checked()?)?;
+    enter_as(Identity::Root, settings)
+}
+
+/// The user that a process is in a private network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Root, wherever a user namespace can be had.
+    Root,
+    /// The same user as outside, so that programs that it starts do as they always do.
+    ///
+    /// The process keeps what it needs to rule its network; a program that it starts does not, but
+    /// for one that is started by the machine's root.
+    Oneself,
+}
+
+/// Does what [`enter`] does, as this user.
+///
+/// # Errors
+/// Those of [`enter`].
+pub fn enter_as(identity: Identity, settings: &NetworkSettings) -> Result<PrivateNetwork, Error> {
+    let network = system::enter(&settings.checked()?, identity)?;
     Ok(PrivateNetwork { network })
 }

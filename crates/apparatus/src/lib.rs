@@ -57,6 +57,8 @@ use tokio::task::AbortHandle;
 use transport::{Config, HttpVersion, Listener, Transport};
 
 pub use client::{ClientWork, ResponseHead, StudiedClient};
+#[cfg(feature = "packets")]
+pub use ear::PacketFile;
 pub use ear::{EarError, PacketEar};
 pub use far::FarHost;
 pub use plan::{Error, Plan, ServerPlan, Starts};

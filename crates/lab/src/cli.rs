@@ -281,6 +281,11 @@ pub(crate) struct Trace {
     #[command(flatten)]
     pub(crate) packets: PacketArgs,
 
+    /// Leave the keys of TLS out of the file of --pcap: nobody who has it can decrypt what the
+    /// connections carried
+    #[arg(long, requires = "pcap")]
+    pub(crate) no_keys: bool,
+
     /// Write results for people or for programs
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: TraceFormat,

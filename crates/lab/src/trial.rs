@@ -188,7 +188,7 @@ fn run(order: Order) -> anyhow::Result<ChildAnswer> {
     if let (Some(path), Some(recording)) = (pcap, ground.take_recording()) {
         let write = || {
             let mut writer = PcapWriter::inside(BufWriter::new(File::create(&path)?));
-            apparatus::pcap::write(&mut writer, &recording, &record.outcome)?;
+            apparatus::pcap::write(&mut writer, &recording, "", &record.outcome)?;
             writer.finish()
         };
         write().with_context(|| format!("cannot write packets to {}", path.display()))?;

@@ -2,11 +2,14 @@
 
 #[path = "program/files.rs"]
 mod files;
+#[path = "program/tshark.rs"]
+mod tshark;
 
 use std::process::{Command, Output, Stdio};
 
 use files::own;
 use serde_json::Value;
+use tshark::tshark;
 
 fn lab(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
@@ -65,21 +68,6 @@ fn what_is_heard_is_cut_as_on_a_wire() {
     assert_eq!(longest.max(), Some(1500));
     let alone = self::runs(source, &[]).unwrap();
     assert_eq!(alone[0]["evidence"]["outcome"]["wire"], Value::Null, "nobody listens unasked");
-}
-
-/// The words of another program about a file; `None` if there is no such program here.
-fn tshark(file: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new("tshark").args(["-r", file]).args(arguments).output();
-    match output {
-        Ok(output) => {
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            Some(String::from_utf8(output.stdout).unwrap())
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: tshark: {error}");
-            None
-        }
-    }
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! | `refusal.rs` | why nothing can be heard here, and the fix |
 //! | `elsewhere.rs` | systems that are not Linux |
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
@@ -146,6 +147,18 @@ impl Recording {
         let decoded = self.packets.iter().map(HeardPacket::segment);
         let segments = decoded.inspect(|decoded| counts.count(decoded)).filter_map(Result::ok);
         (segments.collect(), counts)
+    }
+
+    /// The random numbers with which clients of TLS began, among these packets: by them keys of
+    /// connections are found. That of a client whose first packet was not heard is not among them.
+    #[must_use]
+    pub fn client_randoms(&self) -> HashSet<[u8; 32]> {
+        let random = |packet: &HeardPacket| {
+            let segment = packet.segment().ok()?;
+            let headers = segment.ip_header_bytes + segment.tcp_header_bytes;
+            wire::tls::client_random(packet.bytes.get(usize::from(headers)..)?)
+        };
+        self.packets.iter().filter_map(random).collect()
     }
 }
 

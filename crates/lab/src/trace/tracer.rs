@@ -12,7 +12,7 @@ use apparatus::{PacketEar, with_causes};
 use evidence::{ExchangeId, Moment, ServerAddr, TraceEvent};
 use program::{Interrupt, exit};
 use report::page::Page;
-use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, Trust};
+use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, TlsKeys, Transport, Trust};
 
 use super::asked::{FetchPlan, redirected, round};
 use super::doing::doing;
@@ -45,7 +45,8 @@ pub(crate) async fn run(args: &Trace, ear: PacketEar, out: &mut impl Page) -> an
         None => args.urls.clone(),
     };
     anyhow::ensure!(!args.timeout.is_zero(), "--timeout 0s leaves no time for a request");
-    let dialling = dialling(args)?;
+    let keys = TlsKeys::default();
+    let dialling = dialling(args, &keys)?;
     let round = round(args, &urls, &dialling)?;
     if let Some(tls) = dialling.tls.as_ref().filter(|_| round.iter().any(FetchPlan::is_https)) {
         tls.read_trust()?;
@@ -63,8 +64,10 @@ pub(crate) async fn run(args: &Trace, ear: PacketEar, out: &mut impl Page) -> an
             report::wire::packets(&outcome, view, options, out)?;
             out.flush()?;
         }
-        if let Some(path) = ear.keep_with(&packets::story(&tracer.session, args), &outcome)? {
-            writeln!(anstream::stderr(), "lab: the packets are in {}", path.display())?;
+        if let Some(file) =
+            ear.keep_with(&packets::story(&tracer.session, args), &keys, &outcome)?
+        {
+            packets::tell_of(&file, &mut anstream::stderr())?;
         }
     }
     let failed = tracer.session.exchanges.iter().any(|traced| traced.error.is_some());
@@ -356,12 +359,16 @@ fn spent(phases: &FetchPhases) -> String {
     if spent.is_empty() { String::new() } else { format!(": {}", spent.join(", ")) }
 }
 
-fn dialling(args: &Trace) -> anyhow::Result<Dialling> {
+fn dialling(args: &Trace, keys: &TlsKeys) -> anyhow::Result<Dialling> {
     let rule = |rule: &String| -> anyhow::Result<ConnectTo> {
         rule.parse().with_context(|| format!("--connect-to {rule}"))
     };
     let connect_to = args.connect_to.iter().map(rule).collect::<Result<_, _>>()?;
-    Ok(Dialling { tls: Some(Tls::new(trust(args)?)?), connect_to })
+    let tls = Tls::new(trust(args)?)?;
+    // Keys that nobody asked for are not kept.
+    let is_told = args.packets.pcap.is_some() && !args.no_keys;
+    let tls = if is_told { tls.telling(keys) } else { tls };
+    Ok(Dialling { tls: Some(tls), connect_to })
 }
 
 fn trust(args: &Trace) -> anyhow::Result<Trust> {

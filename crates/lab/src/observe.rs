@@ -241,7 +241,7 @@ fn keep(
     let mut writer = PcapWriter::begin(file, &apparatus::pcap::section(&story))?;
     let recordings = [Some(&heard.loopback), heard.cable.as_ref()];
     for (recording, outcome) in recordings.into_iter().flatten().zip(outcomes) {
-        apparatus::pcap::write(&mut writer, recording, outcome)?;
+        apparatus::pcap::write(&mut writer, recording, "", outcome)?;
     }
     writer.finish()?.keep()?;
     Ok(())

@@ -11,7 +11,7 @@ use evidence::{
 use super::notes::packets;
 use super::numbers::SequenceOrigins;
 use super::talks::{WireTalk, talks};
-use super::{PacketOptions, place};
+use super::{PacketOptions, place, unheard};
 use crate::columns::{Cell, Table};
 use crate::page::Page;
 use crate::page::heading;
@@ -52,8 +52,7 @@ pub(super) fn text(
     };
     heading("Packets", &format!("{}{when}; numbers {numbers}", place(record)), out)?;
     if lines.is_empty() {
-        let whose = options.connection.map_or(String::new(), |id| format!(" of {id}"));
-        return writeln!(out, "  no packet{whose} was heard");
+        return unheard(options, out);
     }
     let left_out = if lines.len() > FIRST + LAST { lines.len() - FIRST - LAST } else { 0 };
     let (first, last) = match left_out {

@@ -116,6 +116,7 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
         command: asked.command.clone(),
         variables: Vec::new(),
         time: asked.time,
+        output: None,
     };
     let program = program_of(plan, start)?;
     let heard = ground.end()?;

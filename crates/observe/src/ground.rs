@@ -90,13 +90,17 @@ impl ObservedGround {
     ///
     /// # Errors
     /// Those of [`netlab::lay_cable`].
-    pub fn second_host(&mut self, law: Box<dyn CableLaw>) -> Result<Arc<Host>, netlab::Error> {
+    pub fn second_host(
+        &mut self,
+        plan: CablePlan,
+        law: Box<dyn CableLaw>,
+    ) -> Result<Arc<Host>, netlab::Error> {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let epoch = epoch.saturating_sub(self.start.elapsed());
         let heard = CableEar { packets: Arc::default(), start: self.start, epoch };
         let law = Box::new(HearingLaw { heard: heard.clone(), law });
         let settings = NetworkSettings::default();
-        let (host, cable) = netlab::lay_cable(&self.network, &settings, CablePlan::default(), law)?;
+        let (host, cable) = netlab::lay_cable(&self.network, &settings, plan, law)?;
         let host = Arc::new(host);
         self.far = Some(FarEnd { host: Arc::clone(&host), cable, heard });
         Ok(host)

@@ -93,6 +93,8 @@ pub(crate) enum Action {
     Trace(Trace),
     /// Run any program, and tell what its TCP connections did
     Observe(Observe),
+    /// Find out what a client does when its server does not do as one would wish
+    Passport(Passport),
     /// What the lab starts for each run
     #[command(name = crate::run::CHILD, hide = true)]
     Trial {
@@ -352,6 +354,73 @@ pub(crate) struct Observe {
         allow_hyphen_values = true
     )]
     pub(crate) command: Vec<OsString>,
+}
+
+/// `lab passport`.
+#[derive(Debug, Args)]
+#[command(after_help = passport_help())]
+pub(crate) struct Passport {
+    /// Carry out this probe alone, by its name or number; may be repeated
+    #[arg(long, value_name = "PROBE")]
+    pub(crate) only: Vec<String>,
+
+    /// Compare with a passport that was kept with --format json
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+
+    /// Show what was seen in every probe, not only in those that nobody can read
+    #[arg(long)]
+    pub(crate) evidence: bool,
+
+    /// Write it for people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: PassportFormat,
+
+    /// Let so many probes go on side by side
+    #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+
+    /// End a client that takes longer for one probe
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = args::time)]
+    pub(crate) at_most: Duration,
+
+    /// The client and its arguments; without it the probes are listed
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// How a passport is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PassportFormat {
+    /// For people
+    Text,
+    /// For programs, and for --against: one JSON object with all that was seen
+    Json,
+}
+
+fn passport_help() -> String {
+    let examples = program::examples_of("lab");
+    format!(
+        "\
+Each probe starts the command anew, in a private network of its own, against a
+server that does as a script says. In the command, {{url}} stands for a URL; most
+probes want it twice, fetched one after the other by one process. A word that is
+{{url}} and nothing else is left out where a probe wants fewer. {{pause}} stands for
+the seconds that the client is to wait between two requests.
+
+What is read is what the server and the packets saw, and the client's exit status
+and output. No score: whoever does all that is allowed is not better for it.
+
+Exit status: 0 every probe that fits was read; 1 something has changed against
+the file; 2 a probe could not run or be read; 130 ended by Ctrl-C.
+
+{examples}
+  lab passport                              # the probes
+  lab passport -- curl -s {{url}} {{url}}
+  lab passport --only 6 --evidence -- curl -s {{url}} {{url}}
+  lab passport --format json -- python3 fetch.py {{pause}} {{url}} {{url}} > old.json
+  lab passport --against old.json -- python3 fetch.py {{pause}} {{url}} {{url}}"
+    )
 }
 
 fn observe_help() -> String {

@@ -26,6 +26,7 @@
 //! | a session: what is run, asked and written in which order | `session.rs` |
 //! | results as text, JSON and JUnit XML | `render/` |
 //! | files that somebody names, up to a size | `bounded_file.rs` |
+//! | what a client does with odd servers | `passport.rs`, `passport/` |
 //! | every moment of fetching a URL | `trace.rs`, `trace/` |
 //! | any program's connections | `observe.rs`, `observe/` |
 
@@ -41,6 +42,7 @@ mod judge;
 mod learner;
 mod numbers;
 mod observe;
+mod passport;
 mod process;
 mod quantities;
 mod real_go;
@@ -106,6 +108,7 @@ fn execute(action: Action) -> anyhow::Result<u8> {
         // Before there is a runtime: see there.
         Action::Trial { parent } => trial::main(parent)?,
         // Before there is a runtime, and with exit codes of its own: see there.
+        Action::Passport(asked) => return program::block_on(passport::run(&asked, &mut out)),
         Action::Observe(asked) => return Ok(observe::main(&asked)),
         Action::Run(asked) => return program::block_on(session::run(&asked, &mut out)),
         Action::Trace(asked) => {

@@ -2,7 +2,7 @@
 
 pub(crate) mod json;
 pub(crate) mod junit;
-mod paragraph;
+pub(crate) mod paragraph;
 pub(crate) mod show;
 pub(crate) mod text;
 mod yours;

@@ -71,7 +71,9 @@ pub(crate) async fn probe() -> anyhow::Result<Result<(), String>> {
         ChildAnswer::Refused(why) | ChildAnswer::NoCable(why) | ChildAnswer::Failed(why) => {
             Ok(Err(why))
         }
-        ChildAnswer::Over(_) => anyhow::bail!("the probe was misunderstood"),
+        ChildAnswer::Over(_) | ChildAnswer::Probed(_) => {
+            anyhow::bail!("the probe was misunderstood")
+        }
     }
 }
 
@@ -177,18 +179,18 @@ async fn one(
         Ok(Ok(ChildAnswer::Over(record))) => Verdict::on(trial, *record),
         Ok(Ok(ChildAnswer::NoCable(why))) => Verdict::Skipped(format!("needs two hosts: {why}")),
         Ok(Ok(ChildAnswer::Refused(why) | ChildAnswer::Failed(why))) => Verdict::CouldNotRun(why),
-        Ok(Ok(ChildAnswer::Ready)) => {
+        Ok(Ok(ChildAnswer::Ready | ChildAnswer::Probed(_))) => {
             Verdict::CouldNotRun("the order was misunderstood".to_owned())
         }
     })
 }
 
 /// This program as its own child. It ends when this value is dropped, and when this process dies.
-struct Child(tokio::process::Child);
+pub(crate) struct Child(tokio::process::Child);
 
 impl Child {
     /// Starts a child and gives it `order`.
-    async fn start(order: &Order) -> anyhow::Result<Self> {
+    pub(crate) async fn start(order: &Order) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program itself")?;
         let mut command = Command::new(&program);
         command
@@ -210,7 +212,7 @@ impl Child {
     }
 
     /// Waits for what the child tells.
-    async fn tell(&mut self) -> anyhow::Result<ChildAnswer> {
+    pub(crate) async fn tell(&mut self) -> anyhow::Result<ChildAnswer> {
         let (mut answer, mut words) = (Vec::new(), Vec::new());
         let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
         let hear = async |stream: &mut Vec<u8>, from: Option<Pin<Box<dyn AsyncRead>>>| match from {
@@ -230,8 +232,23 @@ impl Child {
         })
     }
 
+    /// Asks the child to end, which ends the program that it looks after first, and ends it if it
+    /// does not.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn end_with_its_family(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let pid = self.0.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            // It may be gone already, which is what is wanted.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        if tokio::time::timeout(PATIENCE, self.0.wait()).await.is_err() {
+            self.end().await;
+        }
+    }
+
     /// Ends the child, and waits until it is gone.
-    async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         // It may be gone already, which is what is wanted.
         let _ = self.0.kill().await;
     }

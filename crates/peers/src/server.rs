@@ -44,11 +44,22 @@ impl ScriptedServer {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn bind(address: SocketAddr, scripts: Vec<ConnectionScript>) -> io::Result<Self> {
+        Self::on(std::net::TcpListener::bind(address)?, scripts)
+    }
+
+    /// Does what [`Self::bind`] does with a socket that listens already, perhaps on another host.
+    ///
+    /// # Errors
+    /// If a script writes behind a half-close, which no socket can; if the runtime does not take the
+    /// socket.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn on(listener: std::net::TcpListener, scripts: Vec<ConnectionScript>) -> io::Result<Self> {
         if scripts.iter().any(ConnectionScript::writes_behind_its_end) {
             let refusal = "a script writes after it has closed its own side (half_close)";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, refusal));
         }
-        let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = ServerAddr::new(listener.local_addr()?);

@@ -21,7 +21,7 @@ use crate::cli::{Observe, ObserveFormat};
 use expect::{Expectation, JudgedExpectation};
 
 /// The lab itself failed: what `env`, `timeout` and `docker run` use for it.
-const LAB_FAILED: u8 = 125;
+pub(crate) const LAB_FAILED: u8 = 125;
 /// The program cannot be executed.
 #[cfg(target_os = "linux")]
 const NOT_EXECUTABLE: u8 = 126;

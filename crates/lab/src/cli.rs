@@ -334,6 +334,10 @@ pub(crate) struct Observe {
     #[arg(long = "for", value_name = "TIME", value_parser = args::time)]
     pub(crate) time: Option<Duration>,
 
+    /// The lab's own server.
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+
     /// Write the report to this file; without it, to stderr. What the program writes is not touched
     #[arg(long, short = 'o', value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
@@ -347,12 +351,7 @@ pub(crate) struct Observe {
     pub(crate) packets: PacketArgs,
 
     /// The program and its arguments
-    #[arg(
-        value_name = "COMMAND",
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
+    #[arg(value_name = "COMMAND", required = true, last = true)]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -423,6 +422,73 @@ the file; 2 a probe could not run or be read; 130 ended by Ctrl-C.
     )
 }
 
+/// The lab's own server for a program that is observed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The lab's own server")]
+pub(crate) struct ServeArgs {
+    /// Let a server of the lab's answer, on another host: at any name, any address, any port. It is
+    /// there by itself if the command has {url}, {host} or {port}, which become its own
+    #[arg(long)]
+    pub(crate) serve: bool,
+
+    /// Let it send bodies of this size
+    #[arg(long, value_name = "SIZE", default_value = "11")]
+    bytes: evidence::ByteCount,
+
+    /// Let it wait before the head of each response
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
+    delay: Duration,
+
+    /// Let it wait between head and body of each response
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
+    pause_before_body: Duration,
+
+    /// Let it answer `Connection: close`
+    #[arg(long)]
+    close: bool,
+
+    /// Let it send bodies chunked, without announcing their length
+    #[arg(long)]
+    chunked: bool,
+
+    /// Let it close a connection that has been idle so long; `none` for never
+    #[arg(long, value_name = "TIME", default_value = "none", value_parser = args::time_limit)]
+    idle_timeout: args::Limit<Duration>,
+
+    /// Let a packet to it and the answer take so long, as over a distance
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
+    pub(crate) round_trip: Duration,
+}
+
+impl ServeArgs {
+    /// What it answers where a query does not ask for something else.
+    pub(crate) fn answer(&self) -> server::Answer {
+        server::Answer {
+            bytes: self.bytes.0,
+            delay: self.delay,
+            pause_before_body: self.pause_before_body,
+            close: self.close,
+            chunked: self.chunked,
+        }
+    }
+
+    /// How long it waits for what.
+    pub(crate) fn limits(&self) -> server::ServerLimits {
+        server::ServerLimits { idle: self.idle_timeout.0, ..server::ServerLimits::default() }
+    }
+
+    /// Returns true if any of these flags says something about it.
+    pub(crate) fn is_described(&self) -> bool {
+        let answer = self.answer();
+        let usual = server::Answer::default();
+        let is_usual = answer.bytes == usual.bytes
+            && answer.delay == usual.delay
+            && answer.pause_before_body == usual.pause_before_body
+            && !(answer.close || answer.chunked);
+        !is_usual || self.idle_timeout.0.is_some() || !self.round_trip.is_zero()
+    }
+}
+
 fn observe_help() -> String {
     let examples = program::examples_of("lab");
     let names: String = observe::NUMBERS
@@ -432,7 +498,8 @@ fn observe_help() -> String {
     format!(
         "\
 The program runs as it is, as the same user, in a private network of its own:
-what it says to a server that it starts itself, on 127.0.0.1 or ::1, is heard.
+what it says to a server that it starts itself, on 127.0.0.1 or ::1, is heard,
+and what it says to the lab's own server, if the command names it.
 
 Numbers to expect something of, with <, <=, =, !=, >=, > and arithmetic:
 {names}  counter.NAME       by how much a counter of the kernel grew, as in nstat
@@ -444,6 +511,9 @@ differently; 126 the program cannot be executed; 127 there is no such program.
 
 {examples}
   lab observe -- npm test
+  lab observe -- curl {{url}} {{url}}
+  lab observe --idle-timeout 1s -- python3 client.py {{url}}
+  lab observe --serve -- ./program-that-calls api.example.com
   lab observe --expect 'opened <= 2' --expect 'resets = 0' -- pytest tests/http
   lab observe --packets=ladder --pcap run.pcapng -- ./run-client-and-server
   lab observe --for 30s -o report.txt -- ./start-everything"

@@ -86,7 +86,15 @@ pub fn command() -> clap::Command {
 /// Reads the command line, does what it says, and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    program::exit::code("lab", execute(Cli::parse().action).map_err(harmless))
+    let cli = Cli::try_parse().unwrap_or_else(|refusal| {
+        // `lab observe` has the exit codes of the programs that it runs: 2 may be one of them.
+        if refusal.use_stderr() && std::env::args_os().nth(1).is_some_and(|it| it == "observe") {
+            let _ = refusal.print();
+            std::process::exit(observe::LAB_FAILED.into());
+        }
+        refusal.exit()
+    });
+    program::exit::code("lab", execute(cli.action).map_err(harmless))
 }
 
 /// The same error in words that cannot command a terminal: it may repeat what is in a file.

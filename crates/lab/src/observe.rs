@@ -3,6 +3,7 @@
 //! | idea | file |
 //! |---|---|
 //! | what is expected, and whether it holds | `observe/expect.rs` |
+//! | the lab's own server on another host | `observe/serve.rs` |
 //! | the observation as the outcome of a run, beside which packets are shown | `observe/outcome.rs` |
 //! | the report for people | `observe/text.rs` |
 //! | the report for programs | `observe/json.rs` |
@@ -12,6 +13,8 @@ mod expect;
 mod json;
 mod junit;
 mod outcome;
+#[cfg(target_os = "linux")]
+mod serve;
 mod text;
 
 use std::fs::File;
@@ -21,7 +24,7 @@ use crate::cli::{Observe, ObserveFormat};
 use expect::{Expectation, JudgedExpectation};
 
 /// The lab itself failed: what `env`, `timeout` and `docker run` use for it.
-const LAB_FAILED: u8 = 125;
+pub(crate) const LAB_FAILED: u8 = 125;
 /// The program cannot be executed.
 #[cfg(target_os = "linux")]
 const NOT_EXECUTABLE: u8 = 126;
@@ -92,6 +95,11 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     use packets::{Overwrite, PcapFile};
 
     let expectations = expectations(asked)?;
+    let serves = asked.serve.serve || serve::is_named_in(&asked.command);
+    anyhow::ensure!(
+        serves || !asked.serve.is_described(),
+        "flags of the lab's own server are for a command that has {{url}}, or for --serve"
+    );
     let place = match &asked.report {
         None => ReportPlace::Stderr,
         Some(path) => ReportPlace::File(
@@ -111,9 +119,13 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     {
         notes.push(apparatus::with_causes(&error));
     }
+    let lab_server = match serves {
+        true => Some(serve::LabServer::start(&asked.serve, &mut ground)?),
+        false => None,
+    };
     ground.begin()?;
     let plan = observe::FamilyPlan {
-        command: asked.command.clone(),
+        command: if serves { serve::with_address(&asked.command) } else { asked.command.clone() },
         variables: Vec::new(),
         time: asked.time,
         output: None,
@@ -121,7 +133,8 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     let program = program_of(plan, start)?;
     let heard = ground.end()?;
     let mut gathered = heard.gathered();
-    let observation = observation(program, &heard, &mut gathered, start.elapsed());
+    let mut observation = observation(program, &heard, &mut gathered, start.elapsed());
+    observation.server = lab_server.map(|server| server.words());
 
     let disagreements = observe::disagreements(&observation);
     let judged: Vec<JudgedExpectation> =
@@ -180,7 +193,7 @@ fn observation(
     }
     connections.sort_by_key(|connection| connection.id);
     let (missed, kernel) = (heard.missed, heard.kernel.clone());
-    observe::Observation { connections, packets, missed, program, kernel, elapsed }
+    observe::Observation { connections, packets, missed, program, kernel, server: None, elapsed }
 }
 
 /// The exit code: the program's, unless something else is to be said.

@@ -56,6 +56,15 @@ impl Host {
         self.thread.run(job)
     }
 
+    /// Takes every IPv4 address for its own: whoever connects to any through the cable connects to
+    /// this host, and the socket tells which address was meant.
+    ///
+    /// # Errors
+    /// [`Error::Host`].
+    pub fn takes_every_address(&self) -> Result<(), Error> {
+        self.thread.takes_every_address()
+    }
+
     /// Reads every setting of this host back from the kernel, as [`PrivateNetwork::settings`] does.
     ///
     /// # Errors

@@ -109,6 +109,16 @@ impl PrivateNetwork {
         NetworkSettings::told_by(|name| self.network.read(name))
     }
 
+    /// Sends every IPv4 packet for which there is no other way through the cable, which has been laid
+    /// before.
+    ///
+    /// # Errors
+    /// [`Error::Cable`].
+    pub fn sends_all_by_cable(&self) -> Result<(), Error> {
+        let failed = |source| Error::Cable { step: "send everything through", source };
+        self.network.sends_all_by_cable().map_err(failed)
+    }
+
     /// Lets the loopback interface cut what is sent as a wire does: IP packets of 1500 bytes at the
     /// most, each handed over on its own.
     ///

@@ -19,7 +19,8 @@ use rustix::process::{getegid, geteuid};
 
 use crate::diagnosis::{EntryStep, Facts, diagnose, not_moved};
 use crate::rtnetlink::{
-    LOOPBACK, MalformedAck, PacketLimits, bring_up, limit, limits, look, outcome,
+    DefaultWay, LOOPBACK, MalformedAck, PacketLimits, bring_up, default_way, limit, limits, look,
+    outcome,
 };
 use crate::settings::Sysctl;
 use crate::{Error, Identity, Refused};
@@ -111,6 +112,19 @@ impl Network {
             return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
         Ok(())
+    }
+
+    /// Sends everything for which there is no other way through the cable.
+    pub(crate) fn sends_all_by_cable(&self) -> io::Result<()> {
+        self.check()?;
+        let index = rustix::net::netdevice::name_to_index(netlink_socket()?, tun::NAME)?;
+        change(&default_way(DefaultWay::Out, index, 1), 1)
+    }
+
+    /// Takes everything that comes for its own, whatever its address.
+    pub(crate) fn takes_every_address(&self) -> io::Result<()> {
+        self.check()?;
+        change(&default_way(DefaultWay::Home, LOOPBACK, 1), 1)
     }
 
     /// Reads one setting of this network.

@@ -100,7 +100,9 @@ fn cause_of(
     if !connection.is_used() {
         return CloseCause::NothingCarried;
     }
-    let last = connection.exchanges.last().filter(|_| !connection.is_unreadable);
+    // A request that came when the connection was closed already has no part in it.
+    let last = connection.exchanges.iter().rfind(|it| it.request.began <= end.at);
+    let last = last.filter(|_| !connection.is_unreadable);
     let Some(last) = last else {
         return by_silence(end, connection, of).unwrap_or(CloseCause::NotRead);
     };
@@ -150,7 +152,8 @@ fn by_silence(
         it.ends.server == connection.ends.server && other.is_some_and(|it| near(it.silence))
     };
     let alike = of.connections.iter().filter(alike).count();
-    let offer = connection.exchanges.last().and_then(|last| last.response.as_ref()?.offer);
+    let answered = connection.exchanges.iter().rev().find_map(|it| it.response.as_ref());
+    let offer = answered.and_then(|response| response.offer);
     let announced = offer.and_then(|offer| offer.timeout).is_some_and(near);
     Some(match announced || alike > 1 {
         true => CloseCause::IdleTimeout { silence, announced, alike },

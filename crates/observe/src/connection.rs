@@ -169,7 +169,11 @@ impl ConnectionFollower {
     /// Takes the next packet, of which `data` was kept.
     pub(crate) fn hear(&mut self, number: u64, from: Side, segment: &Segment, data: &[u8]) {
         let at = segment.at;
-        self.story.hear(segment, HeardAt::Both);
+        let heard_at = match self.place {
+            HearingPlace::Loopback => HeardAt::Both,
+            HearingPlace::Cable => HeardAt::Sender,
+        };
+        self.story.hear(segment, heard_at);
         self.note_control(number, from, segment);
         if segment.has(SegmentFlags::SYN.with(SegmentFlags::ACK)) && from == Side::Server {
             self.streams[1].get_or_insert_with(|| ByteStream::behind_syn(segment.seq));
@@ -207,6 +211,11 @@ impl ConnectionFollower {
         if segment.has(SegmentFlags::FIN) {
             self.reader.close(from, at);
         }
+    }
+
+    /// A packet that was taken by the cable has been handed to the other host.
+    pub(crate) fn arrived(&mut self, segment: &Segment) {
+        self.story.hear(segment, HeardAt::Receiver);
     }
 
     /// Notes what begins and ends the connection.

@@ -19,6 +19,8 @@ pub struct ConnectionGatherer {
     /// The place of the last connection between two addresses, whichever of them dialled.
     current: HashMap<(SocketAddr, SocketAddr), (usize, Side)>,
     log: WireLog,
+    /// The segments that are under way on the cable, by their numbers.
+    under_way: HashMap<u64, (usize, Segment)>,
     heard: u64,
     counts: PacketTally,
 }
@@ -60,6 +62,7 @@ impl ConnectionGatherer {
             followers: Vec::new(),
             current: HashMap::new(),
             log: WireLog::new(of_log),
+            under_way: HashMap::new(),
             heard: 0,
             counts: PacketTally::default(),
         }
@@ -87,11 +90,20 @@ impl ConnectionGatherer {
         if let Some(follower) = self.followers.get_mut(index) {
             follower.hear(number, from, &segment, data);
         }
+        if self.place == HearingPlace::Cable {
+            self.under_way.insert(number, (index, segment.clone()));
+        }
         self.log.heard(number, from, segment, &packet.bytes, fate);
     }
 
-    /// The packet with this number, counted from 1, has arrived at the other host.
+    /// The packet with this number, counted from 1, has arrived at the other host. To be told between
+    /// the packets that were heard before and after.
     pub fn arrived(&mut self, number: u64, at: Duration) {
+        if let Some((index, segment)) = self.under_way.remove(&number)
+            && let Some(follower) = self.followers.get_mut(index)
+        {
+            follower.arrived(&segment);
+        }
         self.log.arrived(number, at);
     }
 

@@ -15,6 +15,11 @@ use crate::connection::HearingPlace;
 use crate::gather::{ConnectionGatherer, GatheredConnections, number};
 use crate::observation::KernelWords;
 
+/// Silence on the cable that lasts so long is taken for its end.
+const QUIET: Duration = Duration::from_millis(50);
+/// So long it is waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
 /// A private network in which a program is observed, and perhaps another host beside it.
 #[derive(Debug)]
 pub struct ObservedGround {
@@ -32,6 +37,8 @@ struct FarEnd {
     host: Arc<Host>,
     cable: Cable,
     heard: CableEar,
+    /// How long a packet travels.
+    delay: Duration,
 }
 
 /// Every packet that passed the cable.
@@ -86,7 +93,7 @@ impl ObservedGround {
     }
 
     /// Makes another host, and lays a cable to it, under a law that is asked after every packet was
-    /// heard.
+    /// heard. Whatever this host has no other way for goes there, and is taken for its own there.
     ///
     /// # Errors
     /// Those of [`netlab::lay_cable`].
@@ -101,8 +108,11 @@ impl ObservedGround {
         let law = Box::new(HearingLaw { heard: heard.clone(), law });
         let settings = NetworkSettings::default();
         let (host, cable) = netlab::lay_cable(&self.network, &settings, plan, law)?;
+        host.takes_every_address()?;
+        self.network.sends_all_by_cable()?;
         let host = Arc::new(host);
-        self.far = Some(FarEnd { host: Arc::clone(&host), cable, heard });
+        let delay = plan.delay;
+        self.far = Some(FarEnd { host: Arc::clone(&host), cable, heard, delay });
         Ok(host)
     }
 
@@ -129,6 +139,9 @@ impl ObservedGround {
     /// # Errors
     /// [`CaptureError::Reading`].
     pub fn end(self) -> Result<Heard, CaptureError> {
+        if let Some(far) = &self.far {
+            far.heard.until_quiet(QUIET + 2 * far.delay);
+        }
         let counters = self.counters().unwrap_or_default();
         let mut kernel: Vec<KernelWords> = counters
             .iter()
@@ -140,7 +153,7 @@ impl ObservedGround {
         }
         let mut missed = 0;
         let (mut cable, mut arrived) = (None, Vec::new());
-        if let Some(FarEnd { host, cable: plugged, heard }) = self.far {
+        if let Some(FarEnd { host, cable: plugged, heard, .. }) = self.far {
             if let Some(words) = kernel.get_mut(1) {
                 words.table = host.run(table).ok().flatten();
             }
@@ -179,6 +192,23 @@ impl CableEar {
         self.packets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until nothing has passed for a while: the far end may be about to close.
+    fn until_quiet(&self, quiet: Duration) {
+        let patience = Instant::now() + LONGEST_WAIT.max(4 * quiet);
+        let mut before = None;
+        while Instant::now() < patience {
+            let now = {
+                let packets = self.lock();
+                packets.taken.len() + packets.arrived.len()
+            };
+            if before == Some(now) {
+                return;
+            }
+            before = Some(now);
+            std::thread::sleep(quiet);
+        }
+    }
+
     fn take(&self) -> CablePackets {
         std::mem::take(&mut *self.lock())
     }
@@ -191,8 +221,14 @@ impl Heard {
     pub fn gathered(&self) -> Vec<GatheredConnections> {
         let of = |place, recording: &Recording, arrived: &[(u64, Duration)]| {
             let mut gatherer = ConnectionGatherer::at(place);
-            recording.packets.iter().for_each(|packet| gatherer.hear(packet));
-            arrived.iter().for_each(|(number, at)| gatherer.arrived(*number, *at));
+            let mut arrived = arrived.iter().peekable();
+            for packet in &recording.packets {
+                while let Some((number, at)) = arrived.next_if(|(_, at)| *at <= packet.at) {
+                    gatherer.arrived(*number, *at);
+                }
+                gatherer.hear(packet);
+            }
+            arrived.for_each(|(number, at)| gatherer.arrived(*number, *at));
             gatherer.finish()
         };
         let mut all = vec![of(HearingPlace::Loopback, &self.loopback, &[])];

@@ -17,14 +17,17 @@
 //! | the same in plain words, with the next step | `verdict.rs` |
 //! | the program and all that descends from it | `family.rs` |
 //! | where it runs: hosts, cable, ears | `ground.rs` |
+//! | a far host that is every host, and its names | `everywhere.rs`, `names.rs` |
 
 mod cause;
 mod connection;
+mod everywhere;
 mod exchange;
 #[cfg(target_os = "linux")]
 mod family;
 mod gather;
 mod ground;
+mod names;
 mod observation;
 mod stale;
 mod stream;
@@ -34,12 +37,15 @@ mod witnesses;
 
 pub use cause::{CloseCause, close_cause};
 pub use connection::{ConnectionEnd, DialOutcome, HearingPlace, ObservedConnection};
+pub use everywhere::{EverywhereLaw, PortOpener};
 pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SpokenProtocol};
 #[cfg(target_os = "linux")]
 pub use family::{Family, FamilyError, FamilyPlan};
 pub use gather::{ConnectionGatherer, GatheredConnections, PacketTally};
 pub use ground::{Heard, ObservedGround};
-pub use observation::{FamilyMember, KernelWords, Observation, ObservedProgram, ProgramEnd};
+pub use observation::{
+    FamilyMember, KernelWords, Observation, ObservedProgram, ProgramEnd, ServerWords,
+};
 pub use stale::{SentAgain, StaleRequest, meets_stale, sent_again};
 pub use tally::{ConnectionTally, NUMBERS, idle_times};
 pub use verdict::{Finding, verdict};

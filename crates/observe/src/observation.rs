@@ -21,6 +21,8 @@ pub struct Observation {
     pub program: ObservedProgram,
     /// The kernel's words: of the program's host, and of the other host if there was one.
     pub kernel: Vec<KernelWords>,
+    /// The words of the lab's own server, if there was one.
+    pub server: Option<ServerWords>,
     /// From the start of the program to the end of the hearing.
     pub elapsed: Duration,
 }
@@ -86,6 +88,15 @@ pub struct KernelWords {
     pub counters: BTreeMap<String, u64>,
     /// Its sockets when all was over; `None` if they could not be read.
     pub table: Option<SocketTable>,
+}
+
+/// What a server of the lab's says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerWords {
+    /// Connections that it accepted.
+    pub accepted: u64,
+    /// Requests whose heads it read.
+    pub requests: u64,
 }
 
 impl Observation {

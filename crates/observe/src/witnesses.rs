@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use evidence::{SocketTable, TcpState};
 
-use crate::connection::ObservedConnection;
+use crate::connection::{HearingPlace, ObservedConnection};
+use crate::exchange::SpokenProtocol;
 use crate::observation::Observation;
 use crate::tally::ConnectionTally;
 
@@ -26,6 +27,7 @@ pub fn disagreements(observation: &Observation) -> Vec<String> {
             ));
         }
     }
+    all.extend(at_server(observation));
     all.extend(in_table(observation));
     if observation.missed > 0 {
         all.push(format!(
@@ -36,6 +38,30 @@ pub fn disagreements(observation: &Observation) -> Vec<String> {
     if observation.packets.strays > 0 {
         let strays = observation.packets.strays;
         all.push(format!("{strays} packets belong to no connection that was heard to begin"));
+    }
+    all
+}
+
+/// What the lab's own server says otherwise.
+fn at_server(observation: &Observation) -> Vec<String> {
+    let Some(words) = observation.server else { return Vec::new() };
+    let there = observation.connections.iter().filter(|it| it.place == HearingPlace::Cable);
+    let there: Vec<&ObservedConnection> = there.collect();
+    let tally = ConnectionTally::of(&there);
+    let mut all = Vec::new();
+    if words.accepted != tally.opened {
+        let (heard, told) = (tally.opened, words.accepted);
+        all.push(format!("accepted: the packets tell of {heard} opened, the server of {told}"));
+    }
+    // A request of which the server has not read the head is none for it.
+    let is_read = there
+        .iter()
+        .all(|it| matches!(it.protocol, SpokenProtocol::Http1 | SpokenProtocol::Nothing));
+    let answered = there.iter().flat_map(|it| &it.exchanges).filter(|it| it.response.is_some());
+    let answered = answered.count() as u64;
+    if is_read && !(answered..=tally.exchanges).contains(&words.requests) {
+        let (heard, told) = (tally.exchanges, words.requests);
+        all.push(format!("requests: the packets tell of {heard}, the server of {told}"));
     }
     all
 }

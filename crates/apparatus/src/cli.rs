@@ -13,7 +13,7 @@ use evidence::{BodyPolicy, ByteCount, CommandFlag, Preset, Program, ServerSetup,
 use program::args::{self, Limit};
 use report::wire::{PacketOptions, PacketView};
 use server::Answer;
-use transport::{Config, Limits};
+use transport::{Config, Dialling, Limits};
 
 use crate::{Plan, ServerPlan, Starts};
 
@@ -239,6 +239,7 @@ impl ClientArgs {
                         lingers: true,
                         limits: server::ServerLimits::default(),
                         starts,
+                        tls: None,
                     }],
                     setup,
                 )
@@ -273,7 +274,16 @@ impl ClientArgs {
             // Times that were asked for are no reason to give up.
             limit => limit.map(|limit| limit + self.delay + self.pause_before_body),
         };
-        Plan { setup, client, timeout, servers, far: None, wire: None, trace: self.trace }
+        Plan {
+            setup,
+            client,
+            dialling: Dialling::default(),
+            timeout,
+            servers,
+            far: None,
+            wire: None,
+            trace: self.trace,
+        }
     }
 
     /// A server that is not ours is asked only for what was typed.

@@ -15,6 +15,7 @@
 //! | one run, in the child process | `trial.rs` |
 //! | all that the witnesses of a run saw, whole | `record.rs` |
 //! | the same as numbers with names | `quantities.rs` |
+//! | the TLS of the lab's own servers | `own_tls.rs` |
 //! | Go's own transport as the client of a run | `real_go.rs` |
 //! | all runs, side by side, from the parent process | `run.rs` |
 //! | predictions against observations | `judge.rs` |
@@ -36,6 +37,7 @@ mod formula;
 mod ground;
 mod judge;
 mod learner;
+mod own_tls;
 mod process;
 mod quantities;
 mod real_go;

@@ -155,12 +155,13 @@ impl Apparatus {
     /// # Errors
     /// [`Error`] says what could not be set up.
     pub fn set_up(plan: Plan) -> Result<Self, Error> {
+        let dialling = plan.dialling.clone();
         Self::set_up_with(plan, |config, listener| {
             // In HTTP/2 a connection is never put back: it is shared all the time.
             let tells_of_its_pool =
                 config.preset != Preset::HyperUtil && config.version == HttpVersion::Http1;
             let preset = config.preset;
-            let transport = Transport::new(config, Some(listener))?;
+            let transport = Transport::with(config, dialling, Some(listener))?;
             Ok(Box::new(OwnClient::new(transport, preset, tells_of_its_pool)))
         })
     }
@@ -175,7 +176,7 @@ impl Apparatus {
         make: impl FnOnce(Config, Arc<dyn Listener>) -> Result<Box<dyn StudiedClient>, Error>,
     ) -> Result<Self, Error> {
         plan::feasible(&plan.setup)?;
-        let Plan { mut setup, client, timeout, servers, far, wire, trace } = plan;
+        let Plan { mut setup, client, timeout, servers, far, wire, trace, .. } = plan;
         let started = Instant::now();
         let host = ServersHost(far);
         let servers = Servers::set_up(servers, host.clone())?;

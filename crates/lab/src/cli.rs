@@ -11,6 +11,7 @@ use evidence::Preset;
 use program::args;
 
 use crate::real_go;
+use crate::settings::TlsSetting;
 
 /// Experiments on TCP connections of HTTP clients: predicted, run on this machine's kernel, judged
 #[derive(Debug, Parser)]
@@ -263,6 +264,17 @@ pub(crate) struct Trace {
     #[arg(long, short = 'L')]
     pub(crate) follow: bool,
 
+    /// Let the lab's own server speak this version of TLS, with a certificate that this client trusts
+    #[arg(
+        long,
+        value_name = "VERSION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1.3",
+        conflicts_with_all = ["urls", "cacert", "insecure"]
+    )]
+    pub(crate) tls: Option<TlsArg>,
+
     /// Trust the certificates in this file (PEM), and no others
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
@@ -303,10 +315,31 @@ Exit status: 0 every request was answered; 1 some failed; 2 could not run;
 {examples}
   lab trace                          # of a server that the lab starts itself
   lab trace --packets --pcap two.pcapng   # and what was on the wire
+  lab trace --tls --packets          # the same with TLS
   lab trace https://example.com --requests 3 --interval 1s
   lab trace https://example.com --format har > example.har
   lab trace http://127.0.0.1:8080/ -d hello --expect-continue"
     )
+}
+
+/// [`TlsSetting`] as a flag's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TlsArg {
+    /// A session is agreed on in two round trips
+    #[value(name = "1.2")]
+    Tls12,
+    /// A session is agreed on in one round trip
+    #[value(name = "1.3")]
+    Tls13,
+}
+
+impl From<TlsArg> for TlsSetting {
+    fn from(version: TlsArg) -> Self {
+        match version {
+            TlsArg::Tls12 => Self::Tls12,
+            TlsArg::Tls13 => Self::Tls13,
+        }
+    }
 }
 
 /// How a trace is written.

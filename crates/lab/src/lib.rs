@@ -16,6 +16,7 @@
 //! | one run, in the child process | `trial.rs` |
 //! | all that the witnesses of a run saw, whole | `record.rs` |
 //! | the same as numbers with names | `quantities.rs` |
+//! | the TLS of the lab's own servers | `own_tls.rs` |
 //! | Go's own transport as the client of a run | `real_go.rs` |
 //! | all runs, side by side, from the parent process | `run.rs` |
 //! | predictions against observations | `judge.rs` |
@@ -42,6 +43,7 @@ mod judge;
 mod learner;
 mod numbers;
 mod observe;
+mod own_tls;
 mod passport;
 mod process;
 mod quantities;

@@ -3,6 +3,8 @@
 
 use evidence::{Segment, SegmentFlags, Side, WireClose};
 
+mod words;
+
 /// So many gaps are remembered at each end. What comes behind more of them is no longer told from
 /// what was sent again.
 const MOST_GAPS: usize = 16;
@@ -92,6 +94,13 @@ impl LiveTalk {
     #[must_use]
     pub fn is_dial(segment: &Segment) -> bool {
         segment.has(SegmentFlags::SYN) && !segment.has(SegmentFlags::ACK)
+    }
+
+    /// The same connection, if it was the server's end that was taken for the client's.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        let first = self.first.map(|(side, behind)| (side.opposite(), behind));
+        Self { client: self.server, server: self.client, first }
     }
 
     /// The packets that this end has sent.
@@ -202,5 +211,4 @@ fn is_ahead(one: u32, other: u32) -> bool {
 }
 
 #[cfg(test)]
-#[path = "live_talk_tests.rs"]
 mod tests;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use evidence::{ClosedBy, Side, WireClose};
-use packets::LiveTalk;
 use report::words::count;
 use serde_json::{Value, json};
 
@@ -31,8 +30,8 @@ pub(crate) fn lines(end: &WireEnd) -> Vec<String> {
     }
     let agreement = agreement(end);
     let as_seen = if agreement == Agreement::Same { ", as the server saw it" } else { "" };
-    let mut lines = vec![format!("{}{as_seen}", first(talk))];
-    lines.extend(rest(talk));
+    let mut lines = vec![format!("{}{as_seen}", talk.first_words())];
+    lines.extend(talk.then_words());
     if agreement == Agreement::Differs {
         let server = match end.by {
             ClosedBy::Client => "the client first",
@@ -43,7 +42,7 @@ pub(crate) fn lines(end: &WireEnd) -> Vec<String> {
     }
     let (client, server) = (talk.end(Side::Client), talk.end(Side::Server));
     let passed = format!("{} packets in, {} out", client.packets, server.packets);
-    match again(talk) {
+    match talk.again_words() {
         Some(again) => lines.extend([passed, again]),
         None => lines.push(format!("{passed}; nothing sent again")),
     }
@@ -92,55 +91,6 @@ pub(crate) fn object(end: &WireEnd, at: Duration) -> Value {
         object[format!("{name}_rst")] = json!(sent.reset);
     }
     object
-}
-
-/// `FIN of the client first`.
-fn first(talk: &LiveTalk) -> String {
-    match talk.close() {
-        None => "neither FIN nor RST was heard".to_owned(),
-        Some(WireClose::First(side)) => format!("FIN of the {} first", side.name()),
-        Some(WireClose::Both) => "FINs of both, which crossed".to_owned(),
-        Some(WireClose::Reset(side)) => format!("RST of the {} first", side.name()),
-    }
-}
-
-/// What came after the first: `then FIN of the server`.
-fn rest(talk: &LiveTalk) -> Option<String> {
-    let close = talk.close()?;
-    let is_told = |side, is_reset: bool| match close {
-        WireClose::First(first) => !is_reset && first == side,
-        WireClose::Both => !is_reset,
-        WireClose::Reset(first) => is_reset && first == side,
-    };
-    let mut then = Vec::new();
-    for side in [Side::Client, Side::Server] {
-        let end = talk.end(side);
-        for (is_there, is_reset, name) in [(end.has_fin(), false, "FIN"), (end.reset, true, "RST")]
-        {
-            if is_there && !is_told(side, is_reset) {
-                then.push(format!("{name} of the {}", side.name()));
-            }
-        }
-    }
-    let silent = [Side::Client, Side::Server].into_iter().find(|side| {
-        let end = talk.end(*side);
-        close == WireClose::First(side.opposite()) && !end.has_fin() && !end.reset
-    });
-    match (then.is_empty(), silent) {
-        (false, _) => Some(format!("then {}", then.join(" and "))),
-        (true, Some(side)) => Some(format!("no FIN of the {} by now", side.name())),
-        (true, None) => None,
-    }
-}
-
-/// `sent again: 2 by the client`; `None` if nothing was.
-fn again(talk: &LiveTalk) -> Option<String> {
-    let sides = [Side::Client, Side::Server].into_iter();
-    let told: Vec<String> = sides
-        .filter(|side| talk.end(*side).again > 0)
-        .map(|side| format!("{} by the {}", talk.end(side).again, side.name()))
-        .collect();
-    (!told.is_empty()).then(|| format!("sent again: {}", told.join(", ")))
 }
 
 /// Why not all was heard; nothing if all was.

@@ -1,4 +1,5 @@
 use evidence::{ClientAddr, Segment};
+use packets::LiveTalk;
 use server::AcceptedId;
 
 use super::*;

@@ -408,6 +408,10 @@ pub(crate) struct Passport {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: PassportFormat,
 
+    /// Carry out each probe so many times, and say where the client does not do the same each time
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) times: u16,
+
     /// Let so many probes go on side by side
     #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
@@ -417,7 +421,7 @@ pub(crate) struct Passport {
     pub(crate) at_most: Duration,
 
     /// The client and its arguments; without it the probes are listed
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     pub(crate) command: Vec<String>,
 }
 

@@ -1,8 +1,12 @@
 //! An experiment: a question, settings, cases, predictions.
 
 mod disturbing;
+mod error;
 mod file;
 mod question;
+mod reader;
+mod rows;
+mod wish;
 
 use std::fmt;
 
@@ -13,8 +17,9 @@ use crate::quantities;
 use crate::real_go::{self, RealGo};
 use crate::settings::Settings;
 
-pub(crate) use file::{ExperimentError, ExperimentWish, Override};
+pub(crate) use error::ExperimentError;
 pub(crate) use question::{ChoiceOption, LearnerQuestion, QuestionKind};
+pub(crate) use wish::{ExperimentWish, Override};
 
 /// An experiment whose every formula is known to give a number.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,11 +2,14 @@
 
 #[path = "program/files.rs"]
 mod files;
+#[path = "program/tshark.rs"]
+mod tshark;
 
 use std::process::{Command, Output, Stdio};
 
 use files::own;
 use serde_json::Value;
+use tshark::tshark;
 
 fn lab(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
@@ -107,19 +110,35 @@ fn what_is_heard_is_cut_as_on_a_wire() {
     assert_eq!(alone[0]["evidence"]["outcome"]["wire"], Value::Null, "nobody listens unasked");
 }
 
-/// The words of another program about a file; `None` if there is no such program here.
-fn tshark(file: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new("tshark").args(["-r", file]).args(arguments).output();
-    match output {
-        Ok(output) => {
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            Some(String::from_utf8(output.stdout).unwrap())
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: tshark: {error}");
-            None
-        }
+#[test]
+fn of_one_connection_that_is_asked_for_nothing_else_is_shown_and_one_that_no_run_had_is_an_error() {
+    let predicted = "[[predict]]\nexpect.opened = '1 .. 2'\nbecause = 'two requests'\n";
+    let directory = tempfile::tempdir().unwrap();
+    let file = own(&directory, &format!("{TWO_REQUESTS}{predicted}"));
+    let of = |number| lab(&["run", "--packets", "--packets-of", number, &file]);
+    let output = of("2");
+    let text = String::from_utf8(output.stdout).unwrap();
+    if !text.contains("[S.]") {
+        eprintln!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr));
+        return;
     }
+    assert_eq!(output.status.code(), Some(0), "one of both runs has it");
+    assert_eq!((text.matches("[S] ").count(), text.matches("#1    C").count()), (1, 0), "{text}");
+    assert!(
+        text.contains("there is no connection #2: the only one that was opened is #1"),
+        "{text}"
+    );
+    let none = of("3");
+    assert_eq!(none.status.code(), Some(2));
+    let told = String::from_utf8(none.stderr).unwrap();
+    assert!(told.contains("lab: none of 2 runs has a connection #3\n"), "{told}");
+    let traced = lab(&["trace", "--packets", "--packets-of", "7"]);
+    assert_eq!(traced.status.code(), Some(2));
+    let told = String::from_utf8(traced.stderr).unwrap();
+    assert!(
+        told.ends_with("there is no connection #7: the only one that was opened is #1\n"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use report::page::USUAL_WIDTH;
 
-use super::{Section, TrialRow, range};
+use super::{Section, TrialRow};
 use crate::judge::Verdict;
+use crate::numbers::range;
 
 /// Writes all results as one XML document.
 ///
@@ -25,7 +26,7 @@ pub(crate) fn write(sections: &[Section<'_>], out: &mut impl Write) -> io::Resul
 
 /// A text of which only characters are left that XML allows (XML 1.0 section 2.2); the others are
 /// shown as their numbers.
-fn xml(text: &str) -> String {
+pub(crate) fn xml(text: &str) -> String {
     let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {

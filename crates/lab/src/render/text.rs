@@ -4,23 +4,22 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use evidence::{Preset, RuleDifference};
 use report::columns::{Cell, Table};
 use report::page::{Page, USUAL_WIDTH};
 use report::wire::{PacketOptions, PacketView};
-use report::words::{self, FAINT, HEADING, NONE, STRIKING};
+use report::words::{self, BAD, FAINT, GOOD, HEADING, NONE, STRIKING};
 
-use super::{Section, Tally, TrialRow, number, observed, range, run_name, yours};
+use super::paragraph::paragraph;
+use super::{Section, Tally, TrialRow, run_name, yours};
 use crate::experiment::{Experiment, MEASURES, Trial};
 use crate::formula::names_in;
 use crate::judge::{Judged, TrialResult, Verdict};
 use crate::learner::LearnerScore;
+use crate::numbers::{number, observed, range};
 use crate::quantities;
 use crate::settings::Network;
-
-pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// How long the longest bar of a chart is.
 const BAR: usize = 40;
@@ -330,17 +329,6 @@ fn about(experiment: &Experiment, because: &str) -> String {
         (false, true) => format!("{}: ", transports.join(", ")),
         (true, true) => format!("{} through {}: ", names.join(", "), transports.join(", ")),
     }
-}
-
-/// A word at the left, and a text beside it.
-pub(super) fn paragraph(word: &str, text: &str, out: &mut impl Page) -> io::Result<()> {
-    const INDENT: usize = 12;
-    let mut word = word;
-    for line in words::wrap(text, out.prose_width() - INDENT) {
-        writeln!(out, "  {FAINT}{word:<9}{FAINT:#} {line}")?;
-        word = "";
-    }
-    Ok(())
 }
 
 /// Writes where the rules of the transports that are asked for are no longer Go's, if they are not.

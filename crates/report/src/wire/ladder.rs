@@ -15,7 +15,7 @@ use super::lane::{LadderLane, remarks};
 use super::list::{cut, moment, style};
 use super::numbers::{OriginBook, SequenceOrigins};
 use super::talks::{WireTalk, talks};
-use super::{PacketOptions, place, table};
+use super::{PacketOptions, place, table, unheard};
 use crate::page::Page;
 use crate::page::heading;
 use crate::words::{self, FAINT};
@@ -39,7 +39,7 @@ pub(super) fn text(
     let (shown, others) = kinds(&talks, options);
     if shown.is_empty() {
         heading("Ladder", &place(record), out)?;
-        return writeln!(out, "  no connection was heard");
+        return unheard(options, out);
     }
     for kind in &shown {
         ladder(outcome, record, kind, options, out)?;

@@ -10,7 +10,7 @@ use super::kinds::{TalkKind, kinds};
 use super::ladder;
 use super::list::moment;
 use super::talks::talks;
-use super::{PacketOptions, place, table};
+use super::{PacketOptions, place, table, unheard};
 use crate::columns::{Cell, Table};
 use crate::page::Page;
 use crate::page::heading;
@@ -30,7 +30,7 @@ pub(super) fn text(
     let (shown, others) = kinds(&talks, options);
     if shown.is_empty() {
         heading("States", &place(record), out)?;
-        return writeln!(out, "  no connection was heard");
+        return unheard(options, out);
     }
     for TalkKind { talk, alike } in &shown {
         let life = WireLife::of(&talk.conversation, record);

@@ -13,6 +13,7 @@ use std::fmt;
 use evidence::Preset;
 
 use crate::formula::{self, Formula};
+use crate::quantities;
 use crate::real_go::{self, RealGo};
 use crate::settings::Settings;
 
@@ -87,6 +88,12 @@ pub(crate) struct RunPrediction {
 }
 
 impl RunPrediction {
+    /// Returns true if it speaks of packets, which are heard in a private network.
+    #[must_use]
+    pub(crate) fn is_about_packets(&self) -> bool {
+        quantities::is_about(self.what.text(), &quantities::WIRE_GROUPS)
+    }
+
     /// Returns true if it agrees with what was observed. Room for the last bit of a division.
     #[must_use]
     pub(crate) fn holds(&self, observed: f64) -> bool {

@@ -97,7 +97,11 @@ pub(crate) fn story(experiment: &str, row: &TrialRow<'_>, ran: &TrialResult) -> 
     ];
     lines.extend(ran.judged(row.trial).map(|judged| {
         let (what, predicted) = (judged.prediction.what.text(), range(judged.prediction));
-        let held = if judged.held { "held" } else { "did not hold" };
+        let held = match (judged.held, judged.unseen) {
+            (true, _) => "held",
+            (false, true) => "not judged",
+            (false, false) => "did not hold",
+        };
         format!("{what}: predicted {predicted}, {}: {held}", seen(&judged))
     }));
     lines.extend(apparatus::pcap::verdict(&ran.record.outcome));

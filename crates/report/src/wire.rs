@@ -5,7 +5,6 @@ mod figure;
 mod kinds;
 mod ladder;
 mod lane;
-mod life;
 mod list;
 mod notes;
 mod numbers;

@@ -76,8 +76,8 @@ impl Reader<'_> {
         let formulas = predictions.iter().map(|prediction| &prediction.what);
         let formulas: Vec<&Formula> =
             formulas.chain(measures.iter().map(|measure| &measure.what)).collect();
-        let hears = names_group("wire", &formulas);
-        let needs_private = needs_private(&settings, &formulas);
+        let hears = names_any(&quantities::WIRE_GROUPS, &formulas);
+        let needs_private = needs_private(&settings, &predictions, &formulas);
         let case = case.name.to_owned();
         Ok(Trial { case, preset, real_go, settings, predictions, measures, needs_private, hears })
     }
@@ -151,17 +151,24 @@ pub(super) fn snapshots(settings: &Settings) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns true if one of `formulas` uses a name whose first part is `group`.
-fn names_group(group: &str, formulas: &[&Formula]) -> bool {
-    formulas.iter().any(|formula| quantities::groups_in(formula.text()).contains(group))
+/// Returns true if one of `formulas` uses a name whose first part is one of `groups`.
+fn names_any(groups: &[&str], formulas: &[&Formula]) -> bool {
+    formulas.iter().any(|formula| quantities::is_about(formula.text(), groups))
 }
 
-fn needs_private(settings: &Settings, formulas: &[&Formula]) -> Option<String> {
+/// Returns why a run needs a private network. One that is predicted by other things than its packets
+/// as well does not need it for them: without one they are not observed.
+fn needs_private(
+    settings: &Settings,
+    predictions: &[RunPrediction],
+    formulas: &[&Formula],
+) -> Option<String> {
     if let Some(key) = settings.keys().iter().find(|key| key.starts_with("network.")) {
         return Some(format!("sets {key}"));
     }
-    if names_group("counter", formulas) {
+    if names_any(&["counter"], formulas) {
         return Some("counts what the whole network does".to_owned());
     }
-    names_group("wire", formulas).then(|| "hears every packet of its network".to_owned())
+    let by_packets_alone = predictions.iter().all(RunPrediction::is_about_packets);
+    by_packets_alone.then(|| "hears every packet of its network".to_owned())
 }

@@ -61,10 +61,16 @@ fn status(row: &TrialRow<'_>) -> TestCaseStatus {
         }
         Verdict::Ran(_) if row.verdict.held(row.trial) => TestCaseStatus::success(),
         Verdict::Ran(ran) => {
-            let wrong = ran.judged(row.trial).filter(|judged| !judged.held).map(|judged| {
-                let what = judged.prediction.what.text();
-                format!("{what}: predicted {}, {}", range(judged.prediction), super::seen(&judged))
-            });
+            let wrong = ran.judged(row.trial).filter(|judged| !judged.held && !judged.unseen).map(
+                |judged| {
+                    let what = judged.prediction.what.text();
+                    format!(
+                        "{what}: predicted {}, {}",
+                        range(judged.prediction),
+                        super::seen(&judged)
+                    )
+                },
+            );
             let disagreements = ran.record.disagreements().map(ToOwned::to_owned);
             let all: Vec<String> = wrong.chain(disagreements).collect();
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);

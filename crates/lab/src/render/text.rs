@@ -177,15 +177,18 @@ fn lines(section: &Section<'_>, row: &TrialRow<'_>, depth: Depth) -> Vec<[Cell; 
         .enumerate()
         .filter(|(n, _)| depth == Depth::Detail || *n == 0)
         .map(|(n, judged)| {
-            let Judged { prediction, held, .. } = judged;
+            let Judged { prediction, held, unseen, .. } = judged;
             let mut line =
                 if n == 0 { first.clone() } else { [(); COLUMNS].map(|()| Cell::empty()) };
             line[2] = Cell::new(prediction.what.text());
             line[3] = Cell::new(range(prediction)).right();
-            let style = if held { Style::new() } else { BAD };
+            let style = if held || unseen { Style::new() } else { BAD };
             line[4] = Cell::new(observed(judged.number())).right().styled(style);
-            line[5] =
-                if held { Cell::new("yes").styled(GOOD) } else { Cell::new("no").styled(BAD) };
+            line[5] = match (held, unseen) {
+                (true, _) => Cell::new("yes").styled(GOOD),
+                (false, true) => Cell::new("skipped").styled(STRIKING),
+                (false, false) => Cell::new("no").styled(BAD),
+            };
             line
         })
         .collect();
@@ -207,7 +210,8 @@ fn seconds(time: Duration) -> String {
 
 /// `3/3`: all predictions of a trial in one cell.
 fn held_in_all(row: &TrialRow<'_>, ran: &TrialResult) -> Cell {
-    let (held, all) = (ran.held(row.trial), row.trial.predictions.len());
+    let held = ran.held(row.trial);
+    let all = ran.judged(row.trial).filter(|judged| !judged.unseen).count();
     let style = if held == all { GOOD } else { BAD };
     Cell::new(format!("{held}/{all}")).styled(style)
 }
@@ -438,7 +442,8 @@ pub(crate) fn packets(
 
 /// Writes what did not hold, and why it was expected: once, if that is the same for several.
 fn not_held(row: &TrialRow<'_>, ran: &TrialResult, out: &mut impl Page) -> io::Result<()> {
-    let wrong: Vec<Judged<'_>> = ran.judged(row.trial).filter(|judged| !judged.held).collect();
+    let is_wrong = |judged: &Judged<'_>| !judged.held && !judged.unseen;
+    let wrong: Vec<Judged<'_>> = ran.judged(row.trial).filter(is_wrong).collect();
     for (n, judged) in wrong.iter().enumerate() {
         let Judged { prediction, .. } = judged;
         let what = prediction.what.text();
@@ -457,9 +462,14 @@ fn skipped(sections: &[Section<'_>], out: &mut impl Page) -> io::Result<()> {
     let mut skipped: Vec<(&str, &str)> = Vec::new();
     for section in sections {
         for row in &section.rows {
-            if let Verdict::Skipped(why) = row.verdict
-                && !skipped.contains(&(&section.experiment.name, why))
-            {
+            let why = match row.verdict {
+                Verdict::Skipped(why) => why,
+                Verdict::Ran(ran) if ran.judged(row.trial).any(|judged| judged.unseen) => {
+                    "its packets, which are heard in a private network"
+                }
+                Verdict::Ran(_) | Verdict::CouldNotRun(_) => continue,
+            };
+            if !skipped.contains(&(&section.experiment.name, why)) {
                 skipped.push((&section.experiment.name, why));
             }
         }

@@ -239,6 +239,7 @@ impl ConnectionFollower {
                 from,
                 segment: segment.clone(),
                 begins: None,
+                tls: None,
                 fate: PassageFate::Passed,
                 arrived: Observed::NotObservable,
             });

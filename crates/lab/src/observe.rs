@@ -164,9 +164,8 @@ fn program_of(
     start: std::time::Instant,
 ) -> anyhow::Result<observe::ObservedProgram> {
     let mut program = None;
-    let family = observe::Family::start(plan, start)?;
     program::block_on(async {
-        program = Some(family.to_its_end().await?);
+        program = Some(observe::Family::start(plan, start)?.to_its_end().await);
         Ok(0)
     })?;
     program.ok_or_else(|| anyhow::anyhow!("the program was not waited for"))
@@ -228,7 +227,9 @@ fn write(
     match asked.format {
         ObserveFormat::Text => {
             if let Some((view, options)) = asked.packets.view() {
-                for outcome in outcomes {
+                let is_silent = |outcome: &evidence::Outcome| matches!(&outcome.wire, Some(Ok(record)) if record.passages.is_empty());
+                let all_silent = outcomes.iter().all(is_silent);
+                for outcome in outcomes.iter().filter(|it| all_silent || !is_silent(it)) {
                     report::wire::packets(outcome, view, options, &mut out)?;
                 }
             }

@@ -283,7 +283,17 @@ fn witnesses(report: &ObserveReport<'_>, out: &mut impl Page) -> io::Result<()> 
                 tally.dialled, tally.opened
             ),
         };
-        said(&agree, out)?;
+        let server = of.server.map(|words| {
+            format!(
+                "; the lab's server accepted {} and read {}",
+                words.accepted,
+                match words.requests {
+                    1 => "1 request".to_owned(),
+                    many => format!("{many} requests"),
+                }
+            )
+        });
+        said(&format!("{agree}{}", server.unwrap_or_default()), out)?;
     }
     for disagreement in report.disagreements {
         writeln!(out, "  {STRIKING}they disagree{STRIKING:#}")?;

@@ -95,7 +95,7 @@ async fn meet(
     // A socket stays on the host where it was made.
     let listener = host.run(move || std::net::TcpListener::bind(address))??;
     let server = ScriptedServer::on(listener, scripts)?;
-    let program = Family::start(family, start)?.to_its_end().await?;
+    let program = Family::start(family, start)?.to_its_end().await;
     // The kernel closes what the client had open; that has yet to come to the server.
     tokio::time::sleep(2 * delay + CLOSING).await;
     Ok((program, server.stop().await))

@@ -24,6 +24,7 @@
 //! | a session: what is run, asked and written in which order | `session.rs` |
 //! | results as text, JSON and JUnit XML | `render/` |
 //! | files that somebody names, up to a size | `bounded_file.rs` |
+//! | what of the lab works on this machine | `doctor.rs`, `doctor/` |
 //! | every moment of fetching a URL | `trace.rs`, `trace/` |
 
 mod ask;
@@ -31,6 +32,7 @@ mod bounded_file;
 mod cable;
 mod catalogue;
 mod cli;
+mod doctor;
 mod experiment;
 mod formula;
 mod ground;
@@ -101,6 +103,7 @@ fn execute(action: Action) -> anyhow::Result<u8> {
         // Before there is a runtime: see there.
         Action::Trial { parent } => trial::main(parent)?,
         Action::Run(asked) => return program::block_on(session::run(&asked, &mut out)),
+        Action::Doctor(asked) => return program::block_on(doctor::run(&asked, &mut out)),
         Action::Trace(asked) => {
             // Before there is a runtime: a process with several threads stays where it is.
             let ear = trace::packets::ear(&asked)?;

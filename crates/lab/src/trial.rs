@@ -21,6 +21,8 @@ use peers::{RawClient, RawOrder, RawSeen};
 use serde::{Deserialize, Serialize};
 
 use crate::cable::CableControl;
+use crate::doctor::attempts;
+use crate::doctor::facts::{Attempt, AttemptOutcome};
 use crate::ground::{self, Ground, TwoHosts};
 use crate::process;
 use crate::real_go::GoClient;
@@ -33,6 +35,8 @@ use crate::setup::{Ready, Workload};
 pub(crate) enum Order {
     /// To find out whether it can have a private network, and nothing else.
     Probe,
+    /// To try one thing, for the doctor.
+    Attempt(Attempt),
     /// To carry out a run.
     Run {
         /// Under these settings.
@@ -73,6 +77,8 @@ pub(crate) enum ChildAnswer {
     /// A private network can be had, but no second host and cable: what is refused, by whom, and
     /// the fix.
     NoCable(String),
+    /// The result of an attempt.
+    Attempted(AttemptOutcome),
     /// The run could not take place.
     Failed(String),
     /// The run is over, and this is all that was seen.
@@ -130,6 +136,7 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
             Ok(_) => ChildAnswer::Ready,
             Err(error) => refused_or_failed(error),
         },
+        Order::Attempt(attempt) => ChildAnswer::Attempted(attempts::attempt(&attempt)),
         order @ Order::Run { .. } => match run(order) {
             Ok(answer) => answer,
             Err(error) => ChildAnswer::Failed(format!("{error:#}")),

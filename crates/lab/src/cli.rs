@@ -11,6 +11,7 @@ use evidence::Preset;
 use program::args;
 
 use crate::real_go;
+use crate::settings::TlsSetting;
 
 /// Experiments on TCP connections of HTTP clients: predicted, run on this machine's kernel, judged
 #[derive(Debug, Parser)]
@@ -93,6 +94,8 @@ pub(crate) enum Action {
     Trace(Trace),
     /// Run any program, and tell what its TCP connections did
     Observe(Observe),
+    /// Find out what a client does when its server does not do as one would wish
+    Passport(Passport),
     /// What the lab starts for each run
     #[command(name = crate::run::CHILD, hide = true)]
     Trial {
@@ -176,11 +179,11 @@ impl ValueEnum for TransportArg {
     }
 }
 
-/// Runs wait most of their time, so more of them fit than there are cores; but they must not be
-/// in each other's way.
+/// Runs wait most of their time, so many more of them fit than there are cores; but they must not
+/// be in each other's way.
 fn jobs() -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u16::try_from(3 * cores).unwrap_or(8).clamp(1, 8)
+    u16::try_from(12 * cores).unwrap_or(32).clamp(1, 32)
 }
 
 /// Whether each run has a private network.
@@ -261,6 +264,17 @@ pub(crate) struct Trace {
     #[arg(long, short = 'L')]
     pub(crate) follow: bool,
 
+    /// Let the lab's own server speak this version of TLS, with a certificate that this client trusts
+    #[arg(
+        long,
+        value_name = "VERSION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1.3",
+        conflicts_with_all = ["urls", "cacert", "insecure"]
+    )]
+    pub(crate) tls: Option<TlsArg>,
+
     /// Trust the certificates in this file (PEM), and no others
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
@@ -281,6 +295,11 @@ pub(crate) struct Trace {
     #[command(flatten)]
     pub(crate) packets: PacketArgs,
 
+    /// Leave the keys of TLS out of the file of --pcap: nobody who has it can decrypt what the
+    /// connections carried
+    #[arg(long, requires = "pcap")]
+    pub(crate) no_keys: bool,
+
     /// Write results for people or for programs
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: TraceFormat,
@@ -296,10 +315,31 @@ Exit status: 0 every request was answered; 1 some failed; 2 could not run;
 {examples}
   lab trace                          # of a server that the lab starts itself
   lab trace --packets --pcap two.pcapng   # and what was on the wire
+  lab trace --tls --packets          # the same with TLS
   lab trace https://example.com --requests 3 --interval 1s
   lab trace https://example.com --format har > example.har
   lab trace http://127.0.0.1:8080/ -d hello --expect-continue"
     )
+}
+
+/// [`TlsSetting`] as a flag's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TlsArg {
+    /// A session is agreed on in two round trips
+    #[value(name = "1.2")]
+    Tls12,
+    /// A session is agreed on in one round trip
+    #[value(name = "1.3")]
+    Tls13,
+}
+
+impl From<TlsArg> for TlsSetting {
+    fn from(version: TlsArg) -> Self {
+        match version {
+            TlsArg::Tls12 => Self::Tls12,
+            TlsArg::Tls13 => Self::Tls13,
+        }
+    }
 }
 
 /// How a trace is written.
@@ -346,6 +386,77 @@ pub(crate) struct Observe {
     /// The program and its arguments
     #[arg(value_name = "COMMAND", required = true, last = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// `lab passport`.
+#[derive(Debug, Args)]
+#[command(after_help = passport_help())]
+pub(crate) struct Passport {
+    /// Carry out this probe alone, by its name or number; may be repeated
+    #[arg(long, value_name = "PROBE")]
+    pub(crate) only: Vec<String>,
+
+    /// Compare with a passport that was kept with --format json
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+
+    /// Show what was seen in every probe, not only in those that nobody can read
+    #[arg(long)]
+    pub(crate) evidence: bool,
+
+    /// Write it for people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: PassportFormat,
+
+    /// Carry out each probe so many times, and say where the client does not do the same each time
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) times: u16,
+
+    /// Let so many probes go on side by side
+    #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+
+    /// End a client that takes longer for one probe
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = args::time)]
+    pub(crate) at_most: Duration,
+
+    /// The client and its arguments; without it the probes are listed
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// How a passport is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PassportFormat {
+    /// For people
+    Text,
+    /// For programs, and for --against: one JSON object with all that was seen
+    Json,
+}
+
+fn passport_help() -> String {
+    let examples = program::examples_of("lab");
+    format!(
+        "\
+Each probe starts the command anew, in a private network of its own, against a
+server that does as a script says. In the command, {{url}} stands for a URL; most
+probes want it twice, fetched one after the other by one process. A word that is
+{{url}} and nothing else is left out where a probe wants fewer. {{pause}} stands for
+the seconds that the client is to wait between two requests.
+
+What is read is what the server and the packets saw, and the client's exit status
+and output. No score: whoever does all that is allowed is not better for it.
+
+Exit status: 0 every probe that fits was read; 1 something has changed against
+the file; 2 a probe could not run or be read; 130 ended by Ctrl-C.
+
+{examples}
+  lab passport                              # the probes
+  lab passport -- curl -s {{url}} {{url}}
+  lab passport --only 6 --evidence -- curl -s {{url}} {{url}}
+  lab passport --format json -- python3 fetch.py {{pause}} {{url}} {{url}} > old.json
+  lab passport --against old.json -- python3 fetch.py {{pause}} {{url}} {{url}}"
+    )
 }
 
 /// The lab's own server for a program that is observed.

@@ -128,6 +128,7 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
         command: if serves { serve::with_address(&asked.command) } else { asked.command.clone() },
         variables: Vec::new(),
         time: asked.time,
+        output: None,
     };
     let program = program_of(plan, start)?;
     let heard = ground.end()?;
@@ -255,7 +256,7 @@ fn keep(
     let mut writer = PcapWriter::begin(file, &apparatus::pcap::section(&story))?;
     let recordings = [Some(&heard.loopback), heard.cable.as_ref()];
     for (recording, outcome) in recordings.into_iter().flatten().zip(outcomes) {
-        apparatus::pcap::write(&mut writer, recording, outcome)?;
+        apparatus::pcap::write(&mut writer, recording, "", outcome)?;
     }
     writer.finish()?.keep()?;
     Ok(())

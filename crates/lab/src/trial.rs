@@ -19,9 +19,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use packets::PcapWriter;
 use peers::{RawClient, RawOrder, RawSeen};
 use serde::{Deserialize, Serialize};
+use transport::TlsKeys;
 
 use crate::cable::CableControl;
 use crate::ground::{self, Ground, TwoHosts};
+use crate::own_tls::OwnTls;
+use crate::passport;
+use crate::passport::carry::ProbeOrder;
+use crate::passport::record::ProbeRecord;
 use crate::process;
 use crate::real_go::GoClient;
 use crate::record::{ProcessUse, RunRecord, Snapshot};
@@ -33,6 +38,8 @@ use crate::setup::{Ready, Workload};
 pub(crate) enum Order {
     /// To find out whether it can have a private network, and nothing else.
     Probe,
+    /// To carry out a probe of a client's passport.
+    Passport(Box<ProbeOrder>),
     /// To carry out a run.
     Run {
         /// Under these settings.
@@ -77,6 +84,8 @@ pub(crate) enum ChildAnswer {
     Failed(String),
     /// The run is over, and this is all that was seen.
     Over(Box<RunRecord>),
+    /// The probe is over, and this is all that was seen.
+    Probed(Box<ProbeRecord>),
 }
 
 /// A reply that cannot be read.
@@ -130,6 +139,11 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
             Ok(_) => ChildAnswer::Ready,
             Err(error) => refused_or_failed(error),
         },
+        Order::Passport(order) => match passport::carry::carry_out(*order) {
+            Ok(Ok(record)) => ChildAnswer::Probed(Box::new(record)),
+            Ok(Err(error)) => refused_or_failed(error),
+            Err(error) => ChildAnswer::Failed(format!("{error:#}")),
+        },
         order @ Order::Run { .. } => match run(order) {
             Ok(answer) => answer,
             Err(error) => ChildAnswer::Failed(format!("{error:#}")),
@@ -153,12 +167,16 @@ fn run(order: Order) -> anyhow::Result<ChildAnswer> {
     let Order::Run { settings, transport, real_go, private, moments, hears, pcap } = order else {
         return Ok(ChildAnswer::Ready);
     };
-    let (settings, whole) = (&*settings, pcap.is_some());
+    let (settings, keeps) = (&*settings, pcap.is_some());
+    // What begins in a segment of TLS is told anywhere in it.
+    let whole = keeps || settings.server.tls.is_some();
     let ear = |ear: InterfaceWitness| Arc::new(if whole { ear.whole() } else { ear });
     let preset = Preset::ALL.into_iter().find(|preset| preset.name() == transport);
     let preset = preset.ok_or_else(|| anyhow::anyhow!("no transport is called {transport}"))?;
     let mut ready = settings.ready(preset, private)?;
     ready.plan.trace = moments;
+    let keys = TlsKeys::default();
+    let trusted = secure(&mut ready, settings, keeps.then_some(&keys))?;
     // Before there is a runtime: a process with more than one thread cannot leave its network.
     let ground = match (private, ready.cable) {
         (false, _) => Ground::Machine(hears.then(|| ear(InterfaceWitness::machine()))),
@@ -171,7 +189,7 @@ fn run(order: Order) -> anyhow::Result<ChildAnswer> {
             Err(error) => return Ok(refused_or_failed(error)),
         },
         (true, Some(cable)) => {
-            match TwoHosts::enter(&ready.network, cable, &settings.network, whole) {
+            match TwoHosts::enter(&ready.network, cable, &settings.network, keeps) {
                 Ok(hosts) => Ground::Hosts(hosts),
                 Err(error) => return Ok(refused_or_failed(error)),
             }
@@ -183,17 +201,41 @@ fn run(order: Order) -> anyhow::Result<ChildAnswer> {
     };
     // One thread, so that counts of connections come out exact.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut record = runtime.block_on(carried_out(ready, settings, real_go, &ground))?;
+    let mut record = runtime.block_on(carried_out(ready, settings, real_go, trusted, &ground))?;
     record.network = network;
     if let (Some(path), Some(recording)) = (pcap, ground.take_recording()) {
         let write = || {
             let mut writer = PcapWriter::inside(BufWriter::new(File::create(&path)?));
-            apparatus::pcap::write(&mut writer, &recording, &record.outcome)?;
+            let keys = apparatus::pcap::keys_of(&recording, &keys);
+            apparatus::pcap::write(&mut writer, &recording, &keys, &record.outcome)?;
             writer.finish()
         };
         write().with_context(|| format!("cannot write packets to {}", path.display()))?;
     }
     Ok(ChildAnswer::Over(Box::new(record)))
+}
+
+/// Lets the servers of a run speak TLS, if they are to, and its client trust them. The client tells
+/// `keys` those of its connections. Returns whom it trusts, in PEM.
+fn secure(
+    ready: &mut Ready,
+    settings: &Settings,
+    keys: Option<&TlsKeys>,
+) -> anyhow::Result<Option<String>> {
+    let Some(version) = settings.server.tls else { return Ok(None) };
+    let hosts = ready.plan.servers.iter().map(|server| server.address.ip().to_string());
+    let hosts: Vec<String> = hosts.collect();
+    let names: Vec<&str> = hosts.iter().map(String::as_str).take(1).collect();
+    let sessions = settings.server.tls_sessions.unwrap_or(false);
+    let OwnTls { server, client, trusted } = OwnTls::new(&names, version, sessions)?;
+    for plan in &mut ready.plan.servers {
+        plan.tls = Some(Arc::clone(&server));
+    }
+    ready.plan.dialling.tls = Some(match keys {
+        Some(keys) => client.telling(keys),
+        None => client,
+    });
+    Ok(Some(trusted))
 }
 
 fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {
@@ -221,6 +263,7 @@ async fn carried_out(
     mut ready: Ready,
     settings: &Settings,
     real_go: Option<PathBuf>,
+    trusted: Option<String>,
     ground: &Ground,
 ) -> anyhow::Result<RunRecord> {
     let before = ground.counters()?;
@@ -229,7 +272,7 @@ async fn carried_out(
     let apparatus = match real_go {
         None => Apparatus::set_up(ready.plan)?,
         Some(program) => Apparatus::set_up_with(ready.plan, |config, listener| {
-            let client = GoClient::start(&program, &config, listener);
+            let client = GoClient::start(&program, &config, trusted.as_deref(), listener);
             Ok(Box::new(client.map_err(apparatus::Error::ForeignClient)?))
         })?,
     };

@@ -52,6 +52,9 @@ pub struct ConnectionEnd {
     pub silence: Duration,
     /// A reset that followed, and who sent it.
     pub reset: Option<Side>,
+    /// The bytes of the other end that had reached whoever ended it by then, as the packet that does
+    /// acknowledges them; `None` if it acknowledges nothing.
+    pub reached: Option<u64>,
 }
 
 /// A connection that the program or one of its family dialled.
@@ -137,6 +140,8 @@ pub(crate) struct ConnectionFollower {
     missing: u64,
     last_data: Option<Duration>,
     end: Option<(Duration, Duration)>,
+    /// The bytes of the other end that the packet which ends it acknowledges.
+    reached: Option<u64>,
 }
 
 impl ConnectionFollower {
@@ -158,6 +163,7 @@ impl ConnectionFollower {
             missing: 0,
             last_data: None,
             end: None,
+            reached: None,
         }
     }
 
@@ -246,7 +252,23 @@ impl ConnectionFollower {
         if ends && self.opened.is_some() && self.end.is_none() {
             let since = self.last_data.or(self.opened).unwrap_or(segment.at);
             self.end = Some((segment.at, segment.at.saturating_sub(since)));
+            self.reached = self.acknowledged_by(from, segment);
         }
+    }
+
+    /// The bytes of the other end that `segment` of this end acknowledges, if it does.
+    fn acknowledged_by(&self, from: Side, segment: &Segment) -> Option<u64> {
+        let first = match from {
+            Side::Server => self.syn,
+            Side::Client => {
+                let answers = SegmentFlags::SYN.with(SegmentFlags::ACK);
+                let sent = self.control.iter().filter(|it| it.from == Side::Server);
+                sent.map(|it| &it.segment).find(|it| it.has(answers))?.seq
+            }
+        };
+        // Of connections with more than 4 GiB the last part alone is told.
+        let behind_syn = segment.ack.wrapping_sub(first).wrapping_sub(1);
+        segment.has(SegmentFlags::ACK).then_some(behind_syn.into())
     }
 
     fn conversation(&self) -> Conversation<'_> {
@@ -269,7 +291,7 @@ impl ConnectionFollower {
                 WireClose::Reset(_) => None,
                 _ => [Side::Client, Side::Server].into_iter().find(|side| resets(*side)),
             };
-            ConnectionEnd { by, at, silence, reset }
+            ConnectionEnd { by, at, silence, reset, reached: self.reached }
         });
         let dial = match (self.opened, self.refused) {
             (Some(at), _) => DialOutcome::Opened(at),

@@ -49,6 +49,8 @@ pub struct SeenRequest {
     pub began: Duration,
     /// When its last byte was heard; `None` if it was not.
     pub ended: Option<Duration>,
+    /// The bytes of its head.
+    pub head_bytes: u64,
     /// The bytes of its body, with their framing.
     pub body_bytes: u64,
     /// A number that bodies of equal bytes share, and others most likely do not. `None` if some of
@@ -257,7 +259,7 @@ impl ExchangeReader {
             MessagePart::Head(facts) => {
                 methods.push_back(facts.method);
                 exchanges.push(SeenExchange {
-                    request: request(std::mem::take(head), at),
+                    request: request(std::mem::take(head), facts.bytes, at),
                     response: None,
                 });
             }
@@ -427,7 +429,7 @@ fn digest(so_far: u64, bytes: &[u8]) -> u64 {
         .fold(so_far, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-fn request(notes: HeadNotes, at: Duration) -> SeenRequest {
+fn request(notes: HeadNotes, head_bytes: u64, at: Duration) -> SeenRequest {
     let mut words = notes.start.split(' ');
     let method = words.next().unwrap_or_default().to_owned();
     let target = words.next().unwrap_or_default().to_owned();
@@ -441,6 +443,7 @@ fn request(notes: HeadNotes, at: Duration) -> SeenRequest {
         minor_version,
         began: notes.began.unwrap_or(at),
         ended: None,
+        head_bytes,
         body_bytes: 0,
         body_digest: Some(0xcbf2_9ce4_8422_2325),
     }

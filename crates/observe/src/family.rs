@@ -10,10 +10,11 @@
 mod kin;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What is to be started, and for how long.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FamilyPlan {
     /// The program and its arguments.
     pub command: Vec<OsString>,
@@ -41,6 +42,8 @@ pub struct FamilyPlan {
     pub variables: Vec<(OsString, OsString)>,
     /// How long it is observed, if not to its end.
     pub time: Option<Duration>,
+    /// Where its output and its errors go, if not where this process's go; it reads nothing then.
+    pub output: Option<File>,
 }
 
 /// Why a program was not started.
@@ -85,7 +88,8 @@ pub struct Family {
 }
 
 impl Family {
-    /// Starts the program with this process's standard streams, directory and variables. Times count
+    /// Starts the program with this process's directory and variables and, unless the plan has others,
+    /// its standard streams. Times count
     /// from `started` on.
     ///
     /// On a terminal it shares this process's group, so that it reads from the terminal and gets what
@@ -106,12 +110,18 @@ impl Family {
         // Before there is a program: a signal that came between would end this process alone.
         let deaf = |source| FamilyError::Unkept { step: "listening for signals", source };
         let ears = Ears::open().map_err(deaf)?;
-        let shares_group = std::fs::File::open("/dev/tty").is_ok();
+        let shares_group = plan.output.is_none() && File::open("/dev/tty").is_ok();
         let mut command = Command::new(&program);
         command.args(plan.command.iter().skip(1));
         command.envs(plan.variables.iter().map(|(name, value)| (name, value)));
         if !shares_group {
             command.process_group(0);
+        }
+        if let Some(output) = &plan.output {
+            let both = output.try_clone().and_then(|other| Ok((output.try_clone()?, other)));
+            let unkept = |source| FamilyError::Unkept { step: "keeping its output", source };
+            let (output, errors) = both.map_err(unkept)?;
+            command.stdin(Stdio::null()).stdout(output).stderr(errors);
         }
         let child = command.spawn().map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => FamilyError::NotFound { program: shown },

@@ -11,6 +11,7 @@ use evidence::{Outcome, ServerAddr, Unreadable, WireRecord};
 use http::Uri;
 use netlab::NetworkSettings;
 use packets::{Overwrite, PcapFile, PcapFileError, PcapWriter};
+use transport::TlsKeys;
 
 use super::EarError;
 use crate::cli::PacketArgs;
@@ -148,28 +149,49 @@ impl PacketEar {
     /// If nothing was heard, or the disk does not take it.
     pub fn keep(self, outcome: &Outcome) -> Result<Option<PathBuf>, EarError> {
         let story = pcap::story(outcome);
-        self.keep_with(&story, outcome)
+        let kept = self.keep_with(&story, &TlsKeys::default(), outcome)?;
+        Ok(kept.map(|kept| kept.path))
     }
 
-    /// The same, with another story of the run.
+    /// The same, with another story of the run, and with those of `keys` that are of connections in
+    /// the file. With any, it is for its owner alone.
     ///
     /// # Errors
     /// Those of [`Self::keep`].
-    pub fn keep_with(self, story: &str, outcome: &Outcome) -> Result<Option<PathBuf>, EarError> {
+    pub fn keep_with(
+        self,
+        story: &str,
+        keys: &TlsKeys,
+        outcome: &Outcome,
+    ) -> Result<Option<PacketFile>, EarError> {
         let Some((path, file)) = self.file else { return Ok(None) };
         let recording = self.witness.and_then(|witness| witness.take_recording());
         let Some(recording) = recording else { return Err(EarError::NothingHeard { path }) };
+        let keys = pcap::keys_of(&recording, keys);
+        let has_keys = !keys.is_empty();
+        if has_keys {
+            file.for_its_owner_alone()?;
+        }
         let write = || {
             let mut writer = PcapWriter::begin(file, &pcap::section(story))?;
-            pcap::write(&mut writer, &recording, outcome)?;
+            pcap::write(&mut writer, &recording, &keys, outcome)?;
             writer.finish()
         };
         match write() {
             Ok(file) => file.keep()?,
             Err(source) => return Err(PcapFileError::Keep { path, source }.into()),
         }
-        Ok(Some(path))
+        Ok(Some(PacketFile { path, has_keys }))
     }
+}
+
+/// The file that packets were written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// True if it holds keys of TLS: whoever has it reads what the connections carried.
+    pub has_keys: bool,
 }
 
 /// Returns what becomes of a file that is there already.

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use report::page::USUAL_WIDTH;
 
-use super::{Section, TrialRow, range};
+use super::{Section, TrialRow};
 use crate::judge::Verdict;
+use crate::numbers::range;
 
 /// Writes all results as one XML document.
 ///
@@ -60,10 +61,16 @@ fn status(row: &TrialRow<'_>) -> TestCaseStatus {
         }
         Verdict::Ran(_) if row.verdict.held(row.trial) => TestCaseStatus::success(),
         Verdict::Ran(ran) => {
-            let wrong = ran.judged(row.trial).filter(|judged| !judged.held).map(|judged| {
-                let what = judged.prediction.what.text();
-                format!("{what}: predicted {}, {}", range(judged.prediction), super::seen(&judged))
-            });
+            let wrong = ran.judged(row.trial).filter(|judged| !judged.held && !judged.unseen).map(
+                |judged| {
+                    let what = judged.prediction.what.text();
+                    format!(
+                        "{what}: predicted {}, {}",
+                        range(judged.prediction),
+                        super::seen(&judged)
+                    )
+                },
+            );
             let disagreements = ran.record.disagreements().map(ToOwned::to_owned);
             let all: Vec<String> = wrong.chain(disagreements).collect();
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);

@@ -1,8 +1,9 @@
 //! The packets of a trace: where they are heard, and what the trace says of them.
 
+use std::io::{self, Write};
 use std::time::Instant;
 
-use apparatus::PacketEar;
+use apparatus::{PacketEar, PacketFile};
 use evidence::{
     BodySeen, Close, Connection, ConnectionId, Ends, Exchange, Failure, FailureKind, Moment,
     Observed, Outcome, Preset, Program, Reading, ServerSetup, Setup, Tables, Unreadable,
@@ -139,6 +140,19 @@ fn connections(session: &FetchSession) -> Vec<Connection> {
 fn carried(session: &FetchSession, id: ConnectionId) -> u64 {
     let here = session.exchanges.iter().filter(|traced| traced.connection() == Some(id));
     here.count() as u64
+}
+
+/// Tells where the packets are, and that a file with keys shows what the trace hides.
+pub(crate) fn tell_of(file: &PacketFile, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "lab: the packets are in {}", file.path.display())?;
+    if file.has_keys {
+        writeln!(
+            out,
+            "lab: with the keys of their TLS: whoever has the file reads all that was sent, \
+             credentials and cookies too (--no-keys leaves the keys out)"
+        )?;
+    }
+    Ok(())
 }
 
 /// What is said in a file about the trace as a whole. Header fields and bodies that were typed are not:

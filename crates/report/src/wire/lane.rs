@@ -1,8 +1,7 @@
 //! The lane between both ends of a ladder, and the arrows in it.
 
-use evidence::{Passage, PassageFate, Side};
+use evidence::{LifeMoment, Passage, PassageFate, Side};
 
-use super::life::LifeMoment;
 use super::list::{cut, deed};
 use super::numbers::SequenceOrigins;
 use crate::words::printable;

@@ -96,6 +96,13 @@ pub(crate) enum Action {
     Observe(Observe),
     /// Find out what a client does when its server does not do as one would wish
     Passport(Passport),
+    /// What the lab starts to have a process outside of a private network
+    #[cfg(target_os = "linux")]
+    #[command(name = crate::observe::OUTSIDE, hide = true)]
+    Outside {
+        /// The process id of the lab, with which it ends
+        parent: u32,
+    },
     /// What the lab starts for each run
     #[command(name = crate::run::CHILD, hide = true)]
     Trial {
@@ -367,6 +374,11 @@ pub(crate) struct Observe {
     #[arg(long = "for", value_name = "TIME", value_parser = args::time)]
     pub(crate) time: Option<Duration>,
 
+    /// Let the program reach the real network: each connection is relayed byte for byte, and names are
+    /// resolved outside. host.lab.internal is this machine's own loopback
+    #[arg(long, conflicts_with = "serve")]
+    pub(crate) outside: bool,
+
     /// The lab's own server.
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
@@ -551,6 +563,7 @@ differently; 126 the program cannot be executed; 127 there is no such program.
   lab observe -- curl {{url}} {{url}}
   lab observe --idle-timeout 1s -- python3 client.py {{url}}
   lab observe --serve -- ./program-that-calls api.example.com
+  lab observe --outside -- git clone https://example.com/project.git
   lab observe --expect 'opened <= 2' --expect 'resets = 0' -- pytest tests/http
   lab observe --packets=ladder --pcap run.pcapng -- ./run-client-and-server
   lab observe --for 30s -o report.txt -- ./start-everything"

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | what is expected, and whether it holds | `observe/expect.rs` |
 //! | the lab's own server on another host | `observe/serve.rs` |
+//! | the way out: connections relayed to the real network | `observe/relay.rs` |
 //! | the observation as the outcome of a run, beside which packets are shown | `observe/outcome.rs` |
 //! | the report for people | `observe/text.rs` |
 //! | the report for programs | `observe/json.rs` |
@@ -14,6 +15,8 @@ mod json;
 mod junit;
 mod outcome;
 #[cfg(target_os = "linux")]
+mod relay;
+#[cfg(target_os = "linux")]
 mod serve;
 mod text;
 
@@ -22,6 +25,8 @@ use std::io::Write;
 
 use crate::cli::{Observe, ObserveFormat};
 use expect::{Expectation, JudgedExpectation};
+#[cfg(target_os = "linux")]
+pub(crate) use relay::{OUTSIDE, main as outside};
 
 /// The lab itself failed: what `env`, `timeout` and `docker run` use for it.
 pub(crate) const LAB_FAILED: u8 = 125;
@@ -97,6 +102,10 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     let expectations = expectations(asked)?;
     let serves = asked.serve.serve || serve::is_named_in(&asked.command);
     anyhow::ensure!(
+        !(serves && asked.outside),
+        "with --outside there is no server of the lab's, so that {{url}}, {{host}} and {{port}} mean nothing"
+    );
+    anyhow::ensure!(
         serves || !asked.serve.is_described(),
         "flags of the lab's own server are for a command that has {{url}}, or for --serve"
     );
@@ -109,6 +118,9 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     let overwrite = if asked.packets.force { Overwrite::Replace } else { Overwrite::Never };
     let pcap = asked.packets.pcap.as_ref().map(|path| PcapFile::create(path, overwrite));
     let pcap = pcap.transpose()?;
+
+    let outside = asked.outside.then(relay::OutsideProcess::start).transpose()?;
+    let strangers: Vec<u32> = outside.iter().map(|outside| outside.pid).collect();
 
     // From here on this process lives in another network. It has one thread up to now.
     let start = Instant::now();
@@ -123,12 +135,21 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
         true => Some(serve::LabServer::start(&asked.serve, &mut ground)?),
         false => None,
     };
+    if let Some(outside) = outside {
+        relay::start(outside, &mut ground)?;
+        notes.push(
+            "what passed the cable was relayed byte for byte, its ends as they came; beyond the \
+             relay the packets are others"
+                .to_owned(),
+        );
+    }
     ground.begin()?;
     let plan = observe::FamilyPlan {
         command: if serves { serve::with_address(&asked.command) } else { asked.command.clone() },
         variables: Vec::new(),
         time: asked.time,
         output: None,
+        strangers,
     };
     let program = program_of(plan, start)?;
     let heard = ground.end()?;

@@ -395,6 +395,11 @@ pub(crate) struct Observe {
     #[command(flatten)]
     pub(crate) packets: PacketArgs,
 
+    /// Leave the keys of TLS out of the file of --pcap. Programs that know SSLKEYLOGFILE, and Node, are
+    /// asked for them; whoever has them reads what the connections carried
+    #[arg(long, requires = "pcap")]
+    pub(crate) no_keys: bool,
+
     /// The program and its arguments
     #[arg(value_name = "COMMAND", required = true, last = true)]
     pub(crate) command: Vec<OsString>,

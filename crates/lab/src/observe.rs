@@ -5,6 +5,7 @@
 //! | what is expected, and whether it holds | `observe/expect.rs` |
 //! | the lab's own server on another host | `observe/serve.rs` |
 //! | the way out: connections relayed to the real network | `observe/relay.rs` |
+//! | keys of TLS that programs tell, for the file of packets | `observe/keys.rs` |
 //! | the observation as the outcome of a run, beside which packets are shown | `observe/outcome.rs` |
 //! | the report for people | `observe/text.rs` |
 //! | the report for programs | `observe/json.rs` |
@@ -13,6 +14,8 @@
 mod expect;
 mod json;
 mod junit;
+#[cfg(target_os = "linux")]
+mod keys;
 mod outcome;
 #[cfg(target_os = "linux")]
 mod relay;
@@ -119,6 +122,8 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     let pcap = asked.packets.pcap.as_ref().map(|path| PcapFile::create(path, overwrite));
     let pcap = pcap.transpose()?;
 
+    let wants_keys = asked.packets.pcap.is_some() && !asked.no_keys;
+    let keys = wants_keys.then(keys::KeyFile::make).transpose()?;
     let outside = asked.outside.then(relay::OutsideProcess::start).transpose()?;
     let strangers: Vec<u32> = outside.iter().map(|outside| outside.pid).collect();
 
@@ -146,7 +151,7 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     ground.begin()?;
     let plan = observe::FamilyPlan {
         command: if serves { serve::with_address(&asked.command) } else { asked.command.clone() },
-        variables: Vec::new(),
+        variables: keys.as_ref().map(keys::KeyFile::variables).unwrap_or_default(),
         time: asked.time,
         output: None,
         strangers,
@@ -171,9 +176,14 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     let outcomes = outcome::outcomes(&observation, gathered);
     write(asked, &report, &outcomes, place)?;
     if let Some(file) = pcap {
-        keep(file, &report, &heard, &outcomes)?;
+        let has_keys = keep(file, &report, &heard, &outcomes, keys.as_ref())?;
         if let Some(path) = &asked.packets.pcap {
-            writeln!(anstream::stderr(), "lab: the packets are in {}", path.display())?;
+            let keys = if has_keys {
+                ", with the keys of TLS: whoever has it reads all (--no-keys leaves them out)"
+            } else {
+                ""
+            };
+            writeln!(anstream::stderr(), "lab: the packets are in {}{keys}", path.display())?;
         }
     }
     Ok(code)
@@ -264,21 +274,26 @@ fn write(
     Ok(())
 }
 
-/// Writes the packets, each with what is known of its connection.
+/// Writes the packets, each with what is known of its connection, and the keys of TLS. Returns true if
+/// there are any.
 #[cfg(target_os = "linux")]
 fn keep(
     file: packets::PcapFile,
     report: &ObserveReport<'_>,
     heard: &observe::Heard,
     outcomes: &[evidence::Outcome],
-) -> anyhow::Result<()> {
+    keys: Option<&keys::KeyFile>,
+) -> anyhow::Result<bool> {
     use packets::PcapWriter;
     let story = text::story(report);
     let mut writer = PcapWriter::begin(file, &apparatus::pcap::section(&story))?;
     let recordings = [Some(&heard.loopback), heard.cable.as_ref()];
+    let mut has_keys = false;
     for (recording, outcome) in recordings.into_iter().flatten().zip(outcomes) {
-        apparatus::pcap::write(&mut writer, recording, "", outcome)?;
+        let keys = keys.map(|keys| keys.keys_of(recording)).unwrap_or_default();
+        has_keys |= !keys.is_empty();
+        apparatus::pcap::write(&mut writer, recording, &keys, outcome)?;
     }
     writer.finish()?.keep()?;
-    Ok(())
+    Ok(has_keys)
 }

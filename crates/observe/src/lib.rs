@@ -42,7 +42,7 @@ mod witnesses;
 pub use cause::{CloseCause, close_cause};
 pub use connection::{ConnectionEnd, DialOutcome, HearingPlace, ObservedConnection};
 pub use everywhere::{EverywhereLaw, PortOpener};
-pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SpokenProtocol};
+pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SeenTls, SpokenProtocol};
 #[cfg(target_os = "linux")]
 pub use family::{Family, FamilyError, FamilyPlan};
 pub use gather::{ConnectionGatherer, GatheredConnections, PacketTally};

@@ -100,6 +100,13 @@ pub(crate) enum Action {
     /// Tell what of the lab works on this machine, and how to allow the rest
     #[command(after_help = doctor_help())]
     Doctor(Doctor),
+    /// What the lab starts to have a process outside of a private network
+    #[cfg(target_os = "linux")]
+    #[command(name = crate::observe::OUTSIDE, hide = true)]
+    Outside {
+        /// The process id of the lab, with which it ends
+        parent: u32,
+    },
     /// What the lab starts for each run
     #[command(name = crate::run::CHILD, hide = true)]
     Trial {
@@ -409,6 +416,11 @@ pub(crate) struct Observe {
     #[arg(long = "for", value_name = "TIME", value_parser = args::time)]
     pub(crate) time: Option<Duration>,
 
+    /// Let the program reach the real network: each connection is relayed byte for byte, and names are
+    /// resolved outside. host.lab.internal is this machine's own loopback
+    #[arg(long, conflicts_with = "serve")]
+    pub(crate) outside: bool,
+
     /// The lab's own server.
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
@@ -424,6 +436,11 @@ pub(crate) struct Observe {
     /// The packets of the program.
     #[command(flatten)]
     pub(crate) packets: PacketArgs,
+
+    /// Leave the keys of TLS out of the file of --pcap. Programs that know SSLKEYLOGFILE, and Node, are
+    /// asked for them; whoever has them reads what the connections carried
+    #[arg(long, requires = "pcap")]
+    pub(crate) no_keys: bool,
 
     /// The program and its arguments
     #[arg(value_name = "COMMAND", required = true, last = true)]
@@ -593,6 +610,7 @@ differently; 126 the program cannot be executed; 127 there is no such program.
   lab observe -- curl {{url}} {{url}}
   lab observe --idle-timeout 1s -- python3 client.py {{url}}
   lab observe --serve -- ./program-that-calls api.example.com
+  lab observe --outside -- git clone https://example.com/project.git
   lab observe --expect 'opened <= 2' --expect 'resets = 0' -- pytest tests/http
   lab observe --packets=ladder --pcap run.pcapng -- ./run-client-and-server
   lab observe --for 30s -o report.txt -- ./start-everything"

@@ -44,6 +44,8 @@ pub struct FamilyPlan {
     pub time: Option<Duration>,
     /// Where its output and its errors go, if not where this process's go; it reads nothing then.
     pub output: Option<File>,
+    /// Children of this process that are none of the family.
+    pub strangers: Vec<u32>,
 }
 
 /// Why a program was not started.
@@ -143,7 +145,10 @@ impl Family {
         loop {
             self.reap();
             let is_over = self.end.is_some()
-                && (deadline.is_none() || Kin::all().map(|kin| kin.is_empty()).unwrap_or(true));
+                && (deadline.is_none()
+                    || Kin::all_but(&self.plan.strangers)
+                        .map(|kin| kin.is_empty())
+                        .unwrap_or(true));
             if is_over {
                 break;
             }
@@ -212,7 +217,7 @@ impl Family {
         let mut killed_until = None;
         loop {
             self.reap();
-            let kin = Kin::all().unwrap_or_default();
+            let kin = Kin::all_but(&self.plan.strangers).unwrap_or_default();
             if kin.is_empty() {
                 return;
             }

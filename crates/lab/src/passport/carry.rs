@@ -63,6 +63,7 @@ pub(crate) fn carry_out(order: ProbeOrder) -> anyhow::Result<Result<ProbeRecord,
         variables: Vec::new(),
         time: Some(Duration::from_micros(order.at_most_us)),
         output: Some(output.try_clone()?),
+        strangers: Vec::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let met = meet(order.connections, family, &host, plan.delay, start);

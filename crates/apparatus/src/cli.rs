@@ -15,7 +15,7 @@ use evidence::{
 use program::args::{self, Limit};
 use report::wire::{NoConnection, PacketOptions, PacketView};
 use server::Answer;
-use transport::{Config, Limits};
+use transport::{Config, Dialling, Limits};
 
 use crate::{Plan, ServerPlan, Starts};
 
@@ -259,6 +259,7 @@ impl ClientArgs {
                         lingers: true,
                         limits: server::ServerLimits::default(),
                         starts,
+                        tls: None,
                     }],
                     setup,
                 )
@@ -293,7 +294,16 @@ impl ClientArgs {
             // Times that were asked for are no reason to give up.
             limit => limit.map(|limit| limit + self.delay + self.pause_before_body),
         };
-        Plan { setup, client, timeout, servers, far: None, wire: None, trace: self.trace }
+        Plan {
+            setup,
+            client,
+            dialling: Dialling::default(),
+            timeout,
+            servers,
+            far: None,
+            wire: None,
+            trace: self.trace,
+        }
     }
 
     /// A server that is not ours is asked only for what was typed.

@@ -14,6 +14,8 @@ mod hearing;
 mod hearing;
 
 pub use hearing::PacketEar;
+#[cfg(feature = "packets")]
+pub use hearing::PacketFile;
 
 /// Why the packets that were asked for are not to be had.
 #[derive(Debug, thiserror::Error)]

@@ -57,6 +57,8 @@ use tokio::task::AbortHandle;
 use transport::{Config, HttpVersion, Listener, Transport};
 
 pub use client::{ClientWork, ResponseHead, StudiedClient};
+#[cfg(feature = "packets")]
+pub use ear::PacketFile;
 pub use ear::{EarError, PacketEar};
 pub use far::FarHost;
 pub use plan::{Error, Plan, ServerPlan, Starts};
@@ -153,12 +155,13 @@ impl Apparatus {
     /// # Errors
     /// [`Error`] says what could not be set up.
     pub fn set_up(plan: Plan) -> Result<Self, Error> {
+        let dialling = plan.dialling.clone();
         Self::set_up_with(plan, |config, listener| {
             // In HTTP/2 a connection is never put back: it is shared all the time.
             let tells_of_its_pool =
                 config.preset != Preset::HyperUtil && config.version == HttpVersion::Http1;
             let preset = config.preset;
-            let transport = Transport::new(config, Some(listener))?;
+            let transport = Transport::with(config, dialling, Some(listener))?;
             Ok(Box::new(OwnClient::new(transport, preset, tells_of_its_pool)))
         })
     }
@@ -173,7 +176,7 @@ impl Apparatus {
         make: impl FnOnce(Config, Arc<dyn Listener>) -> Result<Box<dyn StudiedClient>, Error>,
     ) -> Result<Self, Error> {
         plan::feasible(&plan.setup)?;
-        let Plan { mut setup, client, timeout, servers, far, wire, trace } = plan;
+        let Plan { mut setup, client, timeout, servers, far, wire, trace, .. } = plan;
         let started = Instant::now();
         let host = ServersHost(far);
         let servers = Servers::set_up(servers, host.clone())?;

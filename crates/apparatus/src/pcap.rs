@@ -8,6 +8,7 @@ use evidence::{
     SegmentFlags, Side, WireRecord,
 };
 use packets::{PcapWriter, Recording, SectionNotes};
+use transport::TlsKeys;
 
 /// What is said of the section of a run, with this story.
 #[must_use]
@@ -59,15 +60,27 @@ pub fn verdict(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-/// Writes all that was heard, with comments on what begins or ends something.
+/// Returns those of `keys` that are of connections in `recording`, and no others.
+#[must_use]
+pub fn keys_of(recording: &Recording, keys: &TlsKeys) -> String {
+    let randoms = recording.client_randoms();
+    keys.of(|random| random.first_chunk().is_some_and(|random| randoms.contains(random)))
+}
+
+/// Writes all that was heard, with comments on what begins or ends something; before it the keys of
+/// TLS, if there are any, so that a reader decrypts it.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn write<W: Write>(
     writer: &mut PcapWriter<W>,
     recording: &Recording,
+    keys: &str,
     outcome: &Outcome,
 ) -> io::Result<()> {
+    if !keys.is_empty() {
+        writer.secrets(keys)?;
+    }
     let mut comments = match &outcome.wire {
         Some(Ok(record)) => comments(record, outcome),
         _ => HashMap::new(),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evidence::{BodyPolicy, Setup};
-use server::{Answer, HelloWorld, Responder};
-use transport::Config;
+use server::{Answer, HelloWorld, Responder, ServerTls};
+use transport::{Config, Dialling};
 
 use crate::{FarHost, WireWitness, descriptors, predict};
 
@@ -17,6 +17,8 @@ pub struct Plan {
     pub setup: Setup,
     /// The client.
     pub client: Config,
+    /// How it makes connections: with TLS, if its servers speak that.
+    pub dialling: Dialling,
     /// How long an exchange may take, from the question to the end of its body; `None` for ever.
     pub timeout: Option<Duration>,
     /// The servers to start in this process; none if the URL names one that is running already.
@@ -47,6 +49,8 @@ pub struct ServerPlan {
     pub lingers: bool,
     /// When it starts.
     pub starts: Starts,
+    /// The TLS that it speaks, if it does.
+    pub tls: Option<Arc<dyn ServerTls>>,
 }
 
 impl ServerPlan {

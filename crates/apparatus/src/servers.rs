@@ -18,6 +18,8 @@ const GRACE: Duration = Duration::from_millis(200);
 /// Our own servers, in the order in which the plan names them.
 pub(crate) struct Servers {
     addresses: Vec<ServerAddr>,
+    /// The schemes of their URLs.
+    schemes: Vec<&'static str>,
     places: Mutex<Vec<ServerPlace>>,
     host: ServersHost,
     witness: Arc<ServerWitness>,
@@ -42,6 +44,8 @@ impl Servers {
         let witness = Arc::new(ServerWitness::default());
         let mut places = Vec::new();
         let mut addresses = Vec::new();
+        let scheme = |plan: &ServerPlan| if plan.tls.is_some() { "https" } else { "http" };
+        let schemes = plans.iter().map(scheme).collect();
         for mut plan in plans {
             let (address, stage) = match plan.starts {
                 Starts::AtOnce => {
@@ -54,7 +58,7 @@ impl Servers {
             addresses.push(address);
             places.push(ServerPlace { plan, stage });
         }
-        Ok(Self { addresses, places: Mutex::new(places), host, witness })
+        Ok(Self { addresses, schemes, places: Mutex::new(places), host, witness })
     }
 
     /// Returns true if no server is ours.
@@ -64,7 +68,8 @@ impl Servers {
 
     /// The URL of a server of ours.
     pub(crate) fn url(&self, server: usize) -> Option<String> {
-        self.addresses.get(server).map(|address| format!("http://{address}/"))
+        let address = self.addresses.get(server)?;
+        Some(format!("{}://{address}/", self.schemes.get(server)?))
     }
 
     /// The address of a server of ours.
@@ -129,6 +134,10 @@ fn bound(
         .limits(plan.limits)
         .nodelay(plan.nodelay)
         .lingers(plan.lingers);
+    let server = match &plan.tls {
+        Some(tls) => server.secured_by(Arc::clone(tls)),
+        None => server,
+    };
     let ear = ServerEar { witness: Arc::clone(witness), server: server.address() };
     Ok(server.observed_by(Arc::new(ear)))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use apparatus::{Apparatus, Plan, ServerPlan, Starts};
 use evidence::{AcceptGap, BodyPolicy, Preset, Program, ServerSetup, Setup};
 use server::{Answer, ServerLimits};
-use transport::Config;
+use transport::{Config, Dialling};
 
 const REQUESTS: usize = 7;
 
@@ -35,6 +35,7 @@ fn nobody_accepts() -> Plan {
             },
         },
         client: Config::of(Preset::Go),
+        dialling: Dialling::default(),
         timeout: Some(Duration::from_millis(200)),
         servers: vec![ServerPlan {
             nodelay: true,
@@ -44,6 +45,7 @@ fn nobody_accepts() -> Plan {
             responder: ServerPlan::hello_world,
             limits: ServerLimits::default(),
             starts: Starts::WhenTold,
+            tls: None,
         }],
         far: None,
         wire: None,

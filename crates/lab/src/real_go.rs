@@ -2,6 +2,7 @@
 //! is installed here, which does what it is told and tells what it sees.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,6 +16,7 @@ use evidence::{
     Preset, TraceEvent,
 };
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot};
@@ -153,6 +155,8 @@ pub(crate) struct GoClient {
     awaited: Arc<Mutex<AwaitedWords>>,
     /// Ends with this value.
     _program: Child,
+    /// Read at its first handshake.
+    _trusted: Option<NamedTempFile>,
 }
 
 /// Who waits for which word.
@@ -170,20 +174,24 @@ fn locked(awaited: &Mutex<AwaitedWords>) -> std::sync::MutexGuard<'_, AwaitedWor
 }
 
 impl GoClient {
-    /// Starts the program. It tells `listener` its moments.
+    /// Starts the program. It tells `listener` its moments, and of servers with TLS it trusts those
+    /// whose certificates are signed by `trusted`, in PEM.
     ///
     /// # Errors
     /// If it cannot be started.
     pub(crate) fn start(
         program: &Path,
         config: &Config,
+        trusted: Option<&str>,
         listener: Arc<dyn Listener>,
     ) -> io::Result<Self> {
-        let mut child = Command::new(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
+        let mut command = Command::new(program);
+        let trusted = trusted.map(trust_file).transpose()?;
+        if let Some(trusted) = &trusted {
+            command.env("SSL_CERT_FILE", trusted.path());
+        }
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("it has no stdin and stdout"));
         };
@@ -191,7 +199,7 @@ impl GoClient {
         let awaited = Arc::<Mutex<AwaitedWords>>::default();
         tokio::spawn(write(to_write, stdin));
         tokio::spawn(hear(stdout, listener, Arc::clone(&awaited)));
-        let client = Self { orders, awaited, _program: child };
+        let client = Self { orders, awaited, _program: child, _trusted: trusted };
         let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         client.order(&GoOrder::SetUp(GoSetUp {
             per_host: config.limits.max_idle_per_host,
@@ -211,6 +219,13 @@ impl GoClient {
             let _ = self.orders.send(line + "\n");
         }
     }
+}
+
+/// A file of those who are trusted.
+fn trust_file(trusted: &str) -> io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    file.write_all(trusted.as_bytes())?;
+    Ok(file)
 }
 
 async fn write(mut orders: mpsc::UnboundedReceiver<String>, mut stdin: ChildStdin) {

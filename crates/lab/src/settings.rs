@@ -192,6 +192,10 @@ section! {
         linger: bool,
         /// When it starts.
         starts: StartSetting,
+        /// The version of TLS that it speaks, and no other; without it none.
+        tls: TlsSetting,
+        /// True if it lets clients go on with a TLS session that they had.
+        tls_sessions: bool,
     }
 }
 
@@ -214,7 +218,7 @@ section! {
         tcp_keepalive: LimitSetting<Time>,
         /// How long data may stay unacknowledged (TCP_USER_TIMEOUT).
         tcp_user_timeout: LimitSetting<Time>,
-        /// `http1`, or `http2` in cleartext with prior knowledge.
+        /// `http1`, or `http2`: in cleartext with prior knowledge, in TLS as agreed.
         version: Version,
         /// hyper-util's `pool_timer`.
         pool_timer: bool,
@@ -520,13 +524,24 @@ pub(crate) enum StartSetting {
     WhenTold,
 }
 
+/// Which TLS is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TlsSetting {
+    /// TLS 1.2.
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
 /// Which HTTP is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Version {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 in cleartext, with prior knowledge.
+    /// HTTP/2: in cleartext with prior knowledge, in TLS as agreed.
     Http2,
 }
 

@@ -9,7 +9,7 @@ use evidence::{BodyPolicy, Preset, Program, ServerSetup, Setup};
 use hello::Routes;
 use http::{HeaderName, HeaderValue};
 use server::Answer;
-use transport::{Config, HttpVersion, Limits};
+use transport::{Config, Dialling, HttpVersion, Limits};
 
 use crate::cable;
 use crate::formula::Names;
@@ -21,6 +21,8 @@ use crate::settings::{
 
 /// The port of the first server in a private network, where nobody else can have it.
 const FIRST_PORT: u16 = 8080;
+/// The same with TLS: on the other, Wireshark takes everything for plain HTTP.
+const FIRST_TLS_PORT: u16 = 8443;
 
 /// More of anything is a typing error.
 const MOST: usize = 100_000;
@@ -85,6 +87,7 @@ impl Settings {
         let client = self.client(preset);
         client.check()?;
         self.check_client()?;
+        self.check_tls()?;
         let servers = self.servers(private)?;
         let setup = self.setup(preset, &client, &servers);
         let network = netlab::NetworkSettings {
@@ -104,6 +107,7 @@ impl Settings {
             plan: Plan {
                 setup,
                 client,
+                dialling: Dialling::default(),
                 timeout: None,
                 servers,
                 far: None,
@@ -165,6 +169,20 @@ impl Settings {
             && (time.subsec_nanos() > 0 || !(1..=32_767).contains(&time.as_secs()))
         {
             return impossible("client.tcp_keepalive", "whole seconds, from 1 to 32767");
+        }
+        Ok(())
+    }
+
+    fn check_tls(&self) -> Result<(), SetupError> {
+        if self.server.tls.is_none() {
+            return match self.server.tls_sessions {
+                Some(_) => impossible("server.tls_sessions", "there are none without server.tls"),
+                None => Ok(()),
+            };
+        }
+        let steps = self.workload.steps.iter().flatten();
+        if steps.into_iter().any(|step| matches!(step, Step::Raw(_))) {
+            return impossible("server.tls", "a raw client of a script speaks none");
         }
         Ok(())
     }
@@ -361,7 +379,8 @@ impl Settings {
             Some(StartSetting::AtOnce) | None => apparatus::Starts::AtOnce,
         };
         let host = if self.has_two_hosts() { netlab::SERVER_HOST } else { Ipv4Addr::LOCALHOST };
-        let ports = (FIRST_PORT..).take(count).map(|port| if private { port } else { 0 });
+        let first = if self.server.tls.is_some() { FIRST_TLS_PORT } else { FIRST_PORT };
+        let ports = (first..).take(count).map(|port| if private { port } else { 0 });
         Ok(ports
             .map(|port| ServerPlan {
                 address: SocketAddr::from((host, port)),
@@ -371,6 +390,7 @@ impl Settings {
                 nodelay: self.server.nodelay.unwrap_or(true),
                 lingers: self.server.linger.unwrap_or(true),
                 starts,
+                tls: None,
             })
             .collect())
     }
@@ -403,13 +423,19 @@ impl Settings {
             keep_alives: limits.keep_alives,
             server: ServerSetup {
                 in_process: true,
-                url: servers.first().map_or(String::new(), |s| format!("http://{}/", s.address)),
+                url: servers
+                    .first()
+                    .map_or(String::new(), |s| format!("{}://{}/", self.scheme(), s.address)),
                 bytes: Some(answer.bytes),
                 delay: answer.delay,
                 pause_before_body: answer.pause_before_body,
             },
             flags: Vec::new(),
         }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.server.tls.is_some() { "https" } else { "http" }
     }
 
     fn server_count(&self) -> usize {

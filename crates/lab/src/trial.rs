@@ -19,9 +19,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use packets::PcapWriter;
 use peers::{RawClient, RawOrder, RawSeen};
 use serde::{Deserialize, Serialize};
+use transport::TlsKeys;
 
 use crate::cable::CableControl;
+use crate::doctor::attempts;
+use crate::doctor::facts::{Attempt, AttemptOutcome};
 use crate::ground::{self, Ground, TwoHosts};
+use crate::own_tls;
+use crate::passport;
+use crate::passport::carry::ProbeOrder;
+use crate::passport::record::ProbeRecord;
 use crate::process;
 use crate::real_go::GoClient;
 use crate::record::{ProcessUse, RunRecord, Snapshot};
@@ -33,6 +40,10 @@ use crate::setup::{Ready, Workload};
 pub(crate) enum Order {
     /// To find out whether it can have a private network, and nothing else.
     Probe,
+    /// To carry out a probe of a client's passport.
+    Passport(Box<ProbeOrder>),
+    /// To try one thing, for the doctor.
+    Attempt(Attempt),
     /// To carry out a run.
     Run {
         /// Under these settings.
@@ -73,10 +84,14 @@ pub(crate) enum ChildAnswer {
     /// A private network can be had, but no second host and cable: what is refused, by whom, and
     /// the fix.
     NoCable(String),
+    /// The result of an attempt.
+    Attempted(AttemptOutcome),
     /// The run could not take place.
     Failed(String),
     /// The run is over, and this is all that was seen.
     Over(Box<RunRecord>),
+    /// The probe is over, and this is all that was seen.
+    Probed(Box<ProbeRecord>),
 }
 
 /// A reply that cannot be read.
@@ -130,6 +145,12 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
             Ok(_) => ChildAnswer::Ready,
             Err(error) => refused_or_failed(error),
         },
+        Order::Passport(order) => match passport::carry::carry_out(*order) {
+            Ok(Ok(record)) => ChildAnswer::Probed(Box::new(record)),
+            Ok(Err(error)) => refused_or_failed(error),
+            Err(error) => ChildAnswer::Failed(format!("{error:#}")),
+        },
+        Order::Attempt(attempt) => ChildAnswer::Attempted(attempts::attempt(&attempt)),
         order @ Order::Run { .. } => match run(order) {
             Ok(answer) => answer,
             Err(error) => ChildAnswer::Failed(format!("{error:#}")),
@@ -153,12 +174,17 @@ fn run(order: Order) -> anyhow::Result<ChildAnswer> {
     let Order::Run { settings, transport, real_go, private, moments, hears, pcap } = order else {
         return Ok(ChildAnswer::Ready);
     };
-    let (settings, whole) = (&*settings, pcap.is_some());
+    let (settings, keeps) = (&*settings, pcap.is_some());
+    // What begins in a segment of TLS is told anywhere in it.
+    let whole = keeps || settings.server.tls.is_some();
     let ear = |ear: InterfaceWitness| Arc::new(if whole { ear.whole() } else { ear });
     let preset = Preset::ALL.into_iter().find(|preset| preset.name() == transport);
     let preset = preset.ok_or_else(|| anyhow::anyhow!("no transport is called {transport}"))?;
     let mut ready = settings.ready(preset, private)?;
     ready.plan.trace = moments;
+    let keys = TlsKeys::default();
+    let keys_wanted = keeps.then_some(&keys);
+    let trusted = own_tls::secure(&mut ready.plan, &settings.server, keys_wanted)?;
     // Before there is a runtime: a process with more than one thread cannot leave its network.
     let ground = match (private, ready.cable) {
         (false, _) => Ground::Machine(hears.then(|| ear(InterfaceWitness::machine()))),
@@ -171,7 +197,7 @@ fn run(order: Order) -> anyhow::Result<ChildAnswer> {
             Err(error) => return Ok(refused_or_failed(error)),
         },
         (true, Some(cable)) => {
-            match TwoHosts::enter(&ready.network, cable, &settings.network, whole) {
+            match TwoHosts::enter(&ready.network, cable, &settings.network, keeps) {
                 Ok(hosts) => Ground::Hosts(hosts),
                 Err(error) => return Ok(refused_or_failed(error)),
             }
@@ -183,12 +209,13 @@ fn run(order: Order) -> anyhow::Result<ChildAnswer> {
     };
     // One thread, so that counts of connections come out exact.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut record = runtime.block_on(carried_out(ready, settings, real_go, &ground))?;
+    let mut record = runtime.block_on(carried_out(ready, settings, real_go, trusted, &ground))?;
     record.network = network;
     if let (Some(path), Some(recording)) = (pcap, ground.take_recording()) {
         let write = || {
             let mut writer = PcapWriter::inside(BufWriter::new(File::create(&path)?));
-            apparatus::pcap::write(&mut writer, &recording, &record.outcome)?;
+            let keys = apparatus::pcap::keys_of(&recording, &keys);
+            apparatus::pcap::write(&mut writer, &recording, &keys, &record.outcome)?;
             writer.finish()
         };
         write().with_context(|| format!("cannot write packets to {}", path.display()))?;
@@ -221,6 +248,7 @@ async fn carried_out(
     mut ready: Ready,
     settings: &Settings,
     real_go: Option<PathBuf>,
+    trusted: Option<String>,
     ground: &Ground,
 ) -> anyhow::Result<RunRecord> {
     let before = ground.counters()?;
@@ -229,7 +257,7 @@ async fn carried_out(
     let apparatus = match real_go {
         None => Apparatus::set_up(ready.plan)?,
         Some(program) => Apparatus::set_up_with(ready.plan, |config, listener| {
-            let client = GoClient::start(&program, &config, listener);
+            let client = GoClient::start(&program, &config, trusted.as_deref(), listener);
             Ok(Box::new(client.map_err(apparatus::Error::ForeignClient)?))
         })?,
     };

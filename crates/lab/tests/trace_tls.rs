@@ -3,6 +3,8 @@
 
 #[path = "../../transport/tests/common/tls.rs"]
 mod tls;
+#[path = "program/tshark.rs"]
+mod tshark;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -13,6 +15,7 @@ use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 use tls::{Authority, Server};
 use transport::Trust;
+use tshark::tshark;
 
 /// Runs `lab trace` with `arguments`, and the file of whom to trust.
 async fn trace(arguments: &str, trusts: Option<&Authority>) -> Output {
@@ -204,4 +207,81 @@ async fn nginx_is_traced_in_both_versions_of_http() {
         }
         assert!(session["reuse"]["saved_us"].is_u64());
     }
+}
+
+/// A file of the packets of two requests to `server`, and what was said of it; `None`, said aloud, where
+/// packets cannot be heard.
+async fn capture(
+    server: &Server,
+    authority: &Authority,
+    flags: &str,
+    directory: &TempDir,
+) -> Option<(String, String)> {
+    let file = directory.path().join("trace.pcapng").display().to_string();
+    let arguments = format!("{} --pcap {file} --force {flags}", server.url());
+    let output = trace(&arguments, Some(authority)).await;
+    let words = text(&output.stderr);
+    if words.contains("nothing was heard") {
+        eprintln!("SKIPPED: {words}");
+        return None;
+    }
+    assert_eq!(output.status.code(), Some(0), "{words}");
+    Some((file, words))
+}
+
+#[tokio::test]
+async fn a_file_of_https_opens_decrypted() {
+    let (authority, directory) = (Authority::new(), TempDir::new().unwrap());
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let config = authority.signs_localhost_in(version, &["h2", "http/1.1"]);
+        let server = Server::start(config, Duration::ZERO).await;
+        for (flag, filter, field) in [
+            ("--http1", "http.request", "http.request.method"),
+            ("--http2", "http2.headers.method", "http2.headers.method"),
+        ] {
+            let Some((file, words)) = capture(&server, &authority, flag, &directory).await else {
+                return;
+            };
+            assert!(words.contains("with the keys of their TLS"), "{words}");
+            let shown = ["-Y", filter, "-T", "fields", "-e", field];
+            let Some(requests) = tshark(&file, &shown) else { return };
+            assert_eq!(requests, "GET\nGET\n", "{version:?} {flag}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_with_keys_is_for_its_owner_alone_and_without_them_opens_encrypted() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (authority, directory) = (Authority::new(), TempDir::new().unwrap());
+    let server = Server::start(authority.signs_localhost(&["http/1.1"]), Duration::ZERO).await;
+    let Some((file, _)) = capture(&server, &authority, "", &directory).await else { return };
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let has_keys = |bytes: &[u8]| bytes.windows(21).any(|it| it == b"CLIENT_TRAFFIC_SECRET");
+    assert!(has_keys(&std::fs::read(&file).unwrap()));
+    let Some((file, words)) = capture(&server, &authority, "--no-keys", &directory).await else {
+        return;
+    };
+    assert!(!words.contains("keys"), "{words}");
+    assert!(!has_keys(&std::fs::read(&file).unwrap()));
+    let Some(requests) = tshark(&file, &["-Y", "http"]) else { return };
+    assert_eq!(requests, "");
+}
+
+#[tokio::test]
+async fn a_file_has_no_keys_of_connections_that_are_not_in_it() {
+    let (authority, directory) = (Authority::new(), TempDir::new().unwrap());
+    let config = || authority.signs_localhost(&["http/1.1"]);
+    let heard = Server::start(config(), Duration::ZERO).await;
+    let other = Server::start(config(), Duration::ZERO).await;
+    let Some((file, _)) = capture(&heard, &authority, &other.url(), &directory).await else {
+        return;
+    };
+    let bytes = std::fs::read(file).unwrap();
+    let label = b"CLIENT_TRAFFIC_SECRET_0";
+    let connections = bytes.windows(label.len()).filter(|it| it == label).count();
+    assert_eq!((connections, other.accepted()), (1, 1));
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::settings::Sysctl;
-use crate::{Error, Refused};
+use crate::{Error, Identity, Refused};
 
 /// A network that nobody can be in.
 #[derive(Debug)]
@@ -19,14 +19,19 @@ impl Network {
     pub(crate) fn as_on_a_wire(&self) -> io::Result<()> {
         match *self {}
     }
+
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "there is no value to call it on"))]
+    pub(crate) fn sends_all_by_cable(&self) -> io::Result<()> {
+        match *self {}
+    }
 }
 
-pub(crate) fn enter(_: &[Sysctl]) -> Result<Network, Error> {
+pub(crate) fn enter(_: &[Sysctl], _: Identity) -> Result<Network, Error> {
     Err(Refused::not_linux(std::env::consts::OS).into())
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use no_hosts::{CableDevice, Forwarder, HostThread, lost_before_the_cable};
+pub(crate) use no_hosts::{CableDevice, Forwarder, HostThread, Injector, lost_before_the_cable};
 
 /// Two hosts, which nobody can have: who would make them could not enter the first.
 #[cfg(not(target_os = "linux"))]
@@ -34,7 +39,7 @@ mod no_hosts {
     use std::io;
     use std::net::Ipv4Addr;
 
-    use crate::cable::{CableLaw, CablePlan, CableTally};
+    use crate::cable::{CableLaw, CablePlan, CableTally, Parcel};
     use crate::settings::Sysctl;
     use crate::{Error, NetworkSettings, Refused};
 
@@ -56,6 +61,10 @@ mod no_hosts {
         }
 
         pub(crate) fn run<T>(&self, _: impl FnOnce() -> T) -> Result<T, Error> {
+            match *self {}
+        }
+
+        pub(crate) fn takes_every_address(&self) -> Result<(), Error> {
             match *self {}
         }
 
@@ -81,6 +90,19 @@ mod no_hosts {
         pub(crate) fn unplug(self) -> io::Result<CableTally> {
             match self {}
         }
+
+        pub(crate) fn injector(&self) -> Injector {
+            match *self {}
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    pub(crate) enum Injector {}
+
+    impl Injector {
+        pub(crate) fn put(&self, _: u64, _: Parcel) -> io::Result<()> {
+            match *self {}
+        }
     }
 
     pub(crate) fn lost_before_the_cable() -> io::Result<u64> {
@@ -94,6 +116,6 @@ mod tests {
 
     #[test]
     fn where_there_are_no_namespaces_nobody_enters() {
-        assert!(enter(&[]).unwrap_err().to_string().contains("not Linux"));
+        assert!(enter(&[], Identity::Oneself).unwrap_err().to_string().contains("not Linux"));
     }
 }

@@ -3,12 +3,14 @@
 //! | file | idea |
 //! |---|---|
 //! | `linux.rs` | the sockets, and the thread that reads them |
+//! | `live.rs` | packets that are handed over as they come, and not kept |
 //! | `filter.rs` | what the kernel is told to let through: a program of the classic BPF |
 //! | `clock.rs` | the kernel's time on the clock of a run |
 //! | `drops.rs` | what the kernel says it has lost |
 //! | `refusal.rs` | why nothing can be heard here, and the fix |
 //! | `elsewhere.rs` | systems that are not Linux |
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ mod elsewhere;
 mod filter;
 #[cfg(target_os = "linux")]
 mod linux;
+mod live;
 mod refusal;
 
 #[cfg(not(target_os = "linux"))]
@@ -35,6 +38,7 @@ use elsewhere as system;
 #[cfg(target_os = "linux")]
 use linux as system;
 
+pub use live::{LiveCapture, LivePacket, PacketSink};
 pub use refusal::CaptureRefusal;
 
 /// Returns the name of the interface by which packets of this network leave for `server`.
@@ -48,7 +52,8 @@ pub fn interface_toward(server: std::net::SocketAddr) -> io::Result<String> {
 /// What is to be heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureSetup {
-    /// The interface, in the network of the thread that starts the capture.
+    /// The interface, in the network of the thread that starts the capture; [`Self::ANY`] for all
+    /// that there are.
     pub interface: String,
     /// Only TCP segments that have one of these ports at either end; everything if there are none.
     ///
@@ -64,6 +69,11 @@ pub struct CaptureSetup {
 }
 
 impl CaptureSetup {
+    /// The word for every interface, as tcpdump has it.
+    ///
+    /// A packet that passes several of them, such as a bridge and what is behind it, is heard on each.
+    pub const ANY: &str = "any";
+
     /// All packets of `interface`, as a whole.
     #[must_use]
     pub fn on(interface: &str) -> Self {
@@ -149,6 +159,18 @@ impl Recording {
         let decoded = self.packets.iter().map(HeardPacket::segment);
         let segments = decoded.inspect(|decoded| counts.count(decoded)).filter_map(Result::ok);
         (segments.collect(), counts)
+    }
+
+    /// The random numbers with which clients of TLS began, among these packets: by them keys of
+    /// connections are found. That of a client whose first packet was not heard is not among them.
+    #[must_use]
+    pub fn client_randoms(&self) -> HashSet<[u8; 32]> {
+        let random = |packet: &HeardPacket| {
+            let segment = packet.segment().ok()?;
+            let headers = segment.ip_header_bytes + segment.tcp_header_bytes;
+            wire::tls::client_random(packet.bytes.get(usize::from(headers)..)?)
+        };
+        self.packets.iter().filter_map(random).collect()
     }
 }
 

@@ -7,12 +7,14 @@
 //! | file | idea |
 //! |---|---|
 //! | `capture.rs` | packets heard on one interface, each once, with the kernel's time |
+//! | `live_talk.rs` | what the packets of one connection come to while it lives |
 //! | `decode.rs` | a packet's bytes, read as a segment; why others are none |
 //! | `options.rs` | the options of a TCP header, one by one |
 //! | `forge.rs` | packets that nobody sent |
 //! | `notation.rs` | a segment as tcpdump prints it |
 //! | `pcapng.rs` | a capture as Wireshark reads it, written to anything that takes bytes |
 //! | `wire_log.rs` | the packets of a run, told and counted |
+//! | `tls_log.rs` | their TLS, read along |
 //! | `checksum.rs` | checksums that a device was to fill in |
 //! | `pcap_file.rs` | a file that is there as a whole or not at all |
 //!
@@ -45,18 +47,21 @@ mod capture;
 mod checksum;
 mod decode;
 mod forge;
+mod live_talk;
 mod notation;
 mod options;
 mod pcap_file;
 mod pcapng;
+mod tls_log;
 mod wire_log;
 
 pub use capture::{
-    Capture, CaptureError, CaptureRefusal, CaptureSetup, ClockFit, HeardPacket, PacketDrops,
-    Recording, interface_toward,
+    Capture, CaptureError, CaptureRefusal, CaptureSetup, ClockFit, HeardPacket, LiveCapture,
+    LivePacket, PacketDrops, PacketSink, Recording, interface_toward,
 };
 pub use decode::{LinkLayer, NoSegment, PacketCounts, decode};
 pub use forge::resets;
+pub use live_talk::{LiveEnd, LiveTalk};
 pub use notation::{SequenceBase, SequenceBook, SequenceNumbers, line};
 pub use pcap_file::{Overwrite, PcapFile, PcapFileError};
 pub use pcapng::{InterfaceId, InterfaceNotes, InterfaceTotals, PcapWriter, SectionNotes};

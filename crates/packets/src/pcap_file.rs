@@ -84,6 +84,16 @@ impl PcapFile {
         }
     }
 
+    /// Lets nobody but its owner read the file, which is to hold secrets. A system that knows no such
+    /// thing (not Unix) does nothing.
+    ///
+    /// # Errors
+    /// [`PcapFileError::Create`] if the file system refuses.
+    pub fn for_its_owner_alone(&self) -> Result<(), PcapFileError> {
+        let failed = |source| PcapFileError::Create { path: self.path.clone(), source };
+        owner_alone(self.out.get_ref()).map_err(failed)
+    }
+
     /// Writes what is left to the disk and gives the file its name.
     ///
     /// # Errors
@@ -162,6 +172,17 @@ fn hidden_name(path: &Path) -> io::Result<PathBuf> {
     hidden.push(name);
     hidden.push(format!(".{}.part", std::process::id()));
     Ok(path.with_file_name(hidden))
+}
+
+#[cfg(unix)]
+fn owner_alone(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn owner_alone(_: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// A file that has no name; `None` where there can be none.

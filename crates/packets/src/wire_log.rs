@@ -8,6 +8,8 @@ use evidence::{
     Observed, Passage, PassageFate, Segment, SegmentFlags, Side, WirePlace, WireRecord,
 };
 
+use crate::tls_log::TlsLog;
+
 /// So many packets are told one by one; all are counted.
 const MOST_TOLD: usize = 100_000;
 
@@ -17,13 +19,14 @@ pub struct WireLog {
     record: WireRecord,
     /// The number behind the last byte that each end has sent, SYN and FIN counted.
     sent_up_to: HashMap<(SocketAddr, SocketAddr), u32>,
+    tls: TlsLog,
 }
 
 impl WireLog {
     /// A log of packets that are heard at `place`.
     #[must_use]
     pub fn new(place: WirePlace) -> Self {
-        Self { record: WireRecord::of(place), sent_up_to: HashMap::new() }
+        Self { record: WireRecord::of(place), sent_up_to: HashMap::new(), tls: TlsLog::default() }
     }
 
     /// Adds a segment, which has met its fate. `packet` is its bytes from the IP header on, as far as
@@ -48,6 +51,8 @@ impl WireLog {
         tally.fin += has(SegmentFlags::FIN);
         tally.rst += has(SegmentFlags::RST);
         tally.data += u64::from(segment.payload_bytes > 0);
+        tally.payload_bytes += u64::from(segment.payload_bytes);
+        tally.ack += u64::from(acknowledges_alone(&segment));
         tally.again += u64::from(again);
         tally.lost += u64::from(fate.is_lost());
         if self.record.passages.len() < MOST_TOLD {
@@ -56,7 +61,18 @@ impl WireLog {
                 WirePlace::Cable { .. } => Observed::Known(Vec::new()),
             };
             let begins = first_line(packet, &segment);
-            self.record.passages.push(Passage { number, from, segment, begins, fate, arrived });
+            let payload = packet.get(headers(&segment)..).unwrap_or_default();
+            self.tls.heard(self.record.passages.len(), from, &segment, payload);
+            let tls = None;
+            self.record.passages.push(Passage {
+                number,
+                from,
+                segment,
+                begins,
+                tls,
+                fate,
+                arrived,
+            });
         } else {
             self.record.untold += 1;
         }
@@ -103,8 +119,15 @@ impl WireLog {
     /// Ends it, and returns what was heard.
     #[must_use]
     pub fn into_record(self) -> WireRecord {
-        self.record
+        let Self { mut record, tls, .. } = self;
+        tls.tell(&mut record.passages);
+        record
     }
+}
+
+/// Returns true for an ACK with nothing beside it.
+fn acknowledges_alone(segment: &Segment) -> bool {
+    segment.has(SegmentFlags::ACK) && !segment.has(SegmentFlags::RST) && segment.sequence_len() == 0
 }
 
 /// A line that is longer tells no more.
@@ -114,10 +137,14 @@ const LONGEST_LINE: usize = 200;
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
+/// The length of the headers in front of a segment's data.
+fn headers(segment: &Segment) -> usize {
+    usize::from(segment.ip_header_bytes) + usize::from(segment.tcp_header_bytes)
+}
+
 /// The line with which the data of `segment` begins, if it looks like that of an HTTP/1.1 message.
 fn first_line(packet: &[u8], segment: &Segment) -> Option<String> {
-    let headers = usize::from(segment.ip_header_bytes) + usize::from(segment.tcp_header_bytes);
-    let data = packet.get(headers..)?;
+    let data = packet.get(headers(segment)..)?;
     let line = data.split(|byte| *byte == b'\r' || *byte == b'\n').next()?;
     let line = std::str::from_utf8(line.get(..LONGEST_LINE).unwrap_or(line)).ok()?;
     let is_request = line
@@ -172,6 +199,7 @@ mod tests {
         }
         let tally = log.into_record().client;
         assert_eq!((tally.packets, tally.syn, tally.fin, tally.data), (9, 3, 2, 3));
+        assert_eq!((tally.ack, tally.payload_bytes), (1, 24));
         assert_eq!(tally.bytes, 9 * 52 + 24);
     }
 

@@ -5,7 +5,6 @@ mod figure;
 mod kinds;
 mod ladder;
 mod lane;
-mod life;
 mod list;
 mod notes;
 mod numbers;
@@ -23,7 +22,7 @@ mod tests;
 use std::fmt;
 use std::io;
 
-use evidence::{ConnectionId, Outcome, Unreadable, WirePlace, WireRecord};
+use evidence::{ConnectionId, Outcome, Passage, TlsStart, Unreadable, WirePlace, WireRecord};
 
 use crate::page::Page;
 use crate::page::heading;
@@ -131,6 +130,19 @@ fn nothing(why: &str, out: &mut impl Page) -> io::Result<()> {
 fn unheard(options: PacketOptions, out: &mut impl Page) -> io::Result<()> {
     let whose = options.connection.map_or(String::new(), |id| format!(" of {id}"));
     writeln!(out, "  no packet{whose} was heard")
+}
+
+/// What begins with a packet's data: the first line of a message of HTTP, or records of TLS.
+fn begins(passage: &Passage) -> Option<String> {
+    let of_tls = || {
+        let starts = &passage.tls.as_ref()?.begins;
+        // That the handshake goes on behind its beginning says nothing.
+        let goes_on = |at: usize| at > 0 && starts.get(at) == Some(&TlsStart::Handshake);
+        let words = starts.iter().enumerate().filter(|(at, _)| !goes_on(*at));
+        let words: Vec<String> = words.map(|(_, start)| start.to_string()).collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    };
+    passage.begins.clone().or_else(of_tls).map(|text| words::printable(&text))
 }
 
 /// Where packets were heard, in words.

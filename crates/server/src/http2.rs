@@ -1,6 +1,6 @@
-//! HTTP/2 without TLS, on the port that speaks HTTP/1.1.
+//! HTTP/2, on the port that speaks HTTP/1.1.
 //!
-//! Without TLS nobody agrees on a protocol beforehand: the client has to know (RFC 9113 section
+//! In TLS both ends agree on it in the handshake. Without TLS nobody agrees on a protocol beforehand: the client has to know (RFC 9113 section
 //! 3.3). One that does begins with a preface that no request of HTTP/1.1 can begin with.
 
 use std::io;
@@ -10,6 +10,7 @@ use http::Version;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use wire::{Tap, Wire};
 
@@ -57,8 +58,8 @@ pub(crate) async fn unless_http2(
 /// Serves requests, many at once, until the connection ends. Each is told of in the task that reads
 /// the connection, before its answer is begun: in HTTP/2 that is another task, which may come late
 /// or never.
-async fn serve(
-    wire: Wire<WireEar>,
+pub(crate) async fn serve(
+    wire: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     responder: Arc<dyn Responder>,
     watch: &ConnectionWatch,
     stop: &mut watch::Receiver<bool>,

@@ -19,6 +19,8 @@
 //! With the cargo feature `http2` it also speaks HTTP/2 without TLS to clients that begin in it
 //! (prior knowledge, RFC 9113 section 3.3), on the same port.
 //!
+//! TLS is spoken with what the caller brings ([`ServerTls`]); the crate itself knows none.
+//!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::io::{Read, Write};
@@ -67,6 +69,7 @@ pub use listening::socket_facts::{KeepAlive, SocketFacts};
 pub use listening::trouble::{ACCEPT_BACKOFF, AcceptTrouble};
 pub use server::{BACKLOG, GRACE, RunningServer, Server};
 pub use stream::interim::{InterimSend, InterimSender};
+pub use stream::secured::{ByteStream, Handshake, SecureStream, ServerTls};
 pub use watching::observer::{
     AcceptedId, CutPart, Observer, ObserverWants, ReceivedHead, RefusedRequest, ServedExchange,
     ServerEvent, ServerMoment, WireBody, target,

@@ -20,6 +20,7 @@ use crate::life::limits::ServerLimits;
 use crate::listening::error::Error;
 use crate::listening::listen::{BindStep, OpenListener};
 use crate::listening::trouble::{self, ACCEPT_BACKOFF, AcceptFailures, AcceptTrouble};
+use crate::stream::secured::ServerTls;
 use crate::to_its_end::until_stopped;
 use crate::watching::fan_out::FanOut;
 use crate::watching::log::ConnectionLog;
@@ -50,6 +51,7 @@ pub struct Server {
     tally: ServerTally,
     nodelay: bool,
     lingers: bool,
+    tls: Option<Arc<dyn ServerTls>>,
 }
 
 impl Server {
@@ -98,6 +100,7 @@ impl Server {
             tally,
             nodelay: true,
             lingers: true,
+            tls: None,
         })
     }
 
@@ -154,6 +157,13 @@ impl Server {
         self
     }
 
+    /// Lets it speak TLS, and nothing else. A limit on a head then holds for the handshake, too.
+    #[must_use]
+    pub fn secured_by(mut self, tls: Arc<dyn ServerTls>) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Calls `tell` when the server cannot accept connections, and when it can again. Not a matter
     /// for an [`Observer`], who is told of connections: here there is none.
     #[must_use]
@@ -202,6 +212,7 @@ impl Server {
             tally,
             nodelay,
             lingers,
+            tls,
             ..
         } = self;
         let mut connections = JoinSet::new();
@@ -222,7 +233,18 @@ impl Server {
             });
             let watch = ConnectionWatch::new(log, limits, tally.clone());
             let responder = Arc::clone(&responder);
-            connections.spawn(connection::serve(stream, responder, watch, lingers, stop.clone()));
+            let stop = stop.clone();
+            match &tls {
+                None => {
+                    connections.spawn(connection::serve(stream, responder, watch, lingers, stop))
+                }
+                Some(tls) => {
+                    let tls = Arc::clone(tls);
+                    connections.spawn(connection::serve_secured(
+                        stream, tls, responder, watch, lingers, stop,
+                    ))
+                }
+            };
         }
     }
 }

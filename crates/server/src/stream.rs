@@ -4,6 +4,8 @@
 //! |---|---|
 //! | informational responses, slipped in below hyper | `interim.rs` |
 //! | closing so that the last response survives | `linger.rs` |
+//! | TLS, whoever brings it, heard above and below | `secured.rs` |
 
 pub(crate) mod interim;
 pub(crate) mod linger;
+pub(crate) mod secured;

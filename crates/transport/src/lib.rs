@@ -65,6 +65,7 @@ use http_body_util::Full;
 pub use body::Body;
 pub use dial::dialling::{ConnectTo, Dialling, NoConnectTo};
 pub use dial::given_up::GIVEN_UP;
+pub use dial::keys::TlsKeys;
 pub use dial::target::shown_url;
 pub use seen::secrets::{NOT_SHOWN, hide_in_field, hide_in_moment};
 

@@ -10,11 +10,13 @@
 //! | the stream that tells it, and who closed first | `stream.rs` |
 //! | what only the system knows about a socket | `system.rs` |
 //! | the bytes of any connection read along, whoever speaks | [`http1`] |
+//! | the same of TLS, without keys | [`tls`] |
 
 pub mod http1;
 mod stream;
 mod system;
 mod tap;
+pub mod tls;
 
 pub use stream::Wire;
 pub use tap::{Ending, FirstClose, Tap};

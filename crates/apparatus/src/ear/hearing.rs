@@ -11,6 +11,7 @@ use evidence::{Outcome, ServerAddr, Unreadable, WireRecord};
 use http::Uri;
 use netlab::NetworkSettings;
 use packets::{Overwrite, PcapFile, PcapFileError, PcapWriter};
+use transport::TlsKeys;
 
 use super::EarError;
 use crate::cli::PacketArgs;
@@ -41,13 +42,14 @@ impl PacketEar {
     pub fn prepare(args: &PacketArgs, plan: &mut Plan) -> Result<Self, EarError> {
         let server = &plan.setup.server;
         let url = (!server.in_process).then_some(server.url.as_str());
-        let ear = Self::prepare_for(args, plan.setup.program.name(), &[], url)?;
+        let ear = Self::prepare_for(args, plan.setup.program.name(), &[], url, false)?;
         plan.wire = ear.witness.clone().map(|it| it as Arc<dyn WireWitness>);
         Ok(ear)
     }
 
     /// The same for a run of `program` that has no plan, toward the server of `url`; without one its
-    /// server is its own. `command` are the words of the command that takes `--packets`.
+    /// server is its own. `command` are the words of the command that takes `--packets`. Where TLS is
+    /// spoken packets are heard as a whole: what begins in one is told anywhere in it.
     ///
     /// # Errors
     /// Those of [`Self::prepare`].
@@ -56,6 +58,7 @@ impl PacketEar {
         program: &str,
         command: &[&str],
         url: Option<&str>,
+        speaks_tls: bool,
     ) -> Result<Self, EarError> {
         if std::env::var_os(PROBE).is_some() {
             return Err(EarError::Probed(match netlab::enter(&NetworkSettings::default()) {
@@ -74,7 +77,7 @@ impl PacketEar {
             None => Some(ear.at_home(program, command)),
             Some(url) => ear.toward(url),
         };
-        let whole = ear.file.is_some();
+        let whole = ear.file.is_some() || speaks_tls;
         ear.witness = witness.map(|it| Arc::new(if whole { it.whole() } else { it }));
         Ok(ear)
     }
@@ -148,28 +151,49 @@ impl PacketEar {
     /// If nothing was heard, or the disk does not take it.
     pub fn keep(self, outcome: &Outcome) -> Result<Option<PathBuf>, EarError> {
         let story = pcap::story(outcome);
-        self.keep_with(&story, outcome)
+        let kept = self.keep_with(&story, &TlsKeys::default(), outcome)?;
+        Ok(kept.map(|kept| kept.path))
     }
 
-    /// The same, with another story of the run.
+    /// The same, with another story of the run, and with those of `keys` that are of connections in
+    /// the file. With any, it is for its owner alone.
     ///
     /// # Errors
     /// Those of [`Self::keep`].
-    pub fn keep_with(self, story: &str, outcome: &Outcome) -> Result<Option<PathBuf>, EarError> {
+    pub fn keep_with(
+        self,
+        story: &str,
+        keys: &TlsKeys,
+        outcome: &Outcome,
+    ) -> Result<Option<PacketFile>, EarError> {
         let Some((path, file)) = self.file else { return Ok(None) };
         let recording = self.witness.and_then(|witness| witness.take_recording());
         let Some(recording) = recording else { return Err(EarError::NothingHeard { path }) };
+        let keys = pcap::keys_of(&recording, keys);
+        let has_keys = !keys.is_empty();
+        if has_keys {
+            file.for_its_owner_alone()?;
+        }
         let write = || {
             let mut writer = PcapWriter::begin(file, &pcap::section(story))?;
-            pcap::write(&mut writer, &recording, outcome)?;
+            pcap::write(&mut writer, &recording, &keys, outcome)?;
             writer.finish()
         };
         match write() {
             Ok(file) => file.keep()?,
             Err(source) => return Err(PcapFileError::Keep { path, source }.into()),
         }
-        Ok(Some(path))
+        Ok(Some(PacketFile { path, has_keys }))
     }
+}
+
+/// The file that packets were written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// True if it holds keys of TLS: whoever has it reads what the connections carried.
+    pub has_keys: bool,
 }
 
 /// Returns what becomes of a file that is there already.

@@ -1,8 +1,9 @@
 //! The packets of a trace: where they are heard, and what the trace says of them.
 
+use std::io::{self, Write};
 use std::time::Instant;
 
-use apparatus::PacketEar;
+use apparatus::{PacketEar, PacketFile};
 use evidence::{
     BodySeen, Close, Connection, ConnectionId, Ends, Exchange, Failure, FailureKind, Moment,
     Observed, Outcome, Preset, Program, Reading, ServerSetup, Setup, Tables, Unreadable,
@@ -18,7 +19,10 @@ use crate::cli::Trace;
 /// Those of [`PacketEar::prepare_for`].
 pub(crate) fn ear(args: &Trace) -> Result<PacketEar, apparatus::EarError> {
     let url = args.urls.first().map(String::as_str);
-    let mut ear = PacketEar::prepare_for(&args.packets, Program::Lab.name(), &["trace"], url)?;
+    let is_https = |url: &String| url.get(..6).is_some_and(|it| it.eq_ignore_ascii_case("https:"));
+    let speaks_tls = args.tls.is_some() || args.urls.iter().any(is_https);
+    let (lab, command) = (Program::Lab.name(), &["trace"]);
+    let mut ear = PacketEar::prepare_for(&args.packets, lab, command, url, speaks_tls)?;
     if args.packets.are_heard() && args.urls.len() > 1 {
         ear.note("of several URLs the packets to the server of the first are heard".to_owned());
     }
@@ -139,6 +143,19 @@ fn connections(session: &FetchSession) -> Vec<Connection> {
 fn carried(session: &FetchSession, id: ConnectionId) -> u64 {
     let here = session.exchanges.iter().filter(|traced| traced.connection() == Some(id));
     here.count() as u64
+}
+
+/// Tells where the packets are, and that a file with keys shows what the trace hides.
+pub(crate) fn tell_of(file: &PacketFile, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "lab: the packets are in {}", file.path.display())?;
+    if file.has_keys {
+        writeln!(
+            out,
+            "lab: with the keys of their TLS: whoever has the file reads all that was sent, \
+             credentials and cookies too (--no-keys leaves the keys out)"
+        )?;
+    }
+    Ok(())
 }
 
 /// What is said in a file about the trace as a whole. Header fields and bodies that were typed are not:

@@ -12,7 +12,7 @@ use apparatus::{PacketEar, with_causes};
 use evidence::{ExchangeId, Moment, ServerAddr, TraceEvent};
 use program::{Interrupt, exit};
 use report::page::Page;
-use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, Transport, Trust};
+use transport::{Body, Config, ConnectTo, Dialling, HttpVersion, Tls, TlsKeys, Transport, Trust};
 
 use super::asked::{FetchPlan, redirected, round};
 use super::doing::doing;
@@ -22,6 +22,7 @@ use super::phases::{FetchPhase, FetchPhases};
 use super::{FetchSession, FetchedExchange, bars, har, json, packets, secrets, text};
 use crate::bounded_file;
 use crate::cli::{Trace, TraceFormat};
+use crate::own_tls::OwnTls;
 
 /// More hops than this are a circle, as in Go.
 const MOST_REDIRECTS: usize = 10;
@@ -39,13 +40,15 @@ const LOOK: Duration = Duration::from_millis(50);
 /// If what is asked for makes no sense, or `out` cannot be written to.
 pub(crate) async fn run(args: &Trace, ear: PacketEar, out: &mut impl Page) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
-    let own = if args.urls.is_empty() { Some(own_server()?) } else { None };
+    let (own_tls, own) = own_server(args)?;
+    let scheme = if own_tls.is_some() { "https" } else { "http" };
     let urls = match &own {
-        Some(server) => vec![format!("http://localhost:{}/", server.address().port())],
+        Some(server) => vec![format!("{scheme}://localhost:{}/", server.address().port())],
         None => args.urls.clone(),
     };
     anyhow::ensure!(!args.timeout.is_zero(), "--timeout 0s leaves no time for a request");
-    let dialling = dialling(args)?;
+    let keys = TlsKeys::default();
+    let dialling = dialling(args, own_tls, &keys)?;
     let round = round(args, &urls, &dialling)?;
     if let Some(tls) = dialling.tls.as_ref().filter(|_| round.iter().any(FetchPlan::is_https)) {
         tls.read_trust()?;
@@ -63,8 +66,10 @@ pub(crate) async fn run(args: &Trace, ear: PacketEar, out: &mut impl Page) -> an
             report::wire::packets(&outcome, view, options, out)?;
             out.flush()?;
         }
-        if let Some(path) = ear.keep_with(&packets::story(&tracer.session, args), &outcome)? {
-            writeln!(anstream::stderr(), "lab: the packets are in {}", path.display())?;
+        if let Some(file) =
+            ear.keep_with(&packets::story(&tracer.session, args), &keys, &outcome)?
+        {
+            packets::tell_of(&file, &mut anstream::stderr())?;
         }
         args.packets.check(&outcome)?;
     }
@@ -72,10 +77,20 @@ pub(crate) async fn run(args: &Trace, ear: PacketEar, out: &mut impl Page) -> an
     Ok(if interrupt.has_come() { exit::INTERRUPTED } else { u8::from(failed) })
 }
 
-/// A server for those who have no URL at hand.
-fn own_server() -> Result<server::RunningServer, server::Error> {
+/// A server for those who have no URL at hand, and the TLS by which it is trusted, if it speaks any.
+fn own_server(args: &Trace) -> anyhow::Result<(Option<Tls>, Option<server::RunningServer>)> {
+    if !args.urls.is_empty() {
+        return Ok((None, None));
+    }
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Ok(server::Server::bind(any, server::Answer::default())?.start())
+    let server = server::Server::bind(any, server::Answer::default())?;
+    Ok(match args.tls {
+        None => (None, Some(server.start())),
+        Some(version) => {
+            let tls = OwnTls::new(&["localhost"], version.into(), true)?;
+            (Some(tls.client), Some(server.secured_by(tls.server).start()))
+        }
+    })
 }
 
 struct FetchTracer<'a> {
@@ -357,12 +372,19 @@ fn spent(phases: &FetchPhases) -> String {
     if spent.is_empty() { String::new() } else { format!(": {}", spent.join(", ")) }
 }
 
-fn dialling(args: &Trace) -> anyhow::Result<Dialling> {
+fn dialling(args: &Trace, own: Option<Tls>, keys: &TlsKeys) -> anyhow::Result<Dialling> {
     let rule = |rule: &String| -> anyhow::Result<ConnectTo> {
         rule.parse().with_context(|| format!("--connect-to {rule}"))
     };
     let connect_to = args.connect_to.iter().map(rule).collect::<Result<_, _>>()?;
-    Ok(Dialling { tls: Some(Tls::new(trust(args)?)?), connect_to })
+    let tls = match own {
+        Some(tls) => tls,
+        None => Tls::new(trust(args)?)?,
+    };
+    // Keys that nobody asked for are not kept.
+    let is_told = args.packets.pcap.is_some() && !args.no_keys;
+    let tls = if is_told { tls.telling(keys) } else { tls };
+    Ok(Dialling { tls: Some(tls), connect_to })
 }
 
 fn trust(args: &Trace) -> anyhow::Result<Trust> {

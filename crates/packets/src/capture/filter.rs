@@ -16,6 +16,9 @@ const PROTOCOL: u32 = ABOUT;
 const PACKET_TYPE: u32 = ABOUT + 4;
 const INTERFACE: u32 = ABOUT + 8;
 
+/// `LOOPBACK_IFINDEX`: in every network, the loopback interface is the first.
+pub(crate) const LOOPBACK: u32 = 1;
+
 /// `PACKET_OUTGOING`: the copy that is heard when a packet leaves.
 pub(crate) const OUTGOING: u8 = 4;
 
@@ -62,18 +65,27 @@ pub(crate) struct PacketShare {
     pub(crate) of: usize,
 }
 
-/// Lets packets of one interface through; of `loopback`, on which all are heard twice, those that
-/// leave; of these the `share`. If there are `ports`, only TCP that has one of them at either end.
+/// Lets packets of one interface through, or of all; of the loopback interface, on which all are
+/// heard twice, those that leave; of these the `share`. If there are `ports`, only TCP that has one of
+/// them at either end.
 pub(crate) fn packets_of(
-    interface: u32,
-    loopback: bool,
+    interface: Option<u32>,
     ports: &[u16],
     share: PacketShare,
 ) -> Vec<SockFilter> {
     let mut program = Vec::new();
-    require(&mut program, step(LOAD_WORD, INTERFACE), interface);
-    if loopback {
-        require(&mut program, step(LOAD_WORD, PACKET_TYPE), u32::from(OUTGOING));
+    match interface {
+        Some(interface) => {
+            require(&mut program, step(LOAD_WORD, INTERFACE), interface);
+            if interface == LOOPBACK {
+                require(&mut program, step(LOAD_WORD, PACKET_TYPE), u32::from(OUTGOING));
+            }
+        }
+        None => {
+            program.push(step(LOAD_WORD, INTERFACE));
+            program.push(jump(JUMP_EQUAL, LOOPBACK, 0, 3));
+            require(&mut program, step(LOAD_WORD, PACKET_TYPE), u32::from(OUTGOING));
+        }
     }
     if share.of > 1 {
         program.extend(of_share(share));
@@ -183,6 +195,6 @@ mod tests {
     fn the_longest_list_of_ports_makes_a_program_that_the_kernel_takes() {
         let ports: Vec<u16> = (0..).take(MOST_PORTS).collect();
         let share = PacketShare { number: 0, of: 16 };
-        assert!(packets_of(1, true, &ports, share).len() <= MOST_STEPS);
+        assert!(packets_of(None, &ports, share).len() <= MOST_STEPS);
     }
 }

@@ -19,8 +19,7 @@ use nix::sys::socket::SockaddrStorage;
 
 use super::clock::{ClockLine, ClockReading};
 use super::drops::DropWitness;
-use super::filter::MOST_PORTS;
-use super::{CaptureError, CaptureSetup, PacketDrops, Recording};
+use super::{CaptureError, CaptureSetup, PacketDrops, PacketSink, Recording};
 use sockets::EarSockets;
 use store::{PacketStore, in_order};
 
@@ -43,14 +42,8 @@ struct Heard {
 }
 
 pub(crate) fn start(setup: &CaptureSetup, start: Instant) -> Result<Running, CaptureError> {
-    if setup.ports.len() > MOST_PORTS {
-        return Err(CaptureError::ManyPorts { ports: setup.ports.len(), most: MOST_PORTS });
-    }
-    let sockets = EarSockets::open(setup)?;
-    let failed = |step| {
-        let interface = setup.interface.clone();
-        move |source| CaptureError::Setup { interface, step, source }
-    };
+    let sockets = EarSockets::open(setup, sockets::MOST)?;
+    let failed = setup_failed(setup);
     let witness = DropWitness::here().map_err(failed("asking who drops packets"))?;
     let (reader, pipe) = io::pipe().map_err(failed("making a pipe"))?;
     let first = ClockReading::now();
@@ -68,6 +61,55 @@ pub(crate) fn start(setup: &CaptureSetup, start: Instant) -> Result<Running, Cap
         .spawn(listen)
         .map_err(failed("starting a thread"))?;
     Ok(Running { listener, pipe, interface: setup.interface.clone(), start })
+}
+
+/// A thread that hands packets over until its pipe is closed.
+#[derive(Debug)]
+pub(crate) struct RunningLive {
+    listener: JoinHandle<Result<(), CaptureError>>,
+    pipe: PipeWriter,
+    interface: String,
+}
+
+/// Begins to hand over what is heard: by one socket, from which packets come in their order.
+pub(crate) fn start_live(
+    setup: &CaptureSetup,
+    start: Instant,
+    sink: impl PacketSink,
+) -> Result<RunningLive, CaptureError> {
+    let sockets = EarSockets::open(setup, 1)?;
+    let failed = setup_failed(setup);
+    let (reader, pipe) = io::pipe().map_err(failed("making a pipe"))?;
+    let interface = setup.interface.clone();
+    let listen = move || {
+        let failed = |source| CaptureError::Reading { interface, source };
+        sockets.hand_over(&reader, start, sink).map_err(failed)
+    };
+    let listener = thread::Builder::new()
+        .name("packets".to_owned())
+        .spawn(listen)
+        .map_err(failed("starting a thread"))?;
+    Ok(RunningLive { listener, pipe, interface: setup.interface.clone() })
+}
+
+/// Makes an error of a step in which a capture could not be prepared.
+fn setup_failed(
+    setup: &CaptureSetup,
+) -> impl Fn(&'static str) -> Box<dyn FnOnce(io::Error) -> CaptureError> + '_ {
+    move |step| {
+        let interface = setup.interface.clone();
+        Box::new(move |source| CaptureError::Setup { interface, step, source })
+    }
+}
+
+impl RunningLive {
+    pub(crate) fn stop(self) -> Result<(), CaptureError> {
+        drop(self.pipe);
+        self.listener.join().unwrap_or_else(|_| {
+            let source = io::Error::other("the thread that reads them has panicked");
+            Err(CaptureError::Reading { interface: self.interface, source })
+        })
+    }
 }
 
 impl Running {

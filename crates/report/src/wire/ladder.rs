@@ -5,15 +5,17 @@ use std::io;
 use std::time::Duration;
 
 use anstyle::Style;
-use evidence::{Outcome, Side, TcpState, Untold, WirePlace, WireRecord};
+use evidence::{
+    Certainty, LifeChange, LifeEvent, LifeMoment, Outcome, Side, TcpState, Untold, WireLife,
+    WirePlace, WireRecord,
+};
 
 use super::kinds::{TalkKind, kinds};
 use super::lane::{LadderLane, remarks};
-use super::life::{Certainty, LifeChange, LifeEvent, LifeMoment, WireLife};
 use super::list::{cut, moment, style};
 use super::numbers::{OriginBook, SequenceOrigins};
 use super::talks::{WireTalk, talks};
-use super::{PacketOptions, place, table, unheard};
+use super::{PacketOptions, begins, place, table, unheard};
 use crate::page::Page;
 use crate::page::heading;
 use crate::words::{self, FAINT};
@@ -92,6 +94,15 @@ fn ladder(
     writeln!(out)
 }
 
+/// The sign behind a state: how sure it is.
+pub(super) fn sign(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::Shown => "",
+        Certainty::Presumed => "~",
+        Certainty::Unseen => "?",
+    }
+}
+
 impl Rung {
     fn write(&self, time: usize, lane: LadderLane, out: &mut impl Page) -> io::Result<()> {
         let Self { at, left, lane: arrow, style, right } = self;
@@ -99,7 +110,7 @@ impl Rung {
         match left {
             None => write!(out, "{:STATE$}", "")?,
             Some((state, certainty)) => {
-                let text = format!("{state}{}", certainty.sign());
+                let text = format!("{state}{}", sign(*certainty));
                 let style = words::state_style(*state);
                 write!(out, "{style}{text:>STATE$}{style:#}")?;
             }
@@ -108,7 +119,7 @@ impl Rung {
         write!(out, " │{style}{arrow}{style:#}{:padding$}│", "")?;
         if let Some((state, certainty)) = right {
             let style = words::state_style(*state);
-            write!(out, " {style}{state}{}{style:#}", certainty.sign())?;
+            write!(out, " {style}{state}{}{style:#}", sign(*certainty))?;
         }
         writeln!(out)
     }
@@ -208,13 +219,14 @@ fn event_rungs(
     if event.moment == LifeMoment::Arrives {
         return rungs;
     }
-    let number = talk.exchange(event.passage).filter(|_| event.passage.begins.is_some());
+    let says = begins(event.passage).is_some();
+    let number = talk.exchange(event.passage).filter(|_| says);
     let mut remarks = remarks(event.passage);
     if let (Some(number), Some(begins)) = (number, remarks.first_mut()) {
         *begins = format!("{number} {begins}");
     }
     let (indent, room) = lane.below();
-    if let (Some(_), Some(begins)) = (&event.passage.begins, remarks.first_mut()) {
+    if says && let Some(begins) = remarks.first_mut() {
         *begins = cut(begins, room);
     }
     for text in left.into_iter().chain(remarks) {

@@ -1,11 +1,10 @@
 //! The lane between both ends of a ladder, and the arrows in it.
 
-use evidence::{Passage, PassageFate, Side};
+use evidence::{LifeMoment, Passage, PassageFate, Side};
 
-use super::life::LifeMoment;
+use super::begins;
 use super::list::{cut, deed};
 use super::numbers::SequenceOrigins;
-use crate::words::printable;
 
 /// The shortest stretch of line beside a label.
 const LINE: usize = 2;
@@ -153,6 +152,5 @@ pub(super) fn remarks(passage: &Passage) -> Vec<String> {
         PassageFate::Cut => Some("lost: the cable is cut".to_owned()),
         fate => deed(fate).map(|deed| format!("{deed} by the cable")),
     };
-    let begins = passage.begins.as_deref().map(printable);
-    begins.into_iter().chain(deed).collect()
+    begins(passage).into_iter().chain(deed).collect()
 }

@@ -11,7 +11,7 @@ use evidence::{
 use super::notes::packets;
 use super::numbers::SequenceOrigins;
 use super::talks::{WireTalk, talks};
-use super::{PacketOptions, place, unheard};
+use super::{PacketOptions, begins, place, unheard};
 use crate::columns::{Cell, Table};
 use crate::page::Page;
 use crate::page::heading;
@@ -64,7 +64,7 @@ pub(super) fn text(
     let header = header();
     fit(&mut rows, &header, out.width());
     if left_out > 0 {
-        rows.insert(first.len(), ["…"; COLUMNS].map(|gap| Cell::new(gap).styled(FAINT)));
+        rows.insert(first.len(), gap(&rows));
     }
     Table::new(2, header, rows).write_within(&[6, 5, 1, 7, 4, 0], out)?;
     if left_out > 0 {
@@ -100,6 +100,16 @@ fn lines<'a>(
     record.passages.iter().filter_map(line).collect()
 }
 
+/// The row that stands for those that are left out. A column that no row fills stays empty.
+fn gap(rows: &[[Cell; COLUMNS]]) -> [Cell; COLUMNS] {
+    std::array::from_fn(|column| {
+        match rows.iter().all(|row| row.get(column).is_none_or(|cell| cell.text().is_empty())) {
+            true => Cell::empty(),
+            false => Cell::new("…").styled(FAINT),
+        }
+    })
+}
+
 fn header() -> [Cell; COLUMNS] {
     let title = |title| Cell::new(title).styled(FAINT);
     [
@@ -119,7 +129,7 @@ fn row(line: &ListLine<'_>) -> [Cell; COLUMNS] {
     let ListLine { passage, talk, origins } = line;
     let segment = &passage.segment;
     let number = talk.exchange(passage).map_or(String::new(), |number| number.to_string());
-    let begins = passage.begins.as_deref().map(words::printable).unwrap_or_default();
+    let begins = begins(passage).unwrap_or_default();
     let exchange = format!("{number} {begins}");
     let length = match segment.payload_bytes {
         0 => Cell::empty(),

@@ -9,9 +9,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
-use wire::Wire;
 
-use crate::watching::watch::{ConnectionWatch, WireEar};
+use crate::watching::watch::ConnectionWatch;
 
 /// How long a closing server goes on reading what it no longer wants, as in Go.
 const LINGER: Duration = Duration::from_millis(500);
@@ -29,8 +28,8 @@ const LINGER: Duration = Duration::from_millis(500);
 /// Unlike Go, which reads up to 256 KiB of a body that its handler did not want, hyper reads only
 /// what has come already, in one piece. If that is the rest, the connection persists; if not, it
 /// ends here.
-pub(crate) struct LingeringWire {
-    wire: Wire<WireEar>,
+pub(crate) struct LingeringWire<W> {
+    wire: W,
     watch: ConnectionWatch,
     /// hyper has answered what was no request.
     refused: bool,
@@ -40,8 +39,8 @@ pub(crate) struct LingeringWire {
     until: Option<Pin<Box<Sleep>>>,
 }
 
-impl LingeringWire {
-    pub(crate) fn new(wire: Wire<WireEar>, watch: ConnectionWatch, lingers: bool) -> Self {
+impl<W: AsyncRead + AsyncWrite + Unpin> LingeringWire<W> {
+    pub(crate) fn new(wire: W, watch: ConnectionWatch, lingers: bool) -> Self {
         Self { wire, watch, refused: false, lingers, until: None }
     }
 
@@ -72,7 +71,7 @@ impl LingeringWire {
     }
 }
 
-impl AsyncRead for LingeringWire {
+impl<W: AsyncRead + AsyncWrite + Unpin> AsyncRead for LingeringWire<W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -82,7 +81,7 @@ impl AsyncRead for LingeringWire {
     }
 }
 
-impl AsyncWrite for LingeringWire {
+impl<W: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringWire<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -214,6 +214,20 @@ impl ConnectionWatch {
         self.0.clock.as_ref().is_some_and(|clock| clock.is_idle())
     }
 
+    /// The client's FIN was read, or a reset was met.
+    pub(crate) fn peer_left(&self, how: FirstClose) {
+        if let Some(clock) = &self.0.clock {
+            clock.peer_left(how);
+        }
+    }
+
+    /// The socket is let go of.
+    pub(crate) fn closed(&self, ending: Ending) {
+        let Some(log) = &self.0.log else { return };
+        let why = self.0.clock.as_ref().and_then(|clock| clock.why(ending.first));
+        log.closed(ending, why);
+    }
+
     /// Gives an idle connection its time once more.
     pub(crate) fn restart(&self) {
         if let Some(clock) = &self.0.clock {
@@ -301,15 +315,11 @@ impl Tap for WireEar {
     }
 
     fn peer_left(&mut self, how: FirstClose) {
-        if let Some(clock) = &self.known().clock {
-            clock.peer_left(how);
-        }
+        self.watch.peer_left(how);
     }
 
     fn closed(&mut self, ending: Ending) {
-        let Some(log) = &self.known().log else { return };
-        let why = self.known().clock.as_ref().and_then(|clock| clock.why(ending.first));
-        log.closed(ending, why);
+        self.watch.closed(ending);
     }
 }
 

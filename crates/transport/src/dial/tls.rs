@@ -22,6 +22,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use self::stream::{EndTap, TlsWire};
 use crate::config::HttpVersion;
 use crate::dial::given_up::IfGivenUp;
+use crate::dial::keys::TlsKeys;
 use crate::failure::error::Cause;
 use crate::seen::record::Record;
 use crate::seen::wire::Io;
@@ -38,6 +39,8 @@ pub struct Tls {
     trust: Arc<Trust>,
     /// Once it is known whose certificates are trusted.
     config: Arc<OnceLock<ClientConfig>>,
+    /// Who is told the keys of connections, if anybody is.
+    keys: Option<TlsKeys>,
 }
 
 /// Whose certificates are trusted.
@@ -93,11 +96,17 @@ impl Tls {
     /// [`TlsError`] says what could not be read.
     pub fn new(trust: Trust) -> Result<Self, TlsError> {
         let is_at_hand = trust != Trust::System;
-        let tls = Self { trust: Arc::new(trust), config: Arc::default() };
+        let tls = Self { trust: Arc::new(trust), config: Arc::default(), keys: None };
         if is_at_hand {
             tls.read_trust()?;
         }
         Ok(tls)
+    }
+
+    /// The same, and `keys` is told the keys of every connection: for whoever is to read its packets.
+    #[must_use]
+    pub fn telling(self, keys: &TlsKeys) -> Self {
+        Self { keys: Some(keys.clone()), ..self }
     }
 
     /// Reads whose certificates are trusted, unless that is known.
@@ -160,6 +169,12 @@ fn roots_of(pem: &[u8]) -> Result<RootCertStore, TlsError> {
     if roots.is_empty() { Err(TlsError::NoCertificate) } else { Ok(roots) }
 }
 
+impl rustls::KeyLog for TlsKeys {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        self.note(label, client_random, secret);
+    }
+}
+
 /// One transport's own part of TLS: what it offers, and the sessions it remembers.
 pub(crate) struct TlsClient {
     tls: Tls,
@@ -203,6 +218,9 @@ impl TlsClient {
         config.alpn_protocols = offered(self.version).iter().map(|name| name.to_vec()).collect();
         // Not shared with other transports, or their first connections would resume its sessions.
         config.resumption = Resumption::in_memory_sessions(256);
+        if let Some(keys) = &self.tls.keys {
+            config.key_log = Arc::new(keys.clone());
+        }
         Ok(self.connector.get_or_init(|| TlsConnector::from(Arc::new(config))))
     }
 

@@ -7,6 +7,7 @@ use evidence::TlsFacts;
 use tokio::net::TcpStream;
 
 use crate::config::HttpVersion;
+use crate::dial::keys::TlsKeys;
 use crate::failure::error::Cause;
 use crate::seen::record::Record;
 use crate::seen::wire::Io;
@@ -15,6 +16,14 @@ use crate::seen::wire::Io;
 /// `transport`, so there is none.
 #[derive(Clone, Debug)]
 pub struct Tls(Infallible);
+
+impl Tls {
+    /// The same, with nobody to tell the keys of.
+    #[must_use]
+    pub fn telling(self, _: &TlsKeys) -> Self {
+        match self.0 {}
+    }
+}
 
 /// A handshake that failed.
 pub(crate) struct TlsFailure {

@@ -12,8 +12,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use transport::{Config, Dialling, Tls, Transport, Trust};
@@ -73,10 +73,22 @@ impl Authority {
         last_year: i32,
         alpn: &[&str],
     ) -> ServerConfig {
+        let versions = rustls::DEFAULT_VERSIONS;
+        self.signs_in(versions, times, names, last_year, alpn)
+    }
+
+    fn signs_in(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        times: usize,
+        names: &[&str],
+        last_year: i32,
+        alpn: &[&str],
+    ) -> ServerConfig {
         let (certificate, key) = self.certifies(names, last_year);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate; times], key)
@@ -96,6 +108,15 @@ impl Authority {
     /// What is right for a server on this machine.
     pub fn signs_localhost(&self, alpn: &[&str]) -> ServerConfig {
         self.signs(&["localhost", "127.0.0.1"], 2097, alpn)
+    }
+
+    /// The same, and the server speaks this version of TLS alone.
+    pub fn signs_localhost_in(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        alpn: &[&str],
+    ) -> ServerConfig {
+        self.signs_in(&[version], 1, &["localhost", "127.0.0.1"], 2097, alpn)
     }
 }
 

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, MultiHeaders, RecvMsg, recvmmsg};
 use nix::sys::time::TimeSpec;
 
-use super::store::PacketStore;
+use super::store::{PacketHead, PacketStore};
 use crate::capture::filter::OUTGOING;
 
 /// So many packets are read with one call. There is room for the longest of each, most of which no
@@ -59,17 +59,23 @@ impl ReadBatch {
 }
 
 fn put(message: &RecvMsg<'_, '_, LinkAddr>, store: &mut PacketStore) -> io::Result<()> {
-    let mut since_epoch = None;
+    let (mut at, mut dropped) = (None, None);
     for about in message.cmsgs()? {
         match about {
-            ControlMessageOwned::ScmTimestampns(time) => since_epoch = Some(time.into()),
-            ControlMessageOwned::RxqOvfl(drops) => store.dropped = drops,
+            ControlMessageOwned::ScmTimestampns(time) => at = Some(time.into()),
+            ControlMessageOwned::RxqOvfl(drops) => dropped = Some(drops),
             _ => {}
         }
     }
-    let since_epoch = since_epoch
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it has no time stamp"))?;
-    let outgoing = message.address.is_some_and(|from| from.pkttype() == OUTGOING);
-    store.push(since_epoch, outgoing, message.bytes, message.iovs().next().unwrap_or_default());
+    let no_time = || io::Error::new(io::ErrorKind::InvalidData, "it has no time stamp");
+    let from = message.address;
+    let head = PacketHead {
+        at: at.ok_or_else(no_time)?,
+        outgoing: from.is_some_and(|from| from.pkttype() == OUTGOING),
+        interface: from.and_then(|from| u32::try_from(from.ifindex()).ok()).unwrap_or_default(),
+        wire_len: message.bytes,
+        dropped,
+    };
+    store.push(head, message.iovs().next().unwrap_or_default());
     Ok(())
 }

@@ -19,18 +19,17 @@ use socket2::SockFilter;
 
 use super::batch::{self, ReadBatch};
 use super::store::PacketStore;
+use crate::capture::clock::{ClockLine, ClockReading};
 use crate::capture::drops::DropWitness;
-use crate::capture::filter::{PacketShare, nothing, packets_of};
+use crate::capture::filter::{LOOPBACK, MOST_PORTS, PacketShare, nothing, packets_of};
 use crate::capture::refusal::{CaptureFacts, diagnose};
-use crate::capture::{CaptureError, CaptureSetup, PacketDrops};
+use crate::capture::{CaptureError, CaptureSetup, LivePacket, PacketDrops, PacketSink};
 
-/// `LOOPBACK_IFINDEX`: in every network, the loopback interface is the first.
-const LOOPBACK: u32 = 1;
 /// What the kernel should be able to hold until it is read, in bytes as it counts them: for a small
 /// packet more than a thousand.
 const ENOUGH: usize = 8 * 1024 * 1024;
 /// No more sockets than this are opened: each packet is shown to all of them.
-const MOST: usize = 16;
+pub(super) const MOST: usize = 16;
 /// The kernel counts more bytes than this for any packet that it holds.
 const SMALLEST: usize = 256;
 /// A pause between a reading and the next. Whoever wakes up for each packet takes the processor from
@@ -38,36 +37,46 @@ const SMALLEST: usize = 256;
 const NAP: Duration = Duration::from_micros(500);
 /// Silence after which nothing is taken to be under way any more.
 const QUIET: u16 = 20;
+/// Whoever hears packets as they come is told so often, in milliseconds, that there are no more.
+const DRAINED_EVERY: u16 = 200;
 /// The longest wait for such a silence.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 /// Packet sockets that hear an interface together, and what is to be kept of what they hear.
 pub(super) struct EarSockets {
     sockets: Vec<OwnedFd>,
-    interface: u32,
+    /// `None` for all.
+    interface: Option<u32>,
     keep: usize,
     /// How much the kernel may hold for each, in bytes.
     held: usize,
 }
 
 impl EarSockets {
-    pub(super) fn open(setup: &CaptureSetup) -> Result<Self, CaptureError> {
+    /// Opens as many as it takes, `most` at the most.
+    pub(super) fn open(setup: &CaptureSetup, most: usize) -> Result<Self, CaptureError> {
+        if setup.ports.len() > MOST_PORTS {
+            return Err(CaptureError::ManyPorts { ports: setup.ports.len(), most: MOST_PORTS });
+        }
         let failed = |step| {
             let interface = setup.interface.clone();
             move |source| CaptureError::Setup { interface, step, source }
         };
         let first = deaf_socket(setup)?;
-        let interface =
-            rustix::net::netdevice::name_to_index(&first, &setup.interface).map_err(|errno| {
-                CaptureError::NoInterface {
-                    interface: setup.interface.clone(),
-                    source: errno.into(),
-                }
-            })?;
+        let no_interface = |errno: rustix::io::Errno| CaptureError::NoInterface {
+            interface: setup.interface.clone(),
+            source: errno.into(),
+        };
+        let interface = match setup.interface.as_str() {
+            CaptureSetup::ANY => None,
+            name => {
+                Some(rustix::net::netdevice::name_to_index(&first, name).map_err(no_interface)?)
+            }
+        };
         let granted = sockopt::RcvBuf
             .get(&first)
             .map_err(|errno| failed("asking for the size of its buffer")(errno.into()))?;
-        let count = ENOUGH.div_ceil(granted.max(1)).clamp(1, MOST);
+        let count = ENOUGH.div_ceil(granted.max(1)).clamp(1, most);
         let mut sockets = vec![first];
         while sockets.len() < count {
             sockets.push(deaf_socket(setup)?);
@@ -77,7 +86,7 @@ impl EarSockets {
             let mut gone = PacketStore::default();
             while batch.read(socket, &mut gone).map_err(failed("emptying it"))? > 0 {}
             let share = PacketShare { number, of: count };
-            let program = packets_of(interface, interface == LOOPBACK, &setup.ports, share);
+            let program = packets_of(interface, &setup.ports, share);
             attach(socket, &program).map_err(failed("attaching a filter"))?;
         }
         Ok(Self { sockets, interface, keep: setup.keep, held: granted })
@@ -88,22 +97,54 @@ impl EarSockets {
     pub(super) fn listen(&self, pipe: &PipeReader) -> io::Result<Vec<PacketStore>> {
         let mut stores: Vec<_> = self.sockets.iter().map(|_| PacketStore::default()).collect();
         let mut batch = ReadBatch::new(self.keep);
-        while let Woken::Packets(places) = self.wait(Some(pipe))? {
+        while let Woken::Packets(places) = self.wait(Some(pipe), PollTimeout::NONE)? {
             self.read(&places, &mut batch, &mut stores)?;
             thread::sleep(NAP);
         }
         // On `lo` a packet is heard before the call that sends it returns: nothing is under way.
         let ends = Instant::now() + LONGEST_WAIT;
-        while self.interface != LOOPBACK && Instant::now() < ends {
-            match self.wait(None)? {
-                Woken::Packets(places) => self.read(&places, &mut batch, &mut stores)?,
-                Woken::Ended => return Ok(stores),
+        while self.interface != Some(LOOPBACK) && Instant::now() < ends {
+            match self.wait(None, QUIET.into())? {
+                Woken::Packets(places) if !places.is_empty() => {
+                    self.read(&places, &mut batch, &mut stores)?;
+                }
+                _ => return Ok(stores),
             }
         }
         for (socket, store) in self.sockets.iter().zip(&mut stores) {
             self.drain(socket, &mut batch, store)?;
         }
         Ok(stores)
+    }
+
+    /// Reads until the other end of `pipe` is closed, and keeps nothing.
+    pub(super) fn hand_over(
+        &self,
+        pipe: &PipeReader,
+        start: Instant,
+        mut sink: impl PacketSink,
+    ) -> io::Result<()> {
+        let (mut batch, mut store) = (ReadBatch::new(self.keep), PacketStore::default());
+        let mut dropped = 0;
+        loop {
+            let begun = Instant::now();
+            for socket in &self.sockets {
+                while batch.read(socket, &mut store)? > 0 {
+                    let now = ClockReading::now();
+                    let line = ClockLine::between(start, now, now);
+                    for (head, bytes) in store.iter() {
+                        dropped = head.dropped.map_or(dropped, u64::from);
+                        let packet = head.with(bytes, line.on_run(head.at));
+                        sink.packet(LivePacket { packet, interface: head.interface, dropped });
+                    }
+                    store.clear();
+                }
+            }
+            sink.drained(begun);
+            if let Woken::Ended = self.wait(Some(pipe), DRAINED_EVERY.into())? {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads what the sockets at these places have.
@@ -143,7 +184,7 @@ impl EarSockets {
     /// How many packets the kernel has dropped.
     pub(super) fn drops(&self, witness: &DropWitness, stores: &[PacketStore]) -> PacketDrops {
         let asked = witness.drops_of(&self.sockets).ok().flatten();
-        let told = stores.iter().map(|store| u64::from(store.dropped)).sum();
+        let told = stores.iter().map(|store| u64::from(store.dropped())).sum();
         PacketDrops { packets: asked.unwrap_or(told), exact: asked.is_some() }
     }
 
@@ -153,33 +194,31 @@ impl EarSockets {
         drop(thread::Builder::new().name("closing".to_owned()).spawn(move || drop(self)));
     }
 
-    /// Waits for packets, until the other end of `pipe` is closed or, without one, for silence.
-    fn wait(&self, pipe: Option<&PipeReader>) -> io::Result<Woken> {
-        let timeout = pipe.map_or(PollTimeout::from(QUIET), |_| PollTimeout::NONE);
+    /// Waits for packets, for so long, or until the other end of `pipe` is closed.
+    fn wait(&self, pipe: Option<&PipeReader>, timeout: PollTimeout) -> io::Result<Woken> {
         let watched = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut all: Vec<PollFd<'_>> =
             self.sockets.iter().map(|socket| watched(socket.as_fd())).collect();
         all.extend(pipe.map(|pipe| watched(pipe.as_fd())));
-        let silent = match poll(&mut all, timeout) {
-            Err(Errno::EINTR) => false,
-            other => other? == 0,
-        };
+        match poll(&mut all, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
         let is_ready = |fd: &PollFd<'_>| fd.any() == Some(true);
-        let places = |sockets: &[PollFd<'_>]| {
-            let ready = sockets.iter().enumerate().filter(|(_, socket)| is_ready(socket));
-            ready.map(|(place, _)| place).collect()
-        };
         let (sockets, pipe) = all.split_at(self.sockets.len());
-        let over = silent || pipe.iter().any(is_ready);
-        Ok(if over { Woken::Ended } else { Woken::Packets(places(sockets)) })
+        if pipe.iter().any(is_ready) {
+            return Ok(Woken::Ended);
+        }
+        let ready = sockets.iter().enumerate().filter(|(_, socket)| is_ready(socket));
+        Ok(Woken::Packets(ready.map(|(place, _)| place).collect()))
     }
 }
 
 /// The end of a wait.
 enum Woken {
-    /// These sockets have packets, by their places.
+    /// These sockets have packets, by their places; none if it has been silent.
     Packets(Vec<usize>),
-    /// The pipe is closed or, without one, it has been silent.
+    /// The pipe is closed.
     Ended,
 }
 

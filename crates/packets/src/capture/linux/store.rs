@@ -9,36 +9,66 @@ use crate::capture::HeardPacket;
 /// While they come in there is no time to be lost: their bytes lie one behind the other.
 #[derive(Debug, Default)]
 pub(super) struct PacketStore {
-    heads: Vec<PacketHead>,
+    packets: Vec<StoredPacket>,
     bytes: Vec<u8>,
-    /// How many the kernel had dropped before the last one, where it said so.
-    pub(super) dropped: u32,
 }
 
 /// What is kept of a packet beside its bytes.
 #[derive(Clone, Copy, Debug)]
-struct PacketHead {
-    /// Since 1970 began.
-    at: Duration,
-    outgoing: bool,
-    wire_len: usize,
+pub(super) struct PacketHead {
+    /// When the kernel took it, since 1970 began.
+    pub(super) at: Duration,
+    pub(super) outgoing: bool,
+    pub(super) interface: u32,
+    pub(super) wire_len: usize,
+    /// How many the kernel had dropped before it, where it says so.
+    pub(super) dropped: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct StoredPacket {
+    head: PacketHead,
     /// Where its bytes end; they begin where those before end.
     end: usize,
 }
 
 impl PacketStore {
     /// Adds a packet.
-    pub(super) fn push(&mut self, at: Duration, outgoing: bool, wire_len: usize, bytes: &[u8]) {
+    pub(super) fn push(&mut self, head: PacketHead, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        self.heads.push(PacketHead { at, outgoing, wire_len, end: self.bytes.len() });
+        self.packets.push(StoredPacket { head, end: self.bytes.len() });
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.packets.clear();
+        self.bytes.clear();
+    }
+
+    /// How many the kernel had dropped before the last of which it says so.
+    pub(super) fn dropped(&self) -> u32 {
+        self.packets.iter().rev().find_map(|packet| packet.head.dropped).unwrap_or(0)
+    }
+
+    /// The packets, one after the other.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PacketHead, &[u8])> {
+        (0..self.packets.len()).filter_map(|place| self.packet(place))
     }
 
     /// The packet at this place.
     fn packet(&self, place: usize) -> Option<(PacketHead, &[u8])> {
-        let head = *self.heads.get(place)?;
-        let before = place.checked_sub(1).and_then(|before| self.heads.get(before));
+        let StoredPacket { head, end } = *self.packets.get(place)?;
+        let before = place.checked_sub(1).and_then(|before| self.packets.get(before));
         let start = before.map_or(0, |before| before.end);
-        Some((head, self.bytes.get(start..head.end).unwrap_or_default()))
+        Some((head, self.bytes.get(start..end).unwrap_or_default()))
+    }
+}
+
+impl PacketHead {
+    /// The packet with these bytes, which the kernel took at `at` on the run's clock.
+    pub(super) fn with(self, bytes: &[u8], at: Duration) -> HeardPacket {
+        let Self { at: since_epoch, outgoing, wire_len, .. } = self;
+        HeardPacket { at, since_epoch, outgoing, wire_len, bytes: bytes.into() }
     }
 }
 
@@ -49,7 +79,7 @@ pub(super) fn in_order(
     on_run: impl Fn(Duration) -> Duration,
 ) -> Vec<HeardPacket> {
     let mut places = vec![0; stores.len()];
-    let mut all = Vec::with_capacity(stores.iter().map(|store| store.heads.len()).sum());
+    let mut all = Vec::with_capacity(stores.iter().map(|store| store.packets.len()).sum());
     loop {
         let next = stores.iter().zip(&mut places).filter_map(|(store, place)| {
             let (head, bytes) = store.packet(*place)?;
@@ -57,9 +87,7 @@ pub(super) fn in_order(
         });
         let Some((head, bytes, place)) = next.min_by_key(|(head, ..)| head.at) else { return all };
         *place += 1;
-        let PacketHead { at: since_epoch, outgoing, wire_len, .. } = head;
-        let at = on_run(since_epoch);
-        all.push(HeardPacket { at, since_epoch, outgoing, wire_len, bytes: bytes.into() });
+        all.push(head.with(bytes, on_run(head.at)));
     }
 }
 
@@ -72,7 +100,9 @@ mod tests {
     fn store(packets: &[(u32, &[u8])]) -> PacketStore {
         let mut store = PacketStore::default();
         for (at, bytes) in packets {
-            store.push(MS * *at, true, bytes.len(), bytes);
+            let (at, wire_len) = (MS * *at, bytes.len());
+            let head = PacketHead { at, outgoing: true, interface: 1, wire_len, dropped: None };
+            store.push(head, bytes);
         }
         store
     }

@@ -156,23 +156,40 @@ fn incoming(device: u32) -> Vec<SockFilter> {
     ]
 }
 
-/// Lets the host send packets until the first comes through, which tells the address of its device.
+/// Lets the host send datagrams until one comes through, and sends that back until the host has it.
+/// Returns the address of the host's device, of which the first tells.
+///
+/// Both devices throw away without a word what they are given for a moment after they were brought up.
 fn first_packet(socket: &OwnedFd, own: Ipv4Addr) -> io::Result<LinkAddr> {
     let sender = UdpSocket::bind((own, 0))?;
+    sender.set_read_timeout(Some(WAIT))?;
     let neighbour = Ipv4Addr::from_bits(own.to_bits() ^ 3); // .1 and .2
+    let timeout = WAIT.try_into().map_err(io::Error::other)?;
     let mut buffer = [0; MTU];
-    let mut host = None;
     for _ in 0..ATTEMPTS {
-        // The device takes nothing for a moment after it was brought up.
         let _ = sender.send_to(&[], (neighbour, NOBODY));
-        let timeout = WAIT.try_into().map_err(io::Error::other)?;
         poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout))?;
-        while let Some(taken) = taken(socket, &mut buffer)? {
-            host = taken.from.or(host);
+        let mut host = None;
+        while let Some(Taken { length, from: Some(from), .. }) = taken(socket, &mut buffer)? {
+            if let Some(packet) = buffer.get_mut(..length) {
+                turn_round(packet);
+                sendto(socket.as_raw_fd(), packet, &from, MsgFlags::empty())?;
+            }
+            host = Some(from);
         }
-        if let Some(host) = host {
+        if let (Some(host), Ok(_)) = (host, sender.recv_from(&mut [0; 1])) {
             return Ok(host);
         }
     }
     Err(io::Error::new(io::ErrorKind::TimedOut, "no packet came through"))
+}
+
+/// Makes the answer of a datagram without options, whose sums stay what they are.
+fn turn_round(packet: &mut [u8]) {
+    checksum::finish(packet);
+    if let Some(ends) = packet.get_mut(12..24) {
+        let (addresses, ports) = ends.split_at_mut(8);
+        addresses.rotate_left(4);
+        ports.rotate_left(2);
+    }
 }

@@ -43,6 +43,7 @@ mod formula;
 mod ground;
 mod judge;
 mod learner;
+mod packet_spool;
 mod numbers;
 mod observe;
 mod own_tls;

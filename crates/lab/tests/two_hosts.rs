@@ -128,6 +128,25 @@ fn with_a_rate_a_body_takes_as_long_as_its_bits() {
     run(&experiment("", rest));
 }
 
+/// Both kinds of load: connections that are used again and again, and new ones as fast as they go.
+#[test]
+fn workers_that_never_rest_lose_no_packet_on_a_cable_without_a_rule() {
+    for (client, opened) in
+        [("per_host = 64", "workers"), ("keep_alives = false", "workers * requests")]
+    {
+        let rest = format!(
+            "[client]\n{client}\n[workload]\nkind = 'concurrent'\nworkers = 64\nrequests = 5\n\
+             [[predict]]\nexpect.opened = '{opened}'\nexpect.failed = 0\nexpect.'wire.lost' = 0\n\
+             expect.'wire.client.syn' = '{opened} ..'\n\
+             because = 'what is sent arrives, and nothing has to be sent in vain'"
+        );
+        let Some(run) = run(&experiment("", &rest)) else { return };
+        let wire = &run["evidence"]["outcome"]["wire"]["Ok"];
+        // A packet that a host loses before the cable, or does not take from it, no rule has lost.
+        assert_eq!((&wire["missed"], &wire["refused"]), (&0.into(), &0.into()), "{opened}");
+    }
+}
+
 #[test]
 fn what_makes_no_cable_is_refused_with_the_key() {
     let refused = |network: &str, step: &str| {

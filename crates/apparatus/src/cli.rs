@@ -9,9 +9,11 @@ use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum, value_parser};
-use evidence::{BodyPolicy, ByteCount, CommandFlag, Preset, Program, ServerSetup, Setup};
+use evidence::{
+    BodyPolicy, ByteCount, CommandFlag, ConnectionId, Outcome, Preset, Program, ServerSetup, Setup,
+};
 use program::args::{self, Limit};
-use report::wire::{PacketOptions, PacketView};
+use report::wire::{NoConnection, PacketOptions, PacketView};
 use server::Answer;
 use transport::{Config, Dialling, Limits};
 
@@ -162,6 +164,10 @@ pub struct PacketArgs {
     #[arg(long, requires = "packets")]
     absolute: bool,
 
+    /// Show the packets of this connection alone, by its number in the run
+    #[arg(long, value_name = "N", requires = "packets", value_parser = connection)]
+    packets_of: Option<ConnectionId>,
+
     /// Hear the packets, and write them to this file, which Wireshark and tshark read (pcapng)
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
@@ -181,8 +187,22 @@ impl PacketArgs {
     /// Returns how they are to be shown, if they are.
     #[must_use]
     pub fn view(&self) -> Option<(PacketView, PacketOptions)> {
-        let options = PacketOptions { absolute: self.absolute, ..PacketOptions::default() };
+        let options = PacketOptions { absolute: self.absolute, connection: self.packets_of };
         self.packets.map(|PacketViewArg(view)| (view, options))
+    }
+
+    /// Returns the connection whose packets alone are wanted.
+    #[must_use]
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.packets_of
+    }
+
+    /// Makes sure that a run had the connection whose packets alone are wanted.
+    ///
+    /// # Errors
+    /// [`NoConnection`] if it had not.
+    pub fn check(&self, outcome: &Outcome) -> Result<(), NoConnection> {
+        self.packets_of.map_or(Ok(()), |id| report::wire::connection(outcome, id))
     }
 }
 
@@ -342,6 +362,14 @@ fn flags(matches: &ArgMatches) -> Vec<CommandFlag> {
             })
         })
         .collect()
+}
+
+fn connection(text: &str) -> Result<ConnectionId, String> {
+    let number = text.strip_prefix('#').unwrap_or(text).parse();
+    number.ok().filter(|number| *number > 0).map(ConnectionId).ok_or_else(|| {
+        "no connection's number; they count from 1 in the order in which they are dialled"
+            .to_owned()
+    })
 }
 
 fn max_conns(text: &str) -> Result<Limit<usize>, String> {

@@ -59,5 +59,6 @@ async fn execute(args: &cli::Args, plan: Plan, ear: PacketEar) -> anyhow::Result
     if let Some(path) = ear.keep(&outcome)? {
         writeln!(anstream::stderr(), "concurrent: the packets are in {}", path.display())?;
     }
+    args.client.packets.check(&outcome)?;
     Ok(apparatus::exit_code(&outcome))
 }

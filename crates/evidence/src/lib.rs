@@ -13,6 +13,7 @@
 //! | `segment.rs` | a TCP segment as it was heard, its flags and options |
 //! | `passage.rs` | a segment between two hosts, and its fate |
 //! | `story.rs` | the life of a connection as its segments tell it |
+//! | `life.rs` | the same, moment by moment, and how sure each state is |
 //! | `wire.rs` | all packets of a run |
 //! | `conversation.rs` | those of one connection, and what they alone say of it |
 //! | `inspected.rs` | what the kernel remembers of a connection |
@@ -29,6 +30,7 @@ mod byte_count;
 mod conversation;
 mod inspected;
 mod keep_alive;
+mod life;
 mod micros;
 mod observed;
 mod outcome;
@@ -48,6 +50,7 @@ pub use byte_count::{ByteCount, NoByteCount};
 pub use conversation::{Conversation, WireClose};
 pub use inspected::{Inspected, TcpInfo};
 pub use keep_alive::{ConnectionFields, KeepAliveOffer, OfferTally};
+pub use life::{Certainty, LifeChange, LifeEvent, LifeMoment, WireLife};
 pub use observed::Observed;
 pub use outcome::{
     AcceptGap, Afterwards, BodySeen, Close, Connection, Disagreement, Exchange, Failure,

@@ -81,6 +81,10 @@ pub struct PassageTally {
     pub rst: u64,
     /// Those that carry data.
     pub data: u64,
+    /// The bytes of data that they carry, those sent again included.
+    pub payload_bytes: u64,
+    /// Those that acknowledge and do nothing else: no data, no SYN, FIN or RST.
+    pub ack: u64,
     /// Those that say nothing new: SYN, FIN and every byte of data had been sent before.
     pub again: u64,
     /// Those that the cable let get lost.

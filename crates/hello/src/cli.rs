@@ -107,6 +107,8 @@ pub enum Shown {
     Connections,
     /// The bytes of every message, with the length of each part
     Bytes,
+    /// Who ended each connection by its packets; takes CAP_NET_RAW
+    Packets,
 }
 
 /// How it is shown.
@@ -145,6 +147,7 @@ const EXAMPLES: &str =
   hello --handler-timeout 1s --delay 2s --write-timeout 500ms
   hello --no-accept --backlog 3        # the kernel opens connections anyway
   hello --show startup,connections     # watch it, and every connection
+  sudo hello --show connections,packets   # with a second witness of each close
   hello --log combined --metrics       # as a web server would
   curl 'http://127.0.0.1:8080/?bytes=64KiB&close'";
 

@@ -8,6 +8,7 @@
 //! | a ruler beside the bytes | `show/bytes.rs` |
 //! | the same for programs | `show/jsonl.rs` |
 //! | how many connections wait to be accepted | `show/queue.rs` |
+//! | what the packets say of each close | `show/wire.rs`, `show/wire/` |
 //! | standard output, of which no line is lost without a word | `show/output.rs` |
 
 mod bytes;
@@ -16,11 +17,12 @@ mod jsonl;
 pub(crate) mod output;
 pub(crate) mod queue;
 pub(crate) mod startup;
+mod wire;
 
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -33,6 +35,7 @@ use crate::access_log;
 use crate::cli::{Args, LogFormat, ShowFormat, Shown};
 use crate::escape::json_line;
 use crate::show::output::LineOutput;
+use crate::show::wire::{WireEar, words};
 
 /// Events that may wait to be written. What is beyond is counted, not kept: a server under load
 /// can tell more than any terminal can take.
@@ -44,6 +47,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The kernel is asked for the TCP state of an event that is no older than this. It tells what is
 /// now; about what was, nothing.
 const FRESH: Duration = Duration::from_millis(5);
+
+/// How often is looked whether packets have come to an end.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a server that has stopped waits for the packets of its last closes.
+const LAST_PACKETS: Duration = Duration::from_millis(500);
 
 /// The plan of what is to be shown.
 pub(crate) struct ShowPlan {
@@ -89,6 +97,7 @@ struct ShowEar {
     sender: SyncSender<ShowMessage>,
     wants: ObserverWants,
     lost: AtomicU64,
+    wire: Option<Arc<WireEar>>,
 }
 
 enum ShowMessage {
@@ -109,6 +118,11 @@ impl ShowEar {
 
 impl Observer for ShowEar {
     fn event(&self, event: ServerEvent) {
+        // Here and not in the thread that writes: no event may be lost on the way, or something would
+        // be kept for ever.
+        if let Some(wire) = &self.wire {
+            wire.event(&event);
+        }
         self.pass_on(ShowMessage::Event(event));
     }
 
@@ -121,15 +135,18 @@ impl Show {
     /// Begins to write what `plan` asks for; `None` if that is nothing of a connection.
     pub(crate) fn start(plan: ShowPlan, out: LineOutput) -> io::Result<Option<Self>> {
         let wants = plan.wants();
-        if wants == ObserverWants::default() {
+        if wants == ObserverWants::default() && !plan.shows(Shown::Packets) {
             return Ok(None);
         }
+        let wire = plan.shows(Shown::Packets).then(|| hear(&plan)).flatten().map(Arc::new);
+        let its_wire = wire.clone();
         let (sender, receiver) = sync_channel(MOST_WAITING);
         let thread = std::thread::Builder::new().name("show".into()).spawn(move || {
             // Writing into a buffer does not fail.
-            let _ = ShowPage::new(plan).write_all(&receiver, &out);
+            let _ = ShowPage::new(plan, its_wire).write_all(&receiver, &out);
         })?;
-        Ok(Some(Self { ear: Arc::new(ShowEar { sender, wants, lost: AtomicU64::new(0) }), thread }))
+        let ear = ShowEar { sender, wants, lost: AtomicU64::new(0), wire };
+        Ok(Some(Self { ear: Arc::new(ear), thread }))
     }
 
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {
@@ -166,33 +183,98 @@ impl Show {
     }
 }
 
+/// Begins to hear packets; `None`, said aloud, where they cannot be heard: the rest is shown without.
+fn hear(plan: &ShowPlan) -> Option<WireEar> {
+    WireEar::open(plan.server, plan.started)
+        .map_err(|refused| {
+            let refused = anyhow::Error::new(refused);
+            let _ = writeln!(io::stderr(), "hello: {refused:#}");
+        })
+        .ok()
+}
+
 /// The page that is written, and its state.
 struct ShowPage {
     plan: ShowPlan,
     steps: connections::Steps,
+    wire: Option<Arc<WireEar>>,
 }
 
 impl ShowPage {
-    fn new(plan: ShowPlan) -> Self {
+    fn new(plan: ShowPlan, wire: Option<Arc<WireEar>>) -> Self {
         let steps =
             connections::Steps::new(plan.shows(Shown::Connections), plan.shows(Shown::Bytes));
-        Self { plan, steps }
+        Self { plan, steps, wire }
     }
 
     fn write_all(&mut self, receiver: &Receiver<ShowMessage>, out: &LineOutput) -> io::Result<()> {
-        if self.plan.format == ShowFormat::Text && self.plan.wants().steps {
+        let shows_steps = self.plan.wants().steps || self.plan.shows(Shown::Packets);
+        if self.plan.format == ShowFormat::Text && shows_steps {
             out.write(format!("{}\n", connections::HEADING).as_bytes());
         }
-        while let Ok(message) = receiver.recv() {
+        loop {
             let mut lines = Vec::new();
-            match message {
-                ShowMessage::Event(event) => self.event(&event, &mut lines)?,
-                ShowMessage::Upload(at, progress) => self.upload(at, progress, &mut lines)?,
-                ShowMessage::Line(line) => writeln!(lines, "{line}")?,
-                ShowMessage::End => break,
+            match self.next(receiver) {
+                Ok(ShowMessage::Event(event)) => {
+                    self.event(&event, &mut lines)?;
+                    if let (Some(wire), ServerMoment::Closed { .. }) = (&self.wire, &event.moment) {
+                        wire.shown(&event);
+                    }
+                }
+                Ok(ShowMessage::Upload(at, progress)) => self.upload(at, progress, &mut lines)?,
+                Ok(ShowMessage::Line(line)) => writeln!(lines, "{line}")?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(ShowMessage::End) | Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.packets(WireEar::ended, &mut lines)?;
             if !lines.is_empty() {
                 out.write(&lines);
+            }
+        }
+        self.last_packets(out)
+    }
+
+    /// Waits for a message, and not for long where packets may come to an end meanwhile.
+    fn next(&self, receiver: &Receiver<ShowMessage>) -> Result<ShowMessage, RecvTimeoutError> {
+        match &self.wire {
+            Some(wire) if wire.has_more() => receiver.recv_timeout(LOOK),
+            _ => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// The packets of the last closes, for which nobody waits long.
+    fn last_packets(&self, out: &LineOutput) -> io::Result<()> {
+        let deadline = Instant::now() + LAST_PACKETS;
+        while self.wire.as_ref().is_some_and(|wire| wire.has_more()) {
+            let mut lines = Vec::new();
+            self.packets(WireEar::ended, &mut lines)?;
+            let is_late = Instant::now() >= deadline;
+            if is_late {
+                self.packets(WireEar::ended_at_last, &mut lines)?;
+            }
+            out.write(&lines);
+            if is_late {
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Writes what the packets say of connections that are over.
+    fn packets(
+        &self,
+        which: impl Fn(&WireEar) -> Vec<wire::WireEnd>,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let Some(wire) = &self.wire else { return Ok(()) };
+        for end in which(wire) {
+            let at = end.last.unwrap_or_else(|| self.plan.started.elapsed());
+            match self.plan.format {
+                ShowFormat::Text => {
+                    connections::packets(at, end.connection.0, &words::lines(&end), out)?;
+                }
+                ShowFormat::Jsonl => writeln!(out, "{}", json_line(&words::object(&end, at)))?,
             }
         }
         Ok(())

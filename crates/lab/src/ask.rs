@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::experiment::{Experiment, LearnerQuestion, QuestionKind, Trial};
 use crate::learner::{FORMS, LearnerAnswer};
+use crate::numbers::number;
 use crate::render::{self, show};
 
 /// Lines that somebody types.
@@ -139,7 +140,7 @@ fn help(question: &LearnerQuestion, trial: &Trial, out: &mut impl Page) -> io::R
             let values: Vec<String> = names
                 .iter()
                 .filter(|(_, value)| value.is_finite())
-                .map(|(name, value)| format!("{name}={}", render::number(value)))
+                .map(|(name, value)| format!("{name}={}", number(value)))
                 .collect();
             indented(&format!("{FORMS} (at most 5)."), out)?;
             let near = match *near {
@@ -157,7 +158,7 @@ fn help(question: &LearnerQuestion, trial: &Trial, out: &mut impl Page) -> io::R
 }
 
 fn percent(share: f64) -> String {
-    format!("{} %", render::number(100.0 * share))
+    format!("{} %", number(100.0 * share))
 }
 
 fn indented(text: &str, out: &mut impl Page) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! What can be asked of the lab on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -91,6 +92,10 @@ pub(crate) enum Action {
     Run(Run),
     /// Fetch a URL, twice, and tell every moment of it
     Trace(Trace),
+    /// Run any program, and tell what its TCP connections did
+    Observe(Observe),
+    /// Find out what a client does when its server does not do as one would wish
+    Passport(Passport),
     /// What the lab starts for each run
     #[command(name = crate::run::CHILD, hide = true)]
     Trial {
@@ -174,11 +179,11 @@ impl ValueEnum for TransportArg {
     }
 }
 
-/// Runs wait most of their time, so more of them fit than there are cores; but they must not be
-/// in each other's way.
+/// Runs wait most of their time, so many more of them fit than there are cores; but they must not
+/// be in each other's way.
 fn jobs() -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u16::try_from(3 * cores).unwrap_or(8).clamp(1, 8)
+    u16::try_from(12 * cores).unwrap_or(32).clamp(1, 32)
 }
 
 /// Whether each run has a private network.
@@ -348,4 +353,219 @@ pub(crate) enum TraceFormat {
     Jsonl,
     /// HTTP Archive 1.2, which browsers' developer tools read
     Har,
+}
+
+/// `lab observe`.
+#[derive(Debug, Args)]
+#[command(after_help = observe_help())]
+pub(crate) struct Observe {
+    /// Expect a number, as in 'opened <= 2'; may be repeated
+    #[arg(long = "expect", value_name = "FORMULA", allow_hyphen_values = true)]
+    pub(crate) expectations: Vec<String>,
+
+    /// Observe for so long, then end the program; also what it has left in the background
+    #[arg(long = "for", value_name = "TIME", value_parser = args::time)]
+    pub(crate) time: Option<Duration>,
+
+    /// The lab's own server.
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+
+    /// Write the report to this file; without it, to stderr. What the program writes is not touched
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Write the report for people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ObserveFormat,
+
+    /// The packets of the program.
+    #[command(flatten)]
+    pub(crate) packets: PacketArgs,
+
+    /// The program and its arguments
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// `lab passport`.
+#[derive(Debug, Args)]
+#[command(after_help = passport_help())]
+pub(crate) struct Passport {
+    /// Carry out this probe alone, by its name or number; may be repeated
+    #[arg(long, value_name = "PROBE")]
+    pub(crate) only: Vec<String>,
+
+    /// Compare with a passport that was kept with --format json
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+
+    /// Show what was seen in every probe, not only in those that nobody can read
+    #[arg(long)]
+    pub(crate) evidence: bool,
+
+    /// Write it for people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: PassportFormat,
+
+    /// Carry out each probe so many times, and say where the client does not do the same each time
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) times: u16,
+
+    /// Let so many probes go on side by side
+    #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+
+    /// End a client that takes longer for one probe
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = args::time)]
+    pub(crate) at_most: Duration,
+
+    /// The client and its arguments; without it the probes are listed
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// How a passport is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PassportFormat {
+    /// For people
+    Text,
+    /// For programs, and for --against: one JSON object with all that was seen
+    Json,
+}
+
+fn passport_help() -> String {
+    let examples = program::examples_of("lab");
+    format!(
+        "\
+Each probe starts the command anew, in a private network of its own, against a
+server that does as a script says. In the command, {{url}} stands for a URL; most
+probes want it twice, fetched one after the other by one process. A word that is
+{{url}} and nothing else is left out where a probe wants fewer. {{pause}} stands for
+the seconds that the client is to wait between two requests.
+
+What is read is what the server and the packets saw, and the client's exit status
+and output. No score: whoever does all that is allowed is not better for it.
+
+Exit status: 0 every probe that fits was read; 1 something has changed against
+the file; 2 a probe could not run or be read; 130 ended by Ctrl-C.
+
+{examples}
+  lab passport                              # the probes
+  lab passport -- curl -s {{url}} {{url}}
+  lab passport --only 6 --evidence -- curl -s {{url}} {{url}}
+  lab passport --format json -- python3 fetch.py {{pause}} {{url}} {{url}} > old.json
+  lab passport --against old.json -- python3 fetch.py {{pause}} {{url}} {{url}}"
+    )
+}
+
+/// The lab's own server for a program that is observed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The lab's own server")]
+pub(crate) struct ServeArgs {
+    /// Let a server of the lab's answer, on another host: at any name, any address, any port. It is
+    /// there by itself if the command has {url}, {host} or {port}, which become its own
+    #[arg(long)]
+    pub(crate) serve: bool,
+
+    /// Let it send bodies of this size
+    #[arg(long, value_name = "SIZE", default_value = "11")]
+    bytes: evidence::ByteCount,
+
+    /// Let it wait before the head of each response
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
+    delay: Duration,
+
+    /// Let it wait between head and body of each response
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
+    pause_before_body: Duration,
+
+    /// Let it answer `Connection: close`
+    #[arg(long)]
+    close: bool,
+
+    /// Let it send bodies chunked, without announcing their length
+    #[arg(long)]
+    chunked: bool,
+
+    /// Let it close a connection that has been idle so long; `none` for never
+    #[arg(long, value_name = "TIME", default_value = "none", value_parser = args::time_limit)]
+    idle_timeout: args::Limit<Duration>,
+
+    /// Let a packet to it and the answer take so long, as over a distance
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = args::time)]
+    pub(crate) round_trip: Duration,
+}
+
+impl ServeArgs {
+    /// What it answers where a query does not ask for something else.
+    pub(crate) fn answer(&self) -> server::Answer {
+        server::Answer {
+            bytes: self.bytes.0,
+            delay: self.delay,
+            pause_before_body: self.pause_before_body,
+            close: self.close,
+            chunked: self.chunked,
+        }
+    }
+
+    /// How long it waits for what.
+    pub(crate) fn limits(&self) -> server::ServerLimits {
+        server::ServerLimits { idle: self.idle_timeout.0, ..server::ServerLimits::default() }
+    }
+
+    /// Returns true if any of these flags says something about it.
+    pub(crate) fn is_described(&self) -> bool {
+        let answer = self.answer();
+        let usual = server::Answer::default();
+        let is_usual = answer.bytes == usual.bytes
+            && answer.delay == usual.delay
+            && answer.pause_before_body == usual.pause_before_body
+            && !(answer.close || answer.chunked);
+        !is_usual || self.idle_timeout.0.is_some() || !self.round_trip.is_zero()
+    }
+}
+
+fn observe_help() -> String {
+    let examples = program::examples_of("lab");
+    let names: String = observe::NUMBERS
+        .iter()
+        .map(|(name, meaning)| format!("  {name:<18} {meaning}\n"))
+        .collect();
+    format!(
+        "\
+The program runs as it is, as the same user, in a private network of its own:
+what it says to a server that it starts itself, on 127.0.0.1 or ::1, is heard,
+and what it says to the lab's own server, if the command names it.
+
+Numbers to expect something of, with <, <=, =, !=, >=, > and arithmetic:
+{names}  counter.NAME       by how much a counter of the kernel grew, as in nstat
+
+Exit status: that of the program (128 and the number of a signal that ended it);
+0 if --for ended it; 1 if it ended with 0 and an expectation did not hold; 125 if
+the lab itself failed, or expectations stand on numbers that two witnesses tell
+differently; 126 the program cannot be executed; 127 there is no such program.
+
+{examples}
+  lab observe -- npm test
+  lab observe -- curl {{url}} {{url}}
+  lab observe --idle-timeout 1s -- python3 client.py {{url}}
+  lab observe --serve -- ./program-that-calls api.example.com
+  lab observe --expect 'opened <= 2' --expect 'resets = 0' -- pytest tests/http
+  lab observe --packets=ladder --pcap run.pcapng -- ./run-client-and-server
+  lab observe --for 30s -o report.txt -- ./start-everything"
+    )
+}
+
+/// How a report of `lab observe` is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ObserveFormat {
+    /// For people
+    Text,
+    /// For programs: one JSON object
+    Json,
+    /// For programs: one JSON object a connection, then one of the whole
+    Jsonl,
+    /// For a CI system: JUnit XML, a case an expectation
+    Junit,
 }

@@ -1,19 +1,25 @@
 //! An experiment: a question, settings, cases, predictions.
 
 mod disturbing;
+mod error;
 mod file;
 mod question;
+mod reader;
+mod rows;
+mod wish;
 
 use std::fmt;
 
 use evidence::Preset;
 
 use crate::formula::{self, Formula};
+use crate::quantities;
 use crate::real_go::{self, RealGo};
 use crate::settings::Settings;
 
-pub(crate) use file::{ExperimentError, ExperimentWish, Override};
+pub(crate) use error::ExperimentError;
 pub(crate) use question::{ChoiceOption, LearnerQuestion, QuestionKind};
+pub(crate) use wish::{ExperimentWish, Override};
 
 /// An experiment whose every formula is known to give a number.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +88,12 @@ pub(crate) struct RunPrediction {
 }
 
 impl RunPrediction {
+    /// Returns true if it speaks of packets, which are heard in a private network.
+    #[must_use]
+    pub(crate) fn is_about_packets(&self) -> bool {
+        quantities::is_about(self.what.text(), &quantities::WIRE_GROUPS)
+    }
+
     /// Returns true if it agrees with what was observed. Room for the last bit of a division.
     #[must_use]
     pub(crate) fn holds(&self, observed: f64) -> bool {

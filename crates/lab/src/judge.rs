@@ -41,6 +41,9 @@ pub(crate) struct Judged<'a> {
     pub(crate) observed: Result<&'a f64, &'a formula::FormulaError>,
     /// True if they agree.
     pub(crate) held: bool,
+    /// True if it speaks of packets and the run had no network in which to hear them: then it has
+    /// neither held nor failed.
+    pub(crate) unseen: bool,
 }
 
 impl Judged<'_> {
@@ -63,11 +66,11 @@ impl Verdict {
         Self::Ran(Box::new(TrialResult { record, quantities, observed, measured }))
     }
 
-    /// Returns true if it ran, every prediction held and the witnesses agree.
+    /// Returns true if it ran, every prediction that could be seen held and the witnesses agree.
     #[must_use]
     pub(crate) fn held(&self, trial: &Trial) -> bool {
         match self {
-            Self::Ran(ran) => ran.held(trial) == trial.predictions.len() && ran.agree(),
+            Self::Ran(ran) => ran.judged(trial).all(|it| it.held || it.unseen) && ran.agree(),
             Self::Skipped(_) | Self::CouldNotRun(_) => false,
         }
     }
@@ -88,9 +91,12 @@ impl TrialResult {
 
     /// Each prediction, what was observed, and whether it held.
     pub(crate) fn judged<'a>(&'a self, trial: &'a Trial) -> impl Iterator<Item = Judged<'a>> {
-        trial.predictions.iter().zip(&self.observed).map(|(prediction, observed)| {
+        // The settings of a private network are read back; the machine's own are not.
+        let is_shared = self.record.network.is_empty();
+        trial.predictions.iter().zip(&self.observed).map(move |(prediction, observed)| {
             let held = observed.as_ref().is_ok_and(|&observed| prediction.holds(observed));
-            Judged { prediction, observed: observed.as_ref(), held }
+            let unseen = observed.is_err() && is_shared && prediction.is_about_packets();
+            Judged { prediction, observed: observed.as_ref(), held, unseen }
         })
     }
 }

@@ -3,7 +3,7 @@
 use crate::experiment::{ChoiceOption, Expected, LearnerQuestion, QuestionKind, Trial};
 use crate::formula::Names;
 use crate::judge::{TrialResult, Verdict};
-use crate::render::{number, range_of};
+use crate::numbers::{number, range, range_of};
 
 /// A learner's answer to one question.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,7 +173,7 @@ impl<'a> MarkedAnswer<'a> {
         Self {
             question,
             answer,
-            predicted: prediction.map(crate::render::range),
+            predicted: prediction.map(range),
             observed: observed.map(number),
             held: prediction
                 .zip(seen)

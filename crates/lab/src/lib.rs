@@ -7,7 +7,8 @@
 //! |---|---|
 //! | the settings a file may have, and how one is laid over the other | `settings.rs` |
 //! | an experiment: its runs, and what is predicted of each | `experiment.rs` |
-//! | its file, checked before anything runs | `experiment/file.rs` |
+//! | its file, checked before anything runs | `experiment/file.rs`, its shape `experiment/rows.rs` |
+//! | one run of it, every formula tried | `experiment/reader.rs` |
 //! | texts in it that would command a terminal | `experiment/disturbing.rs` |
 //! | formulas: arithmetic over names | `formula.rs` |
 //! | the experiments that come with the lab | `catalogue.rs` |
@@ -22,10 +23,13 @@
 //! | the questions that a learner is asked | `experiment/question.rs` |
 //! | asking them | `ask.rs` |
 //! | what became of the learner's answers | `learner.rs` |
+//! | numbers and ranges as people write them | `numbers.rs` |
 //! | a session: what is run, asked and written in which order | `session.rs` |
 //! | results as text, JSON and JUnit XML | `render/` |
 //! | files that somebody names, up to a size | `bounded_file.rs` |
+//! | what a client does with odd servers | `passport.rs`, `passport/` |
 //! | every moment of fetching a URL | `trace.rs`, `trace/` |
+//! | any program's connections | `observe.rs`, `observe/` |
 
 mod ask;
 mod bounded_file;
@@ -37,7 +41,10 @@ mod formula;
 mod ground;
 mod judge;
 mod learner;
+mod numbers;
+mod observe;
 mod own_tls;
+mod passport;
 mod process;
 mod quantities;
 mod real_go;
@@ -81,7 +88,15 @@ pub fn command() -> clap::Command {
 /// Reads the command line, does what it says, and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    program::exit::code("lab", execute(Cli::parse().action).map_err(harmless))
+    let cli = Cli::try_parse().unwrap_or_else(|refusal| {
+        // `lab observe` has the exit codes of the programs that it runs: 2 may be one of them.
+        if refusal.use_stderr() && std::env::args_os().nth(1).is_some_and(|it| it == "observe") {
+            let _ = refusal.print();
+            std::process::exit(observe::LAB_FAILED.into());
+        }
+        refusal.exit()
+    });
+    program::exit::code("lab", execute(cli.action).map_err(harmless))
 }
 
 /// The same error in words that cannot command a terminal: it may repeat what is in a file.
@@ -102,6 +117,9 @@ fn execute(action: Action) -> anyhow::Result<u8> {
         }
         // Before there is a runtime: see there.
         Action::Trial { parent } => trial::main(parent)?,
+        // Before there is a runtime, and with exit codes of its own: see there.
+        Action::Passport(asked) => return program::block_on(passport::run(&asked, &mut out)),
+        Action::Observe(asked) => return Ok(observe::main(&asked)),
         Action::Run(asked) => return program::block_on(session::run(&asked, &mut out)),
         Action::Trace(asked) => {
             // Before there is a runtime: a process with several threads stays where it is.

@@ -1,11 +1,14 @@
 //! What a run has shown, as numbers with names: what the left side of a prediction may speak of.
+//!
+//! What its packets show: `wire.rs`.
 
-use std::collections::BTreeSet;
+mod wire;
+
 use std::time::Duration;
 
 use evidence::{
-    ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Outcome, PassageTally, Preset, Side,
-    SocketTable, TcpState, TimerKind, WirePlace, WireRecord,
+    ClosedBy, Connection, ConnectionId, Exchange, FailureKind, Outcome, Preset, Side, SocketTable,
+    TcpState, TimerKind, WirePlace,
 };
 use peers::RawSeen;
 
@@ -14,6 +17,8 @@ use http::StatusCode;
 use crate::formula::{self, Formula, Names};
 use crate::record::RunRecord;
 use crate::settings::Settings;
+
+pub(crate) use wire::WIRE_GROUPS;
 
 /// The kernel's tables that every run has.
 pub(crate) const TABLES: [&str; 3] = ["busiest", "running", "after"];
@@ -59,18 +64,6 @@ pub(crate) const QUANTITIES: [(&str, &str); 30] = [
     ("most_in_flight", "the largest number of requests that the servers were answering"),
 ];
 
-/// The quantities that packets tell of each end, by what it has sent: `wire.client.syn`.
-pub(crate) const ON_WIRE: [(&str, &str); 8] = [
-    ("packets", "TCP segments"),
-    ("bytes", "bytes of TCP segments, IP headers included"),
-    ("syn", "segments with SYN"),
-    ("fin", "segments with FIN"),
-    ("rst", "segments with RST"),
-    ("data", "segments that carry data"),
-    ("again", "segments of which all had been sent before"),
-    ("lost", "segments that the cable let get lost"),
-];
-
 /// The quantities that every table tells, beside the number of sockets in each state:
 /// `running.client.time_wait`.
 pub(crate) const IN_TABLE: [(&str, &str); 3] = [
@@ -91,7 +84,8 @@ pub(crate) fn check_snapshot_name(name: &str) -> Result<(), &'static str> {
     if !starts_well || !goes_on_well {
         Err("a name is made of small letters, digits and _")
     } else if TABLES.contains(&name)
-        || ["failures", "counter", "why", "raw", "wire"].contains(&name)
+        || ["failures", "counter", "why", "raw"].contains(&name)
+        || WIRE_GROUPS.contains(&name)
         || QUANTITIES.iter().any(|(quantity, _)| first_of(quantity) == name)
         || Settings::default().names(Preset::Go).names().any(|value| value == name)
         || Formula::parse(&format!("{name}.x")).is_err()
@@ -137,11 +131,7 @@ pub(crate) fn vocabulary<'a>(snapshots: impl IntoIterator<Item = &'a str>) -> Na
             }
         }
     }
-    for (what, _) in ON_WIRE {
-        for host in ["", "client.", "server."] {
-            names.set(format!("wire.{host}{what}"), 1.0);
-        }
-    }
+    wire::vocabulary(&mut names);
     names
 }
 
@@ -212,25 +202,12 @@ pub(crate) fn quantities(record: &RunRecord) -> Names {
     if let Some(Ok(heard)) = &outcome.wire
         && (heard.missed == 0 || matches!(heard.place, WirePlace::Cable { .. }))
     {
-        wire(heard, &mut names);
+        wire::tell(heard, &mut names);
     }
     for (counter, difference) in counters {
         names.set(format!("counter.{counter}"), *difference as f64);
     }
     names
-}
-
-fn wire(heard: &WireRecord, names: &mut Names) {
-    let told = |tally: &PassageTally| {
-        let PassageTally { packets, bytes, syn, fin, rst, data, again, lost } = *tally;
-        [packets, bytes, syn, fin, rst, data, again, lost]
-    };
-    let (client, server) = (told(&heard.client), told(&heard.server));
-    for (((what, _), client), server) in ON_WIRE.into_iter().zip(client).zip(server) {
-        names.set(format!("wire.client.{what}"), client as f64);
-        names.set(format!("wire.server.{what}"), server as f64);
-        names.set(format!("wire.{what}"), (client + server) as f64);
-    }
 }
 
 fn counts(outcome: &Outcome, names: &mut Names) {
@@ -372,15 +349,7 @@ pub(crate) fn meaning(name: &str) -> Option<(&str, String)> {
             };
             Some((name, format!("by how much this counter of the kernel grew{host}")))
         }
-        "wire" => {
-            let what =
-                ON_WIRE.iter().find(|(what, _)| *what == last).map(|(_, meaning)| meaning)?;
-            let from = match name.split('.').nth(1) {
-                Some(end @ ("client" | "server")) => format!("the {end}'s end"),
-                _ => "either end".to_owned(),
-            };
-            Some((name, format!("{what}, as they were heard from {from}")))
-        }
+        group if WIRE_GROUPS.contains(&group) => wire::meaning(name),
         "why" => {
             let reason = server::ServerCloseReason::ALL.into_iter().find(|it| it.name() == last);
             let reason = reason.map_or(String::new(), |reason| reason.to_string());
@@ -409,8 +378,10 @@ pub(crate) fn meaning(name: &str) -> Option<(&str, String)> {
     }
 }
 
-/// The first parts of the names that a formula uses: `counter` of `counter.TcpOutSegs / 2`.
+/// Returns true if a formula uses a name whose first part is one of `groups`: `counter` of
+/// `counter.TcpOutSegs / 2`.
 #[must_use]
-pub(crate) fn groups_in(formula: &str) -> BTreeSet<&str> {
-    formula::names_in(formula).filter_map(|name| name.split('.').next()).collect()
+pub(crate) fn is_about(formula: &str, groups: &[&str]) -> bool {
+    let first = |name: &'_ str| name.split('.').next().is_some_and(|it| groups.contains(&it));
+    formula::names_in(formula).any(first)
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod json;
 pub(crate) mod junit;
+pub(crate) mod paragraph;
 pub(crate) mod show;
 pub(crate) mod text;
 mod yours;
@@ -13,10 +14,11 @@ use evidence::Reading;
 use program::exit;
 use report::page::PageWriter;
 
-use crate::experiment::{Experiment, RunPrediction, Trial};
+use crate::experiment::{Experiment, Trial};
 use crate::formula;
 use crate::judge::{Judged, TrialResult, Verdict};
 use crate::learner::MarkedAnswer;
+use crate::numbers::{number, range};
 use crate::record::RunRecord;
 
 /// A trial that is over, with everything there is to tell about it.
@@ -85,45 +87,6 @@ impl Tally {
     }
 }
 
-/// A number as people write it: whole if it is whole, else with at most three significant digits.
-#[must_use]
-pub(crate) fn number(value: f64) -> String {
-    let magnitude = value.abs();
-    if (value - value.round()).abs() < 1e-9 && magnitude < 1e15 {
-        return format!("{}", value.round() as i64);
-    }
-    let decimals = match magnitude {
-        m if m >= 100.0 => 0,
-        m if m >= 10.0 => 1,
-        m if m >= 1.0 => 2,
-        // Three digits that tell something, wherever they begin.
-        m => (2 - m.log10().floor() as i32).clamp(3, 9) as usize,
-    };
-    let text = format!("{value:.decimals$}");
-    if decimals == 0 {
-        return text;
-    }
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// `82`, `10 to 82`, `at least 3`, `at most 5`.
-#[must_use]
-pub(crate) fn range(prediction: &RunPrediction) -> String {
-    range_of(prediction.least, prediction.most)
-}
-
-/// The same of two ends, of which one that is open is infinite.
-#[must_use]
-pub(crate) fn range_of(least: f64, most: f64) -> String {
-    match (least.is_finite(), most.is_finite()) {
-        (true, true) if least == most => number(least),
-        (true, true) => format!("{} to {}", number(least), number(most)),
-        (true, false) => format!("at least {}", number(least)),
-        (false, true) => format!("at most {}", number(most)),
-        (false, false) => "anything".to_owned(),
-    }
-}
-
 /// The story of a run: its command, what was predicted of it, and what came of it.
 #[must_use]
 pub(crate) fn story(experiment: &str, row: &TrialRow<'_>, ran: &TrialResult) -> String {
@@ -134,7 +97,11 @@ pub(crate) fn story(experiment: &str, row: &TrialRow<'_>, ran: &TrialResult) -> 
     ];
     lines.extend(ran.judged(row.trial).map(|judged| {
         let (what, predicted) = (judged.prediction.what.text(), range(judged.prediction));
-        let held = if judged.held { "held" } else { "did not hold" };
+        let held = match (judged.held, judged.unseen) {
+            (true, _) => "held",
+            (false, true) => "not judged",
+            (false, false) => "did not hold",
+        };
         format!("{what}: predicted {predicted}, {}: {held}", seen(&judged))
     }));
     lines.extend(apparatus::pcap::verdict(&ran.record.outcome));
@@ -149,12 +116,6 @@ pub(crate) fn run_name(trial: &Trial) -> String {
         "" => transport.to_owned(),
         case => format!("{case}, {transport}"),
     }
-}
-
-/// Returns what was observed, or that nobody did.
-#[must_use]
-pub(crate) fn observed(value: Option<f64>) -> String {
-    value.map_or_else(|| report::words::NONE.to_owned(), number)
 }
 
 /// Returns what was observed of a prediction, in words: `observed 21`,
@@ -178,28 +139,4 @@ pub(crate) fn exhibits(record: &RunRecord, width: usize) -> io::Result<String> {
     let mut text = PageWriter::new(Vec::new(), width);
     report::run::evidence(&record.outcome, &named, &mut text)?;
     Ok(String::from_utf8_lossy(&text.into_inner()).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_as_long_as_they_tell_something() {
-        for (value, text) in [
-            (82.0, "82"),
-            (0.0, "0"),
-            (0.5134, "0.513"),
-            (0.5, "0.5"),
-            (0.000_123_4, "0.000123"),
-            (0.012_34, "0.0123"),
-            (10.03, "10"),
-            (59.93, "59.9"),
-            (3.1427, "3.14"),
-            (1234.56, "1235"),
-            (-1.0, "-1"),
-        ] {
-            assert_eq!(number(value), text);
-        }
-    }
 }

@@ -71,12 +71,15 @@ pub(crate) async fn probe() -> anyhow::Result<Result<(), String>> {
         ChildAnswer::Refused(why) | ChildAnswer::NoCable(why) | ChildAnswer::Failed(why) => {
             Ok(Err(why))
         }
-        ChildAnswer::Over(_) => anyhow::bail!("the probe was misunderstood"),
+        ChildAnswer::Over(_) | ChildAnswer::Probed(_) => {
+            anyhow::bail!("the probe was misunderstood")
+        }
     }
 }
 
-/// Runs every trial of `experiments`, and tells of each when it is over. After an interrupt the
-/// children are ended and waited for, and nothing more is told.
+/// Runs every trial of `experiments`, and tells of each when it is over. Those that run alone come
+/// last, one after the other: everything must have ended before the first of them, once. After an
+/// interrupt the children are ended and waited for, and nothing more is told.
 ///
 /// # Errors
 /// Those of `tell`. A trial that cannot run is a verdict.
@@ -87,17 +90,15 @@ pub(crate) async fn all<E>(
     mut tell: impl FnMut(EndedTrial) -> Result<(), E>,
 ) -> Result<(), E> {
     let free = Semaphore::new(lanes.jobs);
-    let mut running: FuturesUnordered<_> = experiments
-        .iter()
-        .enumerate()
-        .flat_map(|(number, experiment)| {
-            let alone = experiment.alone;
-            experiment.trials.iter().enumerate().map(move |at| (number, alone, at))
-        })
+    let (alone, beside) =
+        in_their_order(experiments).partition::<Vec<_>, _>(|(_, alone, _)| *alone);
+    let mut running: FuturesUnordered<_> = beside
+        .into_iter()
+        .chain(alone)
         .map(|(experiment, alone, (number, trial))| {
             let free = &free;
             async move {
-                // Whoever asks first is served first, so trials start in their order.
+                // Whoever asks first is served first, so trials start in this order.
                 let places = if alone { lanes.jobs } else { 1 };
                 let places = u32::try_from(places).unwrap_or(u32::MAX);
                 let _places = interrupt.or(free.acquire_many(places)).await?;
@@ -129,6 +130,17 @@ pub(crate) async fn all<E>(
         }
     }
     Ok(())
+}
+
+/// Returns the number of its experiment of every trial, whether it runs alone, its own number and
+/// itself.
+fn in_their_order(
+    experiments: &[Experiment],
+) -> impl Iterator<Item = (usize, bool, (usize, &Trial))> {
+    experiments.iter().enumerate().flat_map(|(number, experiment)| {
+        let alone = experiment.alone;
+        experiment.trials.iter().enumerate().map(move |at| (number, alone, at))
+    })
 }
 
 /// Runs one trial; `None` if it was interrupted.
@@ -167,18 +179,18 @@ async fn one(
         Ok(Ok(ChildAnswer::Over(record))) => Verdict::on(trial, *record),
         Ok(Ok(ChildAnswer::NoCable(why))) => Verdict::Skipped(format!("needs two hosts: {why}")),
         Ok(Ok(ChildAnswer::Refused(why) | ChildAnswer::Failed(why))) => Verdict::CouldNotRun(why),
-        Ok(Ok(ChildAnswer::Ready)) => {
+        Ok(Ok(ChildAnswer::Ready | ChildAnswer::Probed(_))) => {
             Verdict::CouldNotRun("the order was misunderstood".to_owned())
         }
     })
 }
 
 /// This program as its own child. It ends when this value is dropped, and when this process dies.
-struct Child(tokio::process::Child);
+pub(crate) struct Child(tokio::process::Child);
 
 impl Child {
     /// Starts a child and gives it `order`.
-    async fn start(order: &Order) -> anyhow::Result<Self> {
+    pub(crate) async fn start(order: &Order) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program itself")?;
         let mut command = Command::new(&program);
         command
@@ -200,7 +212,7 @@ impl Child {
     }
 
     /// Waits for what the child tells.
-    async fn tell(&mut self) -> anyhow::Result<ChildAnswer> {
+    pub(crate) async fn tell(&mut self) -> anyhow::Result<ChildAnswer> {
         let (mut answer, mut words) = (Vec::new(), Vec::new());
         let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
         let hear = async |stream: &mut Vec<u8>, from: Option<Pin<Box<dyn AsyncRead>>>| match from {
@@ -220,8 +232,23 @@ impl Child {
         })
     }
 
+    /// Asks the child to end, which ends the program that it looks after first, and ends it if it
+    /// does not.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn end_with_its_family(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let pid = self.0.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            // It may be gone already, which is what is wanted.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        if tokio::time::timeout(PATIENCE, self.0.wait()).await.is_err() {
+            self.end().await;
+        }
+    }
+
     /// Ends the child, and waits until it is gone.
-    async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         // It may be gone already, which is what is wanted.
         let _ = self.0.kill().await;
     }

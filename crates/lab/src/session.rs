@@ -84,6 +84,7 @@ pub(crate) async fn run(asked: &Run, out: &mut impl Page) -> anyhow::Result<u8> 
     session.begin()?;
     let over = if asked.predict { session.one_by_one().await } else { session.all_at_once().await };
     let packets = session.packets();
+    let lacking = session.lacking();
     let code = match over.and_then(|()| session.end(interrupt.has_come())) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(exit::READER_GONE),
         other => other?,
@@ -92,7 +93,10 @@ pub(crate) async fn run(asked: &Run, out: &mut impl Page) -> anyhow::Result<u8> 
         written(file, path, &packets)?;
         writeln!(anstream::stderr(), "lab: the packets are in {}", path.display())?;
     }
-    Ok(code)
+    match lacking {
+        Some(lacking) if !interrupt.has_come() => Err(anyhow::anyhow!(lacking)),
+        _ => Ok(code),
+    }
 }
 
 /// Begins the file that is asked for, if one is.
@@ -341,6 +345,23 @@ impl<'a, W: Page> LabSession<'a, W> {
             }
         }
         all
+    }
+
+    /// The word on a connection that is asked for by its number, if no run had it.
+    fn lacking(&self) -> Option<String> {
+        let id = self.asked.packets.connection()?;
+        let sections = (0..self.experiments.len()).map(|number| self.section(number));
+        let mut lacking = Vec::new();
+        for row in sections.flat_map(|section| section.rows) {
+            if let Verdict::Ran(ran) = row.verdict {
+                lacking.push(report::wire::connection(&ran.record.outcome, id).err()?);
+            }
+        }
+        match &lacking[..] {
+            [] => None,
+            [only] => Some(only.to_string()),
+            several => Some(format!("none of {} runs has a connection {id}", several.len())),
+        }
     }
 
     /// Writes what is left to write, and returns the exit code.

@@ -24,6 +24,9 @@ use transport::TlsKeys;
 use crate::cable::CableControl;
 use crate::ground::{self, Ground, TwoHosts};
 use crate::own_tls;
+use crate::passport;
+use crate::passport::carry::ProbeOrder;
+use crate::passport::record::ProbeRecord;
 use crate::process;
 use crate::real_go::GoClient;
 use crate::record::{ProcessUse, RunRecord, Snapshot};
@@ -35,6 +38,8 @@ use crate::setup::{Ready, Workload};
 pub(crate) enum Order {
     /// To find out whether it can have a private network, and nothing else.
     Probe,
+    /// To carry out a probe of a client's passport.
+    Passport(Box<ProbeOrder>),
     /// To carry out a run.
     Run {
         /// Under these settings.
@@ -79,6 +84,8 @@ pub(crate) enum ChildAnswer {
     Failed(String),
     /// The run is over, and this is all that was seen.
     Over(Box<RunRecord>),
+    /// The probe is over, and this is all that was seen.
+    Probed(Box<ProbeRecord>),
 }
 
 /// A reply that cannot be read.
@@ -131,6 +138,11 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
         Order::Probe => match netlab::enter(&netlab::NetworkSettings::default()) {
             Ok(_) => ChildAnswer::Ready,
             Err(error) => refused_or_failed(error),
+        },
+        Order::Passport(order) => match passport::carry::carry_out(*order) {
+            Ok(Ok(record)) => ChildAnswer::Probed(Box::new(record)),
+            Ok(Err(error)) => refused_or_failed(error),
+            Err(error) => ChildAnswer::Failed(format!("{error:#}")),
         },
         order @ Order::Run { .. } => match run(order) {
             Ok(answer) => answer,

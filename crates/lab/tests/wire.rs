@@ -55,6 +55,46 @@ fn two_requests_take_two_syns_where_bodies_are_held_and_one_where_they_are_drain
 }
 
 #[test]
+fn without_a_private_network_packets_alone_are_not_observed_and_the_rest_is_judged() {
+    let run = |expect: &str| {
+        let source = format!(
+            "question = 'x'\ntransports = ['go']\n[workload]\nrequests = 2\n\
+             [[predict]]\n{expect}\nbecause = 'y'\n"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let file = own(&directory, &source);
+        let output = lab(&["run", "--format", "json", "--isolate", "never", &file]);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), value["experiments"][0]["runs"][0].clone())
+    };
+    let (code, both) = run("expect.opened = 1\nexpect.'wire.client.syn' = 1");
+    assert_eq!((code, &both["verdict"]), (Some(0), &Value::from("held")), "{both:#}");
+    let by_packets = &both["predictions"][1];
+    // Who may listen in the machine's own network hears them there.
+    let expected = if by_packets["observed"].is_null() { Value::Null } else { Value::from(true) };
+    assert_eq!(by_packets["held"], expected, "{both:#}");
+    let (code, wrong) = run("expect.opened = 2\nexpect.'wire.client.syn' = 1");
+    assert_eq!((code, &wrong["verdict"]), (Some(1), &Value::from("not-held")), "{wrong:#}");
+    let (code, alone) = run("expect.'wire.client.syn' = 1");
+    assert_eq!((code, &alone["verdict"]), (Some(0), &Value::from("skipped")), "{alone:#}");
+}
+
+#[test]
+fn a_fin_takes_a_number_of_its_own_and_who_acknowledges_it_says_one_more() {
+    let source = "question = 'Which numbers?'\ntransports = ['go']\n\
+        [client]\nper_host = 0\n[workload]\nrequests = 1\n\
+        [[predict]]\nexpect.'packet.client.fin.seq - wire.client.payload' = 1\n\
+        expect.'packet.server.fin.ack - wire.client.payload' = 2\n\
+        expect.'packet.server.fin.seq - wire.server.payload' = 1\n\
+        expect.'packet.client.last.ack - wire.server.payload' = 2\n\
+        expect.'packet.client.syn.seq' = 0\nexpect.'wire.client.ack' = 3\n\
+        expect.'wire.client.fin_wait_1' = 1\nexpect.'wire.server.last_ack' = 1\n\
+        because = 'the client closes first'\n";
+    let Some(runs) = runs(source, &[]) else { return };
+    assert_eq!(runs[0]["verdict"], "held", "{:#}", runs[0]["predictions"]);
+}
+
+#[test]
 fn what_is_heard_is_cut_as_on_a_wire() {
     let source = "question = 'How long is a packet?'\ntransports = ['go']\n\
         [server]\nbytes = '1MiB'\n[workload]\nrequests = 1\n\
@@ -68,6 +108,37 @@ fn what_is_heard_is_cut_as_on_a_wire() {
     assert_eq!(longest.max(), Some(1500));
     let alone = self::runs(source, &[]).unwrap();
     assert_eq!(alone[0]["evidence"]["outcome"]["wire"], Value::Null, "nobody listens unasked");
+}
+
+#[test]
+fn of_one_connection_that_is_asked_for_nothing_else_is_shown_and_one_that_no_run_had_is_an_error() {
+    let predicted = "[[predict]]\nexpect.opened = '1 .. 2'\nbecause = 'two requests'\n";
+    let directory = tempfile::tempdir().unwrap();
+    let file = own(&directory, &format!("{TWO_REQUESTS}{predicted}"));
+    let of = |number| lab(&["run", "--packets", "--packets-of", number, &file]);
+    let output = of("2");
+    let text = String::from_utf8(output.stdout).unwrap();
+    if !text.contains("[S.]") {
+        eprintln!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    assert_eq!(output.status.code(), Some(0), "one of both runs has it");
+    assert_eq!((text.matches("[S] ").count(), text.matches("#1    C").count()), (1, 0), "{text}");
+    assert!(
+        text.contains("there is no connection #2: the only one that was opened is #1"),
+        "{text}"
+    );
+    let none = of("3");
+    assert_eq!(none.status.code(), Some(2));
+    let told = String::from_utf8(none.stderr).unwrap();
+    assert!(told.contains("lab: none of 2 runs has a connection #3\n"), "{told}");
+    let traced = lab(&["trace", "--packets", "--packets-of", "7"]);
+    assert_eq!(traced.status.code(), Some(2));
+    let told = String::from_utf8(traced.stderr).unwrap();
+    assert!(
+        told.ends_with("there is no connection #7: the only one that was opened is #1\n"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::settings::Sysctl;
-use crate::{Error, Refused};
+use crate::{Error, Identity, Refused};
 
 /// A network that nobody can be in.
 #[derive(Debug)]
@@ -19,9 +19,14 @@ impl Network {
     pub(crate) fn as_on_a_wire(&self) -> io::Result<()> {
         match *self {}
     }
+
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "there is no value to call it on"))]
+    pub(crate) fn sends_all_by_cable(&self) -> io::Result<()> {
+        match *self {}
+    }
 }
 
-pub(crate) fn enter(_: &[Sysctl]) -> Result<Network, Error> {
+pub(crate) fn enter(_: &[Sysctl], _: Identity) -> Result<Network, Error> {
     Err(Refused::not_linux(std::env::consts::OS).into())
 }
 
@@ -56,6 +61,10 @@ mod no_hosts {
         }
 
         pub(crate) fn run<T>(&self, _: impl FnOnce() -> T) -> Result<T, Error> {
+            match *self {}
+        }
+
+        pub(crate) fn takes_every_address(&self) -> Result<(), Error> {
             match *self {}
         }
 
@@ -94,6 +103,6 @@ mod tests {
 
     #[test]
     fn where_there_are_no_namespaces_nobody_enters() {
-        assert!(enter(&[]).unwrap_err().to_string().contains("not Linux"));
+        assert!(enter(&[], Identity::Oneself).unwrap_err().to_string().contains("not Linux"));
     }
 }

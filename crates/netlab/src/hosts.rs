@@ -56,6 +56,15 @@ impl Host {
         self.thread.run(job)
     }
 
+    /// Takes every IPv4 address for its own: whoever connects to any through the cable connects to
+    /// this host, and the socket tells which address was meant.
+    ///
+    /// # Errors
+    /// [`Error::Host`].
+    pub fn takes_every_address(&self) -> Result<(), Error> {
+        self.thread.takes_every_address()
+    }
+
     /// Reads every setting of this host back from the kernel, as [`PrivateNetwork::settings`] does.
     ///
     /// # Errors
@@ -91,14 +100,32 @@ impl Cable {
 /// Those of [`enter`](crate::enter); [`Error::NoCable`] if the system has no device for the cable;
 /// [`Error::Host`] and [`Error::Cable`].
 pub fn enter_hosts(plan: &HostsPlan, law: Box<dyn CableLaw>) -> Result<TwoHosts, Error> {
-    let of_server = plan.server.checked()?;
+    plan.server.checked()?;
     let client = crate::enter(&plan.client)?;
+    let (server, cable) = lay_cable(&client, &plan.server, plan.cable, law)?;
+    Ok(TwoHosts { client, server, cable })
+}
+
+/// Makes a second host beside `client`, in which the calling thread is, and lays a cable between
+/// them.
+///
+/// # Errors
+/// [`Error::Invalid`]; [`Error::NoCable`] if the system has no device for the cable;
+/// [`Error::Host`] and [`Error::Cable`]. After the last two a half of the cable may be there.
+pub fn lay_cable(
+    client: &PrivateNetwork,
+    server: &NetworkSettings,
+    plan: CablePlan,
+    law: Box<dyn CableLaw>,
+) -> Result<(Host, Cable), Error> {
+    let settings = server.checked()?;
+    client.settings()?; // refuses a thread that is elsewhere
     let near = system::CableDevice::plug_in(CLIENT_HOST)?;
-    let server = Host { thread: system::HostThread::start(of_server)? };
+    let server = Host { thread: system::HostThread::start(settings)? };
     let far = server.run(|| system::CableDevice::plug_in(SERVER_HOST))??;
-    let laid = system::Forwarder::start(near, far, plan.cable, law);
+    let laid = system::Forwarder::start(near, far, plan, law);
     let forwarder = laid.map_err(|source| Error::Cable { step: "start the thread of", source })?;
-    Ok(TwoHosts { client, server, cable: Cable { forwarder } })
+    Ok((server, Cable { forwarder }))
 }
 
 /// Returns how many packets the host of the calling thread has lost because the cable did not take

@@ -84,7 +84,8 @@ pub use cable::{CableLaw, CablePlan, CableTally, Fate, HostEnd, NothingHappens, 
 pub use counters::Counters;
 pub use error::Error;
 pub use hosts::{
-    CLIENT_HOST, Cable, Host, HostsPlan, SERVER_HOST, TwoHosts, enter_hosts, lost_before_the_cable,
+    CLIENT_HOST, Cable, Host, HostsPlan, SERVER_HOST, TwoHosts, enter_hosts, lay_cable,
+    lost_before_the_cable,
 };
 pub use parent::{die_with, die_with_parent};
 pub use refused::Refused;
@@ -106,6 +107,16 @@ impl PrivateNetwork {
     /// [`Error::SettingUnreadable`] if the kernel does not tell one.
     pub fn settings(&self) -> Result<NetworkSettings, Error> {
         NetworkSettings::told_by(|name| self.network.read(name))
+    }
+
+    /// Sends every IPv4 packet for which there is no other way through the cable, which has been laid
+    /// before.
+    ///
+    /// # Errors
+    /// [`Error::Cable`].
+    pub fn sends_all_by_cable(&self) -> Result<(), Error> {
+        let failed = |source| Error::Cable { step: "send everything through", source };
+        self.network.sends_all_by_cable().map_err(failed)
     }
 
     /// Lets the loopback interface cut what is sent as a wire does: IP packets of 1500 bytes at the
@@ -144,6 +155,26 @@ impl PrivateNetwork {
 /// [`Error::Refused`], [`Error::LoopbackDown`] or [`Error::Setting`] the process may be in a
 /// network of which it can make no use: it should end.
 pub fn enter(settings: &NetworkSettings) -> Result<PrivateNetwork, Error> {
-    let network = system::enter(&settings.checked()?)?;
+    enter_as(Identity::Root, settings)
+}
+
+/// The user that a process is in a private network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Root, wherever a user namespace can be had.
+    Root,
+    /// The same user as outside, so that programs that it starts do as they always do.
+    ///
+    /// The process keeps what it needs to rule its network; a program that it starts does not, but
+    /// for one that is started by the machine's root.
+    Oneself,
+}
+
+/// Does what [`enter`] does, as this user.
+///
+/// # Errors
+/// Those of [`enter`].
+pub fn enter_as(identity: Identity, settings: &NetworkSettings) -> Result<PrivateNetwork, Error> {
+    let network = system::enter(&settings.checked()?, identity)?;
     Ok(PrivateNetwork { network })
 }

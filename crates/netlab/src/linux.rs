@@ -19,10 +19,11 @@ use rustix::process::{getegid, geteuid};
 
 use crate::diagnosis::{EntryStep, Facts, diagnose, not_moved};
 use crate::rtnetlink::{
-    LOOPBACK, MalformedAck, PacketLimits, bring_up, limit, limits, look, outcome,
+    DefaultWay, LOOPBACK, MalformedAck, PacketLimits, bring_up, default_way, limit, limits, look,
+    outcome,
 };
 use crate::settings::Sysctl;
-use crate::{Error, Refused};
+use crate::{Error, Identity, Refused};
 
 pub(crate) use forward::Forwarder;
 pub(crate) use host::HostThread;
@@ -55,9 +56,9 @@ pub(crate) struct Network {
 }
 
 /// Leaves the machine's network for a fresh one, and makes that as wished.
-pub(crate) fn enter(settings: &[Sysctl]) -> Result<Network, Error> {
+pub(crate) fn enter(settings: &[Sysctl], identity: Identity) -> Result<Network, Error> {
     one_thread()?;
-    written(Network::fresh()?, settings)
+    written(Network::fresh(identity)?, settings)
 }
 
 /// Brings up the loopback interface of a fresh network, and makes its settings as wished.
@@ -82,11 +83,11 @@ fn one_thread() -> Result<(), Error> {
 
 impl Network {
     /// Moves into a new network, and makes sure of it.
-    fn fresh() -> Result<Self, Refused> {
+    fn fresh(identity: Identity) -> Result<Self, Refused> {
         let here =
             || NetworkId::here().map_err(|error| refusal(EntryStep::Locate(NETWORK), &error));
         let before = here()?;
-        leave()?;
+        leave(identity)?;
         match here()? {
             unmoved if unmoved == before => Err(not_moved()),
             id => Ok(Self { id }),
@@ -111,6 +112,19 @@ impl Network {
             return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
         Ok(())
+    }
+
+    /// Sends everything for which there is no other way through the cable.
+    pub(crate) fn sends_all_by_cable(&self) -> io::Result<()> {
+        self.check()?;
+        let index = rustix::net::netdevice::name_to_index(netlink_socket()?, tun::NAME)?;
+        change(&default_way(DefaultWay::Out, index, 1), 1)
+    }
+
+    /// Takes everything that comes for its own, whatever its address.
+    pub(crate) fn takes_every_address(&self) -> io::Result<()> {
+        self.check()?;
+        change(&default_way(DefaultWay::Home, LOOPBACK, 1), 1)
     }
 
     /// Reads one setting of this network.
@@ -174,29 +188,54 @@ fn path(name: &str) -> String {
     format!("/proc/sys/{}", name.replace('.', "/"))
 }
 
-/// Moves into a new network: as root of a new user namespace or, if there can be none and the
-/// process may do it, as whoever it is.
-fn leave() -> Result<(), Refused> {
+/// Moves into a new network.
+fn leave(identity: Identity) -> Result<(), Refused> {
+    match identity {
+        Identity::Root => leave_as_root(),
+        Identity::Oneself => leave_as_oneself(),
+    }
+}
+
+/// Moves as root of a new user namespace or, if there can be none and the process may do it, as
+/// whoever it is.
+fn leave_as_root() -> Result<(), Refused> {
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     match unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET) {
-        Ok(()) => become_root(user, group),
+        Ok(()) => map(user, group, Identity::Root),
         // Whoever has no `CAP_SYS_ADMIN` wants to know what refused the way that is open to all.
         Err(errno) => unshare(CloneFlags::CLONE_NEWNET)
             .map_err(|_| diagnose(&Facts::gather(EntryStep::Unshare, errno))),
     }
 }
 
-/// Makes `user` and `group`, who this process is outside, root in its new user namespace.
+/// Moves as whoever the process is: without a user namespace if it may do that, else as the same
+/// user in a new one.
+fn leave_as_oneself() -> Result<(), Refused> {
+    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+    if unshare(CloneFlags::CLONE_NEWNET).is_ok() {
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
+        .map_err(|errno| diagnose(&Facts::gather(EntryStep::Unshare, errno)))?;
+    map(user, group, Identity::Oneself)
+}
+
+/// Makes `user` and `group`, who this process is outside, the same or root in its new user
+/// namespace.
 ///
 /// An ordinary user may map a group only after giving up `setgroups` for good: it could otherwise
 /// leave a group whose members are denied something.
-fn become_root(user: u32, group: u32) -> Result<(), Refused> {
+fn map(user: u32, group: u32, identity: Identity) -> Result<(), Refused> {
     let write = |file, line: &str| {
         overwrite(file, line).map_err(|error| refusal(EntryStep::Map { file, user }, &error))
     };
-    write("/proc/self/uid_map", &format!("0 {user} 1"))?;
+    let (inside, inside_group) = match identity {
+        Identity::Root => (0, 0),
+        Identity::Oneself => (user, group),
+    };
+    write("/proc/self/uid_map", &format!("{inside} {user} 1"))?;
     write("/proc/self/setgroups", "deny")?;
-    write("/proc/self/gid_map", &format!("0 {group} 1"))
+    write("/proc/self/gid_map", &format!("{inside_group} {group} 1"))
 }
 
 /// Writes a file that exists, in one go as the kernel wants it. Never makes one.
@@ -249,7 +288,9 @@ mod tests {
     #[test]
     fn the_harness_has_several_threads_and_may_not_enter() {
         let before = NetworkId::here().unwrap();
-        let Err(Error::ManyThreads { threads }) = enter(&[]) else { panic!("it entered") };
+        let Err(Error::ManyThreads { threads }) = enter(&[], Identity::Root) else {
+            panic!("it entered")
+        };
         assert!(threads > 1, "{threads}");
         assert_eq!(NetworkId::here().unwrap(), before);
     }

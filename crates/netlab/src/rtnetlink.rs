@@ -16,6 +16,18 @@ const OUTCOME: u16 = 2;
 const NEW_LINK: u16 = 16;
 /// `RTM_GETLINK`: tell how an interface is.
 const GET_LINK: u16 = 18;
+/// `RTM_NEWROUTE`: add a way to a network.
+const NEW_ROUTE: u16 = 24;
+/// `NLM_F_CREATE`.
+const CREATE: u16 = 0x400;
+/// `RTA_OIF`: the interface that a way leads through.
+const ROUTE_INTERFACE: u16 = 4;
+/// `AF_INET`.
+const IPV4: u8 = 2;
+/// `RT_TABLE_MAIN`.
+const MAIN_TABLE: u8 = 254;
+/// `RTPROT_BOOT`: as if somebody had typed it.
+const TYPED: u8 = 3;
 /// `NLM_F_REQUEST`.
 const REQUEST: u16 = 0x001;
 /// `NLM_F_ACK`: the kernel answers even if all is well.
@@ -64,6 +76,37 @@ pub(crate) fn limit(interface: u32, limits: PacketLimits, sequence: u32) -> Vec<
 /// Asks for room for so many packets that wait to be sent through the interface with this number.
 pub(crate) fn queue_of(interface: u32, packets: u32, sequence: u32) -> Vec<u8> {
     request(NEW_LINK, REQUEST | ACK, interface, 0, &[(QUEUE_LENGTH, packets)], sequence)
+}
+
+/// What becomes of a packet to an IPv4 address for which there is no other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DefaultWay {
+    /// It leaves through the interface.
+    Out,
+    /// It is this host's own: every address is.
+    Home,
+}
+
+/// Asks for a way to every IPv4 address through the interface with this number, behind all other ways.
+pub(crate) fn default_way(way: DefaultWay, interface: u32, sequence: u32) -> Vec<u8> {
+    let (scope, kind) = match way {
+        DefaultWay::Out => (253, 1),  // RT_SCOPE_LINK, RTN_UNICAST
+        DefaultWay::Home => (254, 2), // RT_SCOPE_HOST, RTN_LOCAL
+    };
+    let len = 16 + 12 + ATTRIBUTE_LEN; // struct nlmsghdr, struct rtmsg
+    let mut message = Vec::with_capacity(len);
+    message.extend(u32::try_from(len).unwrap_or(u32::MAX).to_ne_bytes());
+    message.extend(NEW_ROUTE.to_ne_bytes());
+    message.extend((REQUEST | ACK | CREATE).to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
+    message.extend([0; 4]); // the kernel fills in who asks
+    message.extend([IPV4, 0, 0, 0]); // to and from any address, any type of service
+    message.extend([MAIN_TABLE, TYPED, scope, kind]);
+    message.extend([0; 4]); // no flags
+    message.extend((ATTRIBUTE_LEN as u16).to_ne_bytes());
+    message.extend(ROUTE_INTERFACE.to_ne_bytes());
+    message.extend(interface.to_ne_bytes());
+    message
 }
 
 /// Asks how the interface with this number is.
@@ -178,6 +221,15 @@ mod tests {
         assert_eq!(limit(LOOPBACK, PacketLimits::AS_ON_A_WIRE, 7)[..4], 48_u32.to_ne_bytes());
         assert_eq!(request[20..24], 1_u32.to_ne_bytes(), "the interface");
         assert_eq!(request[24..28], request[28..], "it changes the flag that it sets");
+    }
+
+    #[test]
+    fn a_way_is_asked_for_in_the_layout_of_a_route() {
+        let home = default_way(DefaultWay::Home, LOOPBACK, 7);
+        assert_eq!(home.len(), 36);
+        assert_eq!(home[..4], 36_u32.to_ne_bytes());
+        assert_eq!(home[16..24], [2, 0, 0, 0, 254, 3, 254, 2]);
+        assert_eq!(home[32..], LOOPBACK.to_ne_bytes());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `linux.rs` | the socket, and the thread that reads it |
+//! | `live.rs` | packets that are handed over as they come, and not kept |
 //! | `filter.rs` | what the kernel is told to let through: a program of the classic BPF |
 //! | `clock.rs` | the kernel's time on the clock of a run |
 //! | `drops.rs` | what the kernel says it has lost |
@@ -29,6 +30,7 @@ mod elsewhere;
 mod filter;
 #[cfg(target_os = "linux")]
 mod linux;
+mod live;
 mod refusal;
 
 #[cfg(not(target_os = "linux"))]
@@ -36,6 +38,7 @@ use elsewhere as system;
 #[cfg(target_os = "linux")]
 use linux as system;
 
+pub use live::{LiveCapture, LivePacket, PacketSink};
 pub use refusal::CaptureRefusal;
 
 /// Returns the name of the interface by which packets of this network leave for `server`.
@@ -49,7 +52,8 @@ pub fn interface_toward(server: std::net::SocketAddr) -> io::Result<String> {
 /// What is to be heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureSetup {
-    /// The interface, in the network of the thread that starts the capture.
+    /// The interface, in the network of the thread that starts the capture; [`Self::ANY`] for all
+    /// that there are.
     pub interface: String,
     /// Only TCP segments that have one of these ports at either end; everything if there are none.
     ///
@@ -61,6 +65,11 @@ pub struct CaptureSetup {
 }
 
 impl CaptureSetup {
+    /// The word for every interface, as tcpdump has it.
+    ///
+    /// A packet that passes several of them, such as a bridge and what is behind it, is heard on each.
+    pub const ANY: &str = "any";
+
     /// All packets of `interface`, as a whole.
     #[must_use]
     pub fn on(interface: &str) -> Self {

@@ -7,6 +7,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `capture.rs` | packets heard on one interface, each once, with the kernel's time |
+//! | `live_talk.rs` | what the packets of one connection come to while it lives |
 //! | `decode.rs` | a packet's bytes, read as a segment; why others are none |
 //! | `options.rs` | the options of a TCP header, one by one |
 //! | `forge.rs` | packets that nobody sent |
@@ -46,6 +47,7 @@ mod capture;
 mod checksum;
 mod decode;
 mod forge;
+mod live_talk;
 mod notation;
 mod options;
 mod pcap_file;
@@ -54,11 +56,12 @@ mod tls_log;
 mod wire_log;
 
 pub use capture::{
-    Capture, CaptureError, CaptureRefusal, CaptureSetup, ClockFit, HeardPacket, PacketDrops,
-    Recording, interface_toward,
+    Capture, CaptureError, CaptureRefusal, CaptureSetup, ClockFit, HeardPacket, LiveCapture,
+    LivePacket, PacketDrops, PacketSink, Recording, interface_toward,
 };
 pub use decode::{LinkLayer, NoSegment, PacketCounts, decode};
 pub use forge::resets;
+pub use live_talk::{LiveEnd, LiveTalk};
 pub use notation::{SequenceBase, SequenceBook, SequenceNumbers, line};
 pub use pcap_file::{Overwrite, PcapFile, PcapFileError};
 pub use pcapng::{InterfaceId, InterfaceNotes, InterfaceTotals, PcapWriter, SectionNotes};

@@ -51,6 +51,8 @@ impl WireLog {
         tally.fin += has(SegmentFlags::FIN);
         tally.rst += has(SegmentFlags::RST);
         tally.data += u64::from(segment.payload_bytes > 0);
+        tally.payload_bytes += u64::from(segment.payload_bytes);
+        tally.ack += u64::from(acknowledges_alone(&segment));
         tally.again += u64::from(again);
         tally.lost += u64::from(fate.is_lost());
         if self.record.passages.len() < MOST_TOLD {
@@ -123,6 +125,11 @@ impl WireLog {
     }
 }
 
+/// Returns true for an ACK with nothing beside it.
+fn acknowledges_alone(segment: &Segment) -> bool {
+    segment.has(SegmentFlags::ACK) && !segment.has(SegmentFlags::RST) && segment.sequence_len() == 0
+}
+
 /// A line that is longer tells no more.
 const LONGEST_LINE: usize = 200;
 
@@ -192,6 +199,7 @@ mod tests {
         }
         let tally = log.into_record().client;
         assert_eq!((tally.packets, tally.syn, tally.fin, tally.data), (9, 3, 2, 3));
+        assert_eq!((tally.ack, tally.payload_bytes), (1, 24));
         assert_eq!(tally.bytes, 9 * 52 + 24);
     }
 

@@ -44,8 +44,9 @@ impl ConnectionScript {
     /// Returns true if it is to write when its own side is closed already.
     pub(crate) fn writes_behind_its_end(&self) -> bool {
         let is_end = |step: &ServerStep| matches!(step, ServerStep::HalfClose);
-        let writes =
-            |step: &ServerStep| matches!(step, ServerStep::Answer(_) | ServerStep::Fill(_));
+        let writes = |step: &ServerStep| {
+            matches!(step, ServerStep::Answer(_) | ServerStep::Serve(_) | ServerStep::Fill(_))
+        };
         self.steps.iter().skip_while(|step| !is_end(step)).any(writes)
     }
 }
@@ -61,8 +62,14 @@ pub enum ServerStep {
     /// Reads so many bytes of the request's body, framing included, or to its end if it is shorter,
     /// and no byte beyond it.
     ReadBody(u64),
+    /// Reads a whole request: its head and all of its body, for which it asks (100) if the client
+    /// waits to be asked.
+    ReadRequest,
     /// Writes this text, as it stands.
     Answer(String),
+    /// Reads request after request, each whole, and answers each with this text, until the client
+    /// leaves.
+    Serve(String),
     /// Writes so many bytes of filler.
     Fill(u64),
     /// Does nothing for so long.
@@ -110,11 +117,11 @@ mod tests {
     #[test]
     fn a_script_is_read_and_written_as_a_list_of_steps() {
         let text = r#"
-            steps = ["read_head", { read_body = 11 }, { answer = "HTTP/1.1 204 x\r\n\r\n" },
+            steps = ["read_head", { read_body = 11 }, "read_request", { serve = "" }, { answer = "HTTP/1.1 204 x\r\n\r\n" },
                 { fill = 65536 }, { wait = "1s 500ms" }, "await_unread", "await_close", "half_close", "close", "reset"]
         "#;
         let script: ConnectionScript = toml::from_str(text).unwrap();
-        assert_eq!(script.steps[4], ServerStep::Wait(StepTime(Duration::from_millis(1500))));
+        assert_eq!(script.steps[6], ServerStep::Wait(StepTime(Duration::from_millis(1500))));
         let again = toml::to_string(&script).unwrap();
         assert_eq!(toml::from_str::<ConnectionScript>(&again).unwrap(), script);
     }

@@ -44,11 +44,22 @@ impl ScriptedServer {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn bind(address: SocketAddr, scripts: Vec<ConnectionScript>) -> io::Result<Self> {
+        Self::on(std::net::TcpListener::bind(address)?, scripts)
+    }
+
+    /// Does what [`Self::bind`] does with a socket that listens already, perhaps on another host.
+    ///
+    /// # Errors
+    /// If a script writes behind a half-close, which no socket can; if the runtime does not take the
+    /// socket.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn on(listener: std::net::TcpListener, scripts: Vec<ConnectionScript>) -> io::Result<Self> {
         if scripts.iter().any(ConnectionScript::writes_behind_its_end) {
             let refusal = "a script writes after it has closed its own side (half_close)";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, refusal));
         }
-        let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = ServerAddr::new(listener.local_addr()?);
@@ -194,9 +205,14 @@ impl ScriptedConnection {
     /// Carries out a step. `Some` if the connection is to be let go of with it, and how.
     async fn step(&mut self, step: &ServerStep) -> Result<Option<PeerEnd>, PeerLeft> {
         match step {
-            ServerStep::ReadHead => self.read_head().await?,
+            ServerStep::ReadHead => drop(self.read_head().await?),
             ServerStep::ReadBody(most) => self.read_body(*most).await?,
+            ServerStep::ReadRequest => self.read_request().await?,
             ServerStep::Answer(text) => self.write(text.as_bytes()).await?,
+            ServerStep::Serve(text) => loop {
+                self.read_request().await?;
+                self.write(text.as_bytes()).await?;
+            },
             ServerStep::Fill(bytes) => {
                 let mut left = *bytes;
                 while left > 0 {
@@ -247,27 +263,38 @@ impl ScriptedConnection {
         }
     }
 
-    async fn read_head(&mut self) -> Result<(), PeerLeft> {
+    /// Returns true if the client waits to be asked for the body.
+    async fn read_head(&mut self) -> Result<bool, PeerLeft> {
         if self.requests.is_lost() {
             return Err(self.until_client_leaves().await);
         }
-        let (mut head, mut length) = (Vec::new(), None);
+        let (mut head, mut facts) = (Vec::new(), None);
         self.take_until(|requests, byte| {
             requests.feed(&[byte], AnsweredMethod::default, |part| match part {
                 MessagePart::Line(line) => head.extend_from_slice(line.bytes),
-                MessagePart::Head(facts) => length = Some(facts.bytes),
+                MessagePart::Head(whole) => facts = Some(whole),
                 MessagePart::Body(_) | MessagePart::End(_) => {}
             });
-            length.is_some() || requests.is_lost()
+            facts.is_some() || requests.is_lost()
         })
         .await?;
         // If it is no HTTP, what has come is all that there will be of a head.
-        let bytes = length.unwrap_or(head.len() as u64);
+        let bytes = facts.as_ref().map_or(head.len() as u64, |facts| facts.bytes);
+        let expects_continue = facts.is_some_and(|facts| facts.expects_continue);
         let at_us = us(self.started.elapsed());
         let (method, target) =
             RequestLine::of(&head).map(|line| (line.method, line.target)).unzip();
-        self.note(|story| story.heads.push(PeerHead { at_us, method, target, bytes }));
-        Ok(())
+        self.note(|story| {
+            story.heads.push(PeerHead { at_us, method, target, bytes, expects_continue });
+        });
+        Ok(expects_continue)
+    }
+
+    async fn read_request(&mut self) -> Result<(), PeerLeft> {
+        if self.read_head().await? {
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        self.read_body(u64::MAX).await
     }
 
     async fn read_body(&mut self, most: u64) -> Result<(), PeerLeft> {

@@ -37,6 +37,8 @@ pub struct PeerHead {
     pub target: Option<String>,
     /// Its length on the wire.
     pub bytes: u64,
+    /// It asks for `100 Continue` before the body.
+    pub expects_continue: bool,
 }
 
 /// The end of a connection at the server's side.

@@ -231,6 +231,26 @@ fn a_body_is_read_as_far_as_the_script_says() {
 }
 
 #[test]
+fn whoever_waits_to_be_asked_for_a_body_is_asked() {
+    let site = Site::of([ServerStep::Serve(OK.to_owned())]);
+    let mut stream = site.connect();
+    let head = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut asked = [0; 25];
+    stream.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"hi").unwrap();
+    stream.write_all(REQUEST).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(all(&mut stream).unwrap(), OK.repeat(2));
+    let story = site.until(|story| story.end == PeerEnd::ClientWasFirst);
+    assert_eq!(
+        story.heads.iter().map(|head| head.expects_continue).collect::<Vec<_>>(),
+        [true, false]
+    );
+}
+
+#[test]
 fn what_is_no_http_is_a_head_without_a_method() {
     let site = Site::of([ServerStep::ReadHead, ServerStep::Close]);
     let mut client = site.connect();

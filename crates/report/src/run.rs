@@ -2,6 +2,7 @@
 
 mod change;
 mod exhibits;
+mod facts;
 mod lines;
 mod next;
 mod peer;

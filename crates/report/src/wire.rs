@@ -5,7 +5,6 @@ mod figure;
 mod kinds;
 mod ladder;
 mod lane;
-mod life;
 mod list;
 mod notes;
 mod numbers;
@@ -20,6 +19,7 @@ mod samples;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::io;
 
 use evidence::{ConnectionId, Outcome, Passage, TlsStart, Unreadable, WirePlace, WireRecord};
@@ -53,6 +53,43 @@ pub struct PacketOptions {
     pub connection: Option<ConnectionId>,
 }
 
+/// The connection whose packets are wanted is none of the run's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoConnection {
+    /// Its number.
+    pub id: ConnectionId,
+    /// How many connections the run opened.
+    pub opened: usize,
+    /// The last of them.
+    pub last: Option<ConnectionId>,
+}
+
+impl fmt::Display for NoConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, opened, last } = self;
+        write!(f, "there is no connection {id}: ")?;
+        match (last, opened) {
+            (None, _) => write!(f, "none was opened"),
+            (Some(only), 1) => write!(f, "the only one that was opened is {only}"),
+            (Some(last), _) => write!(f, "of the {opened} that were opened the last is {last}"),
+        }
+    }
+}
+
+impl std::error::Error for NoConnection {}
+
+/// Makes sure that a run opened the connection of this number, by the client's trace.
+///
+/// # Errors
+/// [`NoConnection`] if it did not.
+pub fn connection(outcome: &Outcome, id: ConnectionId) -> Result<(), NoConnection> {
+    let ids = || outcome.connections.iter().map(|connection| connection.id);
+    if ids().any(|known| known == id) {
+        return Ok(());
+    }
+    Err(NoConnection { id, opened: ids().count(), last: ids().max() })
+}
+
 /// Writes the packets of a run, or why there are none.
 ///
 /// # Errors
@@ -68,6 +105,9 @@ pub fn packets(
         Some(Err(Unreadable(why))) => return nothing(&format!("none was heard: {why}"), out),
         None => return nothing("nobody was to hear them in this run", out),
     };
+    if let Some(Err(none)) = options.connection.map(|id| connection(outcome, id)) {
+        return nothing(&none.to_string(), out);
+    }
     match view {
         PacketView::List => list::text(outcome, record, options, out)?,
         PacketView::Ladder => ladder::text(outcome, record, options, out)?,
@@ -97,6 +137,12 @@ fn begins(passage: &Passage) -> Option<String> {
         (!words.is_empty()).then(|| words.join(", "))
     };
     passage.begins.clone().or_else(of_tls).map(|text| words::printable(&text))
+}
+
+/// Says that there are no packets of what is asked for.
+fn unheard(options: PacketOptions, out: &mut impl Page) -> io::Result<()> {
+    let whose = options.connection.map_or(String::new(), |id| format!(" of {id}"));
+    writeln!(out, "  no packet{whose} was heard")
 }
 
 /// Where packets were heard, in words.

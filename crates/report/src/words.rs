@@ -11,6 +11,10 @@ use evidence::{Owner, TcpState, Timer};
 pub const HEADING: Style = Style::new().bold();
 /// The style of what explains and is no finding.
 pub const FAINT: Style = Style::new().dimmed();
+/// The style of what went as it should.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// The style of what did not.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
 /// The style of what a learner should not miss.
 pub const STRIKING: Style = AnsiColor::Yellow.on_default().bold();
 

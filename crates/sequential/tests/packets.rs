@@ -48,6 +48,35 @@ fn a_list_shows_a_line_for_each_packet() {
     assert!(text.contains("http://127.0.0.1:8080/"), "{text}");
 }
 
+#[test]
+fn of_one_connection_that_is_asked_for_nothing_else_is_shown_and_one_that_there_is_not_is_an_error()
+{
+    let flags = ["--packets", "--requests", "2", "--interval", "0", "--body", "hold"];
+    let of = |number: &str| sequential(&[&flags[..], &["--packets-of", number]].concat());
+    let Some(output) = of("2") else { return };
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows =
+        |id: &str| text.lines().filter(|line| line.contains(id) && line.contains(" S ")).count();
+    assert_eq!((rows("#1 "), text.matches("[S] ").count()), (0, 1), "{text}");
+    assert!(rows("#2 ") > 3, "{text}");
+
+    let output = of("#3").unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let why = "there is no connection #3: of the 2 that were opened the last is #2";
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&format!("  {why}\n")) && text.contains("they agree"), "{text}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("sequential: {why}\n"));
+
+    for (number, because) in [("0", "count from 1"), ("x", "count from 1")] {
+        let refused = of(number).unwrap();
+        assert_eq!(refused.status.code(), Some(2));
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.contains(because), "{told}");
+    }
+}
+
 /// Whether tshark reads `file`, and how many SYNs it finds in it.
 fn syns(file: &Path) -> Option<usize> {
     let mut tshark = Command::new("tshark");

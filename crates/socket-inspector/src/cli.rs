@@ -117,6 +117,7 @@ Exit status: 0 traced, even if nothing changed; 2 could not trace.
 {examples}
   socket-inspector trace --port 8080             until Ctrl-C
   socket-inspector trace --port 8080 --for 10s   for ten seconds
+  socket-inspector trace --packets               and who sent FIN or RST first
   socket-inspector trace --witness sampling      as an ordinary user sees it"
     )
 }

@@ -272,6 +272,19 @@ pub(crate) fn upload(
     writeln!(out, "{ms:>10.3}      {title:<16} {received_bytes}{of} bytes{what}")
 }
 
+/// What the packets say of a connection that is over.
+pub(crate) fn packets(
+    at: Duration,
+    number: u64,
+    lines: &[String],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    for (place, what) in lines.iter().enumerate() {
+        if place == 0 { line(at, number, "packets", what, out)? } else { more(what, out)? }
+    }
+    Ok(())
+}
+
 /// Writes what belongs to the line before.
 fn more(what: &str, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:INDENT$}{what}", "")

@@ -1,10 +1,11 @@
 //! `[[ask]]`: the questions that a learner is asked before the runs, in plain words.
 
 use indexmap::IndexMap;
-use serde::Deserialize;
 use toml::Spanned;
 
-use super::file::{ExperimentError, File, Reader, Rule, TransportName};
+use super::error::ExperimentError;
+use super::reader::{Reader, snapshots};
+use super::rows::{File, QuestionRow, Rule, TransportName};
 use super::{RunPrediction, Trial};
 use crate::formula::names_in;
 use crate::quantities;
@@ -68,33 +69,6 @@ fn reason<'a>(expected: &RunPrediction, trial: &'a Trial) -> Option<&'a RunPredi
             && expected.least <= prediction.least
             && prediction.most <= expected.most
     })
-}
-
-/// `[[ask]]`, as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct QuestionRow {
-    question: String,
-    number: Option<String>,
-    near: Option<f64>,
-    choice: Option<String>,
-    #[serde(default)]
-    answers: IndexMap<String, IndexMap<String, Spanned<Rule>>>,
-    cases: Option<Vec<String>>,
-    transports: Option<Vec<TransportName>>,
-}
-
-impl QuestionRow {
-    /// The cases that it names.
-    pub(super) fn cases(&self) -> impl Iterator<Item = &String> {
-        self.cases.iter().flatten()
-    }
-
-    /// Returns true if it is asked of `case` through `transport`.
-    pub(super) fn is_for(&self, transport: TransportName, case: &str) -> bool {
-        self.transports.as_ref().is_none_or(|all| all.contains(&transport))
-            && self.cases.as_ref().is_none_or(|all| all.iter().any(|name| name == case))
-    }
 }
 
 impl Reader<'_> {
@@ -178,7 +152,7 @@ impl Reader<'_> {
         trial: &Trial,
     ) -> Result<Vec<ChoiceOption>, ExperimentError> {
         let names = trial.settings.names(trial.preset);
-        let snapshots = super::file::snapshots(&trial.settings);
+        let snapshots = snapshots(&trial.settings);
         let observed = quantities::vocabulary(snapshots).and(&names);
         let option = |(name, expects): (&String, &IndexMap<String, Spanned<Rule>>)| {
             if expects.is_empty() {

@@ -224,6 +224,9 @@ fn only_what_speaks_of_the_network_needs_one_of_its_own() {
     if cfg!(target_os = "linux") {
         assert!(needs("", "counter.TcpOutSegs / requests").is_some());
     }
+    assert_eq!(needs("", "wire.syn").as_deref(), Some("hears every packet of its network"));
+    assert_eq!(needs("", "packet.client.fin.seq"), needs("", "wire.syn"));
+    assert_eq!(needs("", "wire.syn' = 1\nexpect.'opened"), None, "the rest is seen without");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use evidence::RuleDifference;
 use serde::Serialize;
 
-use super::{Section, Tally, TrialRow};
+use super::{Judged, Section, Tally, TrialRow};
 use crate::experiment::QuestionKind;
 use crate::judge::Verdict;
 use crate::learner::{AnswerMark, LearnerAnswer, LearnerScore, MarkedAnswer};
@@ -249,6 +249,7 @@ fn run<'a>(section: &'a Section<'a>, row: &'a TrialRow<'a>, with_evidence: bool)
         Verdict::Ran(_) if row.verdict.held(trial) => "held",
         Verdict::Ran(_) => "not-held",
     };
+    let judged: Vec<Judged<'_>> = ran.into_iter().flat_map(|ran| ran.judged(trial)).collect();
     let predictions = trial.predictions.iter().enumerate().map(|(n, prediction)| {
         let observed = ran.and_then(|ran| ran.observed.get(n)?.as_ref().ok().copied());
         PredictionResult {
@@ -258,7 +259,7 @@ fn run<'a>(section: &'a Section<'a>, row: &'a TrialRow<'a>, with_evidence: bool)
             most: finite(prediction.most),
             because: &prediction.because,
             observed,
-            held: ran.map(|_| observed.is_some_and(|observed| prediction.holds(observed))),
+            held: judged.get(n).filter(|judged| !judged.unseen).map(|judged| judged.held),
         }
     });
     let measured = trial.measures.iter().enumerate().map(|(n, measure)| MeasureResult {

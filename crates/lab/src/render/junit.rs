@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use report::page::USUAL_WIDTH;
 
-use super::{Section, TrialRow, range};
+use super::{Section, TrialRow};
 use crate::judge::Verdict;
+use crate::numbers::range;
 
 /// Writes all results as one XML document.
 ///
@@ -25,7 +26,7 @@ pub(crate) fn write(sections: &[Section<'_>], out: &mut impl Write) -> io::Resul
 
 /// A text of which only characters are left that XML allows (XML 1.0 section 2.2); the others are
 /// shown as their numbers.
-fn xml(text: &str) -> String {
+pub(crate) fn xml(text: &str) -> String {
     let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -60,10 +61,16 @@ fn status(row: &TrialRow<'_>) -> TestCaseStatus {
         }
         Verdict::Ran(_) if row.verdict.held(row.trial) => TestCaseStatus::success(),
         Verdict::Ran(ran) => {
-            let wrong = ran.judged(row.trial).filter(|judged| !judged.held).map(|judged| {
-                let what = judged.prediction.what.text();
-                format!("{what}: predicted {}, {}", range(judged.prediction), super::seen(&judged))
-            });
+            let wrong = ran.judged(row.trial).filter(|judged| !judged.held && !judged.unseen).map(
+                |judged| {
+                    let what = judged.prediction.what.text();
+                    format!(
+                        "{what}: predicted {}, {}",
+                        range(judged.prediction),
+                        super::seen(&judged)
+                    )
+                },
+            );
             let disagreements = ran.record.disagreements().map(ToOwned::to_owned);
             let all: Vec<String> = wrong.chain(disagreements).collect();
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);

@@ -6,9 +6,10 @@ use report::columns::{Cell, Table};
 use report::page::Page;
 use report::words::{self, FAINT, HEADING};
 
-use super::range;
-use super::text::{because, paragraph};
+use super::paragraph::paragraph;
+use super::text::because;
 use crate::experiment::{Experiment, Trial};
+use crate::numbers::range;
 
 /// Writes one line an experiment.
 ///

@@ -4,23 +4,22 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use evidence::{Preset, RuleDifference};
 use report::columns::{Cell, Table};
 use report::page::{Page, USUAL_WIDTH};
 use report::wire::{PacketOptions, PacketView};
-use report::words::{self, FAINT, HEADING, NONE, STRIKING};
+use report::words::{self, BAD, FAINT, GOOD, HEADING, NONE, STRIKING};
 
-use super::{Section, Tally, TrialRow, number, observed, range, run_name, yours};
+use super::paragraph::paragraph;
+use super::{Section, Tally, TrialRow, run_name, yours};
 use crate::experiment::{Experiment, MEASURES, Trial};
 use crate::formula::names_in;
 use crate::judge::{Judged, TrialResult, Verdict};
 use crate::learner::LearnerScore;
+use crate::numbers::{number, observed, range};
 use crate::quantities;
 use crate::settings::Network;
-
-pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// How long the longest bar of a chart is.
 const BAR: usize = 40;
@@ -178,15 +177,18 @@ fn lines(section: &Section<'_>, row: &TrialRow<'_>, depth: Depth) -> Vec<[Cell; 
         .enumerate()
         .filter(|(n, _)| depth == Depth::Detail || *n == 0)
         .map(|(n, judged)| {
-            let Judged { prediction, held, .. } = judged;
+            let Judged { prediction, held, unseen, .. } = judged;
             let mut line =
                 if n == 0 { first.clone() } else { [(); COLUMNS].map(|()| Cell::empty()) };
             line[2] = Cell::new(prediction.what.text());
             line[3] = Cell::new(range(prediction)).right();
-            let style = if held { Style::new() } else { BAD };
+            let style = if held || unseen { Style::new() } else { BAD };
             line[4] = Cell::new(observed(judged.number())).right().styled(style);
-            line[5] =
-                if held { Cell::new("yes").styled(GOOD) } else { Cell::new("no").styled(BAD) };
+            line[5] = match (held, unseen) {
+                (true, _) => Cell::new("yes").styled(GOOD),
+                (false, true) => Cell::new("skipped").styled(STRIKING),
+                (false, false) => Cell::new("no").styled(BAD),
+            };
             line
         })
         .collect();
@@ -208,7 +210,8 @@ fn seconds(time: Duration) -> String {
 
 /// `3/3`: all predictions of a trial in one cell.
 fn held_in_all(row: &TrialRow<'_>, ran: &TrialResult) -> Cell {
-    let (held, all) = (ran.held(row.trial), row.trial.predictions.len());
+    let held = ran.held(row.trial);
+    let all = ran.judged(row.trial).filter(|judged| !judged.unseen).count();
     let style = if held == all { GOOD } else { BAD };
     Cell::new(format!("{held}/{all}")).styled(style)
 }
@@ -328,17 +331,6 @@ fn about(experiment: &Experiment, because: &str) -> String {
     }
 }
 
-/// A word at the left, and a text beside it.
-pub(super) fn paragraph(word: &str, text: &str, out: &mut impl Page) -> io::Result<()> {
-    const INDENT: usize = 12;
-    let mut word = word;
-    for line in words::wrap(text, out.prose_width() - INDENT) {
-        writeln!(out, "  {FAINT}{word:<9}{FAINT:#} {line}")?;
-        word = "";
-    }
-    Ok(())
-}
-
 /// Writes where the rules of the transports that are asked for are no longer Go's, if they are not.
 ///
 /// # Errors
@@ -450,7 +442,8 @@ pub(crate) fn packets(
 
 /// Writes what did not hold, and why it was expected: once, if that is the same for several.
 fn not_held(row: &TrialRow<'_>, ran: &TrialResult, out: &mut impl Page) -> io::Result<()> {
-    let wrong: Vec<Judged<'_>> = ran.judged(row.trial).filter(|judged| !judged.held).collect();
+    let is_wrong = |judged: &Judged<'_>| !judged.held && !judged.unseen;
+    let wrong: Vec<Judged<'_>> = ran.judged(row.trial).filter(is_wrong).collect();
     for (n, judged) in wrong.iter().enumerate() {
         let Judged { prediction, .. } = judged;
         let what = prediction.what.text();
@@ -469,9 +462,14 @@ fn skipped(sections: &[Section<'_>], out: &mut impl Page) -> io::Result<()> {
     let mut skipped: Vec<(&str, &str)> = Vec::new();
     for section in sections {
         for row in &section.rows {
-            if let Verdict::Skipped(why) = row.verdict
-                && !skipped.contains(&(&section.experiment.name, why))
-            {
+            let why = match row.verdict {
+                Verdict::Skipped(why) => why,
+                Verdict::Ran(ran) if ran.judged(row.trial).any(|judged| judged.unseen) => {
+                    "its packets, which are heard in a private network"
+                }
+                Verdict::Ran(_) | Verdict::CouldNotRun(_) => continue,
+            };
+            if !skipped.contains(&(&section.experiment.name, why)) {
                 skipped.push((&section.experiment.name, why));
             }
         }

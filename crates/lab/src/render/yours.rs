@@ -6,9 +6,9 @@ use std::io;
 use anstyle::Style;
 use report::columns::{Cell, Table};
 use report::page::Page;
-use report::words::{FAINT, NONE, STRIKING};
+use report::words::{BAD, FAINT, GOOD, NONE, STRIKING};
 
-use super::text::{BAD, GOOD, paragraph};
+use super::paragraph::paragraph;
 use super::{Section, run_name};
 use crate::experiment::{QuestionKind, Trial};
 use crate::judge::Verdict;

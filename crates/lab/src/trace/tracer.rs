@@ -71,6 +71,7 @@ pub(crate) async fn run(args: &Trace, ear: PacketEar, out: &mut impl Page) -> an
         {
             packets::tell_of(&file, &mut anstream::stderr())?;
         }
+        args.packets.check(&outcome)?;
     }
     let failed = tracer.session.exchanges.iter().any(|traced| traced.error.is_some());
     Ok(if interrupt.has_come() { exit::INTERRUPTED } else { u8::from(failed) })

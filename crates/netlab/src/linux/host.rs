@@ -56,6 +56,13 @@ impl HostThread {
         done.recv().map_err(|_| gone())
     }
 
+    /// Lets its network take everything for its own, whatever its address.
+    pub(crate) fn takes_every_address(&self) -> Result<(), Error> {
+        let network = self.network.clone();
+        let told = self.run(move || network.takes_every_address())?;
+        told.map_err(|source| Error::Host { step: "give every address to", source })
+    }
+
     /// Reads every setting of its network.
     pub(crate) fn settings(&self) -> Result<NetworkSettings, Error> {
         let network = self.network.clone();

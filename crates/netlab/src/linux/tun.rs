@@ -14,7 +14,7 @@ use crate::Error;
 use crate::rtnetlink::queue_of;
 
 /// The name of the device on either host.
-const NAME: &str = "cable0";
+pub(super) const NAME: &str = "cable0";
 /// The bytes that a packet may have, its IP header included, as on Ethernet.
 pub(crate) const MTU: usize = 1500;
 /// The length of a host's network address, in bits.

@@ -10,7 +10,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use netlab::{Counters, Error, NetworkSettings, PrivateNetwork, Refused, enter};
+use netlab::{
+    Counters, Error, Identity, NetworkSettings, PrivateNetwork, Refused, enter, enter_as,
+};
 use rustix::process::{Pid, geteuid, getppid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde_json::{Value, json};
@@ -38,6 +40,7 @@ pub(crate) fn play(role: &str) -> ExitCode {
         "send a body" => send_a_body(),
         "hold a port" => hold_a_port(),
         "enter again" => enter_again(),
+        "enter as oneself" => enter_as_oneself(),
         "enter with threads" => enter_with_threads(),
         "enter with" => enter_with(),
         "start another" => start_another(),
@@ -231,4 +234,22 @@ fn be_an_orphan() -> Result<Value, Error> {
         netlab::die_with_parent().unwrap();
     }
     live_on()
+}
+
+/// Says who a program is that is started in a private network, and what its starter may do there.
+fn enter_as_oneself() -> Result<Value, Error> {
+    let before = geteuid().as_raw();
+    let network = enter_as(Identity::Oneself, &NetworkSettings::default())?;
+    network.as_on_a_wire()?; // which takes CAP_NET_ADMIN
+    let told = Command::new("cat").arg("/proc/self/status").output().unwrap().stdout;
+    let status = String::from_utf8(told).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().to_owned()
+    };
+    Ok(json!({
+        "before": before.to_string(),
+        "program": field("Uid:"),
+        "capabilities": field("CapEff:"),
+    }))
 }

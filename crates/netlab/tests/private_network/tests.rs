@@ -18,6 +18,7 @@ pub(crate) const ALL: &[Test] = tests![
     a_fresh_private_network_has_no_sockets_and_a_loopback_that_works,
     an_ordinary_user_needs_no_root_and_is_root_inside,
     root_gets_a_private_network_too,
+    a_program_is_who_it_is_outside_and_rules_nothing,
     two_private_networks_have_two_port_tables,
     settings_are_read_back_as_asked,
     settings_that_nobody_asked_for_are_the_kernel_s_defaults,
@@ -96,6 +97,14 @@ fn root_gets_a_private_network_too() -> Result<(), Skipped> {
     let seen = seen_by(Who::Caller, "look around", &NOTHING)?;
     assert_eq!((&seen["user_outside"], &seen["user_inside"]), (&json!(0), &json!(0)));
     assert_eq!(seen["sockets_at_first"], 0);
+    Ok(())
+}
+
+fn a_program_is_who_it_is_outside_and_rules_nothing() -> Result<(), Skipped> {
+    let seen = seen_by(Who::Ordinary, "enter as oneself", &NOTHING)?;
+    assert_eq!(seen["before"], seen["program"]);
+    assert_ne!(seen["program"], "0");
+    assert_eq!(seen["capabilities"], "0000000000000000");
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{CaptureError, CaptureRefusal, CaptureSetup, Recording};
+use super::{CaptureError, CaptureRefusal, CaptureSetup, PacketSink, Recording};
 
 /// A capture that cannot be.
 #[derive(Debug)]
@@ -18,6 +18,26 @@ impl Running {
 }
 
 pub(crate) fn start(_: &CaptureSetup, _: Instant) -> Result<Running, CaptureError> {
+    Err(CaptureRefusal::not_linux(std::env::consts::OS).into())
+}
+
+/// One that cannot be either.
+#[derive(Debug)]
+pub(crate) enum RunningLive {}
+
+impl RunningLive {
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "there is no value to call it on"))]
+    pub(crate) fn stop(self) -> Result<(), CaptureError> {
+        match self {}
+    }
+}
+
+#[cfg_attr(target_os = "linux", expect(dead_code, reason = "Linux has its own"))]
+pub(crate) fn start_live(
+    _: &CaptureSetup,
+    _: Instant,
+    _: impl PacketSink,
+) -> Result<RunningLive, CaptureError> {
     Err(CaptureRefusal::not_linux(std::env::consts::OS).into())
 }
 

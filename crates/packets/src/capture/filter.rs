@@ -16,6 +16,9 @@ const PROTOCOL: u32 = ABOUT;
 const PACKET_TYPE: u32 = ABOUT + 4;
 const INTERFACE: u32 = ABOUT + 8;
 
+/// `LOOPBACK_IFINDEX`: in every network, the loopback interface is the first.
+pub(crate) const LOOPBACK: u32 = 1;
+
 /// `PACKET_OUTGOING`: the copy that is heard when a packet leaves.
 pub(crate) const OUTGOING: u8 = 4;
 
@@ -43,13 +46,22 @@ pub(crate) fn nothing() -> Vec<SockFilter> {
     vec![step(RETURN, 0)]
 }
 
-/// Lets packets of one interface through; of `loopback`, on which all are heard twice, those that
-/// leave. If there are `ports`, only TCP that has one of them at either end.
-pub(crate) fn packets_of(interface: u32, loopback: bool, ports: &[u16]) -> Vec<SockFilter> {
+/// Lets packets of one interface through, or of all; of the loopback interface, on which all are
+/// heard twice, those that leave. If there are `ports`, only TCP that has one of them at either end.
+pub(crate) fn packets_of(interface: Option<u32>, ports: &[u16]) -> Vec<SockFilter> {
     let mut program = Vec::new();
-    require(&mut program, step(LOAD_WORD, INTERFACE), interface);
-    if loopback {
-        require(&mut program, step(LOAD_WORD, PACKET_TYPE), u32::from(OUTGOING));
+    match interface {
+        Some(interface) => {
+            require(&mut program, step(LOAD_WORD, INTERFACE), interface);
+            if interface == LOOPBACK {
+                require(&mut program, step(LOAD_WORD, PACKET_TYPE), u32::from(OUTGOING));
+            }
+        }
+        None => {
+            program.push(step(LOAD_WORD, INTERFACE));
+            program.push(jump(JUMP_EQUAL, LOOPBACK, 0, 3));
+            require(&mut program, step(LOAD_WORD, PACKET_TYPE), u32::from(OUTGOING));
+        }
     }
     if !ports.is_empty() {
         let (ipv4, ipv6) = (ports_of_ipv4(ports), ports_of_ipv6(ports));
@@ -118,6 +130,6 @@ mod tests {
     #[test]
     fn the_longest_list_of_ports_makes_a_program_that_the_kernel_takes() {
         let ports: Vec<u16> = (0..).take(MOST_PORTS).collect();
-        assert!(packets_of(1, true, &ports).len() <= MOST_STEPS);
+        assert!(packets_of(None, &ports).len() <= MOST_STEPS);
     }
 }

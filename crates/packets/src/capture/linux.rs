@@ -17,23 +17,26 @@ use socket2::SockFilter;
 
 use super::clock::{ClockLine, ClockReading};
 use super::drops::DropWitness;
-use super::filter::{MOST_PORTS, OUTGOING, nothing, packets_of};
+use super::filter::{LOOPBACK, MOST_PORTS, OUTGOING, nothing, packets_of};
 use super::refusal::{CaptureFacts, diagnose};
-use super::{CaptureError, CaptureSetup, HeardPacket, PacketDrops, Recording};
+use super::{
+    CaptureError, CaptureSetup, HeardPacket, LivePacket, PacketDrops, PacketSink, Recording,
+};
 
-/// `LOOPBACK_IFINDEX`: in every network, the loopback interface is the first.
-const LOOPBACK: u32 = 1;
 /// What the kernel may hold until it is read: it grants less to whoever is not root of the machine.
 const BUFFER: usize = 64 * 1024 * 1024;
 /// Silence after which nothing is taken to be under way any more.
 const QUIET: u16 = 20;
 /// The longest wait for such a silence.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// Whoever hears packets as they come is told so often, in milliseconds, that there are no more.
+const DRAINED_EVERY: u16 = 200;
 
 /// A packet socket, and what is to be done with what it hears.
 struct Ear {
     socket: OwnedFd,
-    interface: u32,
+    /// `None` for all.
+    interface: Option<u32>,
     keep: usize,
     name: String,
 }
@@ -56,23 +59,38 @@ struct Heard {
     last: ClockReading,
 }
 
+/// A thread that hands packets over until its pipe is closed.
+#[derive(Debug)]
+pub(crate) struct RunningLive {
+    listener: JoinHandle<Result<(), CaptureError>>,
+    pipe: PipeWriter,
+    interface: String,
+}
+
 /// A packet, with the machine's time.
 struct RawPacket {
     since_epoch: Duration,
     outgoing: bool,
+    interface: u32,
     wire_len: usize,
     bytes: Box<[u8]>,
 }
 
-pub(crate) fn start(setup: &CaptureSetup, start: Instant) -> Result<Running, CaptureError> {
-    if setup.ports.len() > MOST_PORTS {
-        return Err(CaptureError::ManyPorts { ports: setup.ports.len(), most: MOST_PORTS });
+impl RawPacket {
+    fn on_run(self, line: &ClockLine) -> HeardPacket {
+        HeardPacket {
+            at: line.on_run(self.since_epoch),
+            since_epoch: self.since_epoch,
+            outgoing: self.outgoing,
+            wire_len: self.wire_len,
+            bytes: self.bytes,
+        }
     }
+}
+
+pub(crate) fn start(setup: &CaptureSetup, start: Instant) -> Result<Running, CaptureError> {
     let ear = Ear::open(setup)?;
-    let failed = |step| {
-        let interface = setup.interface.clone();
-        move |source| CaptureError::Setup { interface, step, source }
-    };
+    let failed = setup_failed(setup);
     let witness = DropWitness::here().map_err(failed("asking who drops packets"))?;
     let (reader, pipe) = io::pipe().map_err(failed("making a pipe"))?;
     let first = ClockReading::now();
@@ -81,6 +99,42 @@ pub(crate) fn start(setup: &CaptureSetup, start: Instant) -> Result<Running, Cap
         .spawn(move || ear.listen(&reader, &witness, first))
         .map_err(failed("starting a thread"))?;
     Ok(Running { listener, pipe, interface: setup.interface.clone(), start })
+}
+
+/// Begins to hand over what is heard.
+pub(crate) fn start_live(
+    setup: &CaptureSetup,
+    start: Instant,
+    sink: impl PacketSink,
+) -> Result<RunningLive, CaptureError> {
+    let ear = Ear::open(setup)?;
+    let failed = setup_failed(setup);
+    let (reader, pipe) = io::pipe().map_err(failed("making a pipe"))?;
+    let listener = thread::Builder::new()
+        .name("packets".to_owned())
+        .spawn(move || ear.hand_over(&reader, start, sink))
+        .map_err(failed("starting a thread"))?;
+    Ok(RunningLive { listener, pipe, interface: setup.interface.clone() })
+}
+
+/// Makes an error of a step in which a capture could not be prepared.
+fn setup_failed(
+    setup: &CaptureSetup,
+) -> impl Fn(&'static str) -> Box<dyn FnOnce(io::Error) -> CaptureError> + '_ {
+    move |step| {
+        let interface = setup.interface.clone();
+        Box::new(move |source| CaptureError::Setup { interface, step, source })
+    }
+}
+
+impl RunningLive {
+    pub(crate) fn stop(self) -> Result<(), CaptureError> {
+        drop(self.pipe);
+        self.listener.join().unwrap_or_else(|_| {
+            let source = io::Error::other("the thread that reads them has panicked");
+            Err(CaptureError::Reading { interface: self.interface, source })
+        })
+    }
 }
 
 impl Running {
@@ -92,20 +146,16 @@ impl Running {
         };
         let Heard { packets, drops, first, last } = heard?;
         let line = ClockLine::between(self.start, first, last);
-        let placed = |packet: RawPacket| HeardPacket {
-            at: line.on_run(packet.since_epoch),
-            since_epoch: packet.since_epoch,
-            outgoing: packet.outgoing,
-            wire_len: packet.wire_len,
-            bytes: packet.bytes,
-        };
-        let packets = packets.into_iter().map(placed).collect();
+        let packets = packets.into_iter().map(|packet| packet.on_run(&line)).collect();
         Ok(Recording { interface: self.interface, packets, drops, clock: line.fit() })
     }
 }
 
 impl Ear {
     fn open(setup: &CaptureSetup) -> Result<Self, CaptureError> {
+        if setup.ports.len() > MOST_PORTS {
+            return Err(CaptureError::ManyPorts { ports: setup.ports.len(), most: MOST_PORTS });
+        }
         let failed = |step| {
             let interface = setup.interface.clone();
             move |source| CaptureError::Setup { interface, step, source }
@@ -121,13 +171,16 @@ impl Ear {
         // It hears all interfaces from the first moment on: binding it to one takes unsafe code. So
         // nothing passes until the right filter stands, and what has passed before is thrown away.
         attach(&socket, &nothing()).map_err(failed("attaching a filter"))?;
-        let interface =
-            rustix::net::netdevice::name_to_index(&socket, &setup.interface).map_err(|errno| {
-                CaptureError::NoInterface {
-                    interface: setup.interface.clone(),
-                    source: errno.into(),
-                }
-            })?;
+        let no_interface = |errno: rustix::io::Errno| CaptureError::NoInterface {
+            interface: setup.interface.clone(),
+            source: errno.into(),
+        };
+        let interface = match setup.interface.as_str() {
+            CaptureSetup::ANY => None,
+            name => {
+                Some(rustix::net::netdevice::name_to_index(&socket, name).map_err(no_interface)?)
+            }
+        };
         let prepared = sockopt::RcvBufForce.set(&socket, &BUFFER);
         prepared
             .or_else(|_| sockopt::RcvBuf.set(&socket, &BUFFER))
@@ -140,7 +193,7 @@ impl Ear {
             .map_err(|errno| failed("asking for drops")(errno.into()))?;
         let ear = Self { socket, interface, keep: setup.keep, name: setup.interface.clone() };
         while ear.read(&mut ear.buffer()).map_err(failed("emptying it"))?.is_some() {}
-        let program = packets_of(interface, interface == LOOPBACK, &setup.ports);
+        let program = packets_of(interface, &setup.ports);
         attach(&ear.socket, &program).map_err(failed("attaching a filter"))?;
         Ok(ear)
     }
@@ -169,7 +222,10 @@ impl Ear {
                 if self.wait(Some(pipe)).map_err(failed)? {
                     ends = Some(Instant::now() + LONGEST_WAIT);
                 }
-            } else if self.interface == LOOPBACK || over() || self.wait(None).map_err(failed)? {
+            } else if self.interface == Some(LOOPBACK)
+                || over()
+                || self.wait(None).map_err(failed)?
+            {
                 // On `lo` a packet is heard before the call that sends it returns: there is no more.
                 break;
             }
@@ -179,6 +235,37 @@ impl Ear {
         let drops =
             PacketDrops { packets: asked.unwrap_or(u64::from(dropped)), exact: asked.is_some() };
         Ok(Heard { packets, drops, first, last })
+    }
+
+    /// Reads until the other end of `pipe` is closed, and keeps nothing.
+    fn hand_over(
+        self,
+        pipe: &PipeReader,
+        start: Instant,
+        mut sink: impl PacketSink,
+    ) -> Result<(), CaptureError> {
+        let failed = |source| CaptureError::Reading { interface: self.name.clone(), source };
+        let (mut buffer, mut dropped) = (self.buffer(), 0_u32);
+        loop {
+            let begun = Instant::now();
+            while let Some((packet, drops)) = self.read(&mut buffer).map_err(failed)? {
+                dropped = drops.unwrap_or(dropped);
+                let (now, interface) = (ClockReading::now(), packet.interface);
+                let packet = packet.on_run(&ClockLine::between(start, now, now));
+                sink.packet(LivePacket { packet, interface, dropped: dropped.into() });
+            }
+            sink.drained(begun);
+            let (socket, end) = (self.socket.as_fd(), pipe.as_fd());
+            let mut both =
+                [PollFd::new(socket, PollFlags::POLLIN), PollFd::new(end, PollFlags::POLLIN)];
+            match poll(&mut both, DRAINED_EVERY) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(failed(errno.into())),
+            }
+            if both.iter().skip(1).any(|pipe| pipe.any() == Some(true)) {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits for a packet. Returns true if it is `pipe` that ends the wait or, without one, silence.
@@ -224,8 +311,10 @@ impl Ear {
         let since_epoch = since_epoch
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it has no time stamp"))?;
         let outgoing = from.is_some_and(|from| from.pkttype() == OUTGOING);
+        let interface =
+            from.and_then(|from| u32::try_from(from.ifindex()).ok()).unwrap_or_default();
         let bytes = buffer.get(..wire_len.min(self.keep)).unwrap_or(buffer);
-        let packet = RawPacket { since_epoch, outgoing, wire_len, bytes: bytes.into() };
+        let packet = RawPacket { since_epoch, outgoing, interface, wire_len, bytes: bytes.into() };
         Ok(Some((packet, dropped)))
     }
 

@@ -3,17 +3,14 @@
 use std::fmt::Write as _;
 use std::io;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use evidence::{
     Afterwards, BodySeen, ByteCount, CloseReason, ClosedBy, Exchange, Moment, NotPooled, Observed,
     Prediction, RuleDifference, RunEvent, Setup, TlsFacts,
 };
 
 use crate::page::Page;
-use crate::words::{self, FAINT, HEADING, NONE, STRIKING, UNSEEN};
-
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default().bold();
+use crate::words::{self, BAD, FAINT, GOOD, HEADING, NONE, STRIKING, UNSEEN};
 
 /// Writes what is about to be run.
 pub(super) fn setup(

@@ -7,7 +7,7 @@ use evidence::{
     BodyPolicy, CloseReason, ClosedBy, CommandFlag, NotPooled, Outcome, Preset, Program, Setup,
 };
 
-use super::verdict::{enough, most_frequent_loss};
+use super::facts::{enough, most_frequent_loss};
 use super::{change::Change, peer};
 
 /// A command, and the question that it answers.

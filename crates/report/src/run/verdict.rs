@@ -4,23 +4,20 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 
-use anstyle::{AnsiColor, Style};
 use evidence::{
     Afterwards, BodyPolicy, ByteCount, CloseReason, ClosedBy, Ends, Exchange, FailureKind,
     NotPooled, Observed, Outcome, Preset, RuleDifference, Setup, Side, TcpState, TimerKind,
     is_success,
 };
 
+use super::facts::{enough, most_frequent_loss};
 use super::lines::{FACT, as_it_is, fact, prediction};
 use super::next::{NextStep, next_step};
 use super::{peer, shell};
 use crate::page::Page;
 use crate::page::heading;
 use crate::wire;
-use crate::words::{self, FAINT, HEADING};
-
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default().bold();
+use crate::words::{self, BAD, FAINT, GOOD, HEADING};
 
 /// Writes the verdict.
 pub(super) fn text(outcome: &Outcome, out: &mut impl Page) -> io::Result<()> {
@@ -148,11 +145,6 @@ fn statuses(outcome: &Outcome) -> Option<String> {
     })
 }
 
-/// How few connections could have carried these exchanges.
-pub(super) fn enough(outcome: &Outcome) -> usize {
-    outcome.setup.workers.min(outcome.exchanges.len())
-}
-
 fn count(outcome: &Outcome) -> Option<String> {
     let (requests, opened, enough) = (outcome.exchanges.len(), outcome.opened(), enough(outcome));
     if requests == 0 {
@@ -245,29 +237,6 @@ fn held(outcome: &Outcome) -> Option<String> {
     Some(format!(
         "{whose}: what the reader has not read stands between this response and the next (RFC 9112 section 9.3)."
     ))
-}
-
-/// The reason for which the client closed most connections before the run was over.
-pub(super) fn most_frequent_loss(outcome: &Outcome) -> Option<(&CloseReason, usize)> {
-    let mut reasons: Vec<(&CloseReason, usize)> = Vec::new();
-    let closes = outcome.connections.iter().filter_map(|connection| connection.close.as_ref());
-    for reason in closes.filter_map(|close| close.why.as_ref().known()) {
-        let kind = |reason: &CloseReason| match reason {
-            CloseReason::NotPooled(refused) => Some((0, std::mem::discriminant(refused))),
-            CloseReason::IdleTimeout(_) => {
-                Some((1, std::mem::discriminant(&NotPooled::ConnectionBroken)))
-            }
-            _ => None,
-        };
-        if kind(reason).is_none() {
-            continue;
-        }
-        match reasons.iter_mut().find(|(known, _)| kind(known) == kind(reason)) {
-            Some((_, count)) => *count += 1,
-            None => reasons.push((reason, 1)),
-        }
-    }
-    reasons.into_iter().max_by_key(|(_, count)| *count)
 }
 
 fn were_closed(count: usize) -> String {

@@ -5,15 +5,17 @@ use std::io;
 use std::time::Duration;
 
 use anstyle::Style;
-use evidence::{Outcome, Side, TcpState, Untold, WirePlace, WireRecord};
+use evidence::{
+    Certainty, LifeChange, LifeEvent, LifeMoment, Outcome, Side, TcpState, Untold, WireLife,
+    WirePlace, WireRecord,
+};
 
 use super::kinds::{TalkKind, kinds};
 use super::lane::{LadderLane, remarks};
-use super::life::{Certainty, LifeChange, LifeEvent, LifeMoment, WireLife};
 use super::list::{cut, moment, style};
 use super::numbers::{OriginBook, SequenceOrigins};
 use super::talks::{WireTalk, talks};
-use super::{PacketOptions, begins, place, table};
+use super::{PacketOptions, begins, place, table, unheard};
 use crate::page::Page;
 use crate::page::heading;
 use crate::words::{self, FAINT};
@@ -37,7 +39,7 @@ pub(super) fn text(
     let (shown, others) = kinds(&talks, options);
     if shown.is_empty() {
         heading("Ladder", &place(record), out)?;
-        return writeln!(out, "  no connection was heard");
+        return unheard(options, out);
     }
     for kind in &shown {
         ladder(outcome, record, kind, options, out)?;
@@ -92,6 +94,15 @@ fn ladder(
     writeln!(out)
 }
 
+/// The sign behind a state: how sure it is.
+pub(super) fn sign(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::Shown => "",
+        Certainty::Presumed => "~",
+        Certainty::Unseen => "?",
+    }
+}
+
 impl Rung {
     fn write(&self, time: usize, lane: LadderLane, out: &mut impl Page) -> io::Result<()> {
         let Self { at, left, lane: arrow, style, right } = self;
@@ -99,7 +110,7 @@ impl Rung {
         match left {
             None => write!(out, "{:STATE$}", "")?,
             Some((state, certainty)) => {
-                let text = format!("{state}{}", certainty.sign());
+                let text = format!("{state}{}", sign(*certainty));
                 let style = words::state_style(*state);
                 write!(out, "{style}{text:>STATE$}{style:#}")?;
             }
@@ -108,7 +119,7 @@ impl Rung {
         write!(out, " │{style}{arrow}{style:#}{:padding$}│", "")?;
         if let Some((state, certainty)) = right {
             let style = words::state_style(*state);
-            write!(out, " {style}{state}{}{style:#}", certainty.sign())?;
+            write!(out, " {style}{state}{}{style:#}", sign(*certainty))?;
         }
         writeln!(out)
     }

@@ -1,9 +1,8 @@
 //! The lane between both ends of a ladder, and the arrows in it.
 
-use evidence::{Passage, PassageFate, Side};
+use evidence::{LifeMoment, Passage, PassageFate, Side};
 
 use super::begins;
-use super::life::LifeMoment;
 use super::list::{cut, deed};
 use super::numbers::SequenceOrigins;
 

@@ -11,7 +11,7 @@ use evidence::{
 use super::notes::packets;
 use super::numbers::SequenceOrigins;
 use super::talks::{WireTalk, talks};
-use super::{PacketOptions, begins, place};
+use super::{PacketOptions, begins, place, unheard};
 use crate::columns::{Cell, Table};
 use crate::page::Page;
 use crate::page::heading;
@@ -52,8 +52,7 @@ pub(super) fn text(
     };
     heading("Packets", &format!("{}{when}; numbers {numbers}", place(record)), out)?;
     if lines.is_empty() {
-        let whose = options.connection.map_or(String::new(), |id| format!(" of {id}"));
-        return writeln!(out, "  no packet{whose} was heard");
+        return unheard(options, out);
     }
     let left_out = if lines.len() > FIRST + LAST { lines.len() - FIRST - LAST } else { 0 };
     let (first, last) = match left_out {
@@ -65,7 +64,7 @@ pub(super) fn text(
     let header = header();
     fit(&mut rows, &header, out.width());
     if left_out > 0 {
-        rows.insert(first.len(), ["…"; COLUMNS].map(|gap| Cell::new(gap).styled(FAINT)));
+        rows.insert(first.len(), gap(&rows));
     }
     Table::new(2, header, rows).write_within(&[6, 5, 1, 7, 4, 0], out)?;
     if left_out > 0 {
@@ -99,6 +98,16 @@ fn lines<'a>(
         shown.then_some(ListLine { passage, talk, origins })
     };
     record.passages.iter().filter_map(line).collect()
+}
+
+/// The row that stands for those that are left out. A column that no row fills stays empty.
+fn gap(rows: &[[Cell; COLUMNS]]) -> [Cell; COLUMNS] {
+    std::array::from_fn(|column| {
+        match rows.iter().all(|row| row.get(column).is_none_or(|cell| cell.text().is_empty())) {
+            true => Cell::empty(),
+            false => Cell::new("…").styled(FAINT),
+        }
+    })
 }
 
 fn header() -> [Cell; COLUMNS] {

@@ -43,7 +43,8 @@ pub(super) fn text(
     options: PacketOptions,
     out: &mut impl Page,
 ) -> io::Result<()> {
-    let talks = talks(outcome, record);
+    let mut talks = talks(outcome, record);
+    talks.retain(|talk| options.connection.is_none() || talk.id == options.connection);
     let (shown, others) = kinds(&talks, options);
     for TalkKind { talk, alike } in &shown {
         let mut meaning = format!("each packet, {}", place(record));
@@ -58,7 +59,7 @@ pub(super) fn text(
         let said = format!("… and {} of other kinds", words::count(others, "connection"));
         writeln!(out, "  {FAINT}{said}{FAINT:#}\n")?;
     }
-    totals::text(&talks, record, out)
+    totals::text(&talks, record, options, out)
 }
 
 /// The lengths of the parts of a packet.

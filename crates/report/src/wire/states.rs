@@ -3,15 +3,14 @@
 use std::io;
 
 use anstyle::{AnsiColor, Style};
-use evidence::{Outcome, STATE_EDGES, Side, TcpState, WireRecord};
+use evidence::{Outcome, STATE_EDGES, Side, TcpState, WireLife, WireRecord};
 
 use super::figure::{self, ClosedMet, FigureMark, Ink, figure, has_edge};
 use super::kinds::{TalkKind, kinds};
 use super::ladder;
-use super::life::WireLife;
 use super::list::moment;
 use super::talks::talks;
-use super::{PacketOptions, place, table};
+use super::{PacketOptions, place, table, unheard};
 use crate::columns::{Cell, Table};
 use crate::page::Page;
 use crate::page::heading;
@@ -31,7 +30,7 @@ pub(super) fn text(
     let (shown, others) = kinds(&talks, options);
     if shown.is_empty() {
         heading("States", &place(record), out)?;
-        return writeln!(out, "  no connection was heard");
+        return unheard(options, out);
     }
     for TalkKind { talk, alike } in &shown {
         let life = WireLife::of(&talk.conversation, record);
@@ -103,7 +102,7 @@ fn steps(life: &WireLife<'_>) -> Vec<StateStep> {
                 Side::Server => ('S', &mut counts[1]),
             };
             *count += 1;
-            let sign = format!("{letter}{count}{}", change.certainty.sign());
+            let sign = format!("{letter}{count}{}", ladder::sign(change.certainty));
             let (side, from, to) = (change.side, change.from, change.to);
             steps.push(StateStep { sign, at: moment(event.at), side, from, to });
         }

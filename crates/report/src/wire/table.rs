@@ -3,9 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use evidence::{Outcome, Reading, Side, TcpState, WireRecord};
+use evidence::{Outcome, Reading, Side, TcpState, WireLife, WireRecord};
 
-use super::life::WireLife;
 use super::talks::WireTalk;
 use crate::page::Page;
 use crate::words::{self, FAINT, STRIKING};

@@ -289,3 +289,27 @@ fn numbers_are_counted_anew_from_a_syn_of_another_number() {
     let list = shown(record, PacketView::List, absolute, 80);
     assert!(list.contains("7090000"), "{list}");
 }
+
+#[test]
+fn of_one_connection_that_is_asked_for_nothing_else_is_shown() {
+    let other = two_exchanges().passages;
+    let sample = WireSample::on_loopback().port(40_002).handshake(0).client("F.", 1, 1, 0);
+    let mut record = sample.record();
+    record.passages.extend(other);
+    for (number, passage) in (1..).zip(&mut record.passages) {
+        passage.number = number;
+    }
+    for view in [PacketView::List, PacketView::Ladder, PacketView::States, PacketView::Bytes] {
+        let of = |id| {
+            let connection = Some(ConnectionId(id));
+            shown(record.clone(), view, PacketOptions { absolute: false, connection }, 80)
+        };
+        let all = shown(record.clone(), view, PacketOptions::default(), 80);
+        assert!(all.contains('—') && all.contains("#1"), "both are there: {all}");
+        let one = of(1);
+        assert!(one.contains("#1") && !one.contains("—  ") && !one.contains("of —"), "{one}");
+        let none = of(2);
+        let told = "  there is no connection #2: the only one that was opened is #1\n";
+        assert!(none.contains(told), "{none}");
+    }
+}

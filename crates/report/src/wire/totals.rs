@@ -5,6 +5,7 @@ use std::io;
 use evidence::{Passage, SegmentFlags, TlsBytes, WireRecord};
 
 use super::talks::WireTalk;
+use super::{PacketOptions, unheard};
 use crate::columns::{Cell, Table};
 use crate::page::Page;
 use crate::page::heading;
@@ -51,11 +52,12 @@ impl WireSum {
 pub(super) fn text(
     talks: &[WireTalk<'_>],
     record: &WireRecord,
+    options: PacketOptions,
     out: &mut impl Page,
 ) -> io::Result<()> {
     if talks.is_empty() {
         heading("Bytes on the wire", "", out)?;
-        return writeln!(out, "  no packet was heard");
+        return unheard(options, out);
     }
     let whole = if record.untold > 0 { ", in the packets that were kept" } else { "" };
     heading("Bytes on the wire", &format!("both directions, IP headers included{whole}"), out)?;

@@ -23,6 +23,11 @@ pub(crate) struct TraceArgs {
     #[arg(long, value_name = "WITNESS", default_value = "auto", hide_possible_values = true)]
     pub(crate) witness: WitnessArg,
 
+    /// Hear packets as well (needs CAP_NET_RAW): which end sends FIN or RST, and which one first.
+    /// Unasked where the tracepoint was wanted and cannot be had
+    #[arg(long)]
+    pub(crate) packets: bool,
+
     /// Write text for people or jsonl for programs
     #[arg(short, long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
     pub(crate) format: TraceOutput,

@@ -14,6 +14,7 @@
 //! | `networks.rs` | network namespaces kept apart |
 //! | `remains.rs` | `FIN_WAIT_2` and `TIME_WAIT` after the tracepoint's last word |
 //! | `sampler.rs`, `sampling.rs` | the witness for everybody: what two readings of the table differ in |
+//! | `wire.rs`, `wire_story.rs` | the packets as a further witness, and whose they are |
 //! | `witness.rs` | who saw the changes, and how many in all |
 //! | `teller.rs`, `text.rs`, `jsonl.rs` | what is told, and how |
 
@@ -36,6 +37,8 @@ mod tracepoint;
 mod traffic;
 mod transfer;
 mod watchdog;
+mod wire;
+mod wire_story;
 mod witness;
 
 use std::io::Write;
@@ -43,6 +46,7 @@ use std::io::Write;
 use anyhow::Context;
 
 use self::teller::TraceTeller;
+use self::wire::WantedPackets;
 use crate::stop::{ParentTie, TimeToStop};
 use crate::trace::args::{TraceArgs, WitnessArg};
 
@@ -56,7 +60,8 @@ pub(crate) fn run(asked: &TraceArgs, out: &mut impl Write) -> anyhow::Result<u8>
     if asked.witness != WitnessArg::Sampling {
         match tracepoint::TracepointWitness::open(&asked.ports) {
             Ok(witness) => {
-                return witness.follow(&stop, TraceTeller::new(asked, clock::now(), out));
+                let hears = if asked.packets { WantedPackets::Asked } else { WantedPackets::No };
+                return witness.follow(&stop, TraceTeller::new(asked, hears, clock::now(), out));
             }
             Err(error) if asked.witness == WitnessArg::Tracepoint => {
                 return Err(error.context("cannot use the tracepoint"));
@@ -64,7 +69,12 @@ pub(crate) fn run(asked: &TraceArgs, out: &mut impl Write) -> anyhow::Result<u8>
             Err(error) => instead = Some(format!("{error:#}")),
         }
     }
-    let teller = TraceTeller::new(asked, clock::now(), out);
+    let hears = match (asked.packets, &instead) {
+        (true, _) => WantedPackets::Asked,
+        (false, Some(_)) => WantedPackets::IfPossible,
+        (false, None) => WantedPackets::No,
+    };
+    let teller = TraceTeller::new(asked, hears, clock::now(), out);
     sampler::follow(&asked.ports, instead, &stop, teller)
 }
 

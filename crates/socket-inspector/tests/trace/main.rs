@@ -7,6 +7,7 @@ mod bytes;
 #[path = "../common/mod.rs"]
 mod common;
 mod networks;
+mod packets;
 mod tracer;
 
 use std::fs;

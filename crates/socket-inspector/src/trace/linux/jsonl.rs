@@ -4,20 +4,22 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use evidence::{Side, TcpState};
+use evidence::{Side, TcpState, WireClose};
 use report::words::address;
 use serde_json::{Value, json};
 
 use super::bytes::{ByteAmount, EndBytes};
 use super::change::{MomentRange, TimeSpan};
 use super::story::{ChangeLine, ConnectionEnding, ConnectionSummary, StoryEvent};
-use super::witness::{TraceTotal, TraceWitness};
+use super::wire_story::{PacketLine, WireEvent, WireSummary};
+use super::witness::{ChangeWitness, TraceTotal, TraceWitness};
 
 /// The version of the layout.
 const SCHEMA: u32 = 1;
 
 pub(crate) fn witness(
     witness: &TraceWitness,
+    packets: Result<bool, &str>,
     ports: &[u16],
     out: &mut impl Write,
 ) -> io::Result<()> {
@@ -28,21 +30,77 @@ pub(crate) fn witness(
     let line = json!({
         "kind": "witness", "schema": SCHEMA, "witness": name, "ports": ports,
         "no_tracepoint_because": instead, "no_bytes_because": no_bytes,
+        "packets": packets == Ok(true), "no_packets_because": packets.err(),
     });
     write(&line, out)
 }
 
-pub(crate) fn told(told: &StoryEvent, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn told(
+    told: &StoryEvent,
+    witness: ChangeWitness,
+    begun: Duration,
+    out: &mut impl Write,
+) -> io::Result<()> {
     match told {
-        StoryEvent::Change(line) => write(&change(line, begun), out),
+        StoryEvent::Change(line) => write(&change(line, witness, begun), out),
         StoryEvent::Ended(summary) => write(&ended(summary, begun), out),
     }
 }
 
-fn change(line: &ChangeLine, begun: Duration) -> Value {
+pub(crate) fn wire(told: &WireEvent, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+    match told {
+        WireEvent::Packet(line) => write(&packet(line, begun), out),
+        WireEvent::Ended(summary) => write(&packets_ended(summary, begun), out),
+    }
+}
+
+/// A FIN or a RST.
+fn packet(line: &PacketLine, begun: Duration) -> Value {
+    json!({
+        "kind": "packet",
+        "witness": "packets",
+        "at_ns": moment(MomentRange::at(line.at), begun),
+        "connection": line.connection,
+        "side": line.side.map(Side::name),
+        "local": address(line.local),
+        "peer": address(line.peer),
+        "flags": line.flags.to_string(),
+        "first": line.first,
+    })
+}
+
+fn packets_ended(summary: &WireSummary, begun: Duration) -> Value {
+    let (first, by) = match summary.talk.close() {
+        None => (None, None),
+        Some(WireClose::First(side)) => (Some("fin"), Some(side)),
+        Some(WireClose::Both) => (Some("fins_crossed"), None),
+        Some(WireClose::Reset(side)) => (Some("rst"), Some(side)),
+    };
+    let mut line = json!({
+        "kind": "packets_ended",
+        "witness": "packets",
+        "at_ns": moment(MomentRange::at(summary.at), begun),
+        "connection": summary.connection,
+        "client": address(summary.client),
+        "server": address(summary.server),
+        "first": first,
+        "first_by": by.map(Side::name),
+        "agrees": summary.agrees,
+    });
+    for side in [Side::Client, Side::Server] {
+        let (name, sent) = (side.name(), summary.talk.end(side));
+        line[format!("{name}_packets")] = json!(sent.packets);
+        line[format!("{name}_again")] = json!(sent.again);
+        line[format!("{name}_late")] = json!(sent.late);
+    }
+    line
+}
+
+fn change(line: &ChangeLine, witness: ChangeWitness, begun: Duration) -> Value {
     let unseen: Vec<&str> = line.unseen.iter().map(|state| state.name()).collect();
     json!({
         "kind": "change",
+        "witness": witness.of(line).name(),
         "at_ns": moment(line.when, begun),
         "connection": line.connection,
         "side": line.side.map(Side::name),
@@ -106,10 +164,12 @@ pub(crate) fn lost(changes: u64, out: &mut impl Write) -> io::Result<()> {
 }
 
 pub(crate) fn end(total: &TraceTotal, out: &mut impl Write) -> io::Result<()> {
-    let TraceTotal { changes, connections, ended, lost, lost_transfers } = total;
+    let TraceTotal { changes, connections, ended, lost, lost_transfers, packets } = total;
     let line = json!({
         "kind": "end", "changes": changes, "connections": connections, "ended": ended,
         "lost_changes": lost, "lost_sends_and_receives": lost_transfers,
+        "opened_by_packets": packets.map(|packets| packets.opened),
+        "lost_packets": packets.map(|packets| packets.missed),
     });
     write(&line, out)
 }

@@ -56,6 +56,8 @@ pub(crate) struct ChangeLine {
     /// True if the socket is in another network, and sock_diag would have to tell whether it has
     /// gone to `TIME_WAIT`.
     pub(crate) unseen_here: bool,
+    /// True if the socket is in another network than this program, as far as is known.
+    pub(crate) elsewhere: bool,
 }
 
 /// The two addresses of a socket, its own first, and the number of its network.
@@ -436,6 +438,7 @@ impl ConnectionStory {
             gap,
             left: change.left,
             unseen_here: leaves_remains(change) && change.network.elsewhere == Some(true),
+            elsewhere: change.network.elsewhere == Some(true) || change.network.number != 0,
         }));
     }
 }

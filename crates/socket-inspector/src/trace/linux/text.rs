@@ -8,7 +8,8 @@ use report::words::{self, FAINT, HEADING, STRIKING};
 
 use super::change::{MomentRange, TimeSpan};
 use super::story::{ChangeLine, ConnectionEnding, ConnectionSummary, StoryEvent};
-use super::witness::{TraceTotal, TraceWitness};
+use super::wire_story::{PacketLine, WireEvent, WireSummary};
+use super::witness::{ChangeWitness, TraceTotal, TraceWitness};
 
 mod bytes;
 
@@ -20,6 +21,7 @@ const REST: Duration = Duration::from_millis(1);
 
 pub(crate) fn witness(
     witness: &TraceWitness,
+    packets: Result<bool, &str>,
     ports: &[u16],
     out: &mut impl Write,
 ) -> io::Result<()> {
@@ -49,27 +51,107 @@ pub(crate) fn witness(
             ),
         ),
     };
-    writeln!(out, "{HEADING}Witness: {name}, {about}{HEADING:#}")?;
+    let (more, explained) = match packets {
+        Ok(false) => ("", explained),
+        Err(why) => ("", format!("{explained}\nN{}.", why.strip_prefix('n').unwrap_or(why))),
+        Ok(true) => {
+            let letters = "BY tells who saw it: T the tracepoint, D sock_diag, P the packets of this \
+                           network namespace.";
+            (", and packets", format!("{explained}\n{letters}"))
+        }
+    };
+    writeln!(out, "{HEADING}Witness: {name}{more}, {about}{HEADING:#}")?;
     for line in explained.lines().flat_map(|line| words::wrap(&words::printable(line), WIDTH)) {
         writeln!(out, "{FAINT}{line}{FAINT:#}")?;
     }
     let [time, number, end, address, change, after] =
         ["TIME", "#", "END", "ADDRESS", "CHANGE", "AFTER"];
+    let by = if packets == Ok(true) { "BY " } else { "" };
     writeln!(
         out,
-        "\n{FAINT}{time:>11}  {number:<6} {end:<6} {address:<ADDRESS$}  {change:<24}  \
+        "\n{FAINT}{time:>11}  {by}{number:<6} {end:<6} {address:<ADDRESS$}  {change:<24}  \
          {after}{FAINT:#}"
     )
 }
 
-pub(crate) fn told(told: &StoryEvent, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+/// Writes what happened; if there are several witnesses, with the letter of the one that saw it, where
+/// `changes_by` sees changes.
+pub(crate) fn told(
+    told: &StoryEvent,
+    changes_by: Option<ChangeWitness>,
+    begun: Duration,
+    out: &mut impl Write,
+) -> io::Result<()> {
     match told {
-        StoryEvent::Change(line) => change(line, begun, out),
+        StoryEvent::Change(line) => {
+            let letter = changes_by.map(|witness| witness.of(line).letter());
+            change(line, letter, begun, out)
+        }
         StoryEvent::Ended(summary) => ended(summary, out),
     }
 }
 
-fn change(line: &ChangeLine, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+/// Writes what packets tell, beside a witness that sees changes.
+pub(crate) fn wire(
+    told: &WireEvent,
+    beside: ChangeWitness,
+    begun: Duration,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    match told {
+        WireEvent::Packet(line) => packet(line, begun, out),
+        WireEvent::Ended(summary) => packets_ended(summary, beside, out),
+    }
+}
+
+/// `0.812490  P  #1  client 127.0.0.1:56002  [F.] the first`.
+fn packet(line: &PacketLine, begun: Duration, out: &mut impl Write) -> io::Result<()> {
+    let time = moment(MomentRange::at(line.at), begun);
+    let number = line.connection.map_or(String::new(), |number| format!("#{number}"));
+    let end = line.side.map_or("", Side::name);
+    let address = words::shortened(&words::address(line.local), ADDRESS);
+    let first = if line.first { ", the first to end it" } else { "" };
+    let flags = line.flags;
+    writeln!(out, "{time:>11}  P  {number:<6} {end:<6} {address:<ADDRESS$}  [{flags}] sent{first}")
+}
+
+fn packets_ended(
+    summary: &WireSummary,
+    beside: ChangeWitness,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let WireSummary { connection, client, server, talk, agrees, .. } = summary;
+    let (begin, who) = match connection {
+        Some(number) => (format!("#{number}"), String::new()),
+        None => {
+            let (client, server) = (words::address(*client), words::address(*server));
+            (String::new(), format!(" alone saw {client} → {server}"))
+        }
+    };
+    let beside = match beside {
+        ChangeWitness::Tracepoint => "the tracepoint",
+        ChangeWitness::SockDiag => "sock_diag",
+    };
+    let word = match agrees {
+        Some(true) => format!(", as {beside} saw it"),
+        Some(false) => format!(", which DIFFERS from what {beside} saw"),
+        None => String::new(),
+    };
+    let then = talk.then_words().map(|then| format!("; {then}")).unwrap_or_default();
+    let again = talk.again_words().map(|again| format!("; {again}")).unwrap_or_default();
+    let words = format!("packets{who}: {}{word}{then}{again}", talk.first_words());
+    for (place, line) in words::wrap(&words, WIDTH - 5).iter().enumerate() {
+        writeln!(out, "{:<4} {line}", if place == 0 { begin.as_str() } else { "" })?;
+    }
+    Ok(())
+}
+
+fn change(
+    line: &ChangeLine,
+    letter: Option<&str>,
+    begun: Duration,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let ChangeLine { side, local, old, new, .. } = line;
     let time = moment(line.when, begun);
     let number = line.connection.map_or(String::new(), |number| format!("#{number}"));
@@ -83,8 +165,9 @@ fn change(line: &ChangeLine, begun: Duration, out: &mut impl Write) -> io::Resul
         (Some(lasted), false) => span(lasted),
         (None, false) => String::new(),
     };
+    let by = letter.map_or(String::new(), |letter| format!("{letter}  "));
     let shown = format!(
-        "{time:>11}  {number:<6} {end:<6} {address:<ADDRESS$}  {old} → {style}{new}{style:#}{gap}  \
+        "{time:>11}  {by}{number:<6} {end:<6} {address:<ADDRESS$}  {old} → {style}{new}{style:#}{gap}  \
          {after}"
     );
     writeln!(out, "{}", shown.trim_end())?;
@@ -178,6 +261,14 @@ pub(crate) fn end_of_all(total: &TraceTotal, out: &mut impl Write) -> io::Result
         None => ", as far as samples show".to_owned(),
     };
     writeln!(out, "\n{changes} of {connections}, {} of them ended{lost}", total.ended)?;
+    if let Some(packets) = total.packets {
+        let opened = count(packets.opened, "connection");
+        let missed = match packets.missed {
+            0 => "no packet was missed".to_owned(),
+            missed => format!("{} missed", count(missed, "packet")),
+        };
+        writeln!(out, "packets: {opened} begun; {missed}")?;
+    }
     match total.lost_transfers {
         None | Some(0) => Ok(()),
         Some(lost) => {

@@ -11,7 +11,7 @@ fn written(changes: &[StateChange]) -> String {
     }
     let mut bytes = Vec::new();
     for told in story.take() {
-        super::told(&told, Duration::ZERO, &mut bytes).unwrap();
+        super::told(&told, None, Duration::ZERO, &mut bytes).unwrap();
     }
     plain(&bytes)
 }
@@ -95,14 +95,20 @@ fn the_witness_is_named_with_what_it_cannot_see() {
     let mut bytes = Vec::new();
     let why = "sock:sock_send_length cannot be enabled (it takes Linux 6.3): No such file";
     for no_bytes in [None, Some(why.to_owned())] {
-        witness(&TraceWitness::Tracepoint { no_bytes }, &[8080], &mut bytes).unwrap();
+        witness(&TraceWitness::Tracepoint { no_bytes }, Ok(false), &[8080], &mut bytes).unwrap();
     }
     let instead = Some("tracefs cannot be reached (it takes root): Permission denied".to_owned());
-    witness(&TraceWitness::Sampling { instead }, &[], &mut bytes).unwrap();
+    witness(&TraceWitness::Sampling { instead }, Ok(false), &[], &mut bytes).unwrap();
     lost(17, &mut bytes).unwrap();
     for lost in [Some(17), None] {
-        let total =
-            TraceTotal { changes: 12, connections: 2, ended: 1, lost, lost_transfers: lost };
+        let total = TraceTotal {
+            changes: 12,
+            connections: 2,
+            ended: 1,
+            lost,
+            lost_transfers: lost,
+            packets: None,
+        };
         end_of_all(&total, &mut bytes).unwrap();
     }
     insta::assert_snapshot!(plain(&bytes), @r"
@@ -144,4 +150,57 @@ fn no_line_about_a_long_address_is_wider_than_the_terminal() {
     let written = written(&changes);
     assert!(written.contains("…]:40001"), "{written}");
     assert!(written.lines().all(|line| line.chars().count() <= WIDTH), "{written}");
+}
+
+#[test]
+fn with_two_witnesses_each_line_says_whose_it_is() {
+    use crate::trace::linux::wire_story::WireStory;
+    use TcpState::{Established, FinWait1, FinWait2, TimeWait};
+    let mut story = ConnectionStory::new(&[8080]);
+    let at = |moment| MomentRange::at(ms(moment));
+    for change in [
+        client(at(10), TcpState::SynSent, Established),
+        client(at(60), Established, FinWait1),
+        client(MomentRange::between(ms(80), ms(90)), FinWait2, TimeWait),
+    ] {
+        story.change(change);
+    }
+    let told = story.take();
+    let mut wire = WireStory::default();
+    wire.hear(crate::trace::linux::wire_story::closing_of_tests(), 0);
+    told.iter().for_each(|event| wire.note(event));
+    let mut bytes = Vec::new();
+    witness(&TraceWitness::Tracepoint { no_bytes: None }, Ok(true), &[8080], &mut bytes).unwrap();
+    let letter = ChangeWitness::Tracepoint;
+    for event in &told {
+        super::told(event, Some(letter), Duration::ZERO, &mut bytes).unwrap();
+    }
+    for event in wire.take(Duration::MAX, true) {
+        super::wire(&event, letter, Duration::ZERO, &mut bytes).unwrap();
+    }
+    let packets = Some(crate::trace::linux::witness::PacketTotal { opened: 1, missed: 0 });
+    let (lost, lost_transfers) = (Some(0), Some(0));
+    let total = TraceTotal { changes: 3, connections: 1, ended: 1, lost, lost_transfers, packets };
+    end_of_all(&total, &mut bytes).unwrap();
+    let written = plain(&bytes);
+    assert!(written.lines().all(|line| line.chars().count() <= WIDTH), "{written}");
+    insta::assert_snapshot!(written, @r"
+    Witness: tracepoint sock:inet_sock_set_state, and packets, port 8080
+    It tells every change, those of containers too; how TIME_WAIT begins and ends is told by sock_diag,
+    of this network namespace alone.
+    Bytes are what processes wrote to a socket and read from it.
+    BY tells who saw it: T the tracepoint, D sock_diag, P the packets of this network namespace.
+
+           TIME  BY #      END    ADDRESS                CHANGE                    AFTER
+       0.001000  T  #1     client 192.168.100.100:40001  SYN_SENT → ESTABLISHED    ? a change is missing
+       0.006000  T  #1     client 192.168.100.100:40001  ESTABLISHED → FIN_WAIT_1  5.00 ms
+        ≤ 0.009  D  #1     client 192.168.100.100:40001  FIN_WAIT_2 → TIME_WAIT    ? a change is missing
+    #1   192.168.100.100:40001 → 192.168.100.200:8080  client closed first, age unknown, TIME_WAIT
+       0.000040  P  #1     client 192.168.100.100:40001  [F.] sent, the first to end it
+       0.000050  P  #1     server 192.168.100.200:8080   [F.] sent
+    #1   packets: FIN of the client first, as the tracepoint saw it; then FIN of the server
+
+    3 changes of 1 connection, 1 of them ended; no change was lost
+    packets: 1 connection begun; no packet was missed
+    ");
 }

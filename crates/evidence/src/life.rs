@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use evidence::{
+use crate::{
     ChangeCause, Conversation, HeardAt, Observed, Passage, PassageFate, Side, StateChange,
     TcpState, TcpStory, Untold, WirePlace, WireRecord,
 };
 
 /// A moment of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LifeMoment {
+pub enum LifeMoment {
     /// It is heard once, in one place.
     Heard,
     /// It leaves.
@@ -21,25 +21,33 @@ pub(super) enum LifeMoment {
 
 /// A moment of a packet, and what it tells.
 #[derive(Clone, Debug)]
-pub(super) struct LifeEvent<'a> {
-    pub(super) at: Duration,
-    pub(super) moment: LifeMoment,
-    pub(super) passage: &'a Passage,
-    pub(super) changes: Vec<LifeChange>,
+pub struct LifeEvent<'a> {
+    /// When it was, on the run's clock.
+    pub at: Duration,
+    /// The moment.
+    pub moment: LifeMoment,
+    /// The packet.
+    pub passage: &'a Passage,
+    /// The changes of state that it tells, in order.
+    pub changes: Vec<LifeChange>,
 }
 
 /// A change of one end's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LifeChange {
-    pub(super) side: Side,
-    pub(super) from: TcpState,
-    pub(super) to: TcpState,
-    pub(super) certainty: Certainty,
+pub struct LifeChange {
+    /// The end.
+    pub side: Side,
+    /// The state that it left.
+    pub from: TcpState,
+    /// The state that it came into.
+    pub to: TcpState,
+    /// How sure it is that it did.
+    pub certainty: Certainty,
 }
 
 /// How sure it is that an end was in a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Certainty {
+pub enum Certainty {
     /// A packet shows it.
     Shown,
     /// A packet that was sent makes it so, if it came: nobody saw that.
@@ -48,27 +56,19 @@ pub(super) enum Certainty {
     Unseen,
 }
 
-impl Certainty {
-    /// The sign behind a state.
-    pub(super) fn sign(self) -> &'static str {
-        match self {
-            Self::Shown => "",
-            Self::Presumed => "~",
-            Self::Unseen => "?",
-        }
-    }
-}
-
 /// The life of a connection as far as packets tell it.
 #[derive(Clone, Debug)]
-pub(super) struct WireLife<'a> {
-    pub(super) events: Vec<LifeEvent<'a>>,
+pub struct WireLife<'a> {
+    /// Every moment of its packets, in the order of time.
+    pub events: Vec<LifeEvent<'a>>,
     /// What packets do not tell of the end.
-    pub(super) untold: Vec<(Side, Untold)>,
+    pub untold: Vec<(Side, Untold)>,
 }
 
 impl<'a> WireLife<'a> {
-    pub(super) fn of(conversation: &Conversation<'a>, record: &WireRecord) -> Self {
+    /// The life that the packets of `conversation` tell, as they were heard at the place of `record`.
+    #[must_use]
+    pub fn of(conversation: &Conversation<'a>, record: &WireRecord) -> Self {
         let Some((client, server)) = addresses(conversation) else {
             return Self { events: Vec::new(), untold: Vec::new() };
         };
@@ -102,7 +102,7 @@ impl<'a> WireLife<'a> {
     }
 
     /// Every change of an end, in order, and when it was told.
-    pub(super) fn changes(&self, side: Side) -> impl Iterator<Item = (Duration, LifeChange)> {
+    pub fn changes(&self, side: Side) -> impl Iterator<Item = (Duration, LifeChange)> {
         let of_it = self
             .events
             .iter()
@@ -111,12 +111,21 @@ impl<'a> WireLife<'a> {
     }
 
     /// The state in which an end began; `None` if no packet tells.
-    pub(super) fn first_state(&self, side: Side) -> Option<TcpState> {
+    #[must_use]
+    pub fn first_state(&self, side: Side) -> Option<TcpState> {
         self.changes(side).next().map(|(_, change)| change.from)
     }
 
+    /// Returns true if an end came into this state by what its packets tell, not by what nobody saw.
+    #[must_use]
+    pub fn has_been(&self, side: Side, state: TcpState) -> bool {
+        self.changes(side)
+            .any(|(_, change)| change.to == state && change.certainty != Certainty::Unseen)
+    }
+
     /// Returns true if the cable sent resets in the names of both ends, which no state here knows of.
-    pub(super) fn has_forged_reset(&self) -> bool {
+    #[must_use]
+    pub fn has_forged_reset(&self) -> bool {
         self.events.iter().any(|event| event.passage.fate == PassageFate::Reset)
     }
 }

@@ -1,0 +1,329 @@
+//! Programs that the lab does not know: what they do with their connections is told as it was, and
+//! they do the same as without it.
+#![cfg(target_os = "linux")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A server that starts a client: `{u}` in its arguments is its URL.
+const SERVER: &str = r#"
+import http.server, threading, sys, subprocess, os, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = os.environ.get("PROTOCOL", "HTTP/1.1")
+    timeout = float(os.environ["IDLE"]) if "IDLE" in os.environ else None
+    def do_GET(self):
+        body = b"hello"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_POST = do_GET
+    def log_message(self, *_): pass
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    def handle_error(self, *_): pass
+server = Server(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+url = "http://127.0.0.1:%d/" % server.server_port
+sys.exit(subprocess.call([word.replace("{u}", url) for word in sys.argv[1:]]))
+"#;
+
+/// A new connection for each of five requests.
+const CONNECTION_EACH: &str = r#"
+import http.client, sys
+from urllib.parse import urlparse
+url = urlparse(sys.argv[1])
+for _ in range(5):
+    connection = http.client.HTTPConnection(url.hostname, url.port)
+    connection.request("GET", "/")
+    connection.getresponse().read()
+    connection.close()
+"#;
+
+/// Five connections that nobody gives back, with bodies that nobody reads.
+const LEAK: &str = r#"
+import http.client, sys
+from urllib.parse import urlparse
+url = urlparse(sys.argv[1])
+kept = []
+for _ in range(5):
+    connection = http.client.HTTPConnection(url.hostname, url.port)
+    connection.request("GET", "/")
+    kept.append((connection, connection.getresponse()))
+"#;
+
+/// One connection for seven requests.
+const ONE_CONNECTION: &str = r#"
+import http.client, sys
+from urllib.parse import urlparse
+url = urlparse(sys.argv[1])
+connection = http.client.HTTPConnection(url.hostname, url.port)
+for _ in range(7):
+    connection.request("GET", "/")
+    connection.getresponse().read()
+print("seven")
+"#;
+
+/// A directory with the programs, and the lab.
+struct Bench {
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    /// Sets it up; `None` where something is missing that it takes.
+    fn set_up() -> Option<Self> {
+        for program in ["python3", "curl"] {
+            if Command::new(program).arg("--version").output().is_err() {
+                eprintln!("SKIPPED: there is no {program}");
+                return None;
+            }
+        }
+        let bench = Self { directory: tempfile::tempdir().unwrap() };
+        for (name, text) in [
+            ("server.py", SERVER),
+            ("each.py", CONNECTION_EACH),
+            ("leak.py", LEAK),
+            ("one.py", ONE_CONNECTION),
+        ] {
+            std::fs::write(bench.path(name), text).unwrap();
+        }
+        let tried = bench.lab(&["--", "true"]);
+        let told = String::from_utf8_lossy(&tried.stderr);
+        if tried.status.code() == Some(125) && told.contains("no private network") {
+            eprintln!("SKIPPED: {told}");
+            return None;
+        }
+        Some(bench)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn lab(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+        command.arg("observe").args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The words of a command that starts the server and `client`.
+    fn served(&self, client: &[&str]) -> Vec<String> {
+        let server = self.path("server.py").display().to_string();
+        let words = ["python3".to_owned(), server];
+        words.into_iter().chain(client.iter().map(|word| (*word).to_owned())).collect()
+    }
+
+    /// The report for programs on `command`, its stdout, and the exit code.
+    fn observe(&self, flags: &[&str], command: &[String]) -> (Value, String, i32) {
+        let report = self.path("report.json");
+        let report_flag = report.display().to_string();
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let all = [&["--format", "json", "-o", &report_flag], flags, &["--"], &command].concat();
+        let output = self.lab(&all);
+        let text = std::fs::read_to_string(&report).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr))
+        });
+        assert_eq!(value["disagreements"], serde_json::json!([]), "{value:#}");
+        let code = output.status.code().unwrap();
+        (value, String::from_utf8_lossy(&output.stdout).into_owned(), code)
+    }
+
+    fn script(&self, name: &str) -> Vec<String> {
+        let path = self.path(name).display().to_string();
+        self.served(&["python3", &path, "{u}"])
+    }
+}
+
+fn number(report: &Value, name: &str) -> i64 {
+    report["numbers"][name].as_i64().unwrap_or_else(|| panic!("{name}: {report:#}"))
+}
+
+fn finding<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let all = report["verdict"].as_array().unwrap();
+    all.iter().find(|it| it["name"] == name).unwrap_or_else(|| panic!("{name}: {report:#}"))
+}
+
+#[test]
+fn curl_uses_one_connection_for_two_urls_of_a_server() {
+    let Some(bench) = Bench::set_up() else { return };
+    let (report, out, code) = bench.observe(&[], &bench.served(&["curl", "-s", "{u}", "{u}"]));
+    assert_eq!((number(&report, "opened"), number(&report, "exchanges")), (1, 2));
+    assert_eq!((number(&report, "reused"), number(&report, "reuse")), (1, 100));
+    assert_eq!((out.as_str(), code), ("hellohello", 0));
+    finding(&report, "reused");
+}
+
+#[test]
+fn a_connection_for_each_request_is_told_with_who_closes_it() {
+    let Some(bench) = Bench::set_up() else { return };
+    let (report, ..) = bench.observe(&[], &bench.script("each.py"));
+    assert_eq!((number(&report, "opened"), number(&report, "reuse")), (5, 0));
+    assert_eq!(number(&report, "closed_by.client"), 5);
+    assert_eq!(number(&report, "time_wait.client"), 5);
+    let evidence = finding(&report, "not_reused")["evidence"][0].as_str().unwrap();
+    assert!(evidence.contains("closed by the client, right behind a response"), "{evidence}");
+}
+
+#[test]
+fn a_leak_is_told_as_connections_that_were_at_hand() {
+    let Some(bench) = Bench::set_up() else { return };
+    let (report, ..) = bench.observe(&[], &bench.script("leak.py"));
+    assert_eq!((number(&report, "opened"), number(&report, "most_open")), (5, 5));
+    let evidence = finding(&report, "not_reused")["evidence"][0].as_str().unwrap();
+    assert!(evidence.contains("still open when another was dialled"), "{evidence}");
+}
+
+#[test]
+fn the_connections_are_as_many_as_the_connects_that_strace_sees_succeed() {
+    let Some(bench) = Bench::set_up() else { return };
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED: there is no strace");
+        return;
+    }
+    let log = bench.path("strace.log");
+    for script in ["each.py", "leak.py", "one.py"] {
+        let strace = ["strace", "-f", "-e", "trace=connect", "-o", log.to_str().unwrap()];
+        let strace = strace.into_iter().map(ToOwned::to_owned);
+        let command: Vec<String> = strace.chain(bench.script(script)).collect();
+        let (report, _, code) = bench.observe(&[], &command);
+        assert_eq!(code, 0, "{report:#}");
+        let calls = std::fs::read_to_string(&log).unwrap();
+        let opened = calls.lines().filter(|call| {
+            call.contains("AF_INET") && (call.ends_with("= 0") || call.contains("EINPROGRESS"))
+        });
+        assert_eq!(number(&report, "opened"), opened.count() as i64, "{script}: {calls}");
+    }
+}
+
+#[test]
+fn a_program_does_the_same_with_and_without_being_observed() {
+    let Some(bench) = Bench::set_up() else { return };
+    let command = bench.script("one.py");
+    let alone = Command::new(&command[0]).args(&command[1..]).output().unwrap();
+    let (report, out, code) = bench.observe(&[], &command);
+    assert_eq!(out.as_bytes(), alone.stdout);
+    assert_eq!(Some(code), alone.status.code());
+    assert_eq!((number(&report, "opened"), number(&report, "exchanges")), (1, 7));
+    let who = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let alone = Command::new("id").arg("-u").output().unwrap();
+    assert_eq!(who(&bench.lab(&["--", "id", "-u"])), who(&alone));
+    for (script, code) in [("exit 7", 7), ("kill -9 $$", 137), ("kill $$", 143)] {
+        let output = bench.lab(&["--", "sh", "-c", script]);
+        assert_eq!(output.status.code(), Some(code), "{script}");
+    }
+}
+
+#[test]
+fn what_the_lab_itself_says_is_told_apart_by_its_exit_codes() {
+    let Some(bench) = Bench::set_up() else { return };
+    let file = bench.path("each.py").display().to_string();
+    for (arguments, code) in [
+        (&["--", "no-such-program-anywhere"][..], 127),
+        (&["--", &file], 126),
+        (&["--expect", "open = 1", "--", "true"], 125),
+        (&["-o", "/no/such/directory/report", "--", "true"], 125),
+        (&["--no-such-flag", "--", "true"], 125),
+        (&["--expect", "opened = 0", "--", "true"], 0),
+        (&["--expect", "opened = 1", "--", "true"], 1),
+        (&["--expect", "opened = 1", "--", "sh", "-c", "exit 3"], 3),
+    ] {
+        let output = bench.lab(arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_expectation_that_fails_tells_its_number() {
+    let Some(bench) = Bench::set_up() else { return };
+    let flags = ["--expect", "opened <= 2", "--expect", "resets = 0"];
+    let (report, _, code) = bench.observe(&flags, &bench.script("each.py"));
+    assert_eq!(code, 1);
+    let all = &report["expectations"];
+    assert_eq!((&all[0]["held"], &all[1]["held"]), (&false.into(), &true.into()));
+    assert_eq!(all[0]["values"]["opened"], 5);
+}
+
+/// The processes that have `word` among their arguments.
+fn processes(word: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has = |pid: &u32| {
+        let line = std::fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline"));
+        String::from_utf8_lossy(&line.unwrap_or_default()).contains(word)
+    };
+    pids.filter(|pid| *pid != std::process::id() && has(pid)).collect()
+}
+
+#[test]
+fn nothing_is_left_behind_of_a_program_that_goes_into_the_background() {
+    let Some(bench) = Bench::set_up() else { return };
+    // A number that no other process has among its arguments.
+    let marks = ["98765.4321", "98765.4322"];
+    let daemon = format!("(setsid sleep {} &) ; trap '' TERM; exit 0", marks[0]);
+    let deaf = format!("(setsid sh -c \"trap '' TERM; while :; do sleep {}; done\" &)", marks[1]);
+    for (script, mark) in [(daemon, marks[0]), (deaf, marks[1])] {
+        let script = format!("{script}; sleep 0.2");
+        let (report, _, code) = bench.observe(&[], &["sh", "-c", &script].map(ToOwned::to_owned));
+        assert_eq!(code, 0);
+        let left = report["program"]["left_processes"].as_array().unwrap();
+        assert!(!left.is_empty(), "{report:#}");
+        assert!(processes(mark).is_empty(), "{report:#}");
+    }
+}
+
+#[test]
+fn a_program_is_ended_when_its_time_is_over_also_if_it_ignores_signals() {
+    let Some(bench) = Bench::set_up() else { return };
+    let script = "trap '' TERM INT; while :; do sleep 0.1; done";
+    let started = Instant::now();
+    let (report, _, code) =
+        bench.observe(&["--for", "300ms"], &["sh", "-c", script].map(ToOwned::to_owned));
+    assert_eq!(code, 0, "that is what was asked for");
+    assert_eq!(report["program"]["time_was_over"], true);
+    assert_eq!(report["program"]["end"]["signal"], 9);
+    assert!(started.elapsed() >= Duration::from_millis(300));
+}
+
+#[test]
+fn with_a_time_what_is_in_the_background_is_observed_until_then() {
+    let Some(bench) = Bench::set_up() else { return };
+    let server = bench.served(&["sh", "-c", "sleep 0.3; curl -s {u}"]);
+    let words: Vec<String> = server.iter().map(|word| format!("'{word}'")).collect();
+    let script = format!("({} > /dev/null &) ; exit 0", words.join(" "));
+    let command = ["sh", "-c", &script].map(ToOwned::to_owned);
+    let (report, ..) = bench.observe(&["--for", "30s"], &command);
+    assert_eq!(number(&report, "exchanges"), 1, "{report:#}");
+    let ended = report["program"]["time_was_over"].as_bool();
+    assert_eq!(ended, Some(false), "it is over when all are gone");
+}
+
+#[test]
+fn a_refused_dial_and_one_that_no_way_leads_for_are_told_apart() {
+    let Some(bench) = Bench::set_up() else { return };
+    let curl = |url: &str| ["curl", "-s", url].map(ToOwned::to_owned);
+    let (report, _, code) = bench.observe(&[], &curl("http://127.0.0.1:9/"));
+    assert_eq!(code, 7, "curl's own");
+    assert_eq!((number(&report, "dialled"), number(&report, "refused")), (1, 1));
+    finding(&report, "refused");
+    let (report, ..) = bench.observe(&[], &curl("http://192.0.2.1/"));
+    assert_eq!(number(&report, "dialled"), 0);
+    let evidence = finding(&report, "nothing")["evidence"][0].as_str().unwrap();
+    assert!(evidence.contains("no way to an address"), "{evidence}");
+}
+
+#[test]
+fn the_packets_go_to_a_file_that_is_read_as_a_capture() {
+    let Some(bench) = Bench::set_up() else { return };
+    let file = bench.path("run.pcapng");
+    let path = file.display().to_string();
+    let flags = ["--pcap", &path];
+    let (report, ..) = bench.observe(&flags, &bench.served(&["curl", "-s", "{u}"]));
+    let bytes = std::fs::read(&file).unwrap();
+    assert_eq!(bytes[..4], [0x0a, 0x0d, 0x0d, 0x0a], "a section header");
+    assert!(report["packets"]["segments"].as_u64().unwrap() >= 10, "{report:#}");
+}

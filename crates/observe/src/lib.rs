@@ -47,6 +47,7 @@ pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SeenTls, SpokenProto
 pub use family::{Family, FamilyError, FamilyPlan};
 pub use gather::{ConnectionGatherer, GatheredConnections, PacketTally};
 pub use ground::{Heard, ObservedGround};
+pub use names::NameAnswers;
 pub use observation::{
     FamilyMember, KernelWords, Observation, ObservedProgram, ProgramEnd, ServerWords,
 };

@@ -486,3 +486,32 @@ fn of_tls_the_name_and_the_protocols_are_told() {
     assert_eq!(connection["protocol"], "tls", "{report:#}");
     assert_eq!(connection["tls"]["server_name"], "api.example.com");
 }
+
+/// Three requests at once on a connection of HTTP/2, which the client then closes.
+const STREAMS: &str = "
+const session = require('http2').connect(process.argv[1]);
+let open = 3;
+for (let n = 0; n < 3; n++) {
+    const request = session.request({ ':path': '/' });
+    request.resume();
+    request.on('end', () => { if (--open === 0) session.close(); });
+}
+";
+
+#[test]
+fn the_streams_of_http2_are_exchanges_on_one_connection() {
+    let Some(bench) = Bench::set_up() else { return };
+    if Command::new("node").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no node");
+        return;
+    }
+    let (report, _, code) =
+        bench.observe(&[], &["node", "-e", STREAMS, "{url}"].map(ToOwned::to_owned));
+    assert_eq!(code, 0);
+    assert_eq!((number(&report, "opened"), number(&report, "exchanges")), (1, 3), "{report:#}");
+    assert_eq!(number(&report, "answered"), 3);
+    let connection = &report["connections"][0];
+    assert_eq!(connection["protocol"], "http/2");
+    assert_eq!(connection["http2"]["goaways"][0]["by"], "client", "{report:#}");
+    assert_eq!(connection["end"]["why"], "goaway");
+}

@@ -169,7 +169,10 @@ fn row(connection: &ObservedConnection, of: &Observation) -> [Cell; 6] {
         SpokenProtocol::Http1 => connection.exchanges.len().to_string(),
         SpokenProtocol::Nothing => words::NONE.to_owned(),
         SpokenProtocol::Tls => "TLS".to_owned(),
-        SpokenProtocol::Http2 => "HTTP/2".to_owned(),
+        SpokenProtocol::Http2 => {
+            let streams = connection.http2.as_ref().map_or(0, |seen| seen.streams.len());
+            format!("{streams} (HTTP/2)")
+        }
         SpokenProtocol::Other => "?".to_owned(),
     };
     let time = |time: Option<Duration>| Cell::new(time.map(short).unwrap_or_default()).right();
@@ -216,6 +219,8 @@ pub(super) fn end(connection: &ObservedConnection, of: &Observation) -> String {
             format!(", idle timeout {}", short(silence))
         }
         Some(CloseCause::AfterSilence(silence)) => format!(" after {} idle", short(silence)),
+        Some(CloseCause::GoAway(Side::Client)) => " behind the client's GOAWAY".to_owned(),
+        Some(CloseCause::GoAway(Side::Server)) => " behind the server's GOAWAY".to_owned(),
         Some(CloseCause::BehindResponse) => " behind a response".to_owned(),
     };
     let reset = match end.reset {

@@ -110,7 +110,7 @@ fn was_at_hand(connection: &ObservedConnection, all: &[&ObservedConnection]) -> 
 /// The used connections by what kept them from being used again. The last is left out: nothing came
 /// that could have used it.
 fn causes<'a>(connections: &[&'a ObservedConnection], of: &Observation) -> Vec<CauseGroup<'a>> {
-    let began = |it: &ObservedConnection| it.exchanges.last().map(|last| last.request.began);
+    let began = |it: &ObservedConnection| it.exchange_spans().last().map(|(began, _)| *began);
     let last = connections.iter().filter_map(|it| began(it)).max();
     let mut groups: Vec<CauseGroup<'a>> = Vec::new();
     for &connection in connections.iter().filter(|it| it.is_used() && began(it) != last) {
@@ -160,6 +160,10 @@ impl CauseGroup<'_> {
                 format!("after {} of silence each time: an idle timeout", short(silence))
             }
             CloseCause::AfterSilence(silence) => format!("after {} of silence", short(silence)),
+            CloseCause::GoAway(by) => format!(
+                "behind a GOAWAY of the {}'s",
+                if by == Side::Client { "client" } else { "server" }
+            ),
             CloseCause::BehindResponse => {
                 "right behind a response, though neither side had asked for it".to_owned()
             }
@@ -197,6 +201,14 @@ impl CauseGroup<'_> {
             }
             CloseCause::IdleTimeout { .. } | CloseCause::AfterSilence(_) => {
                 "let the client keep idle connections for longer"
+            }
+            CloseCause::GoAway(Side::Server) => {
+                "it is the server's wish: look for its idle timeout, or a limit of requests for each \
+                 connection"
+            }
+            CloseCause::GoAway(Side::Client) => {
+                "does the program make a new client (session, agent, pool) for each request? Make \
+                 one, and use it for all"
             }
             CloseCause::BehindResponse if is_server => {
                 "look for what switches keep-alive off in the server"

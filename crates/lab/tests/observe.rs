@@ -515,3 +515,25 @@ fn the_streams_of_http2_are_exchanges_on_one_connection() {
     assert_eq!(connection["http2"]["goaways"][0]["by"], "client", "{report:#}");
     assert_eq!(connection["end"]["why"], "goaway");
 }
+
+/// Two connections in turn: the second is dialled while the first is at rest, and both are used again.
+const IN_TURN: &str = r#"
+import http.client, sys
+from urllib.parse import urlparse
+url = urlparse(sys.argv[1])
+pool = [http.client.HTTPConnection(url.hostname, url.port) for _ in range(2)]
+for n in range(6):
+    pool[n % 2].request("GET", "/")
+    pool[n % 2].getresponse().read()
+"#;
+
+#[test]
+fn a_connection_that_is_dialled_beside_one_at_rest_is_told_although_both_are_used_again() {
+    let Some(bench) = Bench::set_up() else { return };
+    let command = ["python3", "-c", IN_TURN, "{url}"].map(ToOwned::to_owned);
+    let (report, ..) = bench.observe(&[], &command);
+    assert_eq!((number(&report, "opened"), number(&report, "reused")), (2, 4), "{report:#}");
+    assert_eq!((number(&report, "reusable"), number(&report, "most_at_once")), (5, 1));
+    let evidence = finding(&report, "partly_reused")["evidence"][0].as_str().unwrap();
+    assert!(evidence.starts_with("1 connection answered and still open"), "{evidence}");
+}

@@ -96,6 +96,8 @@ fn program(program: &ObservedProgram, out: &mut impl Page) -> io::Result<()> {
 /// The command as it would be typed.
 pub(super) fn command(program: &ObservedProgram) -> String {
     let quoted = |word: &String| {
+        // A script is shown in one line.
+        let word = &word.replace(['\n', '\t'], " ");
         let is_plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,{}[]".contains(c);
         match !word.is_empty() && word.chars().all(is_plain) {
             true => word.clone(),

@@ -260,8 +260,8 @@ impl CauseGroup<'_> {
                 "look for what switches keep-alive off in the server"
             }
             CloseCause::BehindResponse => {
-                "does the program make a new client (session, agent, pool) for each request? Make \
-                 one, and use it for all"
+                "does the program make a new client (session, agent, pool) for each request, or \
+                 start another program? Make one client, and use it for all"
             }
             CloseCause::ProgramEnded => {
                 "connections end with the process that has them: one process for all requests"

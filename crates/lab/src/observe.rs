@@ -5,6 +5,7 @@
 //! | what is expected, and whether it holds | `observe/expect.rs` |
 //! | the lab's own server on another host | `observe/serve.rs` |
 //! | the way out: connections relayed to the real network | `observe/relay.rs` |
+//! | name servers at loopback addresses | `observe/near_names.rs` |
 //! | keys of TLS that programs tell, for the file of packets | `observe/keys.rs` |
 //! | the observation as the outcome of a run, beside which packets are shown | `observe/outcome.rs` |
 //! | the report for people | `observe/text.rs` |
@@ -16,6 +17,8 @@ mod json;
 mod junit;
 #[cfg(target_os = "linux")]
 mod keys;
+#[cfg(target_os = "linux")]
+mod near_names;
 mod outcome;
 #[cfg(target_os = "linux")]
 mod relay;

@@ -11,6 +11,7 @@ use wire::http1::{
 
 use wire::tls::{RecordSplitter, TlsPart, TlsVersion};
 
+use crate::http2::Http2Reader;
 use crate::stream::StreamPiece;
 
 /// So much of a line is kept: a target may be longer than anybody reads.
@@ -144,6 +145,8 @@ pub(crate) struct ExchangeReader {
     /// The words of both ends before TLS encrypts.
     pub(crate) tls: SeenTls,
     tls_splitters: [RecordSplitter; 2],
+    /// The frames of HTTP/2, and what came before anybody knew that it is.
+    pub(crate) http2: Http2Reader,
     opening: Vec<u8>,
     requests: MessageSplitter,
     responses: MessageSplitter,
@@ -203,6 +206,7 @@ impl ExchangeReader {
             is_lost: false,
             tls: SeenTls::default(),
             tls_splitters: Default::default(),
+            http2: Http2Reader::new(),
             opening: Vec::new(),
             requests: MessageSplitter::new(Direction::Requests),
             responses: MessageSplitter::new(Direction::Responses),
@@ -228,6 +232,7 @@ impl ExchangeReader {
             (SpokenProtocol::Tls, StreamPiece::Missing(length)) => {
                 self.tls_splitters[usize::from(from == Side::Server)].skip(length);
             }
+            (SpokenProtocol::Http2, piece) => self.http2.take(from, piece, at),
             _ => {}
         }
         if self.protocol != SpokenProtocol::Http1 {
@@ -271,6 +276,9 @@ impl ExchangeReader {
         match self.protocol {
             SpokenProtocol::Http1 => self.feed(Side::Client, &opening, at),
             SpokenProtocol::Tls => self.feed_tls(Side::Client, &opening),
+            SpokenProtocol::Http2 => {
+                self.http2.take(Side::Client, StreamPiece::Bytes(&opening), at);
+            }
             _ => {}
         }
     }

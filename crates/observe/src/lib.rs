@@ -7,6 +7,7 @@
 //! |---|---|
 //! | one direction of a connection, in order, gaps told | `stream.rs` |
 //! | requests and responses in it | `exchange.rs` |
+//! | the frames of HTTP/2 in it | `http2.rs` |
 //! | a connection, from its first packet to its last | `connection.rs` |
 //! | all connections out of all packets | `gather.rs` |
 //! | all that was observed | `observation.rs` |
@@ -28,6 +29,7 @@ mod exchange;
 mod family;
 mod gather;
 mod ground;
+mod http2;
 mod names;
 mod observation;
 #[cfg(target_os = "linux")]
@@ -47,6 +49,8 @@ pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SeenTls, SpokenProto
 pub use family::{Family, FamilyError, FamilyPlan};
 pub use gather::{ConnectionGatherer, GatheredConnections, PacketTally};
 pub use ground::{Heard, ObservedGround};
+pub use http2::{SeenGoAway, SeenHttp2, SeenStream};
+pub use names::NameAnswers;
 pub use observation::{
     FamilyMember, KernelWords, Observation, ObservedProgram, ProgramEnd, ServerWords,
 };

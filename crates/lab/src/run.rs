@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
+use crate::doctor::facts::{Attempt, AttemptOutcome};
 use crate::experiment::{Experiment, Trial};
 use crate::judge::Verdict;
 use crate::trial::{ChildAnswer, ChildReply, Order, UnreadableReply};
@@ -71,8 +72,26 @@ pub(crate) async fn probe() -> anyhow::Result<Result<(), String>> {
         ChildAnswer::Refused(why) | ChildAnswer::NoCable(why) | ChildAnswer::Failed(why) => {
             Ok(Err(why))
         }
-        ChildAnswer::Over(_) | ChildAnswer::Probed(_) => {
+        ChildAnswer::Over(_) | ChildAnswer::Probed(_) | ChildAnswer::Attempted(_) => {
             anyhow::bail!("the probe was misunderstood")
+        }
+    }
+}
+
+/// Lets a child try one thing, which may take so long.
+///
+/// # Errors
+/// If this program cannot be started as its own child. A child that ends early is an outcome.
+pub(crate) async fn attempt(attempt: Attempt, at_most: Duration) -> anyhow::Result<AttemptOutcome> {
+    let mut child = Child::start(&Order::Attempt(attempt)).await?;
+    let failed = |why: String| Ok(AttemptOutcome::Failed(why));
+    match tokio::time::timeout(at_most, child.tell()).await {
+        Ok(Ok(ChildAnswer::Attempted(outcome))) => Ok(outcome),
+        Ok(Ok(_)) => anyhow::bail!("the attempt was misunderstood"),
+        Ok(Err(error)) => failed(format!("{error:#}")),
+        Err(_) => {
+            child.end().await;
+            failed(format!("it did not end within {}", report::words::span(at_most)))
         }
     }
 }
@@ -179,7 +198,7 @@ async fn one(
         Ok(Ok(ChildAnswer::Over(record))) => Verdict::on(trial, *record),
         Ok(Ok(ChildAnswer::NoCable(why))) => Verdict::Skipped(format!("needs two hosts: {why}")),
         Ok(Ok(ChildAnswer::Refused(why) | ChildAnswer::Failed(why))) => Verdict::CouldNotRun(why),
-        Ok(Ok(ChildAnswer::Ready | ChildAnswer::Probed(_))) => {
+        Ok(Ok(ChildAnswer::Ready | ChildAnswer::Probed(_) | ChildAnswer::Attempted(_))) => {
             Verdict::CouldNotRun("the order was misunderstood".to_owned())
         }
     })

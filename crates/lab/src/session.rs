@@ -232,6 +232,8 @@ impl<'a, W: Page> LabSession<'a, W> {
     fn begin(&mut self) -> io::Result<()> {
         if let (Isolation::Shared(why), Isolate::Auto) = (&self.lanes.isolation, self.asked.isolate)
         {
+            let doctor = program::call("lab", "doctor");
+            writeln!(anstream::stderr(), "lab: {doctor} tells what works here, and what not")?;
             writeln!(anstream::stderr(), "lab: in the machine's own network: {why}")?;
         }
         match self.asked.format {

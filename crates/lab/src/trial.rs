@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use transport::TlsKeys;
 
 use crate::cable::CableControl;
+use crate::doctor::attempts;
+use crate::doctor::facts::{Attempt, AttemptOutcome};
 use crate::ground::{self, Ground, TwoHosts};
 use crate::own_tls;
 use crate::passport;
@@ -40,6 +42,8 @@ pub(crate) enum Order {
     Probe,
     /// To carry out a probe of a client's passport.
     Passport(Box<ProbeOrder>),
+    /// To try one thing, for the doctor.
+    Attempt(Attempt),
     /// To carry out a run.
     Run {
         /// Under these settings.
@@ -80,6 +84,8 @@ pub(crate) enum ChildAnswer {
     /// A private network can be had, but no second host and cable: what is refused, by whom, and
     /// the fix.
     NoCable(String),
+    /// The result of an attempt.
+    Attempted(AttemptOutcome),
     /// The run could not take place.
     Failed(String),
     /// The run is over, and this is all that was seen.
@@ -144,6 +150,7 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
             Ok(Err(error)) => refused_or_failed(error),
             Err(error) => ChildAnswer::Failed(format!("{error:#}")),
         },
+        Order::Attempt(attempt) => ChildAnswer::Attempted(attempts::attempt(&attempt)),
         order @ Order::Run { .. } => match run(order) {
             Ok(answer) => answer,
             Err(error) => ChildAnswer::Failed(format!("{error:#}")),

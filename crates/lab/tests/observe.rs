@@ -327,3 +327,114 @@ fn the_packets_go_to_a_file_that_is_read_as_a_capture() {
     assert_eq!(bytes[..4], [0x0a, 0x0d, 0x0d, 0x0a], "a section header");
     assert!(report["packets"]["segments"].as_u64().unwrap() >= 10, "{report:#}");
 }
+
+#[test]
+fn the_lab_s_own_server_answers_at_the_url_of_the_command() {
+    let Some(bench) = Bench::set_up() else { return };
+    let command = ["curl", "-s", "{url}", "{url}?bytes=5"].map(ToOwned::to_owned);
+    let (report, out, code) = bench.observe(&["--bytes", "20000"], &command);
+    assert_eq!((out.len(), code), (20_005, 0));
+    assert_eq!((number(&report, "opened"), number(&report, "exchanges")), (1, 2));
+    assert_eq!(report["connections"][0]["heard_on"], "cable");
+}
+
+#[test]
+fn any_name_and_any_port_lead_to_the_lab_s_own_server() {
+    let Some(bench) = Bench::set_up() else { return };
+    let names = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let asked = names.lines().find_map(|line| line.strip_prefix("nameserver "));
+    if asked.is_none_or(|asked| asked.contains(':')) {
+        eprintln!("SKIPPED: no name server of IPv4 is asked here");
+        return;
+    }
+    let urls = ["http://api.example.com/", "http://other.example.com:8081/", "http://192.0.2.7/"];
+    let command: Vec<String> =
+        ["curl", "-s"].into_iter().chain(urls).map(ToOwned::to_owned).collect();
+    let (report, out, code) = bench.observe(&["--serve"], &command);
+    assert_eq!((out.as_str(), code), (&*"Hello world".repeat(3), 0));
+    assert_eq!((number(&report, "opened"), number(&report, "servers")), (3, 3));
+    assert_eq!(report["connections"][2]["server"], "192.0.2.7:80");
+}
+
+/// Two requests with a pause between them; the second is sent again if it fails.
+const RETRY: &str = r#"
+import http.client, sys, time
+from urllib.parse import urlparse
+url = urlparse(sys.argv[1])
+connection = http.client.HTTPConnection(url.hostname, url.port)
+for _ in range(2):
+    try:
+        connection.request("PUT", "/put", body="once")
+        connection.getresponse().read()
+    except Exception:
+        connection.close()
+        connection.request("PUT", "/put", body="once")
+        connection.getresponse().read()
+    time.sleep(0.7)
+"#;
+
+#[test]
+fn a_request_on_a_connection_that_its_server_has_closed_is_told_and_so_is_its_second_sending() {
+    let Some(bench) = Bench::set_up() else { return };
+    let script = bench.path("retry.py");
+    std::fs::write(&script, RETRY).unwrap();
+    let command = ["python3", script.to_str().unwrap(), "{url}"].map(ToOwned::to_owned);
+    let (report, ..) = bench.observe(&["--idle-timeout", "300ms"], &command);
+    assert_eq!((number(&report, "stale"), number(&report, "sent_twice")), (1, 1), "{report:#}");
+    assert_eq!(number(&report, "opened"), 2);
+    let first = &report["connections"][0]["end"];
+    assert_eq!(first["by"], "server");
+    assert_eq!(first["reset_after_it_by"], "server");
+    assert!(first["why"] == "idle_timeout" || first["why"] == "after_silence", "{first:#}");
+    let evidence = finding(&report, "sent_twice")["evidence"].to_string();
+    assert!(evidence.contains("has not read it"), "{evidence}");
+}
+
+#[test]
+fn a_server_that_says_close_is_told_as_the_cause() {
+    let Some(bench) = Bench::set_up() else { return };
+    let command = ["curl", "-s", "{url}", "{url}", "{url}"].map(ToOwned::to_owned);
+    let (report, ..) = bench.observe(&["--close"], &command);
+    assert_eq!((number(&report, "opened"), number(&report, "reuse")), (3, 0));
+    let evidence = finding(&report, "not_reused")["evidence"][0].as_str().unwrap();
+    assert!(evidence.contains("as the response had said (Connection: close)"), "{evidence}");
+}
+
+#[test]
+fn flags_of_the_server_without_a_server_are_refused() {
+    let Some(bench) = Bench::set_up() else { return };
+    assert_eq!(bench.lab(&["--idle-timeout", "1s", "--", "true"]).status.code(), Some(125));
+}
+
+/// A program that tells how often it was interrupted, and ends at the second time.
+const INTERRUPTED: &str = "trap 'n=$((n+1)); echo $n; [ $n -lt 2 ] || exit 9' INT; echo ready
+    while :; do sleep 0.05; done";
+
+#[test]
+fn an_interrupt_is_passed_on_once_and_a_second_one_kills() {
+    use std::io::{BufRead, BufReader};
+    let Some(_bench) = Bench::set_up() else { return };
+    let mut child = Command::new("setsid")
+        .args(["--wait", env!("CARGO_BIN_EXE_lab"), "observe", "--", "sh", "-c", INTERRUPTED])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let lab = processes("trap 'n=$((n+1))");
+    let lab = lab.into_iter().find(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).starts_with(env!("CARGO_BIN_EXE_lab"))
+    });
+    let interrupt = || {
+        let pid = rustix::process::Pid::from_raw(lab.unwrap() as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    };
+    interrupt();
+    assert_eq!(lines.next().unwrap().unwrap(), "1");
+    interrupt();
+    assert_eq!(child.wait().unwrap().code(), Some(137), "it was killed");
+    assert!(lines.next().is_none(), "of the second it has heard nothing");
+}

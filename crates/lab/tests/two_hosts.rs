@@ -24,7 +24,7 @@ fn run(source: &str) -> Option<Value> {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", words()));
     let run = value["experiments"][0]["runs"][0].clone();
     if run["verdict"] == "skipped" {
-        eprintln!("SKIPPED: {}", run["why"]);
+        eprintln!("SKIPPED: {}", run["because"]);
         return None;
     }
     assert_eq!(run["verdict"], "held", "{run:#}");

@@ -49,6 +49,12 @@ pub enum CloseCause {
 }
 
 impl CloseCause {
+    /// Returns true if a message said it: then either end may carry it out.
+    #[must_use]
+    pub fn is_said(self) -> bool {
+        matches!(self, Self::RequestAsked | Self::ResponseSaid | Self::OldVersion)
+    }
+
     /// Its name for programs.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -7,7 +7,7 @@ use evidence::{
     SegmentFlags, Side, TcpState, TcpStory, WireClose,
 };
 
-use crate::exchange::{ExchangeReader, SeenExchange, SpokenProtocol};
+use crate::exchange::{ExchangeReader, SeenExchange, SeenTls, SpokenProtocol};
 use crate::stream::{ByteStream, StreamPiece};
 
 /// Where the packets of a connection pass.
@@ -74,6 +74,8 @@ pub struct ObservedConnection {
     pub dial: DialOutcome,
     /// The protocol that it speaks.
     pub protocol: SpokenProtocol,
+    /// The words of both ends before TLS encrypts, if it speaks TLS.
+    pub tls: Option<SeenTls>,
     /// Its exchanges, if it speaks HTTP/1.
     pub exchanges: Vec<SeenExchange>,
     /// Responses that nobody had asked for.
@@ -309,6 +311,7 @@ impl ConnectionFollower {
             syns: self.syns,
             dial,
             protocol: self.reader.protocol,
+            tls: (self.reader.protocol == SpokenProtocol::Tls).then_some(self.reader.tls),
             unasked: self.reader.unasked,
             is_unreadable: self.reader.is_lost,
             exchanges: self.reader.exchanges,

@@ -9,6 +9,8 @@ use wire::http1::{
     UnfinishedPart,
 };
 
+use wire::tls::{RecordSplitter, TlsPart, TlsVersion};
+
 use crate::stream::StreamPiece;
 
 /// So much of a line is kept: a target may be longer than anybody reads.
@@ -32,6 +34,23 @@ pub enum SpokenProtocol {
     Tls,
     /// Something else.
     Other,
+}
+
+/// The words of both ends of a connection before TLS encrypts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeenTls {
+    /// The name of the server that the client wants (SNI).
+    pub server_name: Option<String>,
+    /// The protocols that the client offers (ALPN).
+    pub offers: Vec<String>,
+    /// The one of them that the server has chosen; TLS 1.3 encrypts that.
+    pub chosen: Option<String>,
+    /// The version that the server has chosen.
+    pub version: Option<TlsVersion>,
+    /// True if the client offers to go on with an earlier session.
+    pub offers_session: bool,
+    /// True if the server goes on with it.
+    pub resumes: bool,
 }
 
 /// A request as its bytes tell it.
@@ -122,6 +141,9 @@ pub(crate) struct ExchangeReader {
     pub(crate) unasked: u64,
     /// True if what came is no message any more, or bytes are missing where a message begins.
     pub(crate) is_lost: bool,
+    /// The words of both ends before TLS encrypts.
+    pub(crate) tls: SeenTls,
+    tls_splitters: [RecordSplitter; 2],
     opening: Vec<u8>,
     requests: MessageSplitter,
     responses: MessageSplitter,
@@ -179,6 +201,8 @@ impl ExchangeReader {
             exchanges: Vec::new(),
             unasked: 0,
             is_lost: false,
+            tls: SeenTls::default(),
+            tls_splitters: Default::default(),
             opening: Vec::new(),
             requests: MessageSplitter::new(Direction::Requests),
             responses: MessageSplitter::new(Direction::Responses),
@@ -198,6 +222,13 @@ impl ExchangeReader {
                 StreamPiece::Missing(_) => self.protocol = SpokenProtocol::Other,
             }
             return;
+        }
+        match (self.protocol, piece) {
+            (SpokenProtocol::Tls, StreamPiece::Bytes(bytes)) => self.feed_tls(from, bytes),
+            (SpokenProtocol::Tls, StreamPiece::Missing(length)) => {
+                self.tls_splitters[usize::from(from == Side::Server)].skip(length);
+            }
+            _ => {}
         }
         if self.protocol != SpokenProtocol::Http1 {
             return;
@@ -237,9 +268,29 @@ impl ExchangeReader {
                 return;
             }
         };
-        if self.protocol == SpokenProtocol::Http1 {
-            self.feed(Side::Client, &opening, at);
+        match self.protocol {
+            SpokenProtocol::Http1 => self.feed(Side::Client, &opening, at),
+            SpokenProtocol::Tls => self.feed_tls(Side::Client, &opening),
+            _ => {}
         }
+    }
+
+    fn feed_tls(&mut self, from: Side, bytes: &[u8]) {
+        let Self { tls, tls_splitters: [of_client, of_server], .. } = self;
+        let splitter = if from == Side::Client { of_client } else { of_server };
+        splitter.feed(bytes, |part| match part {
+            TlsPart::ClientHello { hello, .. } => {
+                tls.server_name = hello.server_name;
+                tls.offers = hello.protocols;
+                tls.offers_session = hello.offers_session;
+            }
+            TlsPart::ServerHello { hello, .. } if !hello.is_retry => {
+                tls.version = Some(hello.version);
+                tls.chosen = hello.protocol;
+                tls.resumes = hello.resumes;
+            }
+            _ => {}
+        });
     }
 
     fn feed(&mut self, from: Side, bytes: &[u8], at: Duration) {

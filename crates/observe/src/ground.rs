@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use evidence::SocketTable;
 use netlab::{
-    Cable, CableLaw, CablePlan, Counters, Fate, Host, HostEnd, Identity, NetworkSettings, Passing,
-    PrivateNetwork,
+    Cable, CableInjector, CableLaw, CablePlan, Counters, Fate, Host, HostEnd, Identity,
+    NetworkSettings, Passing, PrivateNetwork,
 };
 use packets::{Capture, CaptureError, CaptureSetup, ClockFit, HeardPacket, PacketDrops, Recording};
 use socket_table::SocketFilter;
@@ -114,6 +114,12 @@ impl ObservedGround {
         let delay = plan.delay;
         self.far = Some(FarEnd { host: Arc::clone(&host), cable, heard, delay });
         Ok(host)
+    }
+
+    /// A way to put packets on the cable, if there is one.
+    #[must_use]
+    pub fn injector(&self) -> Option<CableInjector> {
+        Some(self.far.as_ref()?.cable.injector())
     }
 
     /// Begins to hear. What is sent from now on is heard.

@@ -18,6 +18,7 @@
 //! | the program and all that descends from it | `family.rs` |
 //! | where it runs: hosts, cable, ears | `ground.rs` |
 //! | a far host that is every host, and its names | `everywhere.rs`, `names.rs` |
+//! | the way out: what waits at the cable, and who dials outside | `relay_law.rs`, `outside.rs` |
 
 mod cause;
 mod connection;
@@ -29,6 +30,9 @@ mod gather;
 mod ground;
 mod names;
 mod observation;
+#[cfg(target_os = "linux")]
+mod outside;
+mod relay_law;
 mod stale;
 mod stream;
 mod tally;
@@ -38,7 +42,7 @@ mod witnesses;
 pub use cause::{CloseCause, close_cause};
 pub use connection::{ConnectionEnd, DialOutcome, HearingPlace, ObservedConnection};
 pub use everywhere::{EverywhereLaw, PortOpener};
-pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SpokenProtocol};
+pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SeenTls, SpokenProtocol};
 #[cfg(target_os = "linux")]
 pub use family::{Family, FamilyError, FamilyPlan};
 pub use gather::{ConnectionGatherer, GatheredConnections, PacketTally};
@@ -46,6 +50,9 @@ pub use ground::{Heard, ObservedGround};
 pub use observation::{
     FamilyMember, KernelWords, Observation, ObservedProgram, ProgramEnd, ServerWords,
 };
+#[cfg(target_os = "linux")]
+pub use outside::{OutsideChannel, OutsideReply, OutsideRequest, serve_outside};
+pub use relay_law::{DialledPair, KeptPacket, RelayAsker, RelayDials, RelayLaw, RelayWish};
 pub use stale::{SentAgain, StaleRequest, meets_stale, sent_again};
 pub use tally::{ConnectionTally, NUMBERS, idle_times};
 pub use verdict::{Finding, verdict};

@@ -29,7 +29,12 @@ pub(super) fn write(report: &ObserveReport<'_>, out: &mut impl Page) -> io::Resu
         let hosts = hosts(&connections);
         let address = words::address(server.socket_addr());
         write!(out, "{HEADING}Connections to {address}{HEADING:#}")?;
+        let names = tls_names(&connections);
         match hosts.as_slice() {
+            [] if !names.is_empty() => {
+                let shown = words::printable(&names.join(", "));
+                writeln!(out, "  {FAINT}TLS: {shown}{FAINT:#}")?;
+            }
             [] => writeln!(out)?,
             [host] if *host == address => writeln!(out)?,
             hosts => {
@@ -55,6 +60,23 @@ fn hosts(connections: &[&ObservedConnection]) -> Vec<String> {
         }
     }
     hosts
+}
+
+/// The servers that clients wanted of TLS, and the protocols that they offered.
+fn tls_names(connections: &[&ObservedConnection]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for tls in connections.iter().filter_map(|it| it.tls.as_ref()) {
+        let name = tls.server_name.as_deref().unwrap_or("no name");
+        let name = match &tls.chosen {
+            Some(chosen) => format!("{name}, {chosen}"),
+            None if tls.offers.is_empty() => name.to_owned(),
+            None => format!("{name}, offered {}", tls.offers.join(" ")),
+        };
+        if !names.contains(&name) && names.len() < 4 {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn program(program: &ObservedProgram, out: &mut impl Page) -> io::Result<()> {
@@ -283,7 +305,17 @@ fn witnesses(report: &ObserveReport<'_>, out: &mut impl Page) -> io::Result<()> 
                 tally.dialled, tally.opened
             ),
         };
-        said(&agree, out)?;
+        let server = of.server.map(|words| {
+            format!(
+                "; the lab's server accepted {} and read {}",
+                words.accepted,
+                match words.requests {
+                    1 => "1 request".to_owned(),
+                    many => format!("{many} requests"),
+                }
+            )
+        });
+        said(&format!("{agree}{}", server.unwrap_or_default()), out)?;
     }
     for disagreement in report.disagreements {
         writeln!(out, "  {STRIKING}they disagree{STRIKING:#}")?;

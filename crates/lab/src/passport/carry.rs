@@ -63,6 +63,7 @@ pub(crate) fn carry_out(order: ProbeOrder) -> anyhow::Result<Result<ProbeRecord,
         variables: Vec::new(),
         time: Some(Duration::from_micros(order.at_most_us)),
         output: Some(output.try_clone()?),
+        strangers: Vec::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let met = meet(order.connections, family, &host, plan.delay, start);
@@ -95,7 +96,7 @@ async fn meet(
     // A socket stays on the host where it was made.
     let listener = host.run(move || std::net::TcpListener::bind(address))??;
     let server = ScriptedServer::on(listener, scripts)?;
-    let program = Family::start(family, start)?.to_its_end().await?;
+    let program = Family::start(family, start)?.to_its_end().await;
     // The kernel closes what the client had open; that has yet to come to the server.
     tokio::time::sleep(2 * delay + CLOSING).await;
     Ok((program, server.stop().await))

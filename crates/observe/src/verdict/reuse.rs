@@ -122,7 +122,8 @@ fn causes<'a>(connections: &[&'a ObservedConnection], of: &Observation) -> Vec<C
                 WireClose::First(side) | WireClose::Reset(side) => Some(side),
                 WireClose::Both => None,
             };
-            end.map(|(by, cause)| (side(by), cause.name()))
+            // What a message said is the cause, whoever carried it out first.
+            end.map(|(by, cause)| (side(by).filter(|_| !cause.is_said()), cause.name()))
         };
         match groups.iter_mut().find(|group| key(group.end) == key(end)) {
             Some(group) => group.connections.push(connection),
@@ -139,7 +140,7 @@ impl CauseGroup<'_> {
         let ids = ids(self.connections.iter().copied());
         let Some((by, cause)) = self.end else {
             return format!(
-                "{} with its response and still open when another was dialled ({ids})",
+                "{} answered and still open when another was dialled ({ids})",
                 many(count, "connection")
             );
         };
@@ -164,7 +165,8 @@ impl CauseGroup<'_> {
             }
             CloseCause::NotRead => "for a reason that is not read".to_owned(),
         };
-        format!("{} {}, {why} ({ids})", many(count, "connection"), how(by))
+        let how = if cause.is_said() { "closed".to_owned() } else { how(by) };
+        format!("{} {how}, {why} ({ids})", many(count, "connection"))
     }
 
     /// What to try.

@@ -33,7 +33,8 @@ fn after_help() -> String {
   lab run 4 --predict                # guess first
   lab run 4 --set client.per_host=5  # the prediction follows
   lab run my-own.toml                # see experiments/README.md
-  lab trace https://example.com      # every moment of two requests"
+  lab trace https://example.com      # every moment of two requests
+  lab doctor                         # what of this works here, and why not"
     )
 }
 
@@ -96,6 +97,16 @@ pub(crate) enum Action {
     Observe(Observe),
     /// Find out what a client does when its server does not do as one would wish
     Passport(Passport),
+    /// Tell what of the lab works on this machine, and how to allow the rest
+    #[command(after_help = doctor_help())]
+    Doctor(Doctor),
+    /// What the lab starts to have a process outside of a private network
+    #[cfg(target_os = "linux")]
+    #[command(name = crate::observe::OUTSIDE, hide = true)]
+    Outside {
+        /// The process id of the lab, with which it ends
+        parent: u32,
+    },
     /// What the lab starts for each run
     #[command(name = crate::run::CHILD, hide = true)]
     Trial {
@@ -342,6 +353,44 @@ impl From<TlsArg> for TlsSetting {
     }
 }
 
+/// `lab doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Write for people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: DoctorFormat,
+
+    /// Print an AppArmor profile that allows private networks to this program, and nothing else
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) apparmor: bool,
+}
+
+fn doctor_help() -> String {
+    let examples = program::examples_of("lab");
+    format!(
+        "\
+Each thing is tried, as the lab would do it, in a process of its own; nothing of
+the machine is changed.
+
+Exit status: 0 everything works; 1 something does not, or could not be tried;
+2 could not look.
+
+{examples}
+  lab doctor
+  lab doctor --format json | jq '.rows[] | select(.state != \"works\")'
+  lab doctor --apparmor     # for Ubuntu 24.04: with the commands that load it"
+    )
+}
+
+/// How the doctor's word is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DoctorFormat {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
 /// How a trace is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TraceFormat {
@@ -367,6 +416,11 @@ pub(crate) struct Observe {
     #[arg(long = "for", value_name = "TIME", value_parser = args::time)]
     pub(crate) time: Option<Duration>,
 
+    /// Let the program reach the real network: each connection is relayed byte for byte, and names are
+    /// resolved outside. host.lab.internal is this machine's own loopback
+    #[arg(long, conflicts_with = "serve")]
+    pub(crate) outside: bool,
+
     /// The lab's own server.
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
@@ -382,6 +436,11 @@ pub(crate) struct Observe {
     /// The packets of the program.
     #[command(flatten)]
     pub(crate) packets: PacketArgs,
+
+    /// Leave the keys of TLS out of the file of --pcap. Programs that know SSLKEYLOGFILE, and Node, are
+    /// asked for them; whoever has them reads what the connections carried
+    #[arg(long, requires = "pcap")]
+    pub(crate) no_keys: bool,
 
     /// The program and its arguments
     #[arg(value_name = "COMMAND", required = true, last = true)]
@@ -408,6 +467,10 @@ pub(crate) struct Passport {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: PassportFormat,
 
+    /// Carry out each probe so many times, and say where the client does not do the same each time
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) times: u16,
+
     /// Let so many probes go on side by side
     #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
@@ -417,7 +480,7 @@ pub(crate) struct Passport {
     pub(crate) at_most: Duration,
 
     /// The client and its arguments; without it the probes are listed
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     pub(crate) command: Vec<String>,
 }
 
@@ -547,6 +610,7 @@ differently; 126 the program cannot be executed; 127 there is no such program.
   lab observe -- curl {{url}} {{url}}
   lab observe --idle-timeout 1s -- python3 client.py {{url}}
   lab observe --serve -- ./program-that-calls api.example.com
+  lab observe --outside -- git clone https://example.com/project.git
   lab observe --expect 'opened <= 2' --expect 'resets = 0' -- pytest tests/http
   lab observe --packets=ladder --pcap run.pcapng -- ./run-client-and-server
   lab observe --for 30s -o report.txt -- ./start-everything"

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | what is expected, and whether it holds | `observe/expect.rs` |
 //! | the lab's own server on another host | `observe/serve.rs` |
+//! | the way out: connections relayed to the real network | `observe/relay.rs` |
+//! | name servers at loopback addresses | `observe/near_names.rs` |
+//! | keys of TLS that programs tell, for the file of packets | `observe/keys.rs` |
 //! | the observation as the outcome of a run, beside which packets are shown | `observe/outcome.rs` |
 //! | the report for people | `observe/text.rs` |
 //! | the report for programs | `observe/json.rs` |
@@ -12,7 +15,13 @@
 mod expect;
 mod json;
 mod junit;
+#[cfg(target_os = "linux")]
+mod keys;
+#[cfg(target_os = "linux")]
+mod near_names;
 mod outcome;
+#[cfg(target_os = "linux")]
+mod relay;
 #[cfg(target_os = "linux")]
 mod serve;
 mod text;
@@ -22,6 +31,8 @@ use std::io::Write;
 
 use crate::cli::{Observe, ObserveFormat};
 use expect::{Expectation, JudgedExpectation};
+#[cfg(target_os = "linux")]
+pub(crate) use relay::{OUTSIDE, main as outside};
 
 /// The lab itself failed: what `env`, `timeout` and `docker run` use for it.
 pub(crate) const LAB_FAILED: u8 = 125;
@@ -97,6 +108,10 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     let expectations = expectations(asked)?;
     let serves = asked.serve.serve || serve::is_named_in(&asked.command);
     anyhow::ensure!(
+        !(serves && asked.outside),
+        "with --outside there is no server of the lab's, so that {{url}}, {{host}} and {{port}} mean nothing"
+    );
+    anyhow::ensure!(
         serves || !asked.serve.is_described(),
         "flags of the lab's own server are for a command that has {{url}}, or for --serve"
     );
@@ -109,6 +124,11 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     let overwrite = if asked.packets.force { Overwrite::Replace } else { Overwrite::Never };
     let pcap = asked.packets.pcap.as_ref().map(|path| PcapFile::create(path, overwrite));
     let pcap = pcap.transpose()?;
+
+    let wants_keys = asked.packets.pcap.is_some() && !asked.no_keys;
+    let keys = wants_keys.then(keys::KeyFile::make).transpose()?;
+    let outside = asked.outside.then(relay::OutsideProcess::start).transpose()?;
+    let strangers: Vec<u32> = outside.iter().map(|outside| outside.pid).collect();
 
     // From here on this process lives in another network. It has one thread up to now.
     let start = Instant::now();
@@ -123,12 +143,21 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
         true => Some(serve::LabServer::start(&asked.serve, &mut ground)?),
         false => None,
     };
+    if let Some(outside) = outside {
+        relay::start(outside, &mut ground)?;
+        notes.push(
+            "what passed the cable was relayed byte for byte, its ends as they came; beyond the \
+             relay the packets are others"
+                .to_owned(),
+        );
+    }
     ground.begin()?;
     let plan = observe::FamilyPlan {
         command: if serves { serve::with_address(&asked.command) } else { asked.command.clone() },
-        variables: Vec::new(),
+        variables: keys.as_ref().map(keys::KeyFile::variables).unwrap_or_default(),
         time: asked.time,
         output: None,
+        strangers,
     };
     let program = program_of(plan, start)?;
     let heard = ground.end()?;
@@ -150,9 +179,14 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     let outcomes = outcome::outcomes(&observation, gathered);
     write(asked, &report, &outcomes, place)?;
     if let Some(file) = pcap {
-        keep(file, &report, &heard, &outcomes)?;
+        let has_keys = keep(file, &report, &heard, &outcomes, keys.as_ref())?;
         if let Some(path) = &asked.packets.pcap {
-            writeln!(anstream::stderr(), "lab: the packets are in {}", path.display())?;
+            let keys = if has_keys {
+                ", with the keys of TLS: whoever has it reads all (--no-keys leaves them out)"
+            } else {
+                ""
+            };
+            writeln!(anstream::stderr(), "lab: the packets are in {}{keys}", path.display())?;
         }
     }
     Ok(code)
@@ -164,9 +198,8 @@ fn program_of(
     start: std::time::Instant,
 ) -> anyhow::Result<observe::ObservedProgram> {
     let mut program = None;
-    let family = observe::Family::start(plan, start)?;
     program::block_on(async {
-        program = Some(family.to_its_end().await?);
+        program = Some(observe::Family::start(plan, start)?.to_its_end().await);
         Ok(0)
     })?;
     program.ok_or_else(|| anyhow::anyhow!("the program was not waited for"))
@@ -228,7 +261,9 @@ fn write(
     match asked.format {
         ObserveFormat::Text => {
             if let Some((view, options)) = asked.packets.view() {
-                for outcome in outcomes {
+                let is_silent = |outcome: &evidence::Outcome| matches!(&outcome.wire, Some(Ok(record)) if record.passages.is_empty());
+                let all_silent = outcomes.iter().all(is_silent);
+                for outcome in outcomes.iter().filter(|it| all_silent || !is_silent(it)) {
                     report::wire::packets(outcome, view, options, &mut out)?;
                 }
             }
@@ -242,21 +277,26 @@ fn write(
     Ok(())
 }
 
-/// Writes the packets, each with what is known of its connection.
+/// Writes the packets, each with what is known of its connection, and the keys of TLS. Returns true if
+/// there are any.
 #[cfg(target_os = "linux")]
 fn keep(
     file: packets::PcapFile,
     report: &ObserveReport<'_>,
     heard: &observe::Heard,
     outcomes: &[evidence::Outcome],
-) -> anyhow::Result<()> {
+    keys: Option<&keys::KeyFile>,
+) -> anyhow::Result<bool> {
     use packets::PcapWriter;
     let story = text::story(report);
     let mut writer = PcapWriter::begin(file, &apparatus::pcap::section(&story))?;
     let recordings = [Some(&heard.loopback), heard.cable.as_ref()];
+    let mut has_keys = false;
     for (recording, outcome) in recordings.into_iter().flatten().zip(outcomes) {
-        apparatus::pcap::write(&mut writer, recording, "", outcome)?;
+        let keys = keys.map(|keys| keys.keys_of(recording)).unwrap_or_default();
+        has_keys |= !keys.is_empty();
+        apparatus::pcap::write(&mut writer, recording, &keys, outcome)?;
     }
     writer.finish()?.keep()?;
-    Ok(())
+    Ok(has_keys)
 }

@@ -62,6 +62,7 @@ pub(crate) async fn run(asked: &Passport, out: &mut impl Page) -> anyhow::Result
     });
     let before = before.transpose()?;
     let command = ClientCommand(asked.command.clone());
+    command.check()?;
     let interrupt = Interrupt::listen()?;
     let verdicts = all(asked, &command, &probes, &interrupt).await?;
     let rows: Vec<ProbeRow<'_>> = probes.iter().zip(&verdicts).collect();
@@ -71,7 +72,11 @@ pub(crate) async fn run(asked: &Passport, out: &mut impl Page) -> anyhow::Result
         PassportFormat::Text => {
             text::table(&rows, out)?;
             let unread = |verdict: &ProbeVerdict| {
-                matches!(verdict.entry(), ProbeEntry::Unforeseen | ProbeEntry::Unread(_))
+                let entry = verdict.entry();
+                matches!(
+                    entry,
+                    ProbeEntry::Varies(_) | ProbeEntry::Unforeseen | ProbeEntry::Unread(_)
+                )
             };
             text::evidence(&rows, |verdict| asked.evidence || unread(verdict), out)?;
             if let (Some(before), Some(changes)) = (&before, &changes) {
@@ -131,7 +136,13 @@ async fn all(
                     (None, false) => {
                         ProbeVerdict::Skipped("needs a request with a body".to_owned())
                     }
-                    (None, true) => one(asked, command, probe, interrupt).await,
+                    (None, true) => {
+                        let mut runs = Vec::new();
+                        for _ in 0..asked.times {
+                            runs.push(one(asked, command, probe, interrupt).await);
+                        }
+                        ProbeVerdict::of_runs(runs)
+                    }
                 };
                 (number, verdict)
             })
@@ -151,8 +162,8 @@ async fn all(
 /// Returns true if a request had a body, or if nothing was asked that would show it.
 fn has_body(verdicts: &[Option<ProbeVerdict>]) -> bool {
     let mut doings = verdicts.iter().filter_map(|verdict| match verdict {
-        Some(ProbeVerdict::Did(doing)) => Some(&doing.numbers),
-        _ => None,
+        Some(verdict) => verdict.doing().map(|doing| &doing.numbers),
+        None => None,
     });
     let sent = |name: &str, numbers: &std::collections::BTreeMap<String, f64>| {
         numbers.get(name).is_some_and(|number| *number > 0.0)
@@ -194,7 +205,7 @@ async fn one(
         Ok(ChildAnswer::Refused(why) | ChildAnswer::NoCable(why) | ChildAnswer::Failed(why)) => {
             ProbeVerdict::CouldNotRun(why)
         }
-        Ok(ChildAnswer::Ready | ChildAnswer::Over(_)) => {
+        Ok(ChildAnswer::Ready | ChildAnswer::Over(_) | ChildAnswer::Attempted(_)) => {
             ProbeVerdict::CouldNotRun("the order was misunderstood".to_owned())
         }
         Err(error) => ProbeVerdict::CouldNotRun(format!("{error:#}")),

@@ -327,3 +327,213 @@ fn the_packets_go_to_a_file_that_is_read_as_a_capture() {
     assert_eq!(bytes[..4], [0x0a, 0x0d, 0x0d, 0x0a], "a section header");
     assert!(report["packets"]["segments"].as_u64().unwrap() >= 10, "{report:#}");
 }
+
+#[test]
+fn the_lab_s_own_server_answers_at_the_url_of_the_command() {
+    let Some(bench) = Bench::set_up() else { return };
+    let command = ["curl", "-s", "{url}", "{url}?bytes=5"].map(ToOwned::to_owned);
+    let (report, out, code) = bench.observe(&["--bytes", "20000"], &command);
+    assert_eq!((out.len(), code), (20_005, 0));
+    assert_eq!((number(&report, "opened"), number(&report, "exchanges")), (1, 2));
+    assert_eq!(report["connections"][0]["heard_on"], "cable");
+}
+
+#[test]
+fn any_name_and_any_port_lead_to_the_lab_s_own_server() {
+    let Some(bench) = Bench::set_up() else { return };
+    let names = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let asked = names.lines().find_map(|line| line.strip_prefix("nameserver "));
+    if asked.is_none_or(|asked| asked.contains(':')) {
+        eprintln!("SKIPPED: no name server of IPv4 is asked here");
+        return;
+    }
+    let urls = ["http://api.example.com/", "http://other.example.com:8081/", "http://192.0.2.7/"];
+    let command: Vec<String> =
+        ["curl", "-s"].into_iter().chain(urls).map(ToOwned::to_owned).collect();
+    let (report, out, code) = bench.observe(&["--serve"], &command);
+    assert_eq!((out.as_str(), code), (&*"Hello world".repeat(3), 0));
+    assert_eq!((number(&report, "opened"), number(&report, "servers")), (3, 3));
+    assert_eq!(report["connections"][2]["server"], "192.0.2.7:80");
+}
+
+/// Two requests with a pause between them; the second is sent again if it fails.
+const RETRY: &str = r#"
+import http.client, sys, time
+from urllib.parse import urlparse
+url = urlparse(sys.argv[1])
+connection = http.client.HTTPConnection(url.hostname, url.port)
+for _ in range(2):
+    try:
+        connection.request("PUT", "/put", body="once")
+        connection.getresponse().read()
+    except Exception:
+        connection.close()
+        connection.request("PUT", "/put", body="once")
+        connection.getresponse().read()
+    time.sleep(0.7)
+"#;
+
+#[test]
+fn a_request_on_a_connection_that_its_server_has_closed_is_told_and_so_is_its_second_sending() {
+    let Some(bench) = Bench::set_up() else { return };
+    let script = bench.path("retry.py");
+    std::fs::write(&script, RETRY).unwrap();
+    let command = ["python3", script.to_str().unwrap(), "{url}"].map(ToOwned::to_owned);
+    let (report, ..) = bench.observe(&["--idle-timeout", "300ms"], &command);
+    assert_eq!((number(&report, "stale"), number(&report, "sent_twice")), (1, 1), "{report:#}");
+    assert_eq!(number(&report, "opened"), 2);
+    let first = &report["connections"][0]["end"];
+    assert_eq!(first["by"], "server");
+    assert_eq!(first["reset_after_it_by"], "server");
+    assert!(first["why"] == "idle_timeout" || first["why"] == "after_silence", "{first:#}");
+    let evidence = finding(&report, "sent_twice")["evidence"].to_string();
+    assert!(evidence.contains("has not read it"), "{evidence}");
+}
+
+#[test]
+fn a_server_that_says_close_is_told_as_the_cause() {
+    let Some(bench) = Bench::set_up() else { return };
+    let command = ["curl", "-s", "{url}", "{url}", "{url}"].map(ToOwned::to_owned);
+    let (report, ..) = bench.observe(&["--close"], &command);
+    assert_eq!((number(&report, "opened"), number(&report, "reuse")), (3, 0));
+    let evidence = finding(&report, "not_reused")["evidence"][0].as_str().unwrap();
+    assert!(evidence.contains("as the response had said (Connection: close)"), "{evidence}");
+}
+
+#[test]
+fn flags_of_the_server_without_a_server_are_refused() {
+    let Some(bench) = Bench::set_up() else { return };
+    assert_eq!(bench.lab(&["--idle-timeout", "1s", "--", "true"]).status.code(), Some(125));
+}
+
+/// A program that tells how often it was interrupted, and ends at the second time.
+const INTERRUPTED: &str = "trap 'n=$((n+1)); echo $n; [ $n -lt 2 ] || exit 9' INT; echo ready
+    while :; do sleep 0.05; done";
+
+#[test]
+fn an_interrupt_is_passed_on_once_and_a_second_one_kills() {
+    use std::io::{BufRead, BufReader};
+    let Some(_bench) = Bench::set_up() else { return };
+    let mut child = Command::new("setsid")
+        .args(["--wait", env!("CARGO_BIN_EXE_lab"), "observe", "--", "sh", "-c", INTERRUPTED])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let lab = processes("trap 'n=$((n+1))");
+    let lab = lab.into_iter().find(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).starts_with(env!("CARGO_BIN_EXE_lab"))
+    });
+    let interrupt = || {
+        let pid = rustix::process::Pid::from_raw(lab.unwrap() as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    };
+    interrupt();
+    assert_eq!(lines.next().unwrap().unwrap(), "1");
+    interrupt();
+    assert_eq!(child.wait().unwrap().code(), Some(137), "it was killed");
+    assert!(lines.next().is_none(), "of the second it has heard nothing");
+}
+
+#[test]
+fn outside_connections_are_relayed_with_their_ends_and_their_refusals() {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    let Some(bench) = Bench::set_up() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Two exchanges on one connection, which the server then closes.
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        for _ in 0..2 {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        }
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = stream.read(&mut [0]);
+    });
+    let url = format!("http://host.lab.internal:{port}/");
+    let resolver = "host.lab.internal:".to_owned() + &port.to_string() + ":10.127.0.1";
+    let command = ["curl", "-s", "--resolve", &resolver, &url, &url].map(ToOwned::to_owned);
+    let (report, out, code) = bench.observe(&["--outside"], &command);
+    server.join().unwrap();
+    assert_eq!((out.as_str(), code), ("okok", 0), "{report:#}");
+    assert_eq!((number(&report, "opened"), number(&report, "exchanges")), (1, 2));
+    // Nobody listens there any more.
+    let (report, _, code) = bench.observe(&["--outside"], &command);
+    assert_eq!((code, number(&report, "refused")), (7, 2), "{report:#}");
+    assert_eq!(report["program"]["left_processes"], serde_json::json!([]));
+}
+
+#[test]
+fn of_tls_the_name_and_the_protocols_are_told() {
+    let Some(bench) = Bench::set_up() else { return };
+    let resolver = "api.example.com:443:192.0.2.7";
+    let url = "https://api.example.com/";
+    let command = ["curl", "-s", "--resolve", resolver, url].map(ToOwned::to_owned);
+    // The lab's server speaks none, but the client has said what it wants.
+    let (report, ..) = bench.observe(&["--serve"], &command);
+    let connection = &report["connections"][0];
+    assert_eq!(connection["protocol"], "tls", "{report:#}");
+    assert_eq!(connection["tls"]["server_name"], "api.example.com");
+}
+
+/// Three requests at once on a connection of HTTP/2, which the client then closes.
+const STREAMS: &str = "
+const session = require('http2').connect(process.argv[1]);
+let open = 3;
+for (let n = 0; n < 3; n++) {
+    const request = session.request({ ':path': '/' });
+    request.resume();
+    request.on('end', () => { if (--open === 0) session.close(); });
+}
+";
+
+#[test]
+fn the_streams_of_http2_are_exchanges_on_one_connection() {
+    let Some(bench) = Bench::set_up() else { return };
+    if Command::new("node").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no node");
+        return;
+    }
+    let (report, _, code) =
+        bench.observe(&[], &["node", "-e", STREAMS, "{url}"].map(ToOwned::to_owned));
+    assert_eq!(code, 0);
+    assert_eq!((number(&report, "opened"), number(&report, "exchanges")), (1, 3), "{report:#}");
+    assert_eq!(number(&report, "answered"), 3);
+    let connection = &report["connections"][0];
+    assert_eq!(connection["protocol"], "http/2");
+    assert_eq!(connection["http2"]["goaways"][0]["by"], "client", "{report:#}");
+    assert_eq!(connection["end"]["why"], "goaway");
+}
+
+/// Two connections in turn: the second is dialled while the first is at rest, and both are used again.
+const IN_TURN: &str = r#"
+import http.client, sys
+from urllib.parse import urlparse
+url = urlparse(sys.argv[1])
+pool = [http.client.HTTPConnection(url.hostname, url.port) for _ in range(2)]
+for n in range(6):
+    pool[n % 2].request("GET", "/")
+    pool[n % 2].getresponse().read()
+"#;
+
+#[test]
+fn a_connection_that_is_dialled_beside_one_at_rest_is_told_although_both_are_used_again() {
+    let Some(bench) = Bench::set_up() else { return };
+    let command = ["python3", "-c", IN_TURN, "{url}"].map(ToOwned::to_owned);
+    let (report, ..) = bench.observe(&[], &command);
+    assert_eq!((number(&report, "opened"), number(&report, "reused")), (2, 4), "{report:#}");
+    assert_eq!((number(&report, "reusable"), number(&report, "most_at_once")), (5, 1));
+    let evidence = finding(&report, "partly_reused")["evidence"][0].as_str().unwrap();
+    assert!(evidence.starts_with("1 connection answered and still open"), "{evidence}");
+}

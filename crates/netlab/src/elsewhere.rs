@@ -31,7 +31,7 @@ pub(crate) fn enter(_: &[Sysctl], _: Identity) -> Result<Network, Error> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use no_hosts::{CableDevice, Forwarder, HostThread, lost_before_the_cable};
+pub(crate) use no_hosts::{CableDevice, Forwarder, HostThread, Injector, lost_before_the_cable};
 
 /// Two hosts, which nobody can have: who would make them could not enter the first.
 #[cfg(not(target_os = "linux"))]
@@ -39,7 +39,7 @@ mod no_hosts {
     use std::io;
     use std::net::Ipv4Addr;
 
-    use crate::cable::{CableLaw, CablePlan, CableTally};
+    use crate::cable::{CableLaw, CablePlan, CableTally, Parcel};
     use crate::settings::Sysctl;
     use crate::{Error, NetworkSettings, Refused};
 
@@ -89,6 +89,19 @@ mod no_hosts {
 
         pub(crate) fn unplug(self) -> io::Result<CableTally> {
             match self {}
+        }
+
+        pub(crate) fn injector(&self) -> Injector {
+            match *self {}
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    pub(crate) enum Injector {}
+
+    impl Injector {
+        pub(crate) fn put(&self, _: u64, _: Parcel) -> io::Result<()> {
+            match *self {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::cable::{CableLaw, CablePlan, CableTally};
+use crate::cable::{CableLaw, CablePlan, CableTally, Parcel};
 use crate::{Error, NetworkSettings, PrivateNetwork, system};
 
 /// The address of the client's host.
@@ -80,7 +80,31 @@ pub struct Cable {
     forwarder: system::Forwarder,
 }
 
+/// A way to put packets on a cable. It does nothing once the cable is unplugged.
+#[derive(Clone, Debug)]
+pub struct CableInjector {
+    injector: system::Injector,
+}
+
+impl CableInjector {
+    /// Puts `parcel` on its way, under the number of the packet that it came of: such as one that a
+    /// law has kept back. No law is asked again.
+    ///
+    /// # Errors
+    /// [`Error::Cable`] if there is no cable any more.
+    pub fn put(&self, number: u64, parcel: Parcel) -> Result<(), Error> {
+        let failed = |source| Error::Cable { step: "put a packet on", source };
+        self.injector.put(number, parcel).map_err(failed)
+    }
+}
+
 impl Cable {
+    /// A way to put packets on it.
+    #[must_use]
+    pub fn injector(&self) -> CableInjector {
+        CableInjector { injector: self.forwarder.injector() }
+    }
+
     /// Unplugs it: what is under way is lost.
     ///
     /// # Errors

@@ -84,8 +84,8 @@ pub use cable::{CableLaw, CablePlan, CableTally, Fate, HostEnd, NothingHappens, 
 pub use counters::Counters;
 pub use error::Error;
 pub use hosts::{
-    CLIENT_HOST, Cable, Host, HostsPlan, SERVER_HOST, TwoHosts, enter_hosts, lay_cable,
-    lost_before_the_cable,
+    CLIENT_HOST, Cable, CableInjector, Host, HostsPlan, SERVER_HOST, TwoHosts, enter_hosts,
+    lay_cable, lost_before_the_cable,
 };
 pub use parent::{die_with, die_with_parent};
 pub use refused::Refused;

@@ -25,7 +25,7 @@ use crate::rtnetlink::{
 use crate::settings::Sysctl;
 use crate::{Error, Identity, Refused};
 
-pub(crate) use forward::Forwarder;
+pub(crate) use forward::{Forwarder, Injector};
 pub(crate) use host::HostThread;
 pub(crate) use tun::{CableDevice, lost_before_the_cable};
 
@@ -124,6 +124,8 @@ impl Network {
     /// Takes everything that comes for its own, whatever its address.
     pub(crate) fn takes_every_address(&self) -> io::Result<()> {
         self.check()?;
+        // A way says what is delivered here; that one may listen there, too, is another matter.
+        overwrite(&path("net.ipv4.ip_nonlocal_bind"), "1")?;
         change(&default_way(DefaultWay::Home, LOOPBACK, 1), 1)
     }
 

@@ -7,7 +7,8 @@ use evidence::{
     SegmentFlags, Side, TcpState, TcpStory, WireClose,
 };
 
-use crate::exchange::{ExchangeReader, SeenExchange, SpokenProtocol};
+use crate::exchange::{ExchangeReader, SeenExchange, SeenTls, SpokenProtocol};
+use crate::http2::SeenHttp2;
 use crate::stream::{ByteStream, StreamPiece};
 
 /// Where the packets of a connection pass.
@@ -52,6 +53,9 @@ pub struct ConnectionEnd {
     pub silence: Duration,
     /// A reset that followed, and who sent it.
     pub reset: Option<Side>,
+    /// The bytes of the other end that had reached whoever ended it by then, as the packet that does
+    /// acknowledges them; `None` if it acknowledges nothing.
+    pub reached: Option<u64>,
 }
 
 /// A connection that the program or one of its family dialled.
@@ -71,6 +75,10 @@ pub struct ObservedConnection {
     pub dial: DialOutcome,
     /// The protocol that it speaks.
     pub protocol: SpokenProtocol,
+    /// The words of both ends before TLS encrypts, if it speaks TLS.
+    pub tls: Option<SeenTls>,
+    /// Its frames, if it speaks HTTP/2 without TLS.
+    pub http2: Option<SeenHttp2>,
     /// Its exchanges, if it speaks HTTP/1.
     pub exchanges: Vec<SeenExchange>,
     /// Responses that nobody had asked for.
@@ -94,6 +102,14 @@ impl ObservedConnection {
     #[must_use]
     pub fn is_opened(&self) -> bool {
         matches!(self.dial, DialOutcome::Opened(_))
+    }
+
+    /// When each of its exchanges began and, if it did, ended: in HTTP/1 or in HTTP/2.
+    #[must_use]
+    pub fn exchange_spans(&self) -> Vec<(Duration, Option<Duration>)> {
+        let of_http1 = self.exchanges.iter().map(|it| (it.request.began, it.ended()));
+        let streams = self.http2.iter().flat_map(|seen| &seen.streams);
+        of_http1.chain(streams.map(|it| (it.began, it.ended()))).collect()
     }
 
     /// Returns true if an exchange began on it or, where no messages are read, the client sent
@@ -137,6 +153,8 @@ pub(crate) struct ConnectionFollower {
     missing: u64,
     last_data: Option<Duration>,
     end: Option<(Duration, Duration)>,
+    /// The bytes of the other end that the packet which ends it acknowledges.
+    reached: Option<u64>,
 }
 
 impl ConnectionFollower {
@@ -158,6 +176,7 @@ impl ConnectionFollower {
             missing: 0,
             last_data: None,
             end: None,
+            reached: None,
         }
     }
 
@@ -233,6 +252,7 @@ impl ConnectionFollower {
                 from,
                 segment: segment.clone(),
                 begins: None,
+                tls: None,
                 fate: PassageFate::Passed,
                 arrived: Observed::NotObservable,
             });
@@ -246,7 +266,23 @@ impl ConnectionFollower {
         if ends && self.opened.is_some() && self.end.is_none() {
             let since = self.last_data.or(self.opened).unwrap_or(segment.at);
             self.end = Some((segment.at, segment.at.saturating_sub(since)));
+            self.reached = self.acknowledged_by(from, segment);
         }
+    }
+
+    /// The bytes of the other end that `segment` of this end acknowledges, if it does.
+    fn acknowledged_by(&self, from: Side, segment: &Segment) -> Option<u64> {
+        let first = match from {
+            Side::Server => self.syn,
+            Side::Client => {
+                let answers = SegmentFlags::SYN.with(SegmentFlags::ACK);
+                let sent = self.control.iter().filter(|it| it.from == Side::Server);
+                sent.map(|it| &it.segment).find(|it| it.has(answers))?.seq
+            }
+        };
+        // Of connections with more than 4 GiB the last part alone is told.
+        let behind_syn = segment.ack.wrapping_sub(first).wrapping_sub(1);
+        segment.has(SegmentFlags::ACK).then_some(behind_syn.into())
     }
 
     fn conversation(&self) -> Conversation<'_> {
@@ -269,7 +305,7 @@ impl ConnectionFollower {
                 WireClose::Reset(_) => None,
                 _ => [Side::Client, Side::Server].into_iter().find(|side| resets(*side)),
             };
-            ConnectionEnd { by, at, silence, reset }
+            ConnectionEnd { by, at, silence, reset, reached: self.reached }
         });
         let dial = match (self.opened, self.refused) {
             (Some(at), _) => DialOutcome::Opened(at),
@@ -286,8 +322,11 @@ impl ConnectionFollower {
             syns: self.syns,
             dial,
             protocol: self.reader.protocol,
+            tls: (self.reader.protocol == SpokenProtocol::Tls).then_some(self.reader.tls),
             unasked: self.reader.unasked,
-            is_unreadable: self.reader.is_lost,
+            is_unreadable: self.reader.is_lost || self.reader.http2.is_lost(),
+            http2: (self.reader.protocol == SpokenProtocol::Http2)
+                .then_some(self.reader.http2.seen),
             exchanges: self.reader.exchanges,
             client_bytes: self.bytes[0],
             server_bytes: self.bytes[1],

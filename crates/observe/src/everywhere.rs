@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use netlab::{CableLaw, Fate, HostEnd, Parcel, Passing};
 
-use crate::names::NameBook;
+use crate::names::NameAnswers;
 
 /// The port of name servers.
-const NAMES: u16 = 53;
-const UDP: u8 = 17;
-const TCP: u8 = 6;
+pub(crate) const NAMES: u16 = 53;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
 const UDP_HEADER: usize = 8;
 
 /// Opens a port of the far host. When it returns, somebody listens there.
@@ -20,16 +20,16 @@ pub type PortOpener = Box<dyn FnMut(u16) + Send>;
 /// A law by which the cable answers questions for names itself, and opens a port of the far host
 /// before the first SYN for it arrives.
 pub struct EverywhereLaw {
-    names: NameBook,
+    names: NameAnswers,
     open: HashSet<u16>,
     opener: PortOpener,
 }
 
 impl EverywhereLaw {
-    /// A law that opens ports with `opener`.
+    /// A law that opens ports with `opener`, and answers with `names`.
     #[must_use]
-    pub fn new(opener: PortOpener) -> Self {
-        Self { names: NameBook::default(), open: HashSet::new(), opener }
+    pub fn new(opener: PortOpener, names: NameAnswers) -> Self {
+        Self { names, open: HashSet::new(), opener }
     }
 }
 
@@ -64,15 +64,15 @@ impl CableLaw for EverywhereLaw {
 }
 
 /// The header of an IPv4 packet that is no fragment, and what is behind it.
-struct IpHeader<'a> {
-    protocol: u8,
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
+pub(crate) struct IpHeader<'a> {
+    pub(crate) protocol: u8,
+    pub(crate) source: Ipv4Addr,
+    pub(crate) destination: Ipv4Addr,
     behind: &'a [u8],
 }
 
 impl<'a> IpHeader<'a> {
-    fn of(packet: &'a [u8]) -> Option<Self> {
+    pub(crate) fn of(packet: &'a [u8]) -> Option<Self> {
         let first = *packet.first()?;
         let length = usize::from(first & 0xf) * 4;
         let is_whole = packet.get(6)? & 0x3f == 0 && *packet.get(7)? == 0;
@@ -91,25 +91,48 @@ impl<'a> IpHeader<'a> {
         })
     }
 
-    fn port(&self, from: usize) -> Option<u16> {
+    pub(crate) fn port(&self, from: usize) -> Option<u16> {
         Some(u16::from_be_bytes(self.behind.get(from..from + 2)?.try_into().ok()?))
     }
 
     /// The port that a SYN dials; `None` if it is none.
-    fn dialled_port(&self) -> Option<u16> {
+    pub(crate) fn dialled_port(&self) -> Option<u16> {
         const SYN_AND_ACK: u8 = 0x12;
         const SYN: u8 = 0x02;
         (*self.behind.get(13)? & SYN_AND_ACK == SYN).then(|| self.port(2)).flatten()
     }
 
     /// The data of a UDP datagram to this port.
-    fn udp_to(&self, port: u16) -> Option<&'a [u8]> {
+    pub(crate) fn udp_to(&self, port: u16) -> Option<&'a [u8]> {
         let length = usize::from(self.port(4)?);
         (self.port(2)? == port).then(|| self.behind.get(UDP_HEADER..length)).flatten()
     }
 
+    /// A packet of ICMP that says that the host which `packet` is for cannot be reached (RFC 792), as
+    /// from that host.
+    pub(crate) fn unreachable(&self, packet: &[u8]) -> Vec<u8> {
+        const ICMP: u8 = 1;
+        // Of the packet its header and eight bytes go back.
+        let quoted = packet.len() - self.behind.len() + 8;
+        let quoted = packet.get(..quoted).unwrap_or(packet);
+        let mut message = vec![3, 1, 0, 0, 0, 0, 0, 0];
+        message.extend(quoted);
+        let sum = checksum(&message);
+        message.splice(2..4, sum.to_be_bytes());
+        let total = u16::try_from(20 + message.len()).unwrap_or(u16::MAX);
+        let mut back = vec![0x45, 0];
+        back.extend(total.to_be_bytes());
+        back.extend([0, 0, 0, 0, 64, ICMP, 0, 0]);
+        back.extend(self.destination.octets());
+        back.extend(self.source.octets());
+        let sum = checksum(&back);
+        back.splice(10..12, sum.to_be_bytes());
+        back.extend(message);
+        back
+    }
+
     /// A packet with a datagram that answers this one.
-    fn udp_answer(&self, data: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn udp_answer(&self, data: &[u8]) -> Option<Vec<u8>> {
         let udp = u16::try_from(UDP_HEADER + data.len()).ok()?;
         let total = udp.checked_add(20)?;
         let mut packet = vec![0x45, 0];
@@ -157,7 +180,13 @@ mod tests {
     fn law() -> (EverywhereLaw, Arc<Mutex<Vec<u16>>>) {
         let opened = Arc::new(Mutex::new(Vec::new()));
         let ports = Arc::clone(&opened);
-        (EverywhereLaw::new(Box::new(move |port| ports.lock().unwrap().push(port))), opened)
+        (
+            EverywhereLaw::new(
+                Box::new(move |port| ports.lock().unwrap().push(port)),
+                NameAnswers::default(),
+            ),
+            opened,
+        )
     }
 
     fn packet(protocol: u8, behind: &[u8]) -> Vec<u8> {
@@ -197,6 +226,15 @@ mod tests {
     }
 
     const ADDRESS: [u8; 4] = [0, 1, 0, 1];
+
+    #[test]
+    fn what_cannot_be_reached_is_told_with_the_packet_that_was_for_it() {
+        let syn = packet(TCP, &[7; 20]);
+        let back = IpHeader::of(&syn).unwrap().unreachable(&syn);
+        assert_eq!((back[9], back[20], back[21]), (1, 3, 1));
+        assert_eq!(back[28..], syn[..28]);
+        assert_eq!((checksum(&back[..20]), checksum(&back[20..])), (0, 0));
+    }
 
     proptest! {
         #[test]

@@ -9,6 +9,9 @@ use wire::http1::{
     UnfinishedPart,
 };
 
+use wire::tls::{RecordSplitter, TlsPart, TlsVersion};
+
+use crate::http2::Http2Reader;
 use crate::stream::StreamPiece;
 
 /// So much of a line is kept: a target may be longer than anybody reads.
@@ -34,6 +37,23 @@ pub enum SpokenProtocol {
     Other,
 }
 
+/// The words of both ends of a connection before TLS encrypts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeenTls {
+    /// The name of the server that the client wants (SNI).
+    pub server_name: Option<String>,
+    /// The protocols that the client offers (ALPN).
+    pub offers: Vec<String>,
+    /// The one of them that the server has chosen; TLS 1.3 encrypts that.
+    pub chosen: Option<String>,
+    /// The version that the server has chosen.
+    pub version: Option<TlsVersion>,
+    /// True if the client offers to go on with an earlier session.
+    pub offers_session: bool,
+    /// True if the server goes on with it.
+    pub resumes: bool,
+}
+
 /// A request as its bytes tell it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeenRequest {
@@ -49,6 +69,8 @@ pub struct SeenRequest {
     pub began: Duration,
     /// When its last byte was heard; `None` if it was not.
     pub ended: Option<Duration>,
+    /// The bytes of its head.
+    pub head_bytes: u64,
     /// The bytes of its body, with their framing.
     pub body_bytes: u64,
     /// A number that bodies of equal bytes share, and others most likely do not. `None` if some of
@@ -120,6 +142,11 @@ pub(crate) struct ExchangeReader {
     pub(crate) unasked: u64,
     /// True if what came is no message any more, or bytes are missing where a message begins.
     pub(crate) is_lost: bool,
+    /// The words of both ends before TLS encrypts.
+    pub(crate) tls: SeenTls,
+    tls_splitters: [RecordSplitter; 2],
+    /// The frames of HTTP/2, and what came before anybody knew that it is.
+    pub(crate) http2: Http2Reader,
     opening: Vec<u8>,
     requests: MessageSplitter,
     responses: MessageSplitter,
@@ -177,6 +204,9 @@ impl ExchangeReader {
             exchanges: Vec::new(),
             unasked: 0,
             is_lost: false,
+            tls: SeenTls::default(),
+            tls_splitters: Default::default(),
+            http2: Http2Reader::new(),
             opening: Vec::new(),
             requests: MessageSplitter::new(Direction::Requests),
             responses: MessageSplitter::new(Direction::Responses),
@@ -196,6 +226,14 @@ impl ExchangeReader {
                 StreamPiece::Missing(_) => self.protocol = SpokenProtocol::Other,
             }
             return;
+        }
+        match (self.protocol, piece) {
+            (SpokenProtocol::Tls, StreamPiece::Bytes(bytes)) => self.feed_tls(from, bytes),
+            (SpokenProtocol::Tls, StreamPiece::Missing(length)) => {
+                self.tls_splitters[usize::from(from == Side::Server)].skip(length);
+            }
+            (SpokenProtocol::Http2, piece) => self.http2.take(from, piece, at),
+            _ => {}
         }
         if self.protocol != SpokenProtocol::Http1 {
             return;
@@ -235,9 +273,32 @@ impl ExchangeReader {
                 return;
             }
         };
-        if self.protocol == SpokenProtocol::Http1 {
-            self.feed(Side::Client, &opening, at);
+        match self.protocol {
+            SpokenProtocol::Http1 => self.feed(Side::Client, &opening, at),
+            SpokenProtocol::Tls => self.feed_tls(Side::Client, &opening),
+            SpokenProtocol::Http2 => {
+                self.http2.take(Side::Client, StreamPiece::Bytes(&opening), at);
+            }
+            _ => {}
         }
+    }
+
+    fn feed_tls(&mut self, from: Side, bytes: &[u8]) {
+        let Self { tls, tls_splitters: [of_client, of_server], .. } = self;
+        let splitter = if from == Side::Client { of_client } else { of_server };
+        splitter.feed(bytes, |part| match part {
+            TlsPart::ClientHello { hello, .. } => {
+                tls.server_name = hello.server_name;
+                tls.offers = hello.protocols;
+                tls.offers_session = hello.offers_session;
+            }
+            TlsPart::ServerHello { hello, .. } if !hello.is_retry => {
+                tls.version = Some(hello.version);
+                tls.chosen = hello.protocol;
+                tls.resumes = hello.resumes;
+            }
+            _ => {}
+        });
     }
 
     fn feed(&mut self, from: Side, bytes: &[u8], at: Duration) {
@@ -257,7 +318,7 @@ impl ExchangeReader {
             MessagePart::Head(facts) => {
                 methods.push_back(facts.method);
                 exchanges.push(SeenExchange {
-                    request: request(std::mem::take(head), at),
+                    request: request(std::mem::take(head), facts.bytes, at),
                     response: None,
                 });
             }
@@ -427,7 +488,7 @@ fn digest(so_far: u64, bytes: &[u8]) -> u64 {
         .fold(so_far, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-fn request(notes: HeadNotes, at: Duration) -> SeenRequest {
+fn request(notes: HeadNotes, head_bytes: u64, at: Duration) -> SeenRequest {
     let mut words = notes.start.split(' ');
     let method = words.next().unwrap_or_default().to_owned();
     let target = words.next().unwrap_or_default().to_owned();
@@ -441,6 +502,7 @@ fn request(notes: HeadNotes, at: Duration) -> SeenRequest {
         minor_version,
         began: notes.began.unwrap_or(at),
         ended: None,
+        head_bytes,
         body_bytes: 0,
         body_digest: Some(0xcbf2_9ce4_8422_2325),
     }

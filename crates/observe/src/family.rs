@@ -11,9 +11,11 @@ mod kin;
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rustix::process::{
@@ -42,6 +44,8 @@ pub struct FamilyPlan {
     pub time: Option<Duration>,
     /// Where its output and its errors go, if not where this process's go; it reads nothing then.
     pub output: Option<File>,
+    /// Children of this process that are none of the family.
+    pub strangers: Vec<u32>,
 }
 
 /// Why a program was not started.
@@ -75,6 +79,7 @@ pub enum FamilyError {
 #[derive(Debug)]
 pub struct Family {
     child: Pid,
+    ears: Ears,
     /// True if the program shares this process's group, because a terminal may send signals to it.
     shares_group: bool,
     plan: FamilyPlan,
@@ -92,6 +97,8 @@ impl Family {
     /// On a terminal it shares this process's group, so that it reads from the terminal and gets what
     /// is typed to stop it. Without one it has a group of its own, to which signals are passed on.
     ///
+    /// Wants a tokio runtime with its I/O driver.
+    ///
     /// # Errors
     /// [`FamilyError`].
     pub fn start(plan: FamilyPlan, started: Instant) -> Result<Self, FamilyError> {
@@ -102,6 +109,9 @@ impl Family {
             source: source.into(),
         };
         set_child_subreaper(Some(getpid())).map_err(unkept)?;
+        // Before there is a program: a signal that came between would end this process alone.
+        let deaf = |source| FamilyError::Unkept { step: "listening for signals", source };
+        let ears = Ears::open().map_err(deaf)?;
         let shares_group = plan.output.is_none() && File::open("/dev/tty").is_ok();
         let mut command = Command::new(&program);
         command.args(plan.command.iter().skip(1));
@@ -123,25 +133,22 @@ impl Family {
         let child = child.ok_or_else(|| unkept(rustix::io::Errno::SRCH))?;
         let command = plan.command.iter().map(|word| word.to_string_lossy().into_owned());
         let report = ObservedProgram { command: command.collect(), ..ObservedProgram::default() };
-        Ok(Self { child, shares_group, plan, started, end: None, report })
+        Ok(Self { child, ears, shares_group, plan, started, end: None, report })
     }
 
     /// Waits until the program has ended, or its time is over, passes on signals meanwhile, and ends
     /// what is left of its family. With a time, what the program has left behind is observed until
     /// then.
-    ///
-    /// # Errors
-    /// [`FamilyError::Unkept`] if the system does not let it hear signals.
-    pub async fn to_its_end(mut self) -> Result<ObservedProgram, FamilyError> {
-        let unkept = |source| FamilyError::Unkept { step: "listening for signals", source };
-        let mut ears = Ears::open().map_err(unkept)?;
-        let mut deaths = signal(SignalKind::child()).map_err(unkept)?;
+    pub async fn to_its_end(mut self) -> ObservedProgram {
         let deadline = self.plan.time.map(|time| tokio::time::Instant::now() + time);
         let mut wishes = 0;
         loop {
             self.reap();
             let is_over = self.end.is_some()
-                && (deadline.is_none() || Kin::all().map(|kin| kin.is_empty()).unwrap_or(true));
+                && (deadline.is_none()
+                    || Kin::all_but(&self.plan.strangers)
+                        .map(|kin| kin.is_empty())
+                        .unwrap_or(true));
             if is_over {
                 break;
             }
@@ -153,8 +160,8 @@ impl Family {
             };
             tokio::select! {
                 biased;
-                _ = deaths.recv() => {}
-                signal = ears.wish() => {
+                _ = self.ears.deaths.recv() => {}
+                signal = self.ears.wishes.next() => {
                     wishes += 1;
                     if wishes > 1 || self.end.is_some() {
                         self.report.was_killed = self.end.is_none();
@@ -172,7 +179,7 @@ impl Family {
         }
         self.end_all(GRACE).await;
         let (end, ended) = self.end.unwrap_or((ProgramEnd::Unseen, self.started.elapsed()));
-        Ok(ObservedProgram { end, ended, ..self.report })
+        ObservedProgram { end, ended, ..self.report }
     }
 
     /// Takes notice of those that have ended.
@@ -210,7 +217,7 @@ impl Family {
         let mut killed_until = None;
         loop {
             self.reap();
-            let kin = Kin::all().unwrap_or_default();
+            let kin = Kin::all_but(&self.plan.strangers).unwrap_or_default();
             if kin.is_empty() {
                 return;
             }
@@ -248,30 +255,49 @@ impl Family {
 }
 
 /// Ears for the signals that a family is about.
+#[derive(Debug)]
 struct Ears {
-    interrupt: SignalStream,
-    terminate: SignalStream,
-    quit: SignalStream,
-    hangup: SignalStream,
+    deaths: SignalStream,
+    wishes: Wishes,
 }
+
+/// Ears for wishes that the program end.
+#[derive(Debug)]
+struct Wishes(Vec<(Signal, SignalStream)>);
 
 impl Ears {
     fn open() -> io::Result<Self> {
+        let ignored = ignored();
+        // What is ignored, as under nohup, the program is to ignore, too: whoever listens for it
+        // would end that.
+        let heard = [Signal::INT, Signal::TERM, Signal::QUIT, Signal::HUP]
+            .into_iter()
+            .filter(|it| ignored & (1 << (it.as_raw() - 1)) == 0);
+        let wishes = heard.map(|it| Ok((it, signal(SignalKind::from_raw(it.as_raw()))?)));
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            quit: signal(SignalKind::quit())?,
-            hangup: signal(SignalKind::hangup())?,
+            deaths: signal(SignalKind::child())?,
+            wishes: Wishes(wishes.collect::<io::Result<_>>()?),
         })
     }
+}
 
-    /// Waits for a wish that the program end.
-    async fn wish(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::INT,
-            _ = self.terminate.recv() => Signal::TERM,
-            _ = self.quit.recv() => Signal::QUIT,
-            _ = self.hangup.recv() => Signal::HUP,
-        }
+impl Wishes {
+    /// Waits for a wish that the program end. Safe to give up and to call again.
+    async fn next(&mut self) -> Signal {
+        poll_fn(|context| {
+            let heard = self
+                .0
+                .iter_mut()
+                .find_map(|(it, stream)| stream.poll_recv(context).is_ready().then_some(*it));
+            heard.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
+}
+
+/// The signals that this process ignores, a bit each.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | one direction of a connection, in order, gaps told | `stream.rs` |
 //! | requests and responses in it | `exchange.rs` |
+//! | the frames of HTTP/2 in it | `http2.rs` |
 //! | a connection, from its first packet to its last | `connection.rs` |
 //! | all connections out of all packets | `gather.rs` |
 //! | all that was observed | `observation.rs` |
@@ -18,6 +19,7 @@
 //! | the program and all that descends from it | `family.rs` |
 //! | where it runs: hosts, cable, ears | `ground.rs` |
 //! | a far host that is every host, and its names | `everywhere.rs`, `names.rs` |
+//! | the way out: what waits at the cable, and who dials outside | `relay_law.rs`, `outside.rs` |
 
 mod cause;
 mod connection;
@@ -27,8 +29,12 @@ mod exchange;
 mod family;
 mod gather;
 mod ground;
+mod http2;
 mod names;
 mod observation;
+#[cfg(target_os = "linux")]
+mod outside;
+mod relay_law;
 mod stale;
 mod stream;
 mod tally;
@@ -38,14 +44,19 @@ mod witnesses;
 pub use cause::{CloseCause, close_cause};
 pub use connection::{ConnectionEnd, DialOutcome, HearingPlace, ObservedConnection};
 pub use everywhere::{EverywhereLaw, PortOpener};
-pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SpokenProtocol};
+pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SeenTls, SpokenProtocol};
 #[cfg(target_os = "linux")]
 pub use family::{Family, FamilyError, FamilyPlan};
 pub use gather::{ConnectionGatherer, GatheredConnections, PacketTally};
 pub use ground::{Heard, ObservedGround};
+pub use http2::{SeenGoAway, SeenHttp2, SeenStream};
+pub use names::NameAnswers;
 pub use observation::{
     FamilyMember, KernelWords, Observation, ObservedProgram, ProgramEnd, ServerWords,
 };
+#[cfg(target_os = "linux")]
+pub use outside::{OutsideChannel, OutsideReply, OutsideRequest, serve_outside};
+pub use relay_law::{DialledPair, KeptPacket, RelayAsker, RelayDials, RelayLaw, RelayWish};
 pub use stale::{SentAgain, StaleRequest, meets_stale, sent_again};
 pub use tally::{ConnectionTally, NUMBERS, idle_times};
 pub use verdict::{Finding, verdict};

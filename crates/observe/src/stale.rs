@@ -20,25 +20,31 @@ pub struct StaleRequest<'a> {
 }
 
 /// Returns the request of a connection that had been used before, and that its server closed without
-/// a byte of an answer: it cannot have read the request before it decided to close.
+/// having received a byte of it: the request met the close.
 ///
-/// A server that reads a request and closes without a word looks the same if it had been idle
-/// before; so only a close that came before the request, or at the latest 50 ms behind it, counts.
+/// The packet that closes acknowledges what had reached the server's kernel. A server that gets a
+/// request and then closes without an answer has acknowledged it; that is another matter.
 #[must_use]
 pub fn meets_stale(connection: &ObservedConnection) -> Option<StaleRequest<'_>> {
-    const CROSSING: Duration = Duration::from_millis(50);
     let end = connection.end?;
     let by_server =
         matches!(end.by, WireClose::First(Side::Server) | WireClose::Reset(Side::Server));
-    let [.., before, last] = connection.exchanges.as_slice() else { return None };
+    let (last, earlier) = connection.exchanges.split_last()?;
+    let before = earlier.last()?;
     if !by_server || last.response.is_some() {
         return None;
     }
     let began = last.request.began;
     let idle = began.checked_sub(before.ended()?)?;
     let after_close = began.checked_sub(end.at);
-    let crosses = after_close.is_some() || end.at.saturating_sub(began) <= CROSSING;
-    crosses.then_some(StaleRequest { request: &last.request, idle, after_close })
+    let bytes = |it: &SeenExchange| it.request.head_bytes + it.request.body_bytes;
+    let first_byte: u64 = earlier.iter().map(bytes).sum();
+    let unheard = end.reached.is_some_and(|reached| reached <= first_byte);
+    (after_close.is_some() || unheard).then_some(StaleRequest {
+        request: &last.request,
+        idle,
+        after_close,
+    })
 }
 
 /// A request that was sent again.

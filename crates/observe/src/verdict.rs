@@ -12,7 +12,7 @@ use report::words::{address, short};
 use crate::cause::close_cause;
 use crate::connection::{DialOutcome, ObservedConnection};
 use crate::observation::Observation;
-use crate::stale::{meets_stale, sent_again};
+use crate::stale::{SentAgain, StaleRequest, meets_stale, sent_again};
 use crate::tally::ConnectionTally;
 
 /// Something that was found.
@@ -145,13 +145,12 @@ fn twice(server: ServerAddr, connections: &[&ObservedConnection]) -> Option<Find
     if again.is_empty() {
         return None;
     }
-    let sentence = format!(
-        "{} sent twice: its connection ended without an answer.",
-        match again.len() {
-            1 => "A request was".to_owned(),
-            many => format!("{many} requests were each"),
-        }
-    );
+    let sentence = match again.len() {
+        1 => "A request was sent twice: its connection had ended without an answer.".to_owned(),
+        many => format!(
+            "{many} requests were sent twice: their connections had ended without an answer."
+        ),
+    };
     let evidence = again.iter().take(3).map(|it| {
         let first = it.first.end.map(|end| how(end.by)).unwrap_or_default();
         format!(
@@ -159,9 +158,22 @@ fn twice(server: ServerAddr, connections: &[&ObservedConnection]) -> Option<Find
             it.request.method, it.request.target, it.first.id, it.again.id
         )
     });
-    let unsafe_one = again.iter().find(|it| matches!(it.request.method.as_str(), "POST" | "PATCH"));
     let found = Finding::new("sent_twice", Some(server), sentence).shown_by(evidence);
-    Some(match unsafe_one {
+    // Of one that the server's kernel answered with a reset nothing was read.
+    let was_unread = |it: &SentAgain<'_>| {
+        let reset = it.first.end.is_some_and(|end| end.reset == Some(Side::Server));
+        reset && meets_stale(it.first).is_some_and(|stale| stale.after_close.is_some())
+    };
+    if again.iter().all(was_unread) {
+        return Some(found.shown_by([
+            "the first met a reset each time: the server had closed before, and has not read it"
+                .to_owned(),
+        ]));
+    }
+    let works = |it: &&SentAgain<'_>| {
+        !was_unread(it) && matches!(it.request.method.as_str(), "POST" | "PATCH")
+    };
+    Some(match again.iter().find(works) {
         Some(one) => found.next(format!(
             "a {} may do its work twice: whether the server had read the first is not seen here; \
              give it an idempotency key, or switch retries off",
@@ -195,7 +207,10 @@ fn stale(server: ServerAddr, connections: &[&ObservedConnection]) -> Option<Find
             short(it.idle)
         )
     });
-    let longest = met.iter().map(|(_, it)| it.idle).min().unwrap_or_default();
+    let silence = |(connection, it): &(&ObservedConnection, StaleRequest<'_>)| {
+        connection.end.map_or(it.idle, |end| end.silence).min(it.idle)
+    };
+    let longest = met.iter().map(silence).min().unwrap_or_default();
     Some(Finding::new("stale", Some(server), sentence).shown_by(evidence).next(format!(
         "let the client keep idle connections for less than {}, or the server for longer than the \
          client",

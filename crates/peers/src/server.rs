@@ -272,7 +272,7 @@ impl ScriptedConnection {
         self.take_until(|requests, byte| {
             requests.feed(&[byte], AnsweredMethod::default, |part| match part {
                 MessagePart::Line(line) => head.extend_from_slice(line.bytes),
-                MessagePart::Head(whole) => facts = Some(whole.clone()),
+                MessagePart::Head(whole) => facts = Some(whole),
                 MessagePart::Body(_) | MessagePart::End(_) => {}
             });
             facts.is_some() || requests.is_lost()
@@ -285,7 +285,7 @@ impl ScriptedConnection {
         let (method, target) =
             RequestLine::of(&head).map(|line| (line.method, line.target)).unzip();
         self.note(|story| {
-            story.heads.push(PeerHead { at_us, method, target, bytes, expects_continue })
+            story.heads.push(PeerHead { at_us, method, target, bytes, expects_continue });
         });
         Ok(expects_continue)
     }

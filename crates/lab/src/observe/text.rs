@@ -29,7 +29,12 @@ pub(super) fn write(report: &ObserveReport<'_>, out: &mut impl Page) -> io::Resu
         let hosts = hosts(&connections);
         let address = words::address(server.socket_addr());
         write!(out, "{HEADING}Connections to {address}{HEADING:#}")?;
+        let names = tls_names(&connections);
         match hosts.as_slice() {
+            [] if !names.is_empty() => {
+                let shown = words::printable(&names.join(", "));
+                writeln!(out, "  {FAINT}TLS: {shown}{FAINT:#}")?;
+            }
             [] => writeln!(out)?,
             [host] if *host == address => writeln!(out)?,
             hosts => {
@@ -57,6 +62,23 @@ fn hosts(connections: &[&ObservedConnection]) -> Vec<String> {
     hosts
 }
 
+/// The servers that clients wanted of TLS, and the protocols that they offered.
+fn tls_names(connections: &[&ObservedConnection]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for tls in connections.iter().filter_map(|it| it.tls.as_ref()) {
+        let name = tls.server_name.as_deref().unwrap_or("no name");
+        let name = match &tls.chosen {
+            Some(chosen) => format!("{name}, {chosen}"),
+            None if tls.offers.is_empty() => name.to_owned(),
+            None => format!("{name}, offered {}", tls.offers.join(" ")),
+        };
+        if !names.contains(&name) && names.len() < 4 {
+            names.push(name);
+        }
+    }
+    names
+}
+
 fn program(program: &ObservedProgram, out: &mut impl Page) -> io::Result<()> {
     let command = words::printable(&command(program));
     let room = out.width().saturating_sub("Observed  ".len());
@@ -74,6 +96,8 @@ fn program(program: &ObservedProgram, out: &mut impl Page) -> io::Result<()> {
 /// The command as it would be typed.
 pub(super) fn command(program: &ObservedProgram) -> String {
     let quoted = |word: &String| {
+        // A script is shown in one line.
+        let word = &word.replace(['\n', '\t'], " ");
         let is_plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,{}[]".contains(c);
         match !word.is_empty() && word.chars().all(is_plain) {
             true => word.clone(),
@@ -147,7 +171,10 @@ fn row(connection: &ObservedConnection, of: &Observation) -> [Cell; 6] {
         SpokenProtocol::Http1 => connection.exchanges.len().to_string(),
         SpokenProtocol::Nothing => words::NONE.to_owned(),
         SpokenProtocol::Tls => "TLS".to_owned(),
-        SpokenProtocol::Http2 => "HTTP/2".to_owned(),
+        SpokenProtocol::Http2 => {
+            let streams = connection.http2.as_ref().map_or(0, |seen| seen.streams.len());
+            format!("{streams} (HTTP/2)")
+        }
         SpokenProtocol::Other => "?".to_owned(),
     };
     let time = |time: Option<Duration>| Cell::new(time.map(short).unwrap_or_default()).right();
@@ -194,6 +221,8 @@ pub(super) fn end(connection: &ObservedConnection, of: &Observation) -> String {
             format!(", idle timeout {}", short(silence))
         }
         Some(CloseCause::AfterSilence(silence)) => format!(" after {} idle", short(silence)),
+        Some(CloseCause::GoAway(Side::Client)) => " behind the client's GOAWAY".to_owned(),
+        Some(CloseCause::GoAway(Side::Server)) => " behind the server's GOAWAY".to_owned(),
         Some(CloseCause::BehindResponse) => " behind a response".to_owned(),
     };
     let reset = match end.reset {
@@ -283,7 +312,17 @@ fn witnesses(report: &ObserveReport<'_>, out: &mut impl Page) -> io::Result<()> 
                 tally.dialled, tally.opened
             ),
         };
-        said(&agree, out)?;
+        let server = of.server.map(|words| {
+            format!(
+                "; the lab's server accepted {} and read {}",
+                words.accepted,
+                match words.requests {
+                    1 => "1 request".to_owned(),
+                    many => format!("{many} requests"),
+                }
+            )
+        });
+        said(&format!("{agree}{}", server.unwrap_or_default()), out)?;
     }
     for disagreement in report.disagreements {
         writeln!(out, "  {STRIKING}they disagree{STRIKING:#}")?;

@@ -16,7 +16,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "04-http-1-0-keep-alive",
     "05-closed-at-once",
     "06-closed-meanwhile",
-    "07-reset-at-once",
+    "07-reset-meanwhile",
     "08-no-answer-new",
     "09-no-answer-used",
     "10-reset-for-an-answer",

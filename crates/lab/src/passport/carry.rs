@@ -16,6 +16,8 @@ use super::record::{ClientEnd, ProbePackets, ProbeRecord};
 
 /// The port of the server, on a host that has no others.
 const PORT: u16 = 8080;
+/// So long a close may take from host to host, beside the cable's delay.
+const CLOSING: Duration = Duration::from_millis(30);
 /// No more bytes of a client's output are kept.
 const OUTPUT: u64 = 64 * 1024;
 
@@ -61,9 +63,11 @@ pub(crate) fn carry_out(order: ProbeOrder) -> anyhow::Result<Result<ProbeRecord,
         variables: Vec::new(),
         time: Some(Duration::from_micros(order.at_most_us)),
         output: Some(output.try_clone()?),
+        strangers: Vec::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (program, connections) = runtime.block_on(meet(order.connections, family, &host, start))?;
+    let met = meet(order.connections, family, &host, plan.delay, start);
+    let (program, connections) = runtime.block_on(met)?;
     let heard = ground.end()?;
     let mut packets = ProbePackets { missed: heard.missed, ..ProbePackets::default() };
     for place in heard.gathered() {
@@ -85,13 +89,16 @@ async fn meet(
     scripts: Vec<ConnectionScript>,
     family: FamilyPlan,
     host: &Arc<Host>,
+    delay: Duration,
     start: Instant,
 ) -> anyhow::Result<(observe::ObservedProgram, Vec<PeerStory>)> {
     let address = SocketAddr::new(IpAddr::V4(SERVER_HOST), PORT);
     // A socket stays on the host where it was made.
     let listener = host.run(move || std::net::TcpListener::bind(address))??;
     let server = ScriptedServer::on(listener, scripts)?;
-    let program = Family::start(family, start)?.to_its_end().await?;
+    let program = Family::start(family, start)?.to_its_end().await;
+    // The kernel closes what the client had open; that has yet to come to the server.
+    tokio::time::sleep(2 * delay + CLOSING).await;
     Ok((program, server.stop().await))
 }
 

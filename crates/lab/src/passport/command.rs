@@ -1,5 +1,6 @@
 //! A client's command, and what it becomes for a probe. Pure.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::probe::Probe;
@@ -13,7 +14,35 @@ const PAUSE: &str = "{pause}";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientCommand(pub(crate) Vec<String>);
 
+/// A command that no probe can use.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UnusableCommand {
+    /// It fetches nothing.
+    #[error("the command has no {URL}, so it would fetch nothing: {0}")]
+    NoUrl(String),
+    /// There is no such program.
+    #[error("there is no program {0}")]
+    NoProgram(String),
+}
+
 impl ClientCommand {
+    /// Makes sure that it fetches a URL, and that its program is there.
+    ///
+    /// # Errors
+    /// [`UnusableCommand`].
+    pub(crate) fn check(&self) -> Result<(), UnusableCommand> {
+        if self.urls() == 0 {
+            return Err(UnusableCommand::NoUrl(self.0.join(" ")));
+        }
+        let program = self.0.first().cloned().unwrap_or_default();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let is_there = match program.contains('/') {
+            true => Path::new(&program).is_file(),
+            false => std::env::split_paths(&path).any(|place| place.join(&program).is_file()),
+        };
+        if is_there { Ok(()) } else { Err(UnusableCommand::NoProgram(program)) }
+    }
+
     /// How many URLs it fetches, one after the other.
     fn urls(&self) -> usize {
         self.0.iter().map(|word| word.matches(URL).count()).sum()

@@ -15,6 +15,9 @@ pub(crate) type ProbeRow<'a> = (&'a Probe, &'a ProbeVerdict);
 pub(crate) enum ProbeVerdict {
     /// The client did something.
     Did(Box<Doing>),
+    /// It did something else in one run than in another: the words of each, in the order of the runs,
+    /// and the first.
+    Varies(Vec<ProbeEntry>, Box<Doing>),
     /// It cannot be asked of this command, for this reason.
     Skipped(String),
     /// It could not run, for this reason.
@@ -56,6 +59,38 @@ impl Doing {
 }
 
 impl ProbeVerdict {
+    /// One of several runs of the same probe.
+    pub(crate) fn of_runs(runs: Vec<Self>) -> Self {
+        let entries: Vec<ProbeEntry> = runs.iter().map(Self::entry).collect();
+        let is_same = entries.windows(2).all(|pair| pair[0] == pair[1]);
+        // A run that could not be read hides nothing behind those that could.
+        let unread = |entry: &ProbeEntry| matches!(entry, ProbeEntry::Unread(_));
+        let place = entries.iter().position(unread).unwrap_or(0);
+        match runs.into_iter().nth(place) {
+            Some(Self::Did(doing)) if !is_same && !entries.iter().any(unread) => {
+                Self::Varies(entries, doing)
+            }
+            Some(run) => run,
+            None => Self::Skipped("no run".to_owned()),
+        }
+    }
+
+    /// What was seen, if the probe ran.
+    pub(crate) fn doing(&self) -> Option<&Doing> {
+        match self {
+            Self::Did(doing) | Self::Varies(_, doing) => Some(doing),
+            Self::Skipped(_) | Self::CouldNotRun(_) => None,
+        }
+    }
+
+    /// How the standard has what it did, if that is one thing and foreseen.
+    pub(crate) fn law(&self) -> Option<Law> {
+        match self {
+            Self::Did(doing) => doing.law,
+            Self::Varies(..) | Self::Skipped(_) | Self::CouldNotRun(_) => None,
+        }
+    }
+
     /// What stands in a passport: the words, or why there are none.
     pub(crate) fn entry(&self) -> ProbeEntry {
         match self {
@@ -64,6 +99,9 @@ impl ProbeVerdict {
                 (None, Some(why)) => ProbeEntry::Unread(format!("the witnesses disagree: {why}")),
                 (None, None) => ProbeEntry::Unforeseen,
             },
+            Self::Varies(entries, _) => {
+                ProbeEntry::Varies(entries.iter().map(|entry| entry.text().to_owned()).collect())
+            }
             Self::Skipped(why) => ProbeEntry::Skipped(why.clone()),
             Self::CouldNotRun(why) => ProbeEntry::Unread(why.clone()),
         }
@@ -76,6 +114,8 @@ impl ProbeVerdict {
 pub(crate) enum ProbeEntry {
     /// What the client did.
     Did(String),
+    /// Not the same in all runs: what it did in each.
+    Varies(Vec<String>),
     /// Something that the probe does not foresee.
     Unforeseen,
     /// It was not asked, for this reason.
@@ -86,11 +126,22 @@ pub(crate) enum ProbeEntry {
 
 impl ProbeEntry {
     /// In words.
-    pub(crate) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> String {
         match self {
-            Self::Did(words) => words,
-            Self::Unforeseen => "something that the probe does not foresee",
-            Self::Skipped(why) | Self::Unread(why) => why,
+            Self::Did(words) => words.clone(),
+            Self::Varies(all) => {
+                let mut kinds: Vec<&String> = Vec::new();
+                all.iter().for_each(|one| {
+                    if !kinds.contains(&one) {
+                        kinds.push(one);
+                    }
+                });
+                let times = |kind: &&String| all.iter().filter(|one| one == kind).count();
+                let told = kinds.iter().map(|kind| format!("{}x {kind}", times(kind)));
+                format!("varies: {}", told.collect::<Vec<_>>().join("; "))
+            }
+            Self::Unforeseen => "something that the probe does not foresee".to_owned(),
+            Self::Skipped(why) | Self::Unread(why) => why.clone(),
         }
     }
 }

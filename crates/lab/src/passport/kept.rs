@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::judge::{ProbeEntry, ProbeRow, ProbeVerdict};
+use super::judge::{ProbeEntry, ProbeRow};
 use super::probe::Law;
 use super::record::ProbeRecord;
 
@@ -65,14 +65,11 @@ impl KeptPassport {
     /// What is to be kept of these rows.
     pub(crate) fn of(command: &[String], rows: &[ProbeRow<'_>]) -> Self {
         let probe = |(probe, verdict): &ProbeRow<'_>| {
-            let did = match verdict {
-                ProbeVerdict::Did(doing) => Some(doing),
-                ProbeVerdict::Skipped(_) | ProbeVerdict::CouldNotRun(_) => None,
-            };
+            let did = verdict.doing();
             KeptProbe {
                 name: probe.name.clone(),
                 entry: verdict.entry(),
-                law: did.and_then(|doing| doing.law),
+                law: verdict.law(),
                 section: probe.section.clone(),
                 numbers: did.map(|doing| doing.numbers.clone()).unwrap_or_default(),
                 seen: did.map(|doing| doing.record.clone()),
@@ -114,8 +111,8 @@ impl KeptPassport {
         });
         let change = |(before, now): (&KeptProbe, &KeptProbe)| Change {
             probe: now.name.clone(),
-            before: before.entry.text().to_owned(),
-            now: now.entry.text().to_owned(),
+            before: before.entry.text(),
+            now: now.entry.text(),
         };
         changed.map(change).collect()
     }

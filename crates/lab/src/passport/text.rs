@@ -34,12 +34,9 @@ pub(crate) fn table(rows: &[ProbeRow<'_>], out: &mut impl Page) -> io::Result<()
         let style = match &entry {
             ProbeEntry::Did(_) => Style::new(),
             ProbeEntry::Skipped(_) => FAINT,
-            ProbeEntry::Unforeseen | ProbeEntry::Unread(_) => STRIKING,
+            ProbeEntry::Varies(_) | ProbeEntry::Unforeseen | ProbeEntry::Unread(_) => STRIKING,
         };
-        let law = match verdict {
-            ProbeVerdict::Did(doing) => doing.law,
-            ProbeVerdict::Skipped(_) | ProbeVerdict::CouldNotRun(_) => None,
-        };
+        let law = verdict.law();
         let law = law
             .map_or(Cell::new(words::NONE), |law| Cell::new(law.to_string()).styled(style_of(law)));
         let skipped = if matches!(entry, ProbeEntry::Skipped(_)) { "skipped: " } else { "" };
@@ -72,10 +69,10 @@ pub(crate) fn evidence(
     out: &mut impl Page,
 ) -> io::Result<()> {
     for (probe, verdict) in rows.iter().filter(|(_, verdict)| shown(verdict)) {
-        let ProbeVerdict::Did(doing) = verdict else { continue };
+        let Some(doing) = verdict.doing() else { continue };
         writeln!(out, "\n{HEADING}{}{HEADING:#}", probe.name)?;
         paragraph("question", &probe.question, out)?;
-        paragraph("it did", verdict.entry().text(), out)?;
+        paragraph("it did", &verdict.entry().text(), out)?;
         paragraph("standard", &format!("{} ({})", probe.standard, probe.section), out)?;
         seen(doing, out)?;
     }

@@ -485,6 +485,11 @@ fn skipped(sections: &[Section<'_>], out: &mut impl Page) -> io::Result<()> {
             sign = " ".repeat(7);
         }
     }
+    // What the system refuses, not what was typed.
+    if skipped.iter().any(|(_, why)| why.contains("; fix: ")) {
+        let doctor = program::call("lab", "doctor");
+        writeln!(out, "{:9}{doctor} tells what works here, and what not", "")?;
+    }
     if skipped.is_empty() { Ok(()) } else { writeln!(out) }
 }
 

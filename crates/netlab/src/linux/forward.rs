@@ -1,14 +1,16 @@
 //! The loop that carries packets from one host to the other.
 
-use std::io::{self, PipeReader, PipeWriter};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::tun::{CableDevice, MTU};
-use crate::cable::{CableLaw, CablePlan, CableTally, DueQueue, Fate, HostEnd, Passing};
+use crate::cable::{CableLaw, CablePlan, CableTally, DueQueue, Fate, HostEnd, Parcel, Passing};
 
 /// Packets taken from one host before the other has its turn.
 const TURN: usize = 64;
@@ -19,6 +21,24 @@ pub(crate) struct Forwarder {
     /// Closed when the thread is to end.
     stop: Option<PipeWriter>,
     thread: Option<JoinHandle<io::Result<CableTally>>>,
+    injector: Injector,
+}
+
+/// A way to put packets on the cable from outside of its thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Injector {
+    parcels: Sender<(u64, Parcel)>,
+    /// A byte in it wakes the thread.
+    wake: Arc<PipeWriter>,
+}
+
+impl Injector {
+    /// Puts `parcel` on its way, under the number of the packet that it came of.
+    pub(crate) fn put(&self, number: u64, parcel: Parcel) -> io::Result<()> {
+        let unplugged = |_| io::Error::from(io::ErrorKind::NotConnected);
+        self.parcels.send((number, parcel)).map_err(unplugged)?;
+        (&*self.wake).write_all(&[0])
+    }
 }
 
 impl Forwarder {
@@ -30,7 +50,11 @@ impl Forwarder {
         law: Box<dyn CableLaw>,
     ) -> io::Result<Self> {
         let (stopped, stop) = io::pipe()?;
+        let (woken, wake) = io::pipe()?;
+        let (parcels, injected) = channel();
         let carrier = Carrier {
+            woken,
+            injected,
             devices: [client, server],
             queue: DueQueue::new(plan),
             law,
@@ -39,7 +63,13 @@ impl Forwarder {
         let name = "cable".to_owned();
         let thread =
             std::thread::Builder::new().name(name).spawn(move || carrier.carry_until(&stopped))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        let injector = Injector { parcels, wake: Arc::new(wake) };
+        Ok(Self { stop: Some(stop), thread: Some(thread), injector })
+    }
+
+    /// A way to put packets on it.
+    pub(crate) fn injector(&self) -> Injector {
+        self.injector.clone()
     }
 
     /// Ends it.
@@ -67,6 +97,9 @@ struct Carrier {
     queue: DueQueue,
     law: Box<dyn CableLaw>,
     tally: CableTally,
+    /// Has a byte in it when something was injected.
+    woken: PipeReader,
+    injected: Receiver<(u64, Parcel)>,
 }
 
 impl Carrier {
@@ -76,9 +109,13 @@ impl Carrier {
         let mut buffer = [0; MTU + 1];
         loop {
             self.hand_over_what_is_due();
-            if wait(&self.devices, stopped, self.queue.next())? {
+            let woken = wait(&self.devices, stopped, &self.woken, self.queue.next())?;
+            if woken.is_stopped {
                 self.tally.under_way = u64::try_from(self.queue.len()).unwrap_or(u64::MAX);
                 return Ok(self.tally);
+            }
+            if woken.is_injected {
+                self.take_injected()?;
             }
             for from in HostEnd::BOTH {
                 for _ in 0..TURN {
@@ -89,6 +126,14 @@ impl Carrier {
                 }
             }
         }
+    }
+
+    fn take_injected(&mut self) -> io::Result<()> {
+        let _ = self.woken.read(&mut [0; 64])?;
+        while let Ok((number, Parcel { to, bytes, hold })) = self.injected.try_recv() {
+            self.queue.put(number, to, bytes, Instant::now() + hold);
+        }
+        Ok(())
     }
 
     fn hand_over_what_is_due(&mut self) {
@@ -125,21 +170,35 @@ impl Carrier {
     }
 }
 
-/// Waits for a packet, or until `due`. Returns true if the cable is to be unplugged.
+/// The end of a wait.
+#[derive(Clone, Copy)]
+struct WaitEnd {
+    /// The cable is to be unplugged.
+    is_stopped: bool,
+    /// Something was injected.
+    is_injected: bool,
+}
+
+/// Waits for a packet, or until `due`.
 fn wait(
     devices: &[CableDevice; 2],
     stopped: &PipeReader,
+    woken: &PipeReader,
     due: Option<Instant>,
-) -> io::Result<bool> {
+) -> io::Result<WaitEnd> {
     let [client, server] = devices;
     let mut watched = [
         PollFd::new(client, PollFlags::IN),
         PollFd::new(server, PollFlags::IN),
         PollFd::from_borrowed_fd(stopped.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(woken.as_fd(), PollFlags::IN),
     ];
     let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
     match poll(&mut watched, timeout.and_then(timespec).as_ref()) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(!watched[2].revents().is_empty()),
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(WaitEnd {
+            is_stopped: !watched[2].revents().is_empty(),
+            is_injected: watched[3].revents().contains(PollFlags::IN),
+        }),
         Err(error) => Err(error.into()),
     }
 }

@@ -24,8 +24,9 @@ struct ProcessLine {
 }
 
 impl Kin {
-    /// All that live and descend from this process.
-    pub(super) fn all() -> io::Result<Vec<Self>> {
+    /// All that live and descend from this process, but for `strangers` and those who descend from
+    /// them.
+    pub(super) fn all_but(strangers: &[u32]) -> io::Result<Vec<Self>> {
         let mut processes: HashMap<u32, ProcessLine> = HashMap::new();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
@@ -38,6 +39,9 @@ impl Kin {
         let own = std::process::id();
         let descends = |mut pid: u32| {
             for _ in 0..processes.len() {
+                if strangers.contains(&pid) {
+                    return false;
+                }
                 match processes.get(&pid).map(|line| line.parent) {
                     Some(parent) if parent == own => return true,
                     Some(parent) => pid = parent,
@@ -100,8 +104,9 @@ mod tests {
     #[test]
     fn a_child_belongs_to_the_family_until_it_has_ended() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let is_kin = |pid| Kin::all().unwrap().into_iter().find(|one| one.pid == pid);
+        let is_kin = |pid| Kin::all_but(&[]).unwrap().into_iter().find(|one| one.pid == pid);
         let kin = is_kin(child.id()).unwrap();
+        assert_eq!(Kin::all_but(&[child.id()]).unwrap(), [], "strangers are none");
         kin.signal(Signal::KILL);
         child.wait().unwrap();
         assert_eq!(is_kin(child.id()), None);

@@ -2,6 +2,7 @@
 //!
 //! | idea | file |
 //! |---|---|
+//! | what can be typed | `observe/args.rs` |
 //! | what is expected, and whether it holds | `observe/expect.rs` |
 //! | the lab's own server on another host | `observe/serve.rs` |
 //! | the way out: connections relayed to the real network | `observe/relay.rs` |
@@ -12,6 +13,7 @@
 //! | the report for programs | `observe/json.rs` |
 //! | the report for a CI system | `observe/junit.rs` |
 
+mod args;
 mod expect;
 mod json;
 mod junit;
@@ -29,7 +31,7 @@ mod text;
 use std::fs::File;
 use std::io::Write;
 
-use crate::cli::{Observe, ObserveFormat};
+pub(crate) use args::{Observe, ObserveFormat, ServeArgs};
 use expect::{Expectation, JudgedExpectation};
 #[cfg(target_os = "linux")]
 pub(crate) use relay::{OUTSIDE, main as outside};

@@ -103,6 +103,10 @@ pub(crate) enum Action {
         /// The process id of the lab, with which it ends
         parent: u32,
     },
+    /// What the lab starts to find out whether a program can be observed in a private network
+    #[cfg(target_os = "linux")]
+    #[command(name = crate::observe::TRY, hide = true)]
+    TryNetwork,
     /// What the lab starts for each run
     #[command(name = crate::run::CHILD, hide = true)]
     Trial {

@@ -8,6 +8,8 @@ use apparatus::cli::PacketArgs;
 use clap::{Args, ValueEnum};
 use program::args;
 
+use crate::cli::Isolate;
+
 /// `lab observe`.
 #[derive(Debug, Args)]
 #[command(after_help = observe_help())]
@@ -28,6 +30,10 @@ pub(crate) struct Observe {
     /// The lab's own server.
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
+
+    /// Whether there is to be a private network; without one only the kernel's table is looked at
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub(crate) isolate: Isolate,
 
     /// Write the report to this file; without it, to stderr. What the program writes is not touched
     #[arg(long, short = 'o', value_name = "FILE")]

@@ -169,7 +169,15 @@ mod tests {
                 ip_header_bytes: 20,
             };
             let (fate, arrived) = (PassageFate::Passed, Observed::NotObservable);
-            record.passages.push(Passage { number, from, segment, begins: None, fate, arrived });
+            record.passages.push(Passage {
+                number,
+                from,
+                segment,
+                begins: None,
+                tls: None,
+                fate,
+                arrived,
+            });
         }
         record
     }

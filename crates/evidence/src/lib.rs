@@ -41,6 +41,7 @@ mod setup;
 mod socket;
 mod story;
 mod tcp_state;
+mod tls;
 mod trace;
 mod wire;
 
@@ -66,6 +67,7 @@ pub use socket::{
 };
 pub use story::{ChangeCause, HeardAt, STATE_EDGES, StateChange, StateEdge, TcpStory, Untold};
 pub use tcp_state::{TcpState, UnknownTcpState};
+pub use tls::{SegmentTls, TlsBytes, TlsStart};
 pub use trace::{
     CertificateFacts, CloseReason, ClosedBy, ConnectionId, ExchangeId, Moment, NotPooled, RunEvent,
     TlsFacts, TraceEvent,

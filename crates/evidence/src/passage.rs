@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Observed, Segment, Side, micros};
+use crate::{Observed, Segment, SegmentTls, Side, micros};
 
 /// A segment that one end of a connection sent, and its fate on the way to the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct Passage {
     /// The first line of the HTTP/1.1 message that begins with its data, if one does and the bytes
     /// were kept: what looks like a request line or a status line.
     pub begins: Option<String>,
+    /// The TLS in its data, if the connection speaks it and the bytes were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<SegmentTls>,
     /// What the cable did to it; on loopback nothing.
     pub fate: PassageFate,
     /// When it was handed to the other host, once for each copy; never, if it was lost, or was

@@ -89,7 +89,7 @@ fn every_command_has_a_man_page() {
     for program in PROGRAMS {
         assert!(read(&format!("{program}.1")).contains("EXIT STATUS"), "{program}");
     }
-    for name in ["lab-list", "lab-run", "lab-show", "lab-trace"] {
+    for name in ["lab-doctor", "lab-list", "lab-run", "lab-show", "lab-trace"] {
         read(&format!("{name}.1"));
         assert!(read("lab.1").contains(&name.replace('-', "\\-")), "{name}");
     }

@@ -33,7 +33,8 @@ fn after_help() -> String {
   lab run 4 --predict                # guess first
   lab run 4 --set client.per_host=5  # the prediction follows
   lab run my-own.toml                # see experiments/README.md
-  lab trace https://example.com      # every moment of two requests"
+  lab trace https://example.com      # every moment of two requests
+  lab doctor                         # what of this works here, and why not"
     )
 }
 
@@ -96,6 +97,9 @@ pub(crate) enum Action {
     Observe(Observe),
     /// Find out what a client does when its server does not do as one would wish
     Passport(Passport),
+    /// Tell what of the lab works on this machine, and how to allow the rest
+    #[command(after_help = doctor_help())]
+    Doctor(Doctor),
     /// What the lab starts to have a process outside of a private network
     #[cfg(target_os = "linux")]
     #[command(name = crate::observe::OUTSIDE, hide = true)]
@@ -351,6 +355,44 @@ impl From<TlsArg> for TlsSetting {
             TlsArg::Tls13 => Self::Tls13,
         }
     }
+}
+
+/// `lab doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Write for people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: DoctorFormat,
+
+    /// Print an AppArmor profile that allows private networks to this program, and nothing else
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) apparmor: bool,
+}
+
+fn doctor_help() -> String {
+    let examples = program::examples_of("lab");
+    format!(
+        "\
+Each thing is tried, as the lab would do it, in a process of its own; nothing of
+the machine is changed.
+
+Exit status: 0 everything works; 1 something does not, or could not be tried;
+2 could not look.
+
+{examples}
+  lab doctor
+  lab doctor --format json | jq '.rows[] | select(.state != \"works\")'
+  lab doctor --apparmor     # for Ubuntu 24.04: with the commands that load it"
+    )
+}
+
+/// How the doctor's word is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DoctorFormat {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
 }
 
 /// How a trace is written.

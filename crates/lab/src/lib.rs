@@ -28,6 +28,7 @@
 //! | results as text, JSON and JUnit XML | `render/` |
 //! | files that somebody names, up to a size | `bounded_file.rs` |
 //! | what a client does with odd servers | `passport.rs`, `passport/` |
+//! | what of the lab works on this machine | `doctor.rs`, `doctor/` |
 //! | every moment of fetching a URL | `trace.rs`, `trace/` |
 //! | any program's connections | `observe.rs`, `observe/` |
 
@@ -36,11 +37,13 @@ mod bounded_file;
 mod cable;
 mod catalogue;
 mod cli;
+mod doctor;
 mod experiment;
 mod formula;
 mod ground;
 mod judge;
 mod learner;
+mod packet_spool;
 mod numbers;
 mod observe;
 mod own_tls;
@@ -125,6 +128,7 @@ fn execute(action: Action) -> anyhow::Result<u8> {
         Action::Passport(asked) => return program::block_on(passport::run(&asked, &mut out)),
         Action::Observe(asked) => return Ok(observe::main(&asked)),
         Action::Run(asked) => return program::block_on(session::run(&asked, &mut out)),
+        Action::Doctor(asked) => return program::block_on(doctor::run(&asked, &mut out)),
         Action::Trace(asked) => {
             // Before there is a runtime: a process with several threads stays where it is.
             let ear = trace::packets::ear(&asked)?;

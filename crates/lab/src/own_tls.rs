@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use anyhow::Context as _;
+use apparatus::Plan;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -16,9 +17,9 @@ use server::{ByteStream, Handshake, SecureStream, ServerTls};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use transport::{Tls, Trust};
+use transport::{Tls, TlsKeys, Trust};
 
-use crate::settings::TlsSetting;
+use crate::settings::{self, TlsSetting};
 
 /// The protocols of a server, the best first (ALPN).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -72,6 +73,32 @@ impl OwnTls {
         let client = Tls::new(Trust::Pem(trusted.clone().into_bytes()))?;
         Ok(Self { server, client, trusted })
     }
+}
+
+/// Lets the servers of a run speak TLS, if they are to, and its client trust them. The client tells
+/// `keys` those of its connections. Returns whom it trusts, in PEM.
+///
+/// # Errors
+/// Those of [`OwnTls::new`].
+pub(crate) fn secure(
+    plan: &mut Plan,
+    settings: &settings::Server,
+    keys: Option<&TlsKeys>,
+) -> anyhow::Result<Option<String>> {
+    let Some(version) = settings.tls else { return Ok(None) };
+    // All of them live on one host.
+    let host = plan.servers.first().map(|server| server.address.ip().to_string());
+    let name = host.as_deref().unwrap_or("localhost");
+    let sessions = settings.tls_sessions.unwrap_or(false);
+    let OwnTls { server, client, trusted } = OwnTls::new(&[name], version, sessions)?;
+    for place in &mut plan.servers {
+        place.tls = Some(Arc::clone(&server));
+    }
+    plan.dialling.tls = Some(match keys {
+        Some(keys) => client.telling(keys),
+        None => client,
+    });
+    Ok(Some(trusted))
 }
 
 /// rustls behind the server's door.

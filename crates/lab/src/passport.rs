@@ -205,7 +205,7 @@ async fn one(
         Ok(ChildAnswer::Refused(why) | ChildAnswer::NoCable(why) | ChildAnswer::Failed(why)) => {
             ProbeVerdict::CouldNotRun(why)
         }
-        Ok(ChildAnswer::Ready | ChildAnswer::Over(_)) => {
+        Ok(ChildAnswer::Ready | ChildAnswer::Over(_) | ChildAnswer::Attempted(_)) => {
             ProbeVerdict::CouldNotRun("the order was misunderstood".to_owned())
         }
         Err(error) => ProbeVerdict::CouldNotRun(format!("{error:#}")),

@@ -1,5 +1,6 @@
 //! Runs trials side by side, each in a process of its own: the parent's half.
 
+use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
@@ -8,13 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use program::Interrupt;
-use tempfile::{NamedTempFile, TempPath};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
+use crate::doctor::facts::{Attempt, AttemptOutcome};
 use crate::experiment::{Experiment, Trial};
 use crate::judge::Verdict;
+use crate::packet_spool::PacketDrop;
 use crate::trial::{ChildAnswer, ChildReply, Order, UnreadableReply};
 
 /// The hidden command by which this program becomes the child of itself.
@@ -58,7 +60,7 @@ pub(crate) struct EndedTrial {
     /// How long it took, its process included.
     pub(crate) took: Duration,
     /// Its packets, as the body of a section of pcapng, if they were to be kept.
-    pub(crate) packets: Option<TempPath>,
+    pub(crate) packets: Option<PacketDrop>,
 }
 
 /// Decides whether a private network can be had; if not, why not, in one line.
@@ -71,8 +73,26 @@ pub(crate) async fn probe() -> anyhow::Result<Result<(), String>> {
         ChildAnswer::Refused(why) | ChildAnswer::NoCable(why) | ChildAnswer::Failed(why) => {
             Ok(Err(why))
         }
-        ChildAnswer::Over(_) | ChildAnswer::Probed(_) => {
+        ChildAnswer::Over(_) | ChildAnswer::Probed(_) | ChildAnswer::Attempted(_) => {
             anyhow::bail!("the probe was misunderstood")
+        }
+    }
+}
+
+/// Lets a child try one thing, which may take so long.
+///
+/// # Errors
+/// If this program cannot be started as its own child. A child that ends early is an outcome.
+pub(crate) async fn attempt(attempt: Attempt, at_most: Duration) -> anyhow::Result<AttemptOutcome> {
+    let mut child = Child::start(&Order::Attempt(attempt)).await?;
+    let failed = |why: String| Ok(AttemptOutcome::Failed(why));
+    match tokio::time::timeout(at_most, child.tell()).await {
+        Ok(Ok(ChildAnswer::Attempted(outcome))) => Ok(outcome),
+        Ok(Ok(_)) => anyhow::bail!("the attempt was misunderstood"),
+        Ok(Err(error)) => failed(format!("{error:#}")),
+        Err(_) => {
+            child.end().await;
+            failed(format!("it did not end within {}", report::words::span(at_most)))
         }
     }
 }
@@ -103,8 +123,8 @@ pub(crate) async fn all<E>(
                 let places = u32::try_from(places).unwrap_or(u32::MAX);
                 let _places = interrupt.or(free.acquire_many(places)).await?;
                 let started = Instant::now();
-                let packets = match lanes.keeps.then(NamedTempFile::new).transpose() {
-                    Ok(file) => file.map(NamedTempFile::into_temp_path),
+                let packets = match lanes.keeps.then(PacketDrop::new).transpose() {
+                    Ok(packets) => packets,
                     Err(error) => {
                         let why = format!("there is no place for its packets: {error}");
                         let (verdict, took) = (Verdict::CouldNotRun(why), started.elapsed());
@@ -118,7 +138,8 @@ pub(crate) async fn all<E>(
                         });
                     }
                 };
-                let verdict = one(trial, lanes, packets.as_deref(), interrupt).await?;
+                let verdict =
+                    one(trial, lanes, packets.as_ref().map(PacketDrop::path), interrupt).await?;
                 let took = started.elapsed();
                 Some(EndedTrial { experiment, trial: number, verdict, took, packets })
             }
@@ -179,7 +200,7 @@ async fn one(
         Ok(Ok(ChildAnswer::Over(record))) => Verdict::on(trial, *record),
         Ok(Ok(ChildAnswer::NoCable(why))) => Verdict::Skipped(format!("needs two hosts: {why}")),
         Ok(Ok(ChildAnswer::Refused(why) | ChildAnswer::Failed(why))) => Verdict::CouldNotRun(why),
-        Ok(Ok(ChildAnswer::Ready | ChildAnswer::Probed(_))) => {
+        Ok(Ok(ChildAnswer::Ready | ChildAnswer::Probed(_) | ChildAnswer::Attempted(_))) => {
             Verdict::CouldNotRun("the order was misunderstood".to_owned())
         }
     })
@@ -206,7 +227,12 @@ impl Child {
         let mut child = command.spawn().with_context(starting)?;
         let order = serde_json::to_vec(order)?;
         if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(&order).await.context("the child does not take its order")?;
+            match stdin.write_all(&order).await {
+                // It has ended: how, it is asked next. (To the mains a broken pipe is a reader of
+                // theirs who has read enough.)
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                other => other.context("the child does not take its order")?,
+            }
         }
         Ok(Self(child))
     }

@@ -1,9 +1,8 @@
 //! A session: what is run, asked and written in which order.
 
-use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::Path;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -12,7 +11,6 @@ use packets::{Overwrite, PcapFile, PcapFileError, PcapWriter};
 use program::progress::{self, BarPlace};
 use program::{Interrupt, exit};
 use report::page::{Page, PageWriter};
-use tempfile::TempPath;
 
 use crate::ask::LearnerLines;
 use crate::catalogue;
@@ -20,6 +18,7 @@ use crate::cli::{Isolate, Run, RunFormat, TransportArg};
 use crate::experiment::{self, Experiment, ExperimentWish, Override};
 use crate::judge::Verdict;
 use crate::learner::{LearnerAnswer, MarkedAnswer};
+use crate::packet_spool::PacketSpool;
 use crate::real_go::{self, RealGo};
 use crate::render::text::Depth;
 use crate::render::{self, Section, Tally, TrialRow};
@@ -83,15 +82,23 @@ pub(crate) async fn run(asked: &Run, out: &mut impl Page) -> anyhow::Result<u8> 
     let mut session = LabSession::new(asked, &experiments, lanes, &interrupt, out);
     session.begin()?;
     let over = if asked.predict { session.one_by_one().await } else { session.all_at_once().await };
-    let packets = session.packets();
+    let (packets, spool) = (session.packets(), std::mem::take(&mut session.spool));
     let lacking = session.lacking();
     let code = match over.and_then(|()| session.end(interrupt.has_come())) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(exit::READER_GONE),
         other => other?,
     };
     if let (Some(file), Some(path)) = (file, &asked.packets.pcap) {
-        written(file, path, &packets)?;
+        written(file, path, &packets, spool)?;
         writeln!(anstream::stderr(), "lab: the packets are in {}", path.display())?;
+        // Go tells nobody its keys.
+        let mut trials = experiments.iter().flat_map(|experiment| &experiment.trials);
+        if trials.any(|it| it.settings.server.tls.is_some() && it.real_go.is_none()) {
+            writeln!(
+                anstream::stderr(),
+                "lab: with the keys of their TLS, so that Wireshark decrypts it; both ends are the lab's"
+            )?;
+        }
     }
     match lacking {
         Some(lacking) if !interrupt.has_come() => Err(anyhow::anyhow!(lacking)),
@@ -112,14 +119,19 @@ fn pcap_file(asked: &Run) -> anyhow::Result<Option<PcapFile>> {
 }
 
 /// Writes a section for each run, with its story.
-fn written(file: PcapFile, path: &Path, runs: &[(String, Rc<TempPath>)]) -> anyhow::Result<()> {
+fn written(
+    file: PcapFile,
+    path: &Path,
+    runs: &[(String, Range<u64>)],
+    mut spool: PacketSpool,
+) -> anyhow::Result<()> {
     anyhow::ensure!(!runs.is_empty(), "{} is not written: nothing was heard", path.display());
     let write = || -> io::Result<PcapFile> {
         let mut file = file;
         for (story, body) in runs {
             let notes = apparatus::pcap::section(story);
             file = PcapWriter::begin(file, &notes)?.finish()?;
-            io::copy(&mut File::open(&**body)?, &mut file)?;
+            spool.copy(body, &mut file)?;
         }
         Ok(file)
     };
@@ -188,7 +200,9 @@ struct LabSession<'a, W> {
     /// The learner's answers to the questions of each experiment, where there are any.
     answers: Vec<Option<Vec<Option<LearnerAnswer>>>>,
     /// The packets of each trial of each experiment, where they are kept.
-    bodies: Vec<Vec<Option<Rc<TempPath>>>>,
+    bodies: Vec<Vec<Option<Range<u64>>>>,
+    /// Where they are.
+    spool: PacketSpool,
     /// How many experiments have been written.
     written: usize,
 }
@@ -215,6 +229,7 @@ impl<'a, W: Page> LabSession<'a, W> {
             took: Duration::ZERO,
             done: trials().map(|trials| vec![None; trials]).collect(),
             bodies: trials().map(|trials| vec![None; trials]).collect(),
+            spool: PacketSpool::default(),
             answers: vec![None; experiments.len()],
             written: 0,
         }
@@ -224,6 +239,8 @@ impl<'a, W: Page> LabSession<'a, W> {
     fn begin(&mut self) -> io::Result<()> {
         if let (Isolation::Shared(why), Isolate::Auto) = (&self.lanes.isolation, self.asked.isolate)
         {
+            let doctor = program::call("lab", "doctor");
+            writeln!(anstream::stderr(), "lab: {doctor} tells what works here, and what not")?;
             writeln!(anstream::stderr(), "lab: in the machine's own network: {why}")?;
         }
         match self.asked.format {
@@ -285,7 +302,8 @@ impl<'a, W: Page> LabSession<'a, W> {
     fn note(&mut self, done: EndedTrial) -> io::Result<()> {
         self.bar.inc(1);
         self.done[done.experiment][done.trial] = Some((done.verdict, done.took));
-        self.bodies[done.experiment][done.trial] = done.packets.map(Rc::new);
+        let packets = done.packets.map(|packets| self.spool.take(packets)).transpose()?;
+        self.bodies[done.experiment][done.trial] = packets;
         while self.done.get(self.written).is_some_and(|all| all.iter().all(Option::is_some)) {
             self.write(self.written)?;
             self.written += 1;
@@ -332,7 +350,7 @@ impl<'a, W: Page> LabSession<'a, W> {
     }
 
     /// The packets of the runs that were heard, each with the story of its run.
-    fn packets(&self) -> Vec<(String, Rc<TempPath>)> {
+    fn packets(&self) -> Vec<(String, Range<u64>)> {
         let mut all = Vec::new();
         for (number, bodies) in self.bodies.iter().enumerate() {
             for row in self.section(number).rows {
@@ -340,7 +358,7 @@ impl<'a, W: Page> LabSession<'a, W> {
                     && matches!(ran.record.outcome.wire, Some(Ok(_)))
                 {
                     let name = &self.experiments[number].name;
-                    all.push((render::story(name, &row, ran), Rc::clone(body)));
+                    all.push((render::story(name, &row, ran), body.clone()));
                 }
             }
         }

@@ -22,8 +22,10 @@ use serde::{Deserialize, Serialize};
 use transport::TlsKeys;
 
 use crate::cable::CableControl;
+use crate::doctor::attempts;
+use crate::doctor::facts::{Attempt, AttemptOutcome};
 use crate::ground::{self, Ground, TwoHosts};
-use crate::own_tls::OwnTls;
+use crate::own_tls;
 use crate::passport;
 use crate::passport::carry::ProbeOrder;
 use crate::passport::record::ProbeRecord;
@@ -40,6 +42,8 @@ pub(crate) enum Order {
     Probe,
     /// To carry out a probe of a client's passport.
     Passport(Box<ProbeOrder>),
+    /// To try one thing, for the doctor.
+    Attempt(Attempt),
     /// To carry out a run.
     Run {
         /// Under these settings.
@@ -80,6 +84,8 @@ pub(crate) enum ChildAnswer {
     /// A private network can be had, but no second host and cable: what is refused, by whom, and
     /// the fix.
     NoCable(String),
+    /// The result of an attempt.
+    Attempted(AttemptOutcome),
     /// The run could not take place.
     Failed(String),
     /// The run is over, and this is all that was seen.
@@ -144,6 +150,7 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
             Ok(Err(error)) => refused_or_failed(error),
             Err(error) => ChildAnswer::Failed(format!("{error:#}")),
         },
+        Order::Attempt(attempt) => ChildAnswer::Attempted(attempts::attempt(&attempt)),
         order @ Order::Run { .. } => match run(order) {
             Ok(answer) => answer,
             Err(error) => ChildAnswer::Failed(format!("{error:#}")),
@@ -176,7 +183,8 @@ fn run(order: Order) -> anyhow::Result<ChildAnswer> {
     let mut ready = settings.ready(preset, private)?;
     ready.plan.trace = moments;
     let keys = TlsKeys::default();
-    let trusted = secure(&mut ready, settings, keeps.then_some(&keys))?;
+    let keys_wanted = keeps.then_some(&keys);
+    let trusted = own_tls::secure(&mut ready.plan, &settings.server, keys_wanted)?;
     // Before there is a runtime: a process with more than one thread cannot leave its network.
     let ground = match (private, ready.cable) {
         (false, _) => Ground::Machine(hears.then(|| ear(InterfaceWitness::machine()))),
@@ -213,29 +221,6 @@ fn run(order: Order) -> anyhow::Result<ChildAnswer> {
         write().with_context(|| format!("cannot write packets to {}", path.display()))?;
     }
     Ok(ChildAnswer::Over(Box::new(record)))
-}
-
-/// Lets the servers of a run speak TLS, if they are to, and its client trust them. The client tells
-/// `keys` those of its connections. Returns whom it trusts, in PEM.
-fn secure(
-    ready: &mut Ready,
-    settings: &Settings,
-    keys: Option<&TlsKeys>,
-) -> anyhow::Result<Option<String>> {
-    let Some(version) = settings.server.tls else { return Ok(None) };
-    let hosts = ready.plan.servers.iter().map(|server| server.address.ip().to_string());
-    let hosts: Vec<String> = hosts.collect();
-    let names: Vec<&str> = hosts.iter().map(String::as_str).take(1).collect();
-    let sessions = settings.server.tls_sessions.unwrap_or(false);
-    let OwnTls { server, client, trusted } = OwnTls::new(&names, version, sessions)?;
-    for plan in &mut ready.plan.servers {
-        plan.tls = Some(Arc::clone(&server));
-    }
-    ready.plan.dialling.tls = Some(match keys {
-        Some(keys) => client.telling(keys),
-        None => client,
-    });
-    Ok(Some(trusted))
 }
 
 fn described(settings: &netlab::NetworkSettings) -> Vec<(String, String)> {

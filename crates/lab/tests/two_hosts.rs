@@ -24,7 +24,7 @@ fn run(source: &str) -> Option<Value> {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", words()));
     let run = value["experiments"][0]["runs"][0].clone();
     if run["verdict"] == "skipped" {
-        eprintln!("SKIPPED: {}", run["why"]);
+        eprintln!("SKIPPED: {}", run["because"]);
         return None;
     }
     assert_eq!(run["verdict"], "held", "{run:#}");
@@ -126,6 +126,25 @@ fn with_a_rate_a_body_takes_as_long_as_its_bits() {
         [[predict]]\nexpect.elapsed = 'bytes * 8 / 8000000 ..'\nexpect.'wire.lost' = 0\n\
         because = 'eight million bits go through each second'";
     run(&experiment("", rest));
+}
+
+/// Both kinds of load: connections that are used again and again, and new ones as fast as they go.
+#[test]
+fn workers_that_never_rest_lose_no_packet_on_a_cable_without_a_rule() {
+    for (client, opened) in
+        [("per_host = 64", "workers"), ("keep_alives = false", "workers * requests")]
+    {
+        let rest = format!(
+            "[client]\n{client}\n[workload]\nkind = 'concurrent'\nworkers = 64\nrequests = 5\n\
+             [[predict]]\nexpect.opened = '{opened}'\nexpect.failed = 0\nexpect.'wire.lost' = 0\n\
+             expect.'wire.client.syn' = '{opened} ..'\n\
+             because = 'what is sent arrives, and nothing has to be sent in vain'"
+        );
+        let Some(run) = run(&experiment("", &rest)) else { return };
+        let wire = &run["evidence"]["outcome"]["wire"]["Ok"];
+        // A packet that a host loses before the cable, or does not take from it, no rule has lost.
+        assert_eq!((&wire["missed"], &wire["refused"]), (&0.into(), &0.into()), "{opened}");
+    }
 }
 
 #[test]

@@ -88,8 +88,13 @@ fn is_chroot(mountinfo: &str) -> bool {
 /// Names the one that refused, and the fix.
 pub(crate) fn diagnose(facts: &Facts) -> Refused {
     let (by, fix) = culprit(facts);
-    Refused::new(format!("{} refused ({:?})", facts.step, facts.errno), by, fix)
+    let is_apparmor = by == APPARMOR;
+    let refused = Refused::new(format!("{} refused ({:?})", facts.step, facts.errno), by, fix);
+    if is_apparmor { refused.by_apparmor() } else { refused }
 }
+
+/// The switch by which Ubuntu lets AppArmor decide.
+const APPARMOR: &str = "AppArmor's switch kernel.apparmor_restrict_unprivileged_userns = 1";
 
 /// The device file from which a cable's ends are made.
 const TUN: &str = "/dev/net/tun";
@@ -168,10 +173,7 @@ fn guard(facts: &Facts) -> (String, String) {
             "docker run --security-opt seccomp=unconfined",
         )
     } else if facts.apparmor_restricts == Some(1) {
-        known(
-            "AppArmor's switch kernel.apparmor_restrict_unprivileged_userns = 1",
-            "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-        )
+        known(APPARMOR, "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0")
     } else if matches!(facts.step, EntryStep::Map { user: 0, .. }) {
         // Since Linux 5.12: root inside could otherwise put capabilities on files of root outside.
         known(
@@ -273,8 +275,10 @@ mod tests {
     #[test]
     fn ubuntu_s_apparmor_may_refuse_at_once() {
         let unshare = facts(EntryStep::Unshare, Errno::EACCES);
-        let ubuntu = Facts { apparmor_restricts: Some(1), seccomp_filter: true, ..unshare };
+        let ubuntu = Facts { apparmor_restricts: Some(1), seccomp_filter: true, ..unshare.clone() };
         assert!(refused(&ubuntu).contains("AppArmor"), "seccomp does not answer EACCES");
+        assert!(diagnose(&ubuntu).is_by_apparmor());
+        assert!(!diagnose(&unshare).is_by_apparmor());
     }
 
     #[test]

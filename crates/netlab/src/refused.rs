@@ -14,17 +14,24 @@ pub struct Refused {
     what: String,
     by: String,
     fix: String,
+    apparmor: bool,
 }
 
 impl Refused {
     pub(crate) fn new(what: String, by: String, fix: String) -> Self {
-        Self { goal: "private network", what, by, fix }
+        Self { goal: "private network", what, by, fix, apparmor: false }
+    }
+
+    /// The same, refused by AppArmor.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn by_apparmor(self) -> Self {
+        Self { apparmor: true, ..self }
     }
 
     /// There is a private network, but no cable to a second host.
     #[cfg(target_os = "linux")]
     pub(crate) fn no_cable(what: String, by: String, fix: String) -> Self {
-        Self { goal: "cable between two hosts", what, by, fix }
+        Self { goal: "cable between two hosts", what, by, fix, apparmor: false }
     }
 
     /// `system` has no network namespaces.
@@ -48,6 +55,13 @@ impl Refused {
     #[must_use]
     pub fn by(&self) -> &str {
         &self.by
+    }
+
+    /// True if it was AppArmor, whose profiles can allow it to one program alone (`userns,`): better
+    /// than the remedy for all of them.
+    #[must_use]
+    pub fn is_by_apparmor(&self) -> bool {
+        self.apparmor
     }
 
     /// The remedy: a command, where one is known.

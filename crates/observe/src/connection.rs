@@ -252,6 +252,7 @@ impl ConnectionFollower {
                 from,
                 segment: segment.clone(),
                 begins: None,
+                tls: None,
                 fate: PassageFate::Passed,
                 arrived: Observed::NotObservable,
             });

@@ -2,7 +2,7 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `linux.rs` | the socket, and the thread that reads it |
+//! | `linux.rs` | the sockets, and the thread that reads them |
 //! | `live.rs` | packets that are handed over as they come, and not kept |
 //! | `filter.rs` | what the kernel is told to let through: a program of the classic BPF |
 //! | `clock.rs` | the kernel's time on the clock of a run |
@@ -62,6 +62,10 @@ pub struct CaptureSetup {
     pub ports: Vec<u16>,
     /// How many bytes of each packet are kept, its IP header's among them.
     pub keep: usize,
+    /// How many bytes the kernel may hold at one socket until they are read, at the most. It counts
+    /// twice as many, as it adds what a packet costs itself, and grants less to whoever is not root
+    /// of the machine. Where that is little, several sockets share the connections.
+    pub each: usize,
 }
 
 impl CaptureSetup {
@@ -73,7 +77,8 @@ impl CaptureSetup {
     /// All packets of `interface`, as a whole.
     #[must_use]
     pub fn on(interface: &str) -> Self {
-        Self { interface: interface.to_owned(), ports: Vec::new(), keep: 256 * 1024 }
+        let (keep, each) = (256 * 1024, 64 * 1024 * 1024);
+        Self { interface: interface.to_owned(), ports: Vec::new(), keep, each }
     }
 
     /// The same, of packets that have one of `ports` at either end.
@@ -86,6 +91,12 @@ impl CaptureSetup {
     #[must_use]
     pub fn keep(self, keep: usize) -> Self {
         Self { keep, ..self }
+    }
+
+    /// The same, with no more than `each` bytes held at one socket.
+    #[must_use]
+    pub fn each(self, each: usize) -> Self {
+        Self { each, ..self }
     }
 }
 
@@ -128,7 +139,8 @@ impl Capture {
 pub struct Recording {
     /// The interface.
     pub interface: String,
-    /// The packets, in the order in which the kernel handed them over, each once.
+    /// The packets, each once, in the order of the kernel's times; those of one connection in the
+    /// order in which the kernel handed them over.
     pub packets: Vec<HeardPacket>,
     /// How many more there were.
     pub drops: PacketDrops,

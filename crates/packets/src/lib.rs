@@ -14,6 +14,7 @@
 //! | `notation.rs` | a segment as tcpdump prints it |
 //! | `pcapng.rs` | a capture as Wireshark reads it, written to anything that takes bytes |
 //! | `wire_log.rs` | the packets of a run, told and counted |
+//! | `tls_log.rs` | their TLS, read along |
 //! | `checksum.rs` | checksums that a device was to fill in |
 //! | `pcap_file.rs` | a file that is there as a whole or not at all |
 //!
@@ -51,6 +52,7 @@ mod notation;
 mod options;
 mod pcap_file;
 mod pcapng;
+mod tls_log;
 mod wire_log;
 
 pub use capture::{

@@ -8,6 +8,8 @@ use evidence::{
     Observed, Passage, PassageFate, Segment, SegmentFlags, Side, WirePlace, WireRecord,
 };
 
+use crate::tls_log::TlsLog;
+
 /// So many packets are told one by one; all are counted.
 const MOST_TOLD: usize = 100_000;
 
@@ -17,13 +19,14 @@ pub struct WireLog {
     record: WireRecord,
     /// The number behind the last byte that each end has sent, SYN and FIN counted.
     sent_up_to: HashMap<(SocketAddr, SocketAddr), u32>,
+    tls: TlsLog,
 }
 
 impl WireLog {
     /// A log of packets that are heard at `place`.
     #[must_use]
     pub fn new(place: WirePlace) -> Self {
-        Self { record: WireRecord::of(place), sent_up_to: HashMap::new() }
+        Self { record: WireRecord::of(place), sent_up_to: HashMap::new(), tls: TlsLog::default() }
     }
 
     /// Adds a segment, which has met its fate. `packet` is its bytes from the IP header on, as far as
@@ -58,7 +61,18 @@ impl WireLog {
                 WirePlace::Cable { .. } => Observed::Known(Vec::new()),
             };
             let begins = first_line(packet, &segment);
-            self.record.passages.push(Passage { number, from, segment, begins, fate, arrived });
+            let payload = packet.get(headers(&segment)..).unwrap_or_default();
+            self.tls.heard(self.record.passages.len(), from, &segment, payload);
+            let tls = None;
+            self.record.passages.push(Passage {
+                number,
+                from,
+                segment,
+                begins,
+                tls,
+                fate,
+                arrived,
+            });
         } else {
             self.record.untold += 1;
         }
@@ -105,7 +119,9 @@ impl WireLog {
     /// Ends it, and returns what was heard.
     #[must_use]
     pub fn into_record(self) -> WireRecord {
-        self.record
+        let Self { mut record, tls, .. } = self;
+        tls.tell(&mut record.passages);
+        record
     }
 }
 
@@ -121,10 +137,14 @@ const LONGEST_LINE: usize = 200;
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
+/// The length of the headers in front of a segment's data.
+fn headers(segment: &Segment) -> usize {
+    usize::from(segment.ip_header_bytes) + usize::from(segment.tcp_header_bytes)
+}
+
 /// The line with which the data of `segment` begins, if it looks like that of an HTTP/1.1 message.
 fn first_line(packet: &[u8], segment: &Segment) -> Option<String> {
-    let headers = usize::from(segment.ip_header_bytes) + usize::from(segment.tcp_header_bytes);
-    let data = packet.get(headers..)?;
+    let data = packet.get(headers(segment)..)?;
     let line = data.split(|byte| *byte == b'\r' || *byte == b'\n').next()?;
     let line = std::str::from_utf8(line.get(..LONGEST_LINE).unwrap_or(line)).ok()?;
     let is_request = line

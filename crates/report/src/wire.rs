@@ -22,7 +22,7 @@ mod tests;
 use std::fmt;
 use std::io;
 
-use evidence::{ConnectionId, Outcome, Unreadable, WirePlace, WireRecord};
+use evidence::{ConnectionId, Outcome, Passage, TlsStart, Unreadable, WirePlace, WireRecord};
 
 use crate::page::Page;
 use crate::page::heading;
@@ -124,6 +124,19 @@ fn nothing(why: &str, out: &mut impl Page) -> io::Result<()> {
         writeln!(out, "  {line}")?;
     }
     writeln!(out)
+}
+
+/// What begins with a packet's data: the first line of a message of HTTP, or records of TLS.
+fn begins(passage: &Passage) -> Option<String> {
+    let of_tls = || {
+        let starts = &passage.tls.as_ref()?.begins;
+        // That the handshake goes on behind its beginning says nothing.
+        let goes_on = |at: usize| at > 0 && starts.get(at) == Some(&TlsStart::Handshake);
+        let words = starts.iter().enumerate().filter(|(at, _)| !goes_on(*at));
+        let words: Vec<String> = words.map(|(_, start)| start.to_string()).collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    };
+    passage.begins.clone().or_else(of_tls).map(|text| words::printable(&text))
 }
 
 /// Says that there are no packets of what is asked for.

@@ -42,13 +42,14 @@ impl PacketEar {
     pub fn prepare(args: &PacketArgs, plan: &mut Plan) -> Result<Self, EarError> {
         let server = &plan.setup.server;
         let url = (!server.in_process).then_some(server.url.as_str());
-        let ear = Self::prepare_for(args, plan.setup.program.name(), &[], url)?;
+        let ear = Self::prepare_for(args, plan.setup.program.name(), &[], url, false)?;
         plan.wire = ear.witness.clone().map(|it| it as Arc<dyn WireWitness>);
         Ok(ear)
     }
 
     /// The same for a run of `program` that has no plan, toward the server of `url`; without one its
-    /// server is its own. `command` are the words of the command that takes `--packets`.
+    /// server is its own. `command` are the words of the command that takes `--packets`. Where TLS is
+    /// spoken packets are heard as a whole: what begins in one is told anywhere in it.
     ///
     /// # Errors
     /// Those of [`Self::prepare`].
@@ -57,6 +58,7 @@ impl PacketEar {
         program: &str,
         command: &[&str],
         url: Option<&str>,
+        speaks_tls: bool,
     ) -> Result<Self, EarError> {
         if std::env::var_os(PROBE).is_some() {
             return Err(EarError::Probed(match netlab::enter(&NetworkSettings::default()) {
@@ -75,7 +77,7 @@ impl PacketEar {
             None => Some(ear.at_home(program, command)),
             Some(url) => ear.toward(url),
         };
-        let whole = ear.file.is_some();
+        let whole = ear.file.is_some() || speaks_tls;
         ear.witness = witness.map(|it| Arc::new(if whole { it.whole() } else { it }));
         Ok(ear)
     }

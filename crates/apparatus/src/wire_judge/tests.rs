@@ -64,7 +64,15 @@ fn record(of: &[(u16, &[Told])]) -> WireRecord {
             };
             let number = record.passages.len() as u64 + 1;
             let (fate, arrived) = (PassageFate::Passed, Observed::NotObservable);
-            record.passages.push(Passage { number, from, segment, begins: None, fate, arrived });
+            record.passages.push(Passage {
+                number,
+                from,
+                segment,
+                begins: None,
+                tls: None,
+                fate,
+                arrived,
+            });
         }
     }
     record

@@ -19,7 +19,10 @@ use crate::cli::Trace;
 /// Those of [`PacketEar::prepare_for`].
 pub(crate) fn ear(args: &Trace) -> Result<PacketEar, apparatus::EarError> {
     let url = args.urls.first().map(String::as_str);
-    let mut ear = PacketEar::prepare_for(&args.packets, Program::Lab.name(), &["trace"], url)?;
+    let is_https = |url: &String| url.get(..6).is_some_and(|it| it.eq_ignore_ascii_case("https:"));
+    let speaks_tls = args.tls.is_some() || args.urls.iter().any(is_https);
+    let (lab, command) = (Program::Lab.name(), &["trace"]);
+    let mut ear = PacketEar::prepare_for(&args.packets, lab, command, url, speaks_tls)?;
     if args.packets.are_heard() && args.urls.len() > 1 {
         ear.note("of several URLs the packets to the server of the first are heard".to_owned());
     }

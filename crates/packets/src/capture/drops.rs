@@ -2,8 +2,9 @@
 //!
 //! `PACKET_STATISTICS`, the usual way, cannot be read by any crate without unsafe code.
 
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -44,21 +45,24 @@ impl DropWitness {
         Ok(Self { kernel })
     }
 
-    /// Returns how many packets `socket` has lost since it was made; `None` if the kernel does not
-    /// tell.
-    pub(crate) fn drops_of(&self, socket: impl AsFd) -> io::Result<Option<u64>> {
-        let inode = rustix::fs::fstat(socket)?.st_ino;
-        let Ok(inode) = u32::try_from(inode) else { return Ok(None) };
+    /// Returns how many packets `sockets` have lost together since they were made; `None` if the kernel
+    /// does not tell of each.
+    pub(crate) fn drops_of(&self, sockets: &[OwnedFd]) -> io::Result<Option<u64>> {
+        let mut wanted = Vec::new();
+        for socket in sockets {
+            wanted.push(u32::try_from(rustix::fs::fstat(socket)?.st_ino).ok());
+        }
         rustix::net::send(&self.kernel, &question(), SendFlags::empty())?;
         let mut answer = vec![0; ANSWER_LEN];
+        let mut told = HashMap::new();
+        // To its end: what is left would be taken for the answer to the next question.
         loop {
             let (length, _) = rustix::net::recv(&self.kernel, &mut answer, RecvFlags::empty())?;
-            match drops_in(answer.get(..length).unwrap_or_default(), inode) {
-                Rows::Told(drops) => return Ok(Some(drops)),
-                Rows::More => {}
-                Rows::End => return Ok(None),
+            if is_last(answer.get(..length).unwrap_or_default(), &mut told) {
+                break;
             }
         }
+        Ok(wanted.into_iter().map(|inode| told.get(&inode?).copied()).sum())
     }
 }
 
@@ -75,31 +79,25 @@ fn question() -> Vec<u8> {
     question
 }
 
-/// What a datagram of the answer comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rows {
-    /// The socket is among them.
-    Told(u64),
-    /// It is not, and there are more.
-    More,
-    /// There are no more, or nothing that can be understood.
-    End,
-}
-
-fn drops_in(mut datagram: &[u8], inode: u32) -> Rows {
+/// Reads the rows of a datagram: drops by the inode of the socket. Returns true if there are no more,
+/// or nothing that can be understood.
+fn is_last(mut datagram: &[u8], told: &mut HashMap<u32, u64>) -> bool {
+    if datagram.is_empty() {
+        return true;
+    }
     while let Some(length) = number(datagram, 0) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let kind = datagram.get(4..6).and_then(|kind| kind.first_chunk().copied());
         if length < HEADER_LEN || kind.map(u16::from_ne_bytes) != Some(BY_FAMILY) {
-            return Rows::End; // NLMSG_DONE, or NLMSG_ERROR from a kernel that cannot be asked
+            return true; // NLMSG_DONE, or NLMSG_ERROR from a kernel that cannot be asked
         }
-        let Some(row) = datagram.get(..length) else { return Rows::End };
-        if number(row, HEADER_LEN + 4) == Some(inode) {
-            return drops_of_row(row).map_or(Rows::End, Rows::Told);
+        let Some(row) = datagram.get(..length) else { return true };
+        if let (Some(inode), Some(drops)) = (number(row, HEADER_LEN + 4), drops_of_row(row)) {
+            told.insert(inode, drops);
         }
         datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    Rows::More
+    false
 }
 
 fn drops_of_row(row: &[u8]) -> Option<u64> {
@@ -146,13 +144,15 @@ mod tests {
     }
 
     #[test]
-    fn the_drops_of_the_one_socket_are_found_among_those_of_others() {
+    fn the_drops_of_each_socket_are_found_and_the_end_of_the_answer() {
+        let mut told = HashMap::new();
         let both = [row(7, 100), row(11, 3)].concat();
-        assert_eq!(drops_in(&both, 11), Rows::Told(3));
-        assert_eq!(drops_in(&both, 13), Rows::More);
-        let mut done = row(7, 1);
+        assert!(!is_last(&both, &mut told), "there may be more");
+        assert_eq!(told, HashMap::from([(7, 100), (11, 3)]));
+        let mut done = row(13, 1);
         done[4] = 3;
-        assert_eq!(drops_in(&done, 7), Rows::End);
+        assert!(is_last(&[both, done].concat(), &mut told));
+        assert_eq!(told.get(&13), None);
     }
 
     #[test]
@@ -162,8 +162,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>, inode: u32) {
-            let _ = drops_in(&bytes, inode);
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let _ = is_last(&bytes, &mut HashMap::new());
             let _ = drops_of_row(&bytes);
         }
     }

@@ -1,7 +1,7 @@
 //! What the kernel is told to let through: a program of the classic BPF, over bytes that begin at the
 //! IP header (`linux/filter.h`, `networking/filter.rst`).
 //!
-//! No jump in it is longer than two steps but those from IPv4 to IPv6: a jump's length is one byte.
+//! No conditional jump in it leads far: a jump's length is one byte.
 
 use socket2::SockFilter;
 
@@ -29,6 +29,14 @@ const LOAD_BYTE: u16 = 0x30;
 const LOAD_HALF_BEHIND: u16 = 0x48;
 /// Four times the lower half of a byte, into the index register: the length of an IPv4 header.
 const HEADER_LEN: u16 = 0xb1;
+/// The number itself.
+const LOAD_NUMBER: u16 = 0x00;
+/// Into the scratch memory, and from there into the index register.
+const STORE: u16 = 0x02;
+const LOAD_INDEX: u16 = 0x61;
+const ADD_INDEX: u16 = 0x0c;
+const SHIFT_RIGHT: u16 = 0x74;
+const REMAINDER: u16 = 0x94;
 const JUMP: u16 = 0x05;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_ANY_BIT: u16 = 0x45;
@@ -39,16 +47,32 @@ const IPV6: u32 = 0x86dd;
 const TCP: u32 = 6;
 
 /// The most ports that can be asked for: two steps each, at each end, in IPv4 and IPv6.
-pub(crate) const MOST_PORTS: usize = (MOST_STEPS - 32) / 8;
+pub(crate) const MOST_PORTS: usize = (MOST_STEPS - 64) / 8;
 
 /// Lets nothing through.
 pub(crate) fn nothing() -> Vec<SockFilter> {
     vec![step(RETURN, 0)]
 }
 
+/// The part of all packets that one of several sockets hears: the connections whose ports come to its
+/// number, so that both directions of one are heard by the same. The first hears what has no ports,
+/// too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PacketShare {
+    /// The number of the socket, from 0.
+    pub(crate) number: u32,
+    /// How many sockets there are.
+    pub(crate) of: usize,
+}
+
 /// Lets packets of one interface through, or of all; of the loopback interface, on which all are
-/// heard twice, those that leave. If there are `ports`, only TCP that has one of them at either end.
-pub(crate) fn packets_of(interface: Option<u32>, ports: &[u16]) -> Vec<SockFilter> {
+/// heard twice, those that leave; of these the `share`. If there are `ports`, only TCP that has one of
+/// them at either end.
+pub(crate) fn packets_of(
+    interface: Option<u32>,
+    ports: &[u16],
+    share: PacketShare,
+) -> Vec<SockFilter> {
     let mut program = Vec::new();
     match interface {
         Some(interface) => {
@@ -63,6 +87,9 @@ pub(crate) fn packets_of(interface: Option<u32>, ports: &[u16]) -> Vec<SockFilte
             require(&mut program, step(LOAD_WORD, PACKET_TYPE), u32::from(OUTGOING));
         }
     }
+    if share.of > 1 {
+        program.extend(of_share(share));
+    }
     if !ports.is_empty() {
         let (ipv4, ipv6) = (ports_of_ipv4(ports), ports_of_ipv6(ports));
         program.push(step(LOAD_WORD, PROTOCOL));
@@ -76,6 +103,43 @@ pub(crate) fn packets_of(interface: Option<u32>, ports: &[u16]) -> Vec<SockFilte
         program.push(step(RETURN, WHOLE));
     }
     program
+}
+
+/// Ends with nothing unless the packet belongs to the share.
+fn of_share(share: PacketShare) -> [SockFilter; 26] {
+    let of = u32::try_from(share.of).unwrap_or(u32::MAX);
+    [
+        step(LOAD_WORD, PROTOCOL),
+        jump(JUMP_EQUAL, IPV4, 0, 9),
+        // IPv4: both ports, unless it is a fragment other than the first.
+        step(LOAD_BYTE, 9),
+        jump(JUMP_EQUAL, TCP, 0, 14),
+        step(LOAD_HALF, 6),
+        jump(JUMP_ANY_BIT, 0x1fff, 12, 0),
+        step(HEADER_LEN, 0),
+        step(LOAD_HALF_BEHIND, 0),
+        step(STORE, 0),
+        step(LOAD_HALF_BEHIND, 2),
+        step(JUMP, 9),
+        // IPv6: the same.
+        jump(JUMP_EQUAL, IPV6, 0, 6),
+        step(LOAD_BYTE, 6),
+        jump(JUMP_EQUAL, TCP, 0, 4),
+        step(LOAD_HALF, 40),
+        step(STORE, 0),
+        step(LOAD_HALF, 42),
+        step(JUMP, 2),
+        // Neither: the first socket's.
+        step(LOAD_NUMBER, 0),
+        step(JUMP, 4),
+        // The sum of the ports. A client's are often all even, or all odd.
+        step(LOAD_INDEX, 0),
+        step(ADD_INDEX, 0),
+        step(SHIFT_RIGHT, 1),
+        step(REMAINDER, of),
+        jump(JUMP_EQUAL, share.number, 1, 0),
+        step(RETURN, 0),
+    ]
 }
 
 fn ports_of_ipv4(ports: &[u16]) -> Vec<SockFilter> {
@@ -130,6 +194,7 @@ mod tests {
     #[test]
     fn the_longest_list_of_ports_makes_a_program_that_the_kernel_takes() {
         let ports: Vec<u16> = (0..).take(MOST_PORTS).collect();
-        assert!(packets_of(None, &ports).len() <= MOST_STEPS);
+        let share = PacketShare { number: 0, of: 16 };
+        assert!(packets_of(None, &ports, share).len() <= MOST_STEPS);
     }
 }

@@ -15,7 +15,7 @@ use super::lane::{LadderLane, remarks};
 use super::list::{cut, moment, style};
 use super::numbers::{OriginBook, SequenceOrigins};
 use super::talks::{WireTalk, talks};
-use super::{PacketOptions, place, table, unheard};
+use super::{PacketOptions, begins, place, table, unheard};
 use crate::page::Page;
 use crate::page::heading;
 use crate::words::{self, FAINT};
@@ -219,13 +219,14 @@ fn event_rungs(
     if event.moment == LifeMoment::Arrives {
         return rungs;
     }
-    let number = talk.exchange(event.passage).filter(|_| event.passage.begins.is_some());
+    let says = begins(event.passage).is_some();
+    let number = talk.exchange(event.passage).filter(|_| says);
     let mut remarks = remarks(event.passage);
     if let (Some(number), Some(begins)) = (number, remarks.first_mut()) {
         *begins = format!("{number} {begins}");
     }
     let (indent, room) = lane.below();
-    if let (Some(_), Some(begins)) = (&event.passage.begins, remarks.first_mut()) {
+    if says && let Some(begins) = remarks.first_mut() {
         *begins = cut(begins, room);
     }
     for text in left.into_iter().chain(remarks) {

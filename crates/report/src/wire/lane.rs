@@ -2,9 +2,9 @@
 
 use evidence::{LifeMoment, Passage, PassageFate, Side};
 
+use super::begins;
 use super::list::{cut, deed};
 use super::numbers::SequenceOrigins;
-use crate::words::printable;
 
 /// The shortest stretch of line beside a label.
 const LINE: usize = 2;
@@ -152,6 +152,5 @@ pub(super) fn remarks(passage: &Passage) -> Vec<String> {
         PassageFate::Cut => Some("lost: the cable is cut".to_owned()),
         fate => deed(fate).map(|deed| format!("{deed} by the cable")),
     };
-    let begins = passage.begins.as_deref().map(printable);
-    begins.into_iter().chain(deed).collect()
+    begins(passage).into_iter().chain(deed).collect()
 }

@@ -11,7 +11,7 @@ use evidence::{
 use super::notes::packets;
 use super::numbers::SequenceOrigins;
 use super::talks::{WireTalk, talks};
-use super::{PacketOptions, place, unheard};
+use super::{PacketOptions, begins, place, unheard};
 use crate::columns::{Cell, Table};
 use crate::page::Page;
 use crate::page::heading;
@@ -129,7 +129,7 @@ fn row(line: &ListLine<'_>) -> [Cell; COLUMNS] {
     let ListLine { passage, talk, origins } = line;
     let segment = &passage.segment;
     let number = talk.exchange(passage).map_or(String::new(), |number| number.to_string());
-    let begins = passage.begins.as_deref().map(words::printable).unwrap_or_default();
+    let begins = begins(passage).unwrap_or_default();
     let exchange = format!("{number} {begins}");
     let length = match segment.payload_bytes {
         0 => Cell::empty(),

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use evidence::{
-    Observed, Passage, PassageFate, Segment, SegmentFlags, Side, TcpOption, WirePlace, WireRecord,
+    Observed, Passage, PassageFate, Segment, SegmentFlags, SegmentTls, Side, TcpOption, TlsBytes,
+    TlsStart, WirePlace, WireRecord,
 };
 
 /// The numbers of both ends' SYNs.
@@ -96,7 +97,15 @@ impl WireSample {
         sum.fin += u64::from(flags.contains(SegmentFlags::FIN));
         sum.rst += u64::from(flags.contains(SegmentFlags::RST));
         sum.data += u64::from(len > 0);
-        self.record.passages.push(Passage { number, from, segment, begins: None, fate, arrived });
+        self.record.passages.push(Passage {
+            number,
+            from,
+            segment,
+            begins: None,
+            tls: None,
+            fate,
+            arrived,
+        });
         self.after(40)
     }
 
@@ -111,6 +120,18 @@ impl WireSample {
     /// The last packet begins a message with this line.
     pub(crate) fn says(mut self, line: &str) -> Self {
         self.last().begins = Some(line.to_owned());
+        self
+    }
+
+    /// The data of the last packet is TLS, of which `bytes` are handshake, what records add, and what
+    /// they carry.
+    pub(crate) fn tls(mut self, begins: &[TlsStart], bytes: [u64; 3]) -> Self {
+        let [handshake, records, data] = bytes;
+        let last = self.last();
+        let known = handshake + records + data;
+        let unknown = u64::from(last.segment.payload_bytes) - known;
+        let bytes = TlsBytes { handshake, records, data, unknown };
+        last.tls = Some(SegmentTls { begins: begins.to_vec(), bytes });
         self
     }
 
@@ -171,4 +192,26 @@ pub(crate) fn two_exchanges() -> WireRecord {
         .client(".", 155, 257, 0);
     let closed = second.after(98_000).client("F.", 155, 257, 0).server("F.", 257, 156, 0);
     closed.client(".", 156, 258, 0).record()
+}
+
+/// The hello of a client, and the answer of a server.
+pub(crate) fn hellos() -> [TlsStart; 2] {
+    let (server_name, protocols) = (Some("localhost".to_owned()), vec!["http/1.1".to_owned()]);
+    let (version, suite) = ("TLS 1.3".to_owned(), "TLS_AES_256_GCM_SHA384".to_owned());
+    [TlsStart::ClientHello { server_name, protocols }, TlsStart::ServerHello { version, suite }]
+}
+
+/// A connection on loopback that carries an exchange in TLS 1.3, and that the client closes.
+pub(crate) fn exchange_with_tls() -> WireRecord {
+    use TlsStart::{ApplicationData, Handshake};
+    let [client, server] = hellos();
+    let hello = WireSample::on_loopback().after(120).handshake(0);
+    let hello = hello.client("P.", 1, 1, 251).tls(&[client], [251, 0, 0]);
+    let half = hello.server("P.", 1, 252, 669).tls(&[server, Handshake], [669, 0, 0]);
+    let half = half.client("P.", 252, 670, 80).tls(&[Handshake], [80, 0, 0]);
+    let asked = half.client("P.", 332, 670, 97).tls(&[ApplicationData], [0, 22, 75]);
+    let answered = asked.server("P.", 670, 429, 150).tls(&[ApplicationData], [0, 22, 128]);
+    let goodbye = answered.client("P.", 429, 820, 24).tls(&[ApplicationData], [0, 22, 2]);
+    let closed = goodbye.client("F.", 453, 820, 0).server("F.", 820, 454, 0);
+    closed.client(".", 454, 821, 0).record()
 }

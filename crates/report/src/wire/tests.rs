@@ -3,7 +3,7 @@
 use evidence::{PassageFate, Side};
 use proptest::prelude::*;
 
-use super::samples::{WireSample, two_exchanges};
+use super::samples::{WireSample, exchange_with_tls, hellos, two_exchanges};
 use super::*;
 use crate::page::PageWriter;
 use crate::run::tests::drained;
@@ -30,6 +30,18 @@ fn list(record: WireRecord) -> String {
 #[test]
 fn a_list_tells_a_packet_a_line_with_its_connection_and_exchange() {
     insta::assert_snapshot!(list(two_exchanges()));
+}
+
+#[test]
+fn where_packets_are_left_out_no_column_stands_for_what_nobody_saw() {
+    let many = (0..100).fold(WireSample::on_loopback().handshake(0), |sample, _| {
+        sample.client("P.", 1, 1, 40).server(".", 1, 41, 0)
+    });
+    let record = many.record();
+    let count = record.passages.len();
+    let text = list(record);
+    assert!(text.contains(&format!("the last 40 of {count} are shown")), "{text}");
+    assert!(text.contains("LEN") && !text.contains("CABLE"), "{text}");
 }
 
 fn ladder(record: WireRecord) -> String {
@@ -88,6 +100,32 @@ fn a_page_that_is_too_narrow_for_the_diagram_has_its_changes_all_the_same() {
 fn the_bytes_of_each_packet_are_headers_and_data() {
     let record = two_exchanges();
     insta::assert_snapshot!(shown(record, PacketView::Bytes, PacketOptions::default(), 80));
+}
+
+#[test]
+fn a_list_tells_which_records_of_tls_begin_in_a_packet() {
+    insta::assert_snapshot!(list(exchange_with_tls()));
+}
+
+#[test]
+fn a_ladder_tells_which_records_of_tls_begin_in_a_packet() {
+    insta::assert_snapshot!(ladder(exchange_with_tls()));
+}
+
+#[test]
+fn the_bytes_of_tls_are_handshake_records_and_data() {
+    let record = exchange_with_tls();
+    insta::assert_snapshot!(shown(record, PacketView::Bytes, PacketOptions::default(), 80));
+}
+
+#[test]
+fn what_is_encrypted_and_not_known_has_a_sign_and_a_column_of_its_own() {
+    let sample = WireSample::on_loopback().handshake(0).client("P.", 1, 1, 251);
+    let record = sample.tls(&hellos()[..1], [100, 10, 20]).record();
+    let text = shown(record, PacketView::Bytes, PacketOptions::default(), 80);
+    let row = text.lines().find(|line| line.contains("[P.]")).unwrap();
+    assert!(row.contains(" 110  121    20  "), "{text}");
+    assert!(row.contains('?') && text.contains("? encrypted, of which nobody"), "{text}");
 }
 
 #[test]

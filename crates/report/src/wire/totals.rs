@@ -2,7 +2,7 @@
 
 use std::io;
 
-use evidence::{Passage, SegmentFlags, WireRecord};
+use evidence::{Passage, SegmentFlags, TlsBytes, WireRecord};
 
 use super::talks::WireTalk;
 use super::{PacketOptions, unheard};
@@ -18,15 +18,27 @@ const ROWS: usize = 12;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct WireSum {
     packets: u64,
-    data: u64,
+    /// What segments carry: of TLS all of it.
+    payload: u64,
     wire: u64,
+    /// Of connections with TLS.
+    tls: Option<TlsBytes>,
 }
 
 impl WireSum {
     fn add(&mut self, passage: &Passage) {
         self.packets += 1;
-        self.data += u64::from(passage.segment.payload_bytes);
+        self.payload += u64::from(passage.segment.payload_bytes);
         self.wire += u64::from(passage.segment.ip_bytes());
+        if let Some(tls) = &passage.tls {
+            self.tls = Some(self.tls.unwrap_or_default().with(tls.bytes));
+        }
+    }
+
+    /// The bytes that are the application's, as far as that is known.
+    fn data(&self) -> u64 {
+        let TlsBytes { handshake, records, unknown, .. } = self.tls.unwrap_or_default();
+        self.payload.saturating_sub(handshake + records + unknown)
     }
 
     fn of<'a>(passages: impl IntoIterator<Item = &'a Passage>) -> Self {
@@ -59,25 +71,24 @@ pub(super) fn text(
 }
 
 fn connections(talks: &[WireTalk<'_>], out: &mut impl Page) -> io::Result<()> {
-    let title = |title| Cell::new(title).styled(FAINT);
-    let header = [
-        title("CONN"),
-        title("EXCHANGES").right(),
-        title("PACKETS").right(),
-        title("DATA").right(),
-        title("HEADERS").right(),
-        title("ON THE WIRE").right(),
-        title("DATA %").right(),
-    ];
+    let all = WireSum::of(talks.iter().flat_map(|it| it.conversation.passages.iter().copied()));
+    let header = connections_header(all.tls);
     let row = |name: String, exchanges: Option<usize>, sum: WireSum| {
         let exchanges = exchanges.map_or(UNSEEN.to_owned(), |count| count.to_string());
-        let share = (sum.data * 100).checked_div(sum.wire).unwrap_or(0);
+        let share = (sum.data() * 100).checked_div(sum.wire).unwrap_or(0);
+        let of_tls = |bytes: fn(TlsBytes) -> u64| match all.tls {
+            Some(tls) if bytes(tls) > 0 => Cell::number(sum.tls.map_or(0, bytes)),
+            _ => Cell::empty(),
+        };
         [
             Cell::new(name),
             Cell::new(exchanges).right(),
             Cell::number(sum.packets),
-            Cell::number(sum.data),
-            Cell::number(sum.wire - sum.data),
+            Cell::number(sum.data()),
+            of_tls(|tls| tls.handshake),
+            of_tls(|tls| tls.records),
+            of_tls(|tls| tls.unknown),
+            Cell::number(sum.wire - sum.payload),
             Cell::number(sum.wire),
             Cell::number(share),
         ]
@@ -86,14 +97,44 @@ fn connections(talks: &[WireTalk<'_>], out: &mut impl Page) -> io::Result<()> {
     let mut rows: Vec<_> =
         talks.iter().take(ROWS).map(|talk| row(talk.name(), talk.exchanges(), sum(talk))).collect();
     if talks.len() > 1 {
-        let all = talks.iter().flat_map(|talk| talk.conversation.passages.iter().copied());
         let exchanges = talks.iter().map(WireTalk::exchanges).sum();
         if talks.len() > ROWS {
-            rows.push(["…"; 7].map(|gap| Cell::new(gap).right().styled(FAINT)));
+            let gap = |cell: &Cell| match cell.text() {
+                "" => Cell::empty(),
+                _ => Cell::new("…").right().styled(FAINT),
+            };
+            rows.extend(rows.last().map(|last| last.each_ref().map(gap)));
         }
-        rows.push(row(format!("all {}", talks.len()), exchanges, WireSum::of(all)));
+        rows.push(row(format!("all {}", talks.len()), exchanges, all));
     }
-    Table::new(2, header, rows).write_within(&[6, 4], out)
+    Table::new(2, header, rows).write_within(&[9, 7], out)?;
+    if all.tls.is_none() {
+        return Ok(());
+    }
+    let said = "HANDSHAKE and RECORDS: TLS's handshake, up to the client's Finished, and what its \
+                records add to what they carry; DATA: HTTP, and in TLS 1.3 session tickets and \
+                goodbyes, which look like it without keys";
+    for line in words::wrap(said, out.prose_width().saturating_sub(2)) {
+        writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+    }
+    Ok(())
+}
+
+fn connections_header(tls: Option<TlsBytes>) -> [Cell; 10] {
+    let title = |title| Cell::new(title).styled(FAINT);
+    [
+        title("CONN"),
+        title("EXCHANGES").right(),
+        title("PACKETS").right(),
+        title("DATA").right(),
+        title("HANDSHAKE").right(),
+        title("RECORDS").right(),
+        title("?").right(),
+        title("HEADERS").right(),
+        // With the columns of TLS there is less room.
+        title(if tls.is_some() { "IN ALL" } else { "ON THE WIRE" }).right(),
+        title("DATA %").right(),
+    ]
 }
 
 /// A part of a connection's life.
@@ -140,7 +181,7 @@ fn parts_of(talk: &WireTalk<'_>) -> Vec<(LifePart, WireSum)> {
         let part = if n == 0 { LifePart::NewExchange } else { LifePart::ReusedExchange };
         let sum = WireSum::of(open.iter().filter(is_in).copied());
         // What began behind the end of its connection had no packet before that.
-        if sum.data > 0 {
+        if sum.payload > 0 {
             parts.push((part, sum));
         }
     }

@@ -364,11 +364,11 @@ url = urlparse(sys.argv[1])
 connection = http.client.HTTPConnection(url.hostname, url.port)
 for _ in range(2):
     try:
-        connection.request("PUT", "/put", body="once")
+        connection.request("POST", "/echo", body="once")
         connection.getresponse().read()
     except Exception:
         connection.close()
-        connection.request("PUT", "/put", body="once")
+        connection.request("POST", "/echo", body="once")
         connection.getresponse().read()
     time.sleep(0.7)
 "#;
@@ -536,4 +536,27 @@ fn a_connection_that_is_dialled_beside_one_at_rest_is_told_although_both_are_use
     assert_eq!((number(&report, "reusable"), number(&report, "most_at_once")), (5, 1));
     let evidence = finding(&report, "partly_reused")["evidence"][0].as_str().unwrap();
     assert!(evidence.starts_with("1 connection answered and still open"), "{evidence}");
+}
+
+#[test]
+fn without_a_private_network_the_table_is_looked_at_and_said_to_be_less() {
+    let Some(bench) = Bench::set_up() else { return };
+    let held = "import http.client, sys, time\nfrom urllib.parse import urlparse\n\
+        url = urlparse(sys.argv[1])\nkept = []\nfor _ in range(3):\n    \
+        connection = http.client.HTTPConnection(url.hostname, url.port)\n    \
+        connection.request('GET', '/')\n    kept.append(connection)\ntime.sleep(0.5)\n";
+    let script = bench.path("held.py");
+    std::fs::write(&script, held).unwrap();
+    let file = bench.path("less.json").display().to_string();
+    let server = bench.script("held.py");
+    let command: Vec<&str> = server.iter().map(String::as_str).collect();
+    let flags = ["--isolate", "never", "--format", "json", "-o", &file, "--"];
+    let output = bench.lab(&[&flags[..], &command].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&report["sampled"], &report["at_least"]["opened"]), (&true.into(), &3.into()));
+    assert_eq!(report["at_least"]["most_open"], 3, "{report:#}");
+    let refused = bench.lab(&["--isolate", "never", "--expect", "opened = 1", "--", "true"]);
+    assert_eq!(refused.status.code(), Some(125));
 }

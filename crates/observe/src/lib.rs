@@ -18,6 +18,7 @@
 //! | the same in plain words, with the next step | `verdict.rs` |
 //! | the program and all that descends from it | `family.rs` |
 //! | where it runs: hosts, cable, ears | `ground.rs` |
+//! | what is seen without a private network | `sampled.rs` |
 //! | a far host that is every host, and its names | `everywhere.rs`, `names.rs` |
 //! | the way out: what waits at the cable, and who dials outside | `relay_law.rs`, `outside.rs` |
 
@@ -35,6 +36,8 @@ mod observation;
 #[cfg(target_os = "linux")]
 mod outside;
 mod relay_law;
+#[cfg(target_os = "linux")]
+mod sampled;
 mod stale;
 mod stream;
 mod tally;
@@ -57,6 +60,8 @@ pub use observation::{
 #[cfg(target_os = "linux")]
 pub use outside::{OutsideChannel, OutsideReply, OutsideRequest, serve_outside};
 pub use relay_law::{DialledPair, KeptPacket, RelayAsker, RelayDials, RelayLaw, RelayWish};
+#[cfg(target_os = "linux")]
+pub use sampled::{SAMPLING, SampledConnection, SampledSockets, SocketSampler};
 pub use stale::{SentAgain, StaleRequest, meets_stale, sent_again};
 pub use tally::{ConnectionTally, NUMBERS, idle_times};
 pub use verdict::{Finding, verdict};

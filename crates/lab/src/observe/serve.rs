@@ -12,8 +12,7 @@ use observe::{EverywhereLaw, NameAnswers, ObservedGround, ServerWords};
 use server::{BACKLOG, OpenListener, Server, ServerEvent, ServerLimits, ServerMoment};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::near_names;
-use crate::cli::ServeArgs;
+use super::{ServeArgs, near_names};
 
 /// The port of the server that `{url}` names.
 const PORT: u16 = 80;

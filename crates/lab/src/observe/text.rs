@@ -79,7 +79,7 @@ fn tls_names(connections: &[&ObservedConnection]) -> Vec<String> {
     names
 }
 
-fn program(program: &ObservedProgram, out: &mut impl Page) -> io::Result<()> {
+pub(super) fn program(program: &ObservedProgram, out: &mut impl Page) -> io::Result<()> {
     let command = words::printable(&command(program));
     let room = out.width().saturating_sub("Observed  ".len());
     let shown: String = match command.chars().count() > room {
@@ -139,7 +139,7 @@ pub(super) fn ended(program: &ObservedProgram) -> Vec<String> {
 }
 
 /// A sentence, broken into lines, two spaces in.
-fn said(text: &str, out: &mut impl Page) -> io::Result<()> {
+pub(super) fn said(text: &str, out: &mut impl Page) -> io::Result<()> {
     for line in words::wrap(&words::printable(text), out.prose_width().saturating_sub(2)) {
         writeln!(out, "  {line}")?;
     }

@@ -122,7 +122,12 @@ impl<'a> MarkedAnswer<'a> {
             let seen: Names = ran.quantities.clone().into_iter().collect();
             seen.and(&trial.settings.names(trial.preset))
         });
-        let marked = Self::beside(question, answer, trial, names.as_ref());
+        let mut marked = Self::beside(question, answer, trial, names.as_ref());
+        if let (QuestionKind::Number { prediction, .. }, Some(ran)) = (&question.kind, ran)
+            && ran.judged(trial).nth(*prediction).is_some_and(|judged| judged.unseen)
+        {
+            marked.held = None;
+        }
         match ran.is_some_and(TrialResult::agree) || answer.is_none() {
             true => marked,
             // Nobody knows what there was.

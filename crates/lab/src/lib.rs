@@ -122,6 +122,8 @@ fn execute(action: Action) -> anyhow::Result<u8> {
         Action::Trial { parent } => trial::main(parent)?,
         #[cfg(target_os = "linux")]
         Action::Outside { parent } => observe::outside(parent)?,
+        #[cfg(target_os = "linux")]
+        Action::TryNetwork => observe::try_network()?,
         // Before there is a runtime, and with exit codes of its own: see there.
         Action::Passport(asked) => return program::block_on(passport::run(&asked, &mut out)),
         Action::Observe(asked) => return Ok(observe::main(&asked)),

@@ -2,31 +2,43 @@
 //!
 //! | idea | file |
 //! |---|---|
+//! | what can be typed | `observe/args.rs` |
 //! | what is expected, and whether it holds | `observe/expect.rs` |
 //! | the lab's own server on another host | `observe/serve.rs` |
 //! | the way out: connections relayed to the real network | `observe/relay.rs` |
+//! | name servers at loopback addresses | `observe/near_names.rs` |
 //! | keys of TLS that programs tell, for the file of packets | `observe/keys.rs` |
 //! | the observation as the outcome of a run, beside which packets are shown | `observe/outcome.rs` |
+//! | what is told without a private network | `observe/with_less.rs` |
 //! | the report for people | `observe/text.rs` |
 //! | the report for programs | `observe/json.rs` |
 //! | the report for a CI system | `observe/junit.rs` |
 
+mod args;
 mod expect;
 mod json;
 mod junit;
 #[cfg(target_os = "linux")]
 mod keys;
+#[cfg(target_os = "linux")]
+mod near_names;
 mod outcome;
 #[cfg(target_os = "linux")]
 mod relay;
 #[cfg(target_os = "linux")]
 mod serve;
 mod text;
+#[cfg(target_os = "linux")]
+mod with_less;
 
 use std::fs::File;
 use std::io::Write;
 
-use crate::cli::{Observe, ObserveFormat};
+use report::page::{PageWriter, USUAL_WIDTH};
+
+#[cfg(target_os = "linux")]
+use crate::cli::Isolate;
+pub(crate) use args::{Observe, ObserveFormat, ServeArgs};
 use expect::{Expectation, JudgedExpectation};
 #[cfg(target_os = "linux")]
 pub(crate) use relay::{OUTSIDE, main as outside};
@@ -67,6 +79,16 @@ pub(crate) fn main(asked: &Observe) -> u8 {
             let told = crate::harmless(anyhow::Error::msg(format!("{error:#}")));
             // If not even this can be written, the exit code has to say it.
             let _ = writeln!(anstream::stderr(), "lab: {told}");
+            let refused = |it: &netlab::Error| {
+                matches!(it, netlab::Error::Refused(_) | netlab::Error::NoCable(_))
+            };
+            if error.downcast_ref().is_some_and(refused) {
+                let doctor = program::call("lab", "doctor");
+                let _ = writeln!(
+                    anstream::stderr(),
+                    "lab: {doctor} tells what works here, and what not"
+                );
+            }
             code_of(&error)
         }
     }
@@ -122,6 +144,19 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     let pcap = asked.packets.pcap.as_ref().map(|path| PcapFile::create(path, overwrite));
     let pcap = pcap.transpose()?;
 
+    if let Some(why) = why_not_private(asked)? {
+        let needs = [
+            (!expectations.is_empty(), "--expect"),
+            (serves, "the lab's own server"),
+            (asked.outside, "--outside"),
+            (asked.packets.are_heard(), "--packets and --pcap"),
+            (asked.isolate == Isolate::Always, "--isolate always"),
+        ];
+        if let Some((_, what)) = needs.iter().find(|(needed, _)| *needed) {
+            anyhow::bail!("{what} takes a private network: {why}");
+        }
+        return with_less(asked, &why, place);
+    }
     let wants_keys = asked.packets.pcap.is_some() && !asked.no_keys;
     let keys = wants_keys.then(keys::KeyFile::make).transpose()?;
     let outside = asked.outside.then(relay::OutsideProcess::start).transpose()?;
@@ -189,6 +224,69 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
     Ok(code)
 }
 
+/// The hidden command by which this program finds out whether there can be a private network: who is
+/// refused half-way is in one of no use, so another process tries it.
+#[cfg(target_os = "linux")]
+pub(crate) const TRY: &str = "try-network";
+
+/// What that command does.
+///
+/// # Errors
+/// If there can be none.
+#[cfg(target_os = "linux")]
+pub(crate) fn try_network() -> anyhow::Result<()> {
+    let mut ground = observe::ObservedGround::enter(std::time::Instant::now())?;
+    Ok(ground.begin()?)
+}
+
+/// Why there is no private network, if there is to be none or can be none.
+#[cfg(target_os = "linux")]
+fn why_not_private(asked: &Observe) -> anyhow::Result<Option<String>> {
+    if asked.isolate == Isolate::Never {
+        return Ok(Some("as --isolate never says".to_owned()));
+    }
+    let this = std::env::current_exe()?;
+    let tried = std::process::Command::new(this)
+        .arg(TRY)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .output()?;
+    let told = String::from_utf8_lossy(&tried.stderr);
+    let why = told.trim().trim_start_matches("lab: ").to_owned();
+    Ok((!tried.status.success()).then_some(why))
+}
+
+/// Runs the program where it is, and looks at the kernel's table.
+#[cfg(target_os = "linux")]
+fn with_less(asked: &Observe, why: &str, place: ReportPlace) -> anyhow::Result<u8> {
+    use with_less::SampledReport;
+
+    let start = std::time::Instant::now();
+    let sampler = observe::SocketSampler::start(start)?;
+    let plan = observe::FamilyPlan {
+        command: asked.command.clone(),
+        variables: Vec::new(),
+        time: asked.time,
+        output: None,
+        strangers: Vec::new(),
+    };
+    let program = program_of(plan, start)?;
+    let sockets = sampler.stop();
+    let code = if program.time_was_over { 0 } else { program.end.status() };
+    let report = SampledReport { program: &program, sockets: &sockets, why };
+    let mut out = page(place);
+    match asked.format {
+        ObserveFormat::Text => with_less::write(&report, &mut out)?,
+        ObserveFormat::Json | ObserveFormat::Jsonl => {
+            with_less::write_json(&report, code, &mut out)?;
+        }
+        ObserveFormat::Junit => anyhow::bail!("--format junit takes a private network: {why}"),
+    }
+    out.flush()?;
+    Ok(code)
+}
+
 #[cfg(target_os = "linux")]
 fn program_of(
     plan: observe::FamilyPlan,
@@ -242,19 +340,23 @@ fn exit_code(
     }
 }
 
+/// The page that a report is written on.
+fn page(place: ReportPlace) -> PageWriter<Box<dyn Write>> {
+    let width = program::terminal_width().unwrap_or(USUAL_WIDTH);
+    let out: Box<dyn Write> = match place {
+        ReportPlace::Stderr => Box::new(anstream::stderr()),
+        ReportPlace::File(file) => Box::new(anstream::StripStream::new(file)),
+    };
+    PageWriter::new(out, width)
+}
+
 fn write(
     asked: &Observe,
     report: &ObserveReport<'_>,
     outcomes: &[evidence::Outcome],
     place: ReportPlace,
 ) -> anyhow::Result<()> {
-    use report::page::{PageWriter, USUAL_WIDTH};
-    let width = program::terminal_width().unwrap_or(USUAL_WIDTH);
-    let out: Box<dyn Write> = match place {
-        ReportPlace::Stderr => Box::new(anstream::stderr()),
-        ReportPlace::File(file) => Box::new(anstream::StripStream::new(file)),
-    };
-    let mut out = PageWriter::new(out, width);
+    let mut out = page(place);
     match asked.format {
         ObserveFormat::Text => {
             if let Some((view, options)) = asked.packets.view() {

@@ -91,6 +91,14 @@ pub(crate) async fn run(asked: &Run, out: &mut impl Page) -> anyhow::Result<u8> 
     if let (Some(file), Some(path)) = (file, &asked.packets.pcap) {
         written(file, path, &packets, spool)?;
         writeln!(anstream::stderr(), "lab: the packets are in {}", path.display())?;
+        // Go tells nobody its keys.
+        let mut trials = experiments.iter().flat_map(|experiment| &experiment.trials);
+        if trials.any(|it| it.settings.server.tls.is_some() && it.real_go.is_none()) {
+            writeln!(
+                anstream::stderr(),
+                "lab: with the keys of their TLS, so that Wireshark decrypts it; both ends are the lab's"
+            )?;
+        }
     }
     match lacking {
         Some(lacking) if !interrupt.has_come() => Err(anyhow::anyhow!(lacking)),

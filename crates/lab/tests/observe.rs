@@ -364,11 +364,11 @@ url = urlparse(sys.argv[1])
 connection = http.client.HTTPConnection(url.hostname, url.port)
 for _ in range(2):
     try:
-        connection.request("PUT", "/put", body="once")
+        connection.request("POST", "/echo", body="once")
         connection.getresponse().read()
     except Exception:
         connection.close()
-        connection.request("PUT", "/put", body="once")
+        connection.request("POST", "/echo", body="once")
         connection.getresponse().read()
     time.sleep(0.7)
 "#;
@@ -437,4 +437,126 @@ fn an_interrupt_is_passed_on_once_and_a_second_one_kills() {
     interrupt();
     assert_eq!(child.wait().unwrap().code(), Some(137), "it was killed");
     assert!(lines.next().is_none(), "of the second it has heard nothing");
+}
+
+#[test]
+fn outside_connections_are_relayed_with_their_ends_and_their_refusals() {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    let Some(bench) = Bench::set_up() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Two exchanges on one connection, which the server then closes.
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        for _ in 0..2 {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        }
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = stream.read(&mut [0]);
+    });
+    let url = format!("http://host.lab.internal:{port}/");
+    let resolver = "host.lab.internal:".to_owned() + &port.to_string() + ":10.127.0.1";
+    let command = ["curl", "-s", "--resolve", &resolver, &url, &url].map(ToOwned::to_owned);
+    let (report, out, code) = bench.observe(&["--outside"], &command);
+    server.join().unwrap();
+    assert_eq!((out.as_str(), code), ("okok", 0), "{report:#}");
+    assert_eq!((number(&report, "opened"), number(&report, "exchanges")), (1, 2));
+    // Nobody listens there any more.
+    let (report, _, code) = bench.observe(&["--outside"], &command);
+    assert_eq!((code, number(&report, "refused")), (7, 2), "{report:#}");
+    assert_eq!(report["program"]["left_processes"], serde_json::json!([]));
+}
+
+#[test]
+fn of_tls_the_name_and_the_protocols_are_told() {
+    let Some(bench) = Bench::set_up() else { return };
+    let resolver = "api.example.com:443:192.0.2.7";
+    let url = "https://api.example.com/";
+    let command = ["curl", "-s", "--resolve", resolver, url].map(ToOwned::to_owned);
+    // The lab's server speaks none, but the client has said what it wants.
+    let (report, ..) = bench.observe(&["--serve"], &command);
+    let connection = &report["connections"][0];
+    assert_eq!(connection["protocol"], "tls", "{report:#}");
+    assert_eq!(connection["tls"]["server_name"], "api.example.com");
+}
+
+/// Three requests at once on a connection of HTTP/2, which the client then closes.
+const STREAMS: &str = "
+const session = require('http2').connect(process.argv[1]);
+let open = 3;
+for (let n = 0; n < 3; n++) {
+    const request = session.request({ ':path': '/' });
+    request.resume();
+    request.on('end', () => { if (--open === 0) session.close(); });
+}
+";
+
+#[test]
+fn the_streams_of_http2_are_exchanges_on_one_connection() {
+    let Some(bench) = Bench::set_up() else { return };
+    if Command::new("node").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no node");
+        return;
+    }
+    let (report, _, code) =
+        bench.observe(&[], &["node", "-e", STREAMS, "{url}"].map(ToOwned::to_owned));
+    assert_eq!(code, 0);
+    assert_eq!((number(&report, "opened"), number(&report, "exchanges")), (1, 3), "{report:#}");
+    assert_eq!(number(&report, "answered"), 3);
+    let connection = &report["connections"][0];
+    assert_eq!(connection["protocol"], "http/2");
+    assert_eq!(connection["http2"]["goaways"][0]["by"], "client", "{report:#}");
+    assert_eq!(connection["end"]["why"], "goaway");
+}
+
+/// Two connections in turn: the second is dialled while the first is at rest, and both are used again.
+const IN_TURN: &str = r#"
+import http.client, sys
+from urllib.parse import urlparse
+url = urlparse(sys.argv[1])
+pool = [http.client.HTTPConnection(url.hostname, url.port) for _ in range(2)]
+for n in range(6):
+    pool[n % 2].request("GET", "/")
+    pool[n % 2].getresponse().read()
+"#;
+
+#[test]
+fn a_connection_that_is_dialled_beside_one_at_rest_is_told_although_both_are_used_again() {
+    let Some(bench) = Bench::set_up() else { return };
+    let command = ["python3", "-c", IN_TURN, "{url}"].map(ToOwned::to_owned);
+    let (report, ..) = bench.observe(&[], &command);
+    assert_eq!((number(&report, "opened"), number(&report, "reused")), (2, 4), "{report:#}");
+    assert_eq!((number(&report, "reusable"), number(&report, "most_at_once")), (5, 1));
+    let evidence = finding(&report, "partly_reused")["evidence"][0].as_str().unwrap();
+    assert!(evidence.starts_with("1 connection answered and still open"), "{evidence}");
+}
+
+#[test]
+fn without_a_private_network_the_table_is_looked_at_and_said_to_be_less() {
+    let Some(bench) = Bench::set_up() else { return };
+    let held = "import http.client, sys, time\nfrom urllib.parse import urlparse\n\
+        url = urlparse(sys.argv[1])\nkept = []\nfor _ in range(3):\n    \
+        connection = http.client.HTTPConnection(url.hostname, url.port)\n    \
+        connection.request('GET', '/')\n    kept.append(connection)\ntime.sleep(0.5)\n";
+    let script = bench.path("held.py");
+    std::fs::write(&script, held).unwrap();
+    let file = bench.path("less.json").display().to_string();
+    let server = bench.script("held.py");
+    let command: Vec<&str> = server.iter().map(String::as_str).collect();
+    let flags = ["--isolate", "never", "--format", "json", "-o", &file, "--"];
+    let output = bench.lab(&[&flags[..], &command].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&report["sampled"], &report["at_least"]["opened"]), (&true.into(), &3.into()));
+    assert_eq!(report["at_least"]["most_open"], 3, "{report:#}");
+    let refused = bench.lab(&["--isolate", "never", "--expect", "opened = 1", "--", "true"]);
+    assert_eq!(refused.status.code(), Some(125));
 }

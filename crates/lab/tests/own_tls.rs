@@ -27,9 +27,9 @@ fn source(version: &str, network: &str) -> String {
          [[case]]\nname = 'server idle'\nserver.idle_timeout = '50ms'\n\
          workload.interval = '200ms'\n\
          [[predict]]\ncases = ['drained', 'http2']\nexpect.opened = 1\n\
-         because = 'one connection for all'\n\
+         expect.'wire.tls.hello' = 1\nbecause = 'one connection for all'\n\
          [[predict]]\ncases = ['none idle', 'server closes', 'server idle']\nexpect.opened = 3\n\
-         because = 'none stays'\n\
+         expect.'wire.tls.hello' = 3\nbecause = 'none stays'\n\
          [[predict]]\ncases = ['held']\nexpect.opened = '1 .. 3'\nbecause = 'as without TLS'\n"
     )
 }

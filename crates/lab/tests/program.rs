@@ -219,6 +219,25 @@ fn a_reader_who_leaves_early_has_not_heard_that_all_is_well() {
 }
 
 #[test]
+fn the_steps_of_a_script_are_shown_as_they_follow_each_other() {
+    let shown = text(&lab(&["show", "31"]).stdout);
+    let case = shown.split("case half-close").nth(1).unwrap().split("case").next().unwrap();
+    let steps: Vec<&str> = case.lines().map(str::trim).skip(3).collect();
+    assert_eq!(
+        steps[..6],
+        [
+            "workload.steps =",
+            "{ request = {} }",
+            "{ wait = \"100ms\" }",
+            "{ snapshot = \"half\" }",
+            "\"release\"",
+            "{ snapshot = \"end\" }",
+        ],
+        "{shown}"
+    );
+}
+
+#[test]
 fn without_a_private_network_what_needs_one_is_skipped_aloud() {
     let output = lab(&["run", "12", "1", "--isolate", "never", "--transport", "go"]);
     let report = text(&output.stdout);

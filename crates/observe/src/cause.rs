@@ -5,6 +5,7 @@ use std::time::Duration;
 use evidence::{Side, WireClose};
 
 use crate::connection::{ConnectionEnd, ObservedConnection};
+use crate::http2::SeenHttp2;
 use crate::observation::Observation;
 
 /// Silence that is shorter is no silence.
@@ -42,6 +43,8 @@ pub enum CloseCause {
     },
     /// After so much silence; once is no rule.
     AfterSilence(Duration),
+    /// Behind a GOAWAY of HTTP/2, of this end's.
+    GoAway(Side),
     /// At once behind a response that left the connection open.
     BehindResponse,
     /// What passed is not read, so nobody can say.
@@ -52,7 +55,7 @@ impl CloseCause {
     /// Returns true if a message said it: then either end may carry it out.
     #[must_use]
     pub fn is_said(self) -> bool {
-        matches!(self, Self::RequestAsked | Self::ResponseSaid | Self::OldVersion)
+        matches!(self, Self::RequestAsked | Self::ResponseSaid | Self::OldVersion | Self::GoAway(_))
     }
 
     /// Its name for programs.
@@ -69,6 +72,7 @@ impl CloseCause {
             Self::ProgramEnded => "program_ended",
             Self::IdleTimeout { .. } => "idle_timeout",
             Self::AfterSilence(_) => "after_silence",
+            Self::GoAway(_) => "goaway",
             Self::BehindResponse => "behind_response",
             Self::NotRead => "not_read",
         }
@@ -109,6 +113,9 @@ fn cause_of(
     // A request that came when the connection was closed already has no part in it.
     let last = connection.exchanges.iter().rfind(|it| it.request.began <= end.at);
     let last = last.filter(|_| !connection.is_unreadable);
+    if let Some(seen) = connection.http2.as_ref().filter(|_| !connection.is_unreadable) {
+        return of_http2(seen, end, connection, of);
+    }
     let Some(last) = last else {
         return by_silence(end, connection, of).unwrap_or(CloseCause::NotRead);
     };
@@ -129,13 +136,28 @@ fn cause_of(
     }
 }
 
+fn of_http2(
+    seen: &SeenHttp2,
+    end: ConnectionEnd,
+    connection: &ObservedConnection,
+    of: &Observation,
+) -> CloseCause {
+    if let Some(goaway) = seen.goaways.iter().find(|goaway| goaway.at <= end.at) {
+        return CloseCause::GoAway(goaway.by);
+    }
+    match seen.streams.iter().any(|stream| stream.ended().is_none()) {
+        true => CloseCause::AmidResponse,
+        false => by_silence(end, connection, of).unwrap_or(CloseCause::BehindResponse),
+    }
+}
+
 /// Returns true if the program was over when its end closed, or was about to be: nothing of any
 /// connection began after it.
 fn is_at_programs_end(end: ConnectionEnd, of: &Observation) -> bool {
     let ended = of.program.ended;
     let is_last = || {
         let began = |it: &ObservedConnection| {
-            it.exchanges.iter().map(|exchange| exchange.request.began).chain([it.dialled]).max()
+            it.exchange_spans().iter().map(|(began, _)| *began).chain([it.dialled]).max()
         };
         of.connections.iter().filter_map(began).all(|began| began <= end.at)
     };

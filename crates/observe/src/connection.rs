@@ -8,6 +8,7 @@ use evidence::{
 };
 
 use crate::exchange::{ExchangeReader, SeenExchange, SeenTls, SpokenProtocol};
+use crate::http2::SeenHttp2;
 use crate::stream::{ByteStream, StreamPiece};
 
 /// Where the packets of a connection pass.
@@ -76,6 +77,8 @@ pub struct ObservedConnection {
     pub protocol: SpokenProtocol,
     /// The words of both ends before TLS encrypts, if it speaks TLS.
     pub tls: Option<SeenTls>,
+    /// Its frames, if it speaks HTTP/2 without TLS.
+    pub http2: Option<SeenHttp2>,
     /// Its exchanges, if it speaks HTTP/1.
     pub exchanges: Vec<SeenExchange>,
     /// Responses that nobody had asked for.
@@ -99,6 +102,14 @@ impl ObservedConnection {
     #[must_use]
     pub fn is_opened(&self) -> bool {
         matches!(self.dial, DialOutcome::Opened(_))
+    }
+
+    /// When each of its exchanges began and, if it did, ended: in HTTP/1 or in HTTP/2.
+    #[must_use]
+    pub fn exchange_spans(&self) -> Vec<(Duration, Option<Duration>)> {
+        let of_http1 = self.exchanges.iter().map(|it| (it.request.began, it.ended()));
+        let streams = self.http2.iter().flat_map(|seen| &seen.streams);
+        of_http1.chain(streams.map(|it| (it.began, it.ended()))).collect()
     }
 
     /// Returns true if an exchange began on it or, where no messages are read, the client sent
@@ -313,7 +324,9 @@ impl ConnectionFollower {
             protocol: self.reader.protocol,
             tls: (self.reader.protocol == SpokenProtocol::Tls).then_some(self.reader.tls),
             unasked: self.reader.unasked,
-            is_unreadable: self.reader.is_lost,
+            is_unreadable: self.reader.is_lost || self.reader.http2.is_lost(),
+            http2: (self.reader.protocol == SpokenProtocol::Http2)
+                .then_some(self.reader.http2.seen),
             exchanges: self.reader.exchanges,
             client_bytes: self.bytes[0],
             server_bytes: self.bytes[1],

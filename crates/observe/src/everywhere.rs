@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netlab::{CableLaw, Fate, HostEnd, Parcel, Passing};
 
-use crate::names::NameBook;
+use crate::names::NameAnswers;
 
 /// The port of name servers.
 pub(crate) const NAMES: u16 = 53;
@@ -20,16 +20,16 @@ pub type PortOpener = Box<dyn FnMut(u16) + Send>;
 /// A law by which the cable answers questions for names itself, and opens a port of the far host
 /// before the first SYN for it arrives.
 pub struct EverywhereLaw {
-    names: NameBook,
+    names: NameAnswers,
     open: HashSet<u16>,
     opener: PortOpener,
 }
 
 impl EverywhereLaw {
-    /// A law that opens ports with `opener`.
+    /// A law that opens ports with `opener`, and answers with `names`.
     #[must_use]
-    pub fn new(opener: PortOpener) -> Self {
-        Self { names: NameBook::default(), open: HashSet::new(), opener }
+    pub fn new(opener: PortOpener, names: NameAnswers) -> Self {
+        Self { names, open: HashSet::new(), opener }
     }
 }
 
@@ -180,7 +180,13 @@ mod tests {
     fn law() -> (EverywhereLaw, Arc<Mutex<Vec<u16>>>) {
         let opened = Arc::new(Mutex::new(Vec::new()));
         let ports = Arc::clone(&opened);
-        (EverywhereLaw::new(Box::new(move |port| ports.lock().unwrap().push(port))), opened)
+        (
+            EverywhereLaw::new(
+                Box::new(move |port| ports.lock().unwrap().push(port)),
+                NameAnswers::default(),
+            ),
+            opened,
+        )
     }
 
     fn packet(protocol: u8, behind: &[u8]) -> Vec<u8> {

@@ -1,4 +1,12 @@
 //! The exchanges of a connection, read from the bytes of both directions.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `seen.rs` | what is seen of messages and of TLS |
+//! | `protocol.rs` | which protocol it is |
+
+mod protocol;
+mod seen;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,128 +17,19 @@ use wire::http1::{
     UnfinishedPart,
 };
 
-use wire::tls::{RecordSplitter, TlsPart, TlsVersion};
+use wire::tls::{RecordSplitter, TlsPart};
 
+use crate::http2::Http2Reader;
 use crate::stream::StreamPiece;
+
+pub use seen::{SeenExchange, SeenRequest, SeenResponse, SeenTls, SpokenProtocol};
+
+use protocol::protocol;
 
 /// So much of a line is kept: a target may be longer than anybody reads.
 const KEPT_CHARS: usize = 512;
 /// So many bytes that nobody heard are passed over at once.
 const ZEROS: [u8; 4096] = [0; 4096];
-/// The first bytes of HTTP/2 (RFC 9113 section 3.4).
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
-
-/// The protocol that a connection speaks, by the first bytes of its client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SpokenProtocol {
-    /// The client sent nothing.
-    #[default]
-    Nothing,
-    /// HTTP/1.0 or HTTP/1.1.
-    Http1,
-    /// HTTP/2 without TLS, from the beginning on.
-    Http2,
-    /// TLS, whatever is within.
-    Tls,
-    /// Something else.
-    Other,
-}
-
-/// The words of both ends of a connection before TLS encrypts.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SeenTls {
-    /// The name of the server that the client wants (SNI).
-    pub server_name: Option<String>,
-    /// The protocols that the client offers (ALPN).
-    pub offers: Vec<String>,
-    /// The one of them that the server has chosen; TLS 1.3 encrypts that.
-    pub chosen: Option<String>,
-    /// The version that the server has chosen.
-    pub version: Option<TlsVersion>,
-    /// True if the client offers to go on with an earlier session.
-    pub offers_session: bool,
-    /// True if the server goes on with it.
-    pub resumes: bool,
-}
-
-/// A request as its bytes tell it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SeenRequest {
-    /// The method.
-    pub method: String,
-    /// The target, as it was written.
-    pub target: String,
-    /// The value of `Host`.
-    pub host: Option<String>,
-    /// The minor version of HTTP/1.
-    pub minor_version: u8,
-    /// When its first byte was heard.
-    pub began: Duration,
-    /// When its last byte was heard; `None` if it was not.
-    pub ended: Option<Duration>,
-    /// The bytes of its head.
-    pub head_bytes: u64,
-    /// The bytes of its body, with their framing.
-    pub body_bytes: u64,
-    /// A number that bodies of equal bytes share, and others most likely do not. `None` if some of
-    /// its bytes were not heard.
-    pub body_digest: Option<u64>,
-    /// True if it asks for the connection to be closed: `Connection: close`, or HTTP/1.0 without
-    /// `keep-alive`.
-    pub says_close: bool,
-}
-
-/// A response as its bytes tell it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SeenResponse {
-    /// The status code.
-    pub status: u16,
-    /// The minor version of HTTP/1.
-    pub minor_version: u8,
-    /// When its first byte was heard.
-    pub began: Duration,
-    /// When its last byte was heard; `None` if it was not.
-    pub ended: Option<Duration>,
-    /// The bytes of its body, with their framing.
-    pub body_bytes: u64,
-    /// True if it says `Connection: close`.
-    pub says_close: bool,
-    /// True if it says `Connection: keep-alive`.
-    pub says_keep_alive: bool,
-    /// The offer of its `Keep-Alive`.
-    pub offer: Option<KeepAliveOffer>,
-    /// True if only the end of the connection ends its body.
-    pub ends_with_connection: bool,
-    /// True if the connection is another protocol's behind it: 101, or success for `CONNECT`.
-    pub is_handover: bool,
-}
-
-impl SeenResponse {
-    /// Returns true if the connection may carry another exchange behind it, as far as it says.
-    #[must_use]
-    pub fn keeps_connection(&self) -> bool {
-        let persists = self.minor_version > 0 || self.says_keep_alive;
-        persists && !self.says_close && !self.ends_with_connection && !self.is_handover
-    }
-}
-
-/// A request, and its response if one came.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SeenExchange {
-    /// The request.
-    pub request: SeenRequest,
-    /// Its final response.
-    pub response: Option<SeenResponse>,
-}
-
-impl SeenExchange {
-    /// When the last byte of both was heard; `None` while something is to come.
-    #[must_use]
-    pub fn ended(&self) -> Option<Duration> {
-        let request = self.request.ended?;
-        Some(self.response.as_ref()?.ended?.max(request))
-    }
-}
 
 /// Reads both directions of a connection.
 #[derive(Debug)]
@@ -144,6 +43,8 @@ pub(crate) struct ExchangeReader {
     /// The words of both ends before TLS encrypts.
     pub(crate) tls: SeenTls,
     tls_splitters: [RecordSplitter; 2],
+    /// The frames of HTTP/2, and what came before anybody knew that it is.
+    pub(crate) http2: Http2Reader,
     opening: Vec<u8>,
     requests: MessageSplitter,
     responses: MessageSplitter,
@@ -203,6 +104,7 @@ impl ExchangeReader {
             is_lost: false,
             tls: SeenTls::default(),
             tls_splitters: Default::default(),
+            http2: Http2Reader::new(),
             opening: Vec::new(),
             requests: MessageSplitter::new(Direction::Requests),
             responses: MessageSplitter::new(Direction::Responses),
@@ -228,6 +130,7 @@ impl ExchangeReader {
             (SpokenProtocol::Tls, StreamPiece::Missing(length)) => {
                 self.tls_splitters[usize::from(from == Side::Server)].skip(length);
             }
+            (SpokenProtocol::Http2, piece) => self.http2.take(from, piece, at),
             _ => {}
         }
         if self.protocol != SpokenProtocol::Http1 {
@@ -271,6 +174,9 @@ impl ExchangeReader {
         match self.protocol {
             SpokenProtocol::Http1 => self.feed(Side::Client, &opening, at),
             SpokenProtocol::Tls => self.feed_tls(Side::Client, &opening),
+            SpokenProtocol::Http2 => {
+                self.http2.take(Side::Client, StreamPiece::Bytes(&opening), at);
+            }
             _ => {}
         }
     }
@@ -440,36 +346,6 @@ impl ExchangeReader {
     fn is_handed_over(&self) -> bool {
         let mut responses = self.exchanges.iter().filter_map(|it| it.response.as_ref());
         responses.any(|response| response.is_handover)
-    }
-}
-
-/// The protocol that begins with these bytes; `None` if they are too few to tell.
-fn protocol(opening: &[u8]) -> Option<SpokenProtocol> {
-    if opening.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(opening) {
-        return None;
-    }
-    if opening.starts_with(HTTP2_PREFACE) {
-        return Some(SpokenProtocol::Http2);
-    }
-    match opening {
-        [0x16, 3, ..] => return Some(SpokenProtocol::Tls),
-        [0x16] => return None,
-        _ => {}
-    }
-    let opening = opening.trim_ascii_start(); // empty lines before the head mean nothing
-    let line = opening.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let is_whole = line.len() < opening.len();
-    let method =
-        line.iter().take_while(|byte| byte.is_ascii_alphabetic() || **byte == b'-').count();
-    let begins_well = method > 0 && line.get(method).is_none_or(|byte| *byte == b' ');
-    match (begins_well, is_whole) {
-        (false, _) if !opening.is_empty() => Some(SpokenProtocol::Other),
-        (_, false) => (opening.len() > 8192).then_some(SpokenProtocol::Other),
-        (_, true) => {
-            let line = line.trim_ascii_end();
-            let is_http = line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0");
-            Some(if is_http { SpokenProtocol::Http1 } else { SpokenProtocol::Other })
-        }
     }
 }
 

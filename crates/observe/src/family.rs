@@ -9,6 +9,7 @@
 
 mod kin;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::future::poll_fn;
@@ -252,6 +253,11 @@ impl Family {
             }
         }
     }
+}
+
+/// The numbers of all that live and descend from this process.
+pub(crate) fn family_pids() -> BTreeSet<u32> {
+    Kin::all_but(&[]).unwrap_or_default().into_iter().map(|one| one.pid).collect()
 }
 
 /// Ears for the signals that a family is about.

@@ -15,6 +15,10 @@ use crate::connection::HearingPlace;
 use crate::gather::{ConnectionGatherer, GatheredConnections, number};
 use crate::observation::KernelWords;
 
+/// So many bytes of packets are kept whole; of those behind them the beginnings, which tell all but
+/// bodies.
+const KEPT_WHOLE: u64 = 512 << 20;
+const KEPT_BEHIND: usize = 1024;
 /// Silence on the cable that lasts so long is taken for its end.
 const QUIET: Duration = Duration::from_millis(50);
 /// So long it is waited for.
@@ -54,6 +58,8 @@ struct CableEar {
 #[derive(Debug, Default)]
 struct CablePackets {
     taken: Vec<HeardPacket>,
+    /// The bytes that are kept of them.
+    kept: u64,
     arrived: Vec<(u64, Duration)>,
 }
 
@@ -167,7 +173,7 @@ impl ObservedGround {
             missed +=
                 host.run(netlab::lost_before_the_cable).ok().and_then(Result::ok).unwrap_or(0);
             let _ = plugged.unplug(); // a packet under way in the end changes nothing
-            let CablePackets { taken, arrived: handed_over } = heard.take();
+            let CablePackets { taken, arrived: handed_over, .. } = heard.take();
             cable = Some(recording("cable", taken));
             arrived = handed_over;
         }
@@ -253,14 +259,20 @@ struct HearingLaw {
 impl CableLaw for HearingLaw {
     fn decide(&mut self, packet: &Passing<'_>) -> Fate {
         let at = packet.at.saturating_duration_since(self.heard.start);
+        let mut packets = self.heard.lock();
+        let whole = packets.kept < KEPT_WHOLE;
+        let kept = if whole { packet.bytes.len() } else { packet.bytes.len().min(KEPT_BEHIND) };
+        packets.kept += kept as u64;
+        let bytes = packet.bytes.get(..kept).unwrap_or(packet.bytes);
         let heard = HeardPacket {
             at,
             since_epoch: self.heard.epoch + at,
             outgoing: packet.from == HostEnd::Client,
             wire_len: packet.bytes.len(),
-            bytes: packet.bytes.into(),
+            bytes: bytes.into(),
         };
-        self.heard.lock().taken.push(heard);
+        packets.taken.push(heard);
+        drop(packets);
         self.law.decide(packet)
     }
 

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | one direction of a connection, in order, gaps told | `stream.rs` |
 //! | requests and responses in it | `exchange.rs` |
+//! | the frames of HTTP/2 in it | `http2.rs` |
 //! | a connection, from its first packet to its last | `connection.rs` |
 //! | all connections out of all packets | `gather.rs` |
 //! | all that was observed | `observation.rs` |
@@ -17,6 +18,7 @@
 //! | the same in plain words, with the next step | `verdict.rs` |
 //! | the program and all that descends from it | `family.rs` |
 //! | where it runs: hosts, cable, ears | `ground.rs` |
+//! | what is seen without a private network | `sampled.rs` |
 //! | a far host that is every host, and its names | `everywhere.rs`, `names.rs` |
 //! | the way out: what waits at the cable, and who dials outside | `relay_law.rs`, `outside.rs` |
 
@@ -28,11 +30,14 @@ mod exchange;
 mod family;
 mod gather;
 mod ground;
+mod http2;
 mod names;
 mod observation;
 #[cfg(target_os = "linux")]
 mod outside;
 mod relay_law;
+#[cfg(target_os = "linux")]
+mod sampled;
 mod stale;
 mod stream;
 mod tally;
@@ -47,12 +52,16 @@ pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SeenTls, SpokenProto
 pub use family::{Family, FamilyError, FamilyPlan};
 pub use gather::{ConnectionGatherer, GatheredConnections, PacketTally};
 pub use ground::{Heard, ObservedGround};
+pub use http2::{SeenGoAway, SeenHttp2, SeenStream};
+pub use names::NameAnswers;
 pub use observation::{
     FamilyMember, KernelWords, Observation, ObservedProgram, ProgramEnd, ServerWords,
 };
 #[cfg(target_os = "linux")]
 pub use outside::{OutsideChannel, OutsideReply, OutsideRequest, serve_outside};
 pub use relay_law::{DialledPair, KeptPacket, RelayAsker, RelayDials, RelayLaw, RelayWish};
+#[cfg(target_os = "linux")]
+pub use sampled::{SAMPLING, SampledConnection, SampledSockets, SocketSampler};
 pub use stale::{SentAgain, StaleRequest, meets_stale, sent_again};
 pub use tally::{ConnectionTally, NUMBERS, idle_times};
 pub use verdict::{Finding, verdict};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The addresses of names: 10.64.0.1 and those behind it.
 const FIRST: u32 = u32::from_be_bytes([10, 64, 0, 1]);
@@ -14,6 +15,19 @@ const KEPT: u32 = 60;
 const HEADER: usize = 12;
 /// `A` and `IN`.
 const ADDRESS: [u8; 4] = [0, 1, 0, 1];
+
+/// Answers to questions for names, the same whoever asks for them.
+#[derive(Clone, Debug, Default)]
+pub struct NameAnswers(Arc<Mutex<NameBook>>);
+
+impl NameAnswers {
+    /// Returns the answer to a question: an address for whatever name is asked for one, and for other
+    /// questions that there is nothing of the kind. `None` if it is no question.
+    #[must_use]
+    pub fn answer(&self, question: &[u8]) -> Option<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).answer(question)
+    }
+}
 
 /// The names that were asked for, and their addresses.
 #[derive(Clone, Debug, Default)]

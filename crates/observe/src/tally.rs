@@ -70,12 +70,12 @@ impl ConnectionTally {
             connections.iter().filter(|it| is(it)).count() as u64
         };
         let closed = |by: WireClose| count(&|it| it.end.is_some_and(|end| end.by == by));
-        let exchanges: Vec<&SeenExchange> =
-            connections.iter().flat_map(|it| it.exchanges.iter()).collect();
+        let exchanges: Vec<(Duration, Option<Duration>)> =
+            connections.iter().flat_map(|it| it.exchange_spans()).collect();
         let waits = |end: usize| count(&|it| it.states[end] == Some(TcpState::TimeWait));
         let used = count(&|it| it.is_opened() && it.is_used());
         let opened = count(&|it| it.is_opened());
-        let carrying = count(&|it| !it.exchanges.is_empty());
+        let carrying = count(&|it| !it.exchange_spans().is_empty());
         Self {
             dialled: connections.len() as u64,
             opened,
@@ -84,7 +84,7 @@ impl ConnectionTally {
             used,
             unused: opened - used,
             exchanges: exchanges.len() as u64,
-            answered: exchanges.iter().filter(|it| it.ended().is_some()).count() as u64,
+            answered: exchanges.iter().filter(|(_, ended)| ended.is_some()).count() as u64,
             reused: (exchanges.len() as u64).saturating_sub(carrying),
             reusable: reusable(connections),
             most_open: most_open(connections),
@@ -154,7 +154,7 @@ pub const NUMBERS: [(&str, &str); 24] = [
     ("unanswered", "dials that nobody answered"),
     ("used", "opened connections that carried something"),
     ("unused", "opened connections that carried nothing"),
-    ("exchanges", "HTTP/1 requests"),
+    ("exchanges", "HTTP requests (of HTTP/2: streams)"),
     ("answered", "requests whose response came whole"),
     ("reused", "exchanges on a connection that had carried one before"),
     ("reusable", "exchanges that could have been, had nobody closed any"),
@@ -192,7 +192,7 @@ fn reusable(connections: &[&ObservedConnection]) -> u64 {
     let of_server = |server| {
         let all: Vec<&ObservedConnection> =
             connections.iter().copied().filter(|it| it.ends.server == server).collect();
-        let exchanges: usize = all.iter().map(|it| it.exchanges.len()).sum();
+        let exchanges: usize = all.iter().map(|it| it.exchange_spans().len()).sum();
         (exchanges as u64).saturating_sub(most_at_once(&all))
     };
     servers.into_iter().map(of_server).sum()
@@ -212,13 +212,14 @@ fn most_open(connections: &[&ObservedConnection]) -> u64 {
 fn most_at_once(connections: &[&ObservedConnection]) -> u64 {
     let spans = connections.iter().flat_map(|connection| {
         let mut spans: Vec<(Duration, Option<Duration>)> = Vec::new();
-        for exchange in &connection.exchanges {
-            let end = exchange.ended().or(connection.open_until());
+        for (began, ended) in connection.exchange_spans() {
+            let end = ended.or(connection.open_until());
             match spans.last_mut() {
-                Some((_, last)) if last.is_none_or(|last| exchange.request.began < last) => {
-                    *last = end;
+                Some((_, last)) if last.is_none_or(|last| began < last) => {
+                    // The later of the two, of which one that is not over is the latest.
+                    *last = last.and_then(|last| end.map(|end| end.max(last)));
                 }
-                _ => spans.push((exchange.request.began, end)),
+                _ => spans.push((began, end)),
             }
         }
         spans

@@ -126,12 +126,6 @@ fn nothing(why: &str, out: &mut impl Page) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Says that there are no packets of what is asked for.
-fn unheard(options: PacketOptions, out: &mut impl Page) -> io::Result<()> {
-    let whose = options.connection.map_or(String::new(), |id| format!(" of {id}"));
-    writeln!(out, "  no packet{whose} was heard")
-}
-
 /// What begins with a packet's data: the first line of a message of HTTP, or records of TLS.
 fn begins(passage: &Passage) -> Option<String> {
     let of_tls = || {
@@ -143,6 +137,12 @@ fn begins(passage: &Passage) -> Option<String> {
         (!words.is_empty()).then(|| words.join(", "))
     };
     passage.begins.clone().or_else(of_tls).map(|text| words::printable(&text))
+}
+
+/// Says that there are no packets of what is asked for.
+fn unheard(options: PacketOptions, out: &mut impl Page) -> io::Result<()> {
+    let whose = options.connection.map_or(String::new(), |id| format!(" of {id}"));
+    writeln!(out, "  no packet{whose} was heard")
 }
 
 /// Where packets were heard, in words.

@@ -177,6 +177,22 @@ fn connection(one: &ObservedConnection, of: &Observation) -> Value {
         "opened_us": opened.map(micros),
         "syns": one.syns,
         "protocol": protocol,
+        "http2": one.http2.as_ref().map(|seen| json!({
+            "streams": seen.streams.iter().map(|stream| json!({
+                "id": stream.id,
+                "began_us": micros(stream.began),
+                "request_ended_us": stream.request_ended.map(micros),
+                "answered_us": stream.answered.map(micros),
+                "response_ended_us": stream.response_ended.map(micros),
+                "reset": stream.reset.map(|(by, code)| json!({ "by": side(by), "code": code })),
+            })).collect::<Vec<_>>(),
+            "goaways": seen.goaways.iter().map(|goaway| json!({
+                "by": side(goaway.by),
+                "at_us": micros(goaway.at),
+                "last_stream": goaway.last_stream,
+                "code": goaway.code,
+            })).collect::<Vec<_>>(),
+        })),
         "tls": one.tls.as_ref().map(|tls| json!({
             "server_name": tls.server_name,
             "offers": tls.offers,

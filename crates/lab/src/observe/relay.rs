@@ -19,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use super::near_names::{self, QuestionerAddr};
+
 /// The hidden command by which this program becomes the process outside.
 pub(crate) const OUTSIDE: &str = "outside";
 /// The address by which the machine's own loopback is reached: that of `host.lab.internal`.
@@ -68,7 +70,7 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
 pub(super) fn start(outside: OutsideProcess, ground: &mut ObservedGround) -> anyhow::Result<()> {
     let (tell, told) = unbounded_channel();
     let dials = RelayDials::default();
-    let wishes = tell.clone();
+    let (wishes, near) = (tell.clone(), tell.clone());
     let asker = Box::new(move |wish| drop(wishes.send(RelayNews::Wish(wish))));
     let law = Box::new(RelayLaw::new(dials.clone(), asker));
     let host = ground.second_host(CablePlan::default(), law)?;
@@ -85,6 +87,10 @@ pub(super) fn start(outside: OutsideProcess, ground: &mut ObservedGround) -> any
             }
         })
         .context("cannot start the thread that hears the process outside")?;
+    near_names::answer_here(move |question, server, back| {
+        let question = question.to_owned();
+        drop(near.send(RelayNews::Near { question, server, back }));
+    });
     let relay = Relay {
         channel,
         host,
@@ -105,12 +111,19 @@ pub(super) fn start(outside: OutsideProcess, ground: &mut ObservedGround) -> any
 enum RelayNews {
     Wish(RelayWish),
     Reply(OutsideReply, Option<std::os::fd::OwnedFd>),
+    /// A question for a name that did not pass the cable.
+    Near {
+        question: Vec<u8>,
+        server: SocketAddr,
+        back: QuestionerAddr,
+    },
 }
 
 /// Something that waits for an answer from outside.
 enum RelayWaiting {
     Dial(DialledPair, KeptPacket),
     Ask(KeptPacket),
+    Near(QuestionerAddr),
 }
 
 /// Connections that were dialled outside, and that nobody has accepted inside.
@@ -135,6 +148,7 @@ impl Relay {
             while let Some(news) = told.recv().await {
                 match news {
                     RelayNews::Wish(wish) => self.wish(wish),
+                    RelayNews::Near { question, server, back } => self.near(question, server, back),
                     RelayNews::Reply(reply, socket) => self.reply(reply, socket).await,
                 }
             }
@@ -163,6 +177,19 @@ impl Relay {
         }
     }
 
+    fn near(&mut self, question: Vec<u8>, server: SocketAddr, back: QuestionerAddr) {
+        if let Some(answer) = machine(&question) {
+            back.answer(&answer);
+            return;
+        }
+        let id = self.next;
+        self.next += 1;
+        let request = OutsideRequest::Ask { id, to: server, question };
+        if self.channel.send(&request, None).is_ok() {
+            self.waiting.insert(id, RelayWaiting::Near(back));
+        }
+    }
+
     async fn reply(&mut self, reply: OutsideReply, socket: Option<std::os::fd::OwnedFd>) {
         let id = match &reply {
             OutsideReply::Dialled { id }
@@ -182,6 +209,9 @@ impl Relay {
             }
             (OutsideReply::Answered { answer, .. }, Some(RelayWaiting::Ask(datagram)), _) => {
                 datagram.is_answered(&answer, &self.cable);
+            }
+            (OutsideReply::Answered { answer, .. }, Some(RelayWaiting::Near(back)), _) => {
+                back.answer(&answer);
             }
             _ => {}
         }

@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context;
 use hello::Routes;
 use netlab::{CablePlan, Host, SERVER_HOST};
-use observe::{EverywhereLaw, ObservedGround, ServerWords};
+use observe::{EverywhereLaw, NameAnswers, ObservedGround, ServerWords};
 use server::{BACKLOG, OpenListener, Server, ServerEvent, ServerLimits, ServerMoment};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::cli::ServeArgs;
+use super::{ServeArgs, near_names};
 
 /// The port of the server that `{url}` names.
 const PORT: u16 = 80;
@@ -51,7 +51,14 @@ impl LabServer {
         let place: Arc<OnceLock<Arc<Host>>> = Arc::default();
         let opener = opener(listeners, Arc::clone(&place));
         let plan = CablePlan { delay: args.round_trip / 2, ..CablePlan::default() };
-        let host = ground.second_host(plan, Box::new(EverywhereLaw::new(opener)))?;
+        let names = NameAnswers::default();
+        let law = EverywhereLaw::new(opener, names.clone());
+        let host = ground.second_host(plan, Box::new(law))?;
+        near_names::answer_here(move |question, _, back| {
+            if let Some(answer) = names.answer(question) {
+                back.answer(&answer);
+            }
+        });
         // Nothing passes the cable before the program is started.
         let _ = place.set(host);
         let (answer, limits) = (args.answer(), args.limits());

@@ -79,7 +79,7 @@ fn tls_names(connections: &[&ObservedConnection]) -> Vec<String> {
     names
 }
 
-fn program(program: &ObservedProgram, out: &mut impl Page) -> io::Result<()> {
+pub(super) fn program(program: &ObservedProgram, out: &mut impl Page) -> io::Result<()> {
     let command = words::printable(&command(program));
     let room = out.width().saturating_sub("Observed  ".len());
     let shown: String = match command.chars().count() > room {
@@ -96,6 +96,8 @@ fn program(program: &ObservedProgram, out: &mut impl Page) -> io::Result<()> {
 /// The command as it would be typed.
 pub(super) fn command(program: &ObservedProgram) -> String {
     let quoted = |word: &String| {
+        // A script is shown in one line.
+        let word = &word.replace(['\n', '\t'], " ");
         let is_plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,{}[]".contains(c);
         match !word.is_empty() && word.chars().all(is_plain) {
             true => word.clone(),
@@ -137,7 +139,7 @@ pub(super) fn ended(program: &ObservedProgram) -> Vec<String> {
 }
 
 /// A sentence, broken into lines, two spaces in.
-fn said(text: &str, out: &mut impl Page) -> io::Result<()> {
+pub(super) fn said(text: &str, out: &mut impl Page) -> io::Result<()> {
     for line in words::wrap(&words::printable(text), out.prose_width().saturating_sub(2)) {
         writeln!(out, "  {line}")?;
     }
@@ -169,7 +171,10 @@ fn row(connection: &ObservedConnection, of: &Observation) -> [Cell; 6] {
         SpokenProtocol::Http1 => connection.exchanges.len().to_string(),
         SpokenProtocol::Nothing => words::NONE.to_owned(),
         SpokenProtocol::Tls => "TLS".to_owned(),
-        SpokenProtocol::Http2 => "HTTP/2".to_owned(),
+        SpokenProtocol::Http2 => {
+            let streams = connection.http2.as_ref().map_or(0, |seen| seen.streams.len());
+            format!("{streams} (HTTP/2)")
+        }
         SpokenProtocol::Other => "?".to_owned(),
     };
     let time = |time: Option<Duration>| Cell::new(time.map(short).unwrap_or_default()).right();
@@ -216,6 +221,8 @@ pub(super) fn end(connection: &ObservedConnection, of: &Observation) -> String {
             format!(", idle timeout {}", short(silence))
         }
         Some(CloseCause::AfterSilence(silence)) => format!(" after {} idle", short(silence)),
+        Some(CloseCause::GoAway(Side::Client)) => " behind the client's GOAWAY".to_owned(),
+        Some(CloseCause::GoAway(Side::Server)) => " behind the server's GOAWAY".to_owned(),
         Some(CloseCause::BehindResponse) => " behind a response".to_owned(),
     };
     let reset = match end.reset {

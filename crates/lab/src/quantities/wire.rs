@@ -1,7 +1,10 @@
 //! What the packets of a run show, as numbers with names.
 
+use std::collections::HashSet;
+
 use evidence::{
-    Conversation, PassageTally, Segment, SegmentFlags, Side, TcpState, WireLife, WireRecord,
+    Conversation, PassageTally, Segment, SegmentFlags, Side, TcpState, TlsBytes, TlsStart,
+    WireLife, WireRecord,
 };
 
 use crate::formula::Names;
@@ -37,6 +40,14 @@ const PACKET_MEANING: &str = "a number of one segment that this end sent on the 
     else, or of the last of all. seq and ack are counted from the SYN of each end; bytes are the \
     whole IP packet, payload its data";
 
+/// The quantities of TLS, of both ends; what was sent again counts once.
+const TLS: [(&str, &str); 4] = [
+    ("hello", "handshakes of TLS that a client began, by its ClientHello"),
+    ("handshake", "bytes of TLS's handshakes, headers of records and all"),
+    ("records", "bytes that TLS's records add to what they carry behind the handshake"),
+    ("data", "bytes that TLS's records carry behind the handshake"),
+];
+
 const STATE_MEANING: &str = "ends that have been in this state, as their packets tell it";
 
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
@@ -45,6 +56,9 @@ const SIDES: [Side; 2] = [Side::Client, Side::Server];
 pub(super) fn vocabulary(names: &mut Names) {
     for (what, _) in COUNTS {
         names.set(format!("wire.{what}"), 1.0);
+    }
+    for (what, _) in TLS {
+        names.set(format!("wire.tls.{what}"), 1.0);
     }
     for side in SIDES.map(Side::name) {
         for (what, _) in COUNTS {
@@ -72,6 +86,7 @@ pub(super) fn tell(heard: &WireRecord, names: &mut Names) {
     if heard.untold == 0 {
         let all = heard.conversations();
         states(&all, heard, names);
+        tls(&all, names);
         if let Some(first) = all.first() {
             SIDES.into_iter().for_each(|side| single(first, side, names));
         }
@@ -89,6 +104,27 @@ fn counts(heard: &WireRecord, names: &mut Names) {
         names.set(format!("wire.client.{what}"), client as f64);
         names.set(format!("wire.server.{what}"), server as f64);
         names.set(format!("wire.{what}"), (client + server) as f64);
+    }
+}
+
+/// The TLS of all connections.
+fn tls(all: &[Conversation<'_>], names: &mut Names) {
+    let (mut hellos, mut sum) = (0_u32, TlsBytes::default());
+    for conversation in all {
+        let mut seen = HashSet::new();
+        for passage in &conversation.passages {
+            let Some(tls) = &passage.tls else { continue };
+            if seen.insert((passage.from, passage.segment.seq)) {
+                let is_hello = |start: &TlsStart| matches!(start, TlsStart::ClientHello { .. });
+                hellos += u32::from(tls.begins.iter().any(is_hello));
+                sum = sum.with(tls.bytes);
+            }
+        }
+    }
+    let bytes = [sum.handshake, sum.records, sum.data].map(|bytes| bytes as f64);
+    let told = [f64::from(hellos)].into_iter().chain(bytes);
+    for ((what, _), value) in TLS.into_iter().zip(told) {
+        names.set(format!("wire.tls.{what}"), value);
     }
 }
 
@@ -144,6 +180,10 @@ pub(super) fn meaning(name: &str) -> Option<(&str, String)> {
     let counted = |word: &str| COUNTS.iter().find(|(it, _)| *it == word).map(|(_, what)| *what);
     Some(match *name.split('.').collect::<Vec<_>>() {
         ["packet", ..] => ("packet.END.WHICH.NUMBER", PACKET_MEANING.to_owned()),
+        ["wire", "tls", what] => {
+            let (_, what) = TLS.iter().find(|(it, _)| *it == what)?;
+            (name, format!("{what}, as they were heard"))
+        }
         ["wire", side, what] => match counted(what) {
             Some(what) => (name, format!("{what}, as they were heard from the {side}'s end")),
             None => ("wire.END.STATE", STATE_MEANING.to_owned()),

@@ -64,9 +64,9 @@ pub(crate) fn question(
 /// The settings that are not the defaults, those of a case under its name.
 fn setup(trials: &[&Trial], out: &mut impl Page) -> io::Result<()> {
     writeln!(out, "\n{HEADING}Setup{HEADING:#}")?;
-    let first = trials.first().map(|trial| lines(trial)).unwrap_or_default();
-    let is_common = |line: &String| trials.iter().all(|trial| lines(trial).contains(line));
-    for line in first.iter().filter(|line| is_common(line)) {
+    let first = trials.first().map(|trial| told(trial)).unwrap_or_default();
+    let is_common = |one: &Vec<String>| trials.iter().all(|trial| told(trial).contains(one));
+    for line in first.iter().filter(|one| is_common(one)).flatten() {
         setting(2, line, out)?;
     }
     let mut before = "";
@@ -76,7 +76,7 @@ fn setup(trials: &[&Trial], out: &mut impl Page) -> io::Result<()> {
         }
         before = &trial.case;
         writeln!(out, "  {FAINT}case{FAINT:#} {}", trial.case)?;
-        for line in lines(trial).iter().filter(|line| !is_common(line)) {
+        for line in told(trial).iter().filter(|one| !is_common(one)).flatten() {
             setting(4, line, out)?;
         }
     }
@@ -96,22 +96,24 @@ fn setting(indent: usize, line: &str, out: &mut impl Page) -> io::Result<()> {
     Ok(())
 }
 
-/// `client.per_host = 2`, and so on.
-fn lines(trial: &Trial) -> Vec<String> {
+/// `client.per_host = 2`, and so on, each in its lines: the steps of a script are one setting, which
+/// is the same in two cases or is not.
+fn told(trial: &Trial) -> Vec<Vec<String>> {
     let Ok(settings) = toml::Value::try_from(&trial.settings) else { return Vec::new() };
-    let mut lines = Vec::new();
+    let mut all = Vec::new();
     for (section, keys) in settings.as_table().into_iter().flatten() {
         for (key, value) in keys.as_table().into_iter().flatten() {
             match value.as_array() {
                 Some(steps) if key == "steps" => {
-                    lines.push(format!("{section}.{key} ="));
-                    lines.extend(steps.iter().map(|step| format!("  {step}")));
+                    let steps = steps.iter().map(|step| format!("  {step}"));
+                    let head = [format!("{section}.{key} =")];
+                    all.push(head.into_iter().chain(steps).collect());
                 }
-                _ => lines.push(format!("{section}.{key} = {value}")),
+                _ => all.push(vec![format!("{section}.{key} = {value}")]),
             }
         }
     }
-    lines
+    all
 }
 
 fn predictions(experiment: &Experiment, out: &mut impl Page) -> io::Result<()> {

@@ -186,7 +186,7 @@ fn lines(section: &Section<'_>, row: &TrialRow<'_>, depth: Depth) -> Vec<[Cell; 
             line[4] = Cell::new(observed(judged.number())).right().styled(style);
             line[5] = match (held, unseen) {
                 (true, _) => Cell::new("yes").styled(GOOD),
-                (false, true) => Cell::new("skipped").styled(STRIKING),
+                (false, true) => Cell::new(NONE),
                 (false, false) => Cell::new("no").styled(BAD),
             };
             line
@@ -238,8 +238,12 @@ fn measures(section: &Section<'_>, out: &mut impl Page) -> io::Result<()> {
         }
         Some(line)
     });
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
     writeln!(out, "\n  {FAINT}measured, not predicted{FAINT:#}")?;
-    fitted(header, rows.collect(), (&[0], &[8, 7, 6, 5]), out)
+    fitted(header, rows, (&[0], &[8, 7, 6, 5]), out)
 }
 
 /// A bar for each case, through the first transport that ran them all.

@@ -1,12 +1,14 @@
 //! Were connections used again, and if not, why not?
 
+use std::time::Duration;
+
 use evidence::{ServerAddr, Side, WireClose};
 use report::words::{address, short};
 
 use super::{Finding, how, ids, many};
 use crate::cause::{CloseCause, close_cause};
 use crate::connection::ObservedConnection;
-use crate::exchange::{SeenResponse, SpokenProtocol};
+use crate::exchange::{SeenExchange, SeenResponse, SpokenProtocol};
 use crate::observation::Observation;
 use crate::tally::ConnectionTally;
 
@@ -95,43 +97,87 @@ struct CauseGroup<'a> {
     connections: Vec<&'a ObservedConnection>,
 }
 
-/// Returns true if a connection whose exchanges were over, and which could have carried more, was
-/// open when another was dialled.
-fn was_at_hand(connection: &ObservedConnection, all: &[&ObservedConnection]) -> bool {
-    let Some(last) = connection.exchanges.last() else { return false };
-    let keeps = last.response.as_ref().is_some_and(SeenResponse::keeps_connection);
-    let Some(over) = last.ended().filter(|_| keeps && !last.request.says_close) else {
-        return false;
-    };
-    let open_at = |at| connection.open_until().is_none_or(|until| at < until);
-    all.iter().any(|it| it.is_used() && it.dialled > over && open_at(it.dialled))
+/// The state of a connection at some moment, as far as its exchanges tell it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReuseState {
+    /// Open, its exchanges over, and nobody had said that it would be closed.
+    AtRest,
+    /// Open, with an exchange under way or none begun yet.
+    Busy,
+    /// Closed, or about to be, as a message had said.
+    Over,
 }
 
-/// The used connections by what kept them from being used again. The last is left out: nothing came
-/// that could have used it.
+impl ReuseState {
+    fn at(connection: &ObservedConnection, at: Duration) -> Self {
+        if connection.open_until().is_some_and(|until| until <= at) {
+            return Self::Over;
+        }
+        let spans = connection.exchange_spans();
+        let mut begun = spans.iter().filter(|(began, _)| *began < at).peekable();
+        let has_begun = begun.peek().is_some();
+        if !has_begun || begun.any(|(_, ended)| ended.is_none_or(|ended| ended > at)) {
+            return Self::Busy;
+        }
+        let last = connection.exchanges.iter().rfind(|it| it.request.began < at);
+        let keeps = |last: &SeenExchange| {
+            !last.request.says_close
+                && last.response.as_ref().is_some_and(SeenResponse::keeps_connection)
+        };
+        if last.is_none_or(keeps) { Self::AtRest } else { Self::Over }
+    }
+}
+
+/// The causes for which connections were dialled although there had been others: each time the
+/// connection that could have been used instead, and why it was not. Where all others were busy there
+/// is none.
 fn causes<'a>(connections: &[&'a ObservedConnection], of: &Observation) -> Vec<CauseGroup<'a>> {
-    let began = |it: &ObservedConnection| it.exchanges.last().map(|last| last.request.began);
-    let last = connections.iter().filter_map(|it| began(it)).max();
     let mut groups: Vec<CauseGroup<'a>> = Vec::new();
-    for &connection in connections.iter().filter(|it| it.is_used() && began(it) != last) {
-        let end = connection.end.zip(close_cause(connection, of));
-        let end = end.filter(|_| !was_at_hand(connection, connections));
-        let end = end.map(|(end, cause)| (end.by, cause));
-        let key = |end: Option<(WireClose, CloseCause)>| {
-            let side = |by| match by {
-                WireClose::First(side) | WireClose::Reset(side) => Some(side),
-                WireClose::Both => None,
-            };
-            // What a message said is the cause, whoever carried it out first.
-            end.map(|(by, cause)| (side(by).filter(|_| !cause.is_said()), cause.name()))
+    let used: Vec<&ObservedConnection> =
+        connections.iter().copied().filter(|it| it.is_used()).collect();
+    for dialled in &used {
+        let at = dialled.dialled;
+        let before: Vec<(&ObservedConnection, ReuseState)> = used
+            .iter()
+            .filter(|it| it.dialled < at)
+            .map(|it| (*it, ReuseState::at(it, at)))
+            .collect();
+        let latest = |state: ReuseState| {
+            let them = before.iter().filter(|(_, it)| *it == state).map(|(it, _)| *it);
+            them.max_by_key(|it| last_ended(it, at))
+        };
+        let (instead, end) = match (latest(ReuseState::AtRest), latest(ReuseState::Over)) {
+            (Some(at_rest), _) => (at_rest, None),
+            (None, Some(over)) if !before.iter().any(|(_, it)| *it == ReuseState::Busy) => {
+                let end = over.end.zip(close_cause(over, of));
+                (over, end.map(|(end, cause)| (end.by, cause)))
+            }
+            _ => continue,
         };
         match groups.iter_mut().find(|group| key(group.end) == key(end)) {
-            Some(group) => group.connections.push(connection),
-            None => groups.push(CauseGroup { end, connections: vec![connection] }),
+            Some(group) if group.connections.iter().any(|it| it.id == instead.id) => {}
+            Some(group) => group.connections.push(instead),
+            None => groups.push(CauseGroup { end, connections: vec![instead] }),
         }
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.connections.len()));
     groups
+}
+
+/// When the last exchange of a connection that was over at `at` had ended.
+fn last_ended(connection: &ObservedConnection, at: Duration) -> Option<Duration> {
+    let ended = connection.exchange_spans().into_iter().filter_map(|(_, ended)| ended);
+    ended.filter(|ended| *ended <= at).max()
+}
+
+/// What groups connections: who closed, and why. What a message said is the cause, whoever carried it
+/// out first.
+fn key(end: Option<(WireClose, CloseCause)>) -> Option<(Option<Side>, &'static str)> {
+    let side = |by| match by {
+        WireClose::First(side) | WireClose::Reset(side) => Some(side),
+        WireClose::Both => None,
+    };
+    end.map(|(by, cause)| (side(by).filter(|_| !cause.is_said()), cause.name()))
 }
 
 impl CauseGroup<'_> {
@@ -160,6 +206,10 @@ impl CauseGroup<'_> {
                 format!("after {} of silence each time: an idle timeout", short(silence))
             }
             CloseCause::AfterSilence(silence) => format!("after {} of silence", short(silence)),
+            CloseCause::GoAway(by) => format!(
+                "behind a GOAWAY of the {}'s",
+                if by == Side::Client { "client" } else { "server" }
+            ),
             CloseCause::BehindResponse => {
                 "right behind a response, though neither side had asked for it".to_owned()
             }
@@ -198,12 +248,20 @@ impl CauseGroup<'_> {
             CloseCause::IdleTimeout { .. } | CloseCause::AfterSilence(_) => {
                 "let the client keep idle connections for longer"
             }
+            CloseCause::GoAway(Side::Server) => {
+                "it is the server's wish: look for its idle timeout, or a limit of requests for each \
+                 connection"
+            }
+            CloseCause::GoAway(Side::Client) => {
+                "does the program make a new client (session, agent, pool) for each request? Make \
+                 one, and use it for all"
+            }
             CloseCause::BehindResponse if is_server => {
                 "look for what switches keep-alive off in the server"
             }
             CloseCause::BehindResponse => {
-                "does the program make a new client (session, agent, pool) for each request? Make \
-                 one, and use it for all"
+                "does the program make a new client (session, agent, pool) for each request, or \
+                 start another program? Make one client, and use it for all"
             }
             CloseCause::ProgramEnded => {
                 "connections end with the process that has them: one process for all requests"

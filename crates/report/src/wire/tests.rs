@@ -32,6 +32,18 @@ fn a_list_tells_a_packet_a_line_with_its_connection_and_exchange() {
     insta::assert_snapshot!(list(two_exchanges()));
 }
 
+#[test]
+fn where_packets_are_left_out_no_column_stands_for_what_nobody_saw() {
+    let many = (0..100).fold(WireSample::on_loopback().handshake(0), |sample, _| {
+        sample.client("P.", 1, 1, 40).server(".", 1, 41, 0)
+    });
+    let record = many.record();
+    let count = record.passages.len();
+    let text = list(record);
+    assert!(text.contains(&format!("the last 40 of {count} are shown")), "{text}");
+    assert!(text.contains("LEN") && !text.contains("CABLE"), "{text}");
+}
+
 fn ladder(record: WireRecord) -> String {
     shown(record, PacketView::Ladder, PacketOptions::default(), 80)
 }

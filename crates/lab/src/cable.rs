@@ -90,6 +90,7 @@ pub(crate) fn plan(network: &Network) -> CablePlan {
     CablePlan {
         delay: network.delay.map_or(Duration::ZERO, |Time(delay)| delay),
         bits_per_second: network.rate.map(|Rate(bits)| bits),
+        ..CablePlan::default()
     }
 }
 

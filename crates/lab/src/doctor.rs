@@ -77,7 +77,7 @@ fn needs(experiments: &[Experiment]) -> anyhow::Result<Vec<ExperimentNeeds>> {
 async fn gather(experiments: Vec<ExperimentNeeds>) -> anyhow::Result<DoctorFacts> {
     let private = tried(Attempt::Private).await?;
     let mut settings = Vec::new();
-    let (mut cable, mut packets_inside) = (no_network(), no_network());
+    let [mut cable, mut packets_inside, mut observing] = [no_network(), no_network(), no_network()];
     if private.works() {
         for wanted in facts::distinct_settings(&experiments) {
             let outcome = tried(Attempt::Settings(Box::new(wanted.clone()))).await?;
@@ -85,6 +85,7 @@ async fn gather(experiments: Vec<ExperimentNeeds>) -> anyhow::Result<DoctorFacts
         }
         cable = tried(Attempt::Cable).await?;
         packets_inside = tried(Attempt::PacketsInside).await?;
+        observing = tried(Attempt::Observing).await?;
     }
     Ok(DoctorFacts {
         system: machine::system(),
@@ -92,6 +93,7 @@ async fn gather(experiments: Vec<ExperimentNeeds>) -> anyhow::Result<DoctorFacts
         settings,
         cable,
         packets_inside,
+        observing,
         packets_here: tried(Attempt::PacketsHere).await?,
         tracepoint: tried(Attempt::Tracepoint).await?,
         sysctls: machine::sysctls(),

@@ -57,7 +57,8 @@ impl WireWitness for CableWitness {
         let tally = cable.map(Cable::unplug).transpose().map_err(io::Error::other)?;
         let mut record = self.control.record();
         record.missed = of_client + of_server;
-        if let Some(CableTally { refused, under_way, .. }) = tally {
+        if let Some(CableTally { refused, under_way, missed, .. }) = tally {
+            record.missed += missed;
             (record.refused, record.under_way) = (refused, under_way);
         }
         Ok(record)

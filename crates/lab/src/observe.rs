@@ -66,6 +66,16 @@ pub(crate) fn main(asked: &Observe) -> u8 {
             let told = crate::harmless(anyhow::Error::msg(format!("{error:#}")));
             // If not even this can be written, the exit code has to say it.
             let _ = writeln!(anstream::stderr(), "lab: {told}");
+            let refused = |it: &netlab::Error| {
+                matches!(it, netlab::Error::Refused(_) | netlab::Error::NoCable(_))
+            };
+            if error.downcast_ref().is_some_and(refused) {
+                let doctor = program::call("lab", "doctor");
+                let _ = writeln!(
+                    anstream::stderr(),
+                    "lab: {doctor} tells what works here, and what not"
+                );
+            }
             code_of(&error)
         }
     }

@@ -1,4 +1,5 @@
-//! The price of the cable: a round trip, and a large body, beside loopback and a veth pair.
+//! The price of the cable, with devices of either kind: a round trip, and a large body, beside loopback
+//! and a veth pair without a cable.
 //!
 //! ```text
 //! cargo bench -p netlab
@@ -25,10 +26,12 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use netlab::{
-        CableTally, Error, HostsPlan, NothingHappens, SERVER_HOST, TwoHosts, enter_hosts,
-        lost_before_the_cable,
+        CablePlan, CableTally, DeviceChoice, Error, HostsPlan, NothingHappens, SERVER_HOST,
+        TwoHosts, enter_hosts, lost_before_the_cable,
     };
 
+    /// Tells a process which device it measures.
+    const DEVICE: &str = "NETLAB_BENCH_DEVICE";
     const ROUND_TRIPS: usize = 4000;
     const BULK: usize = 256 << 20;
     /// The rounds over all ways, of which the best counts: a busy machine is no property of a way.
@@ -38,7 +41,24 @@ mod linux {
         if std::env::args().any(|argument| argument == "--test" || argument == "--list") {
             return;
         }
-        match enter_hosts(&HostsPlan::default(), Box::new(NothingHappens)) {
+        match std::env::var(DEVICE).as_deref() {
+            Ok("tun") => with(DeviceChoice::Tun),
+            Ok(_) => with(DeviceChoice::Veth),
+            // Whoever has entered a network is in it for good: so each has a process of its own.
+            Err(_) => {
+                for device in ["tun", "veth"] {
+                    println!("cable by {device}");
+                    let this = std::env::current_exe().unwrap();
+                    let bench = Command::new(this).arg("--bench").env(DEVICE, device).status();
+                    assert!(bench.unwrap().success());
+                }
+            }
+        }
+    }
+
+    fn with(device: DeviceChoice) {
+        let cable = CablePlan { device, ..CablePlan::default() };
+        match enter_hosts(&HostsPlan { cable, ..HostsPlan::default() }, Box::new(NothingHappens)) {
             Ok(hosts) => measure(hosts).unwrap(),
             Err(why @ (Error::Refused(_) | Error::NoCable(_))) => eprintln!("SKIPPED: {why}"),
             Err(error) => panic!("{error}"),
@@ -76,7 +96,7 @@ mod linux {
             }
         }
         let lost = [lost_before_the_cable()?, hosts.server.run(lost_before_the_cable)??];
-        let CableTally { sent, arrived, .. } = hosts.cable.unplug()?;
+        let CableTally { sent, arrived, missed, .. } = hosts.cable.unplug()?;
         println!("           round trip   against lo    a body of 256 MiB   against lo");
         for way in &ways {
             let gbit = |time: Duration| BULK as f64 * 8.0 / 1e9 / time.as_secs_f64();
@@ -91,7 +111,7 @@ mod linux {
         }
         println!(
             "the cable carried {arrived} of {sent} packets; the hosts lost {} before it",
-            lost[0] + lost[1]
+            lost[0] + lost[1] + missed
         );
         Ok(())
     }

@@ -52,6 +52,22 @@ pub struct CablePlan {
     /// How many bits a second go through, each way; `None` is as many as this machine can forward.
     /// The first bit of a packet leaves when the last bit of the one before has left.
     pub bits_per_second: Option<u64>,
+    /// The devices at its ends.
+    pub device: DeviceChoice,
+}
+
+/// The kind of device by which a host is plugged into a cable. What the cable hears is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// TUN and, where there is none to be had, veth.
+    #[default]
+    Auto,
+    /// A TUN device: `/dev/net/tun` has to be open to this user. It waits until the cable takes what
+    /// it has.
+    Tun,
+    /// A pair of virtual Ethernet devices, of which the cable hears one by a packet socket. What comes
+    /// while that has no more room is lost: [`CableTally::missed`] tells.
+    Veth,
 }
 
 /// A packet that one host has sent.
@@ -127,6 +143,9 @@ pub struct CableTally {
     pub arrived: u64,
     /// Packets that a host did not take, which no law decided.
     pub refused: u64,
+    /// Packets that a host sent while its device had no more room for them, as far as is known: of
+    /// veth. (What a TUN device loses, [`lost_before_the_cable`](crate::lost_before_the_cable) tells.)
+    pub missed: u64,
     /// Packets that were still on their way.
     pub under_way: u64,
 }

@@ -117,6 +117,18 @@ pub(crate) fn no_tun(errno: Errno) -> Refused {
     Refused::no_cable(format!("opening {TUN} refused ({errno:?})"), by, fix)
 }
 
+/// Names what refused a pair of virtual Ethernet devices for the cable, and the fix.
+pub(crate) fn no_veth(errno: Errno) -> Refused {
+    let (by, fix) = match errno {
+        Errno::EOPNOTSUPP => known(
+            "a kernel without such devices: its module veth is not loaded, or it has none",
+            "sudo modprobe veth",
+        ),
+        _ => unknown(),
+    };
+    Refused::no_cable(format!("making a pair of veth devices refused ({errno:?})"), by, fix)
+}
+
 /// The kernel said yes, but the process is where it was.
 pub(crate) fn not_moved() -> Refused {
     let (by, fix) = unknown();

@@ -39,7 +39,7 @@ mod no_hosts {
     use std::io;
     use std::net::Ipv4Addr;
 
-    use crate::cable::{CableLaw, CablePlan, CableTally, Parcel};
+    use crate::cable::{CableLaw, CablePlan, CableTally, DeviceChoice, Parcel};
     use crate::settings::Sysctl;
     use crate::{Error, NetworkSettings, Refused};
 
@@ -47,7 +47,7 @@ mod no_hosts {
     pub(crate) enum CableDevice {}
 
     impl CableDevice {
-        pub(crate) fn plug_in(_: Ipv4Addr) -> Result<Self, Error> {
+        pub(crate) fn plug_in(_: Ipv4Addr, _: DeviceChoice) -> Result<Self, Error> {
             Err(Refused::not_linux(std::env::consts::OS).into())
         }
     }

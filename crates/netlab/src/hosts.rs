@@ -144,9 +144,9 @@ pub fn lay_cable(
 ) -> Result<(Host, Cable), Error> {
     let settings = server.checked()?;
     client.settings()?; // refuses a thread that is elsewhere
-    let near = system::CableDevice::plug_in(CLIENT_HOST)?;
+    let near = system::CableDevice::plug_in(CLIENT_HOST, plan.device)?;
     let server = Host { thread: system::HostThread::start(settings)? };
-    let far = server.run(|| system::CableDevice::plug_in(SERVER_HOST))??;
+    let far = server.run(move || system::CableDevice::plug_in(SERVER_HOST, plan.device))??;
     let laid = system::Forwarder::start(near, far, plan, law);
     let forwarder = laid.map_err(|source| Error::Cable { step: "start the thread of", source })?;
     Ok((server, Cable { forwarder }))

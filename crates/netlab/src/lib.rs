@@ -18,7 +18,10 @@
 //! | `cable.rs` | what becomes of a packet, and when it arrives: no I/O |
 //! | `linux.rs` | the move itself; the only place that changes a network's settings |
 //! | `linux/host.rs` | a thread that lives on the second host |
-//! | `linux/tun.rs` | a host's end of the cable |
+//! | `linux/device.rs` | a host's end of the cable, of one kind or the other |
+//! | `linux/tun.rs` | one that is a TUN device |
+//! | `linux/veth.rs` | one that is a pair of virtual Ethernet devices |
+//! | `checksum.rs` | the sums that such a device leaves to others |
 //! | `linux/forward.rs` | the loop that carries packets |
 //! | `rtnetlink.rs` | requests to change an interface, and what the kernel's answer means |
 //! | `diagnosis.rs` | facts in, culprit out: who refuses a private network here |
@@ -67,6 +70,8 @@ mod refused;
 mod settings;
 
 #[cfg(target_os = "linux")]
+mod checksum;
+#[cfg(target_os = "linux")]
 mod diagnosis;
 #[cfg(any(not(target_os = "linux"), test))]
 mod elsewhere;
@@ -80,7 +85,9 @@ use elsewhere as system;
 #[cfg(target_os = "linux")]
 use linux as system;
 
-pub use cable::{CableLaw, CablePlan, CableTally, Fate, HostEnd, NothingHappens, Parcel, Passing};
+pub use cable::{
+    CableLaw, CablePlan, CableTally, DeviceChoice, Fate, HostEnd, NothingHappens, Parcel, Passing,
+};
 pub use counters::Counters;
 pub use error::Error;
 pub use hosts::{

@@ -2,9 +2,11 @@
 //! had without root. (`socket-inspector trace` wants root for the kernel's tracepoints, and asks by
 //! itself.)
 
+mod device;
 mod forward;
 mod host;
 mod tun;
+mod veth;
 
 use std::fs;
 use std::io::{self, Write};
@@ -25,9 +27,9 @@ use crate::rtnetlink::{
 use crate::settings::Sysctl;
 use crate::{Error, Identity, Refused};
 
+pub(crate) use device::{CableDevice, lost_before_the_cable};
 pub(crate) use forward::{Forwarder, Injector};
 pub(crate) use host::HostThread;
-pub(crate) use tun::{CableDevice, lost_before_the_cable};
 
 /// One entry for each thread of this process.
 const THREADS: &str = "/proc/self/task";
@@ -117,7 +119,7 @@ impl Network {
     /// Sends everything for which there is no other way through the cable.
     pub(crate) fn sends_all_by_cable(&self) -> io::Result<()> {
         self.check()?;
-        let index = rustix::net::netdevice::name_to_index(netlink_socket()?, tun::NAME)?;
+        let index = rustix::net::netdevice::name_to_index(netlink_socket()?, device::NAME)?;
         change(&default_way(DefaultWay::Out, index, 1), 1)
     }
 
@@ -245,10 +247,10 @@ fn overwrite(path: &str, text: &str) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
 }
 
-/// The reason why there is no device for the cable.
-fn no_tun(error: io::Error) -> Error {
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(errno) => Error::NoCable(crate::diagnosis::no_tun(errno)),
+/// The reason why there is no device for the cable, which `diagnosis` makes of an error number.
+fn no_device(diagnosis: fn(Errno) -> Refused) -> impl Fn(io::Error) -> Error {
+    move |error| match error.raw_os_error().map(Errno::from_raw) {
+        Some(errno) => Error::NoCable(diagnosis(errno)),
         None => Error::Cable { step: "make a device for", source: error },
     }
 }

@@ -5,6 +5,8 @@
 //! the byte order of this machine. The layouts are those of `linux/netlink.h` and
 //! `linux/rtnetlink.h`.
 
+use std::net::Ipv4Addr;
+
 use thiserror::Error;
 
 /// `LOOPBACK_IFINDEX`: in every network, the loopback interface is the first.
@@ -18,8 +20,12 @@ const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
 /// `RTM_NEWROUTE`: add a way to a network.
 const NEW_ROUTE: u16 = 24;
+/// `RTM_NEWADDR`: give an interface an address.
+const NEW_ADDRESS: u16 = 20;
 /// `NLM_F_CREATE`.
 const CREATE: u16 = 0x400;
+/// `NLM_F_EXCL`: what is there already is an error.
+const ALONE: u16 = 0x200;
 /// `RTA_OIF`: the interface that a way leads through.
 const ROUTE_INTERFACE: u16 = 4;
 /// `AF_INET`.
@@ -34,6 +40,8 @@ const REQUEST: u16 = 0x001;
 const ACK: u16 = 0x004;
 /// `IFF_UP`.
 const UP: u32 = 1;
+/// `IFF_NOARP`.
+const NO_ARP: u32 = 0x80;
 /// `IFLA_MTU`.
 const MTU: u16 = 4;
 /// `IFLA_GSO_MAX_SEGS`.
@@ -106,6 +114,49 @@ pub(crate) fn default_way(way: DefaultWay, interface: u32, sequence: u32) -> Vec
     message.extend((ATTRIBUTE_LEN as u16).to_ne_bytes());
     message.extend(ROUTE_INTERFACE.to_ne_bytes());
     message.extend(interface.to_ne_bytes());
+    message
+}
+
+/// Asks for a pair of virtual Ethernet devices with these names.
+pub(crate) fn pair(name: &str, peer: &str, sequence: u32) -> Vec<u8> {
+    // IFLA_IFNAME, struct ifinfomsg, VETH_INFO_PEER
+    let named = |name: &str| attribute(3, &[name.as_bytes(), &[0]].concat());
+    let peer = attribute(1, &[vec![0; 16], named(peer)].concat());
+    // IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_LINKINFO
+    let info = attribute(18, &[attribute(1, b"veth\0"), attribute(2, &peer)].concat());
+    message(NEW_LINK, &[vec![0; 16], named(name), info].concat(), sequence)
+}
+
+/// Asks for this IPv4 address at the interface with this number, in a network of so many bits.
+pub(crate) fn address(interface: u32, address: Ipv4Addr, prefix: u8, sequence: u32) -> Vec<u8> {
+    let index = interface.to_ne_bytes();
+    // IFA_ADDRESS, IFA_LOCAL
+    let both = [1, 2].map(|kind| attribute(kind, &address.octets())).concat();
+    message(NEW_ADDRESS, &[&[IPV4, prefix, 0, 0], &index[..], &both].concat(), sequence)
+}
+
+/// Asks for the interface with this number to be brought up, and to take every neighbour for known.
+pub(crate) fn bring_up_without_arp(interface: u32, sequence: u32) -> Vec<u8> {
+    request(NEW_LINK, REQUEST | ACK, interface, UP | NO_ARP, &[], sequence)
+}
+
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    let mut attribute = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    attribute.extend(value);
+    attribute.resize(attribute.len().next_multiple_of(4), 0);
+    attribute
+}
+
+/// A request that makes something.
+fn message(kind: u16, body: &[u8], sequence: u32) -> Vec<u8> {
+    let mut message = Vec::with_capacity(16 + body.len());
+    message.extend(u32::try_from(16 + body.len()).unwrap_or(u32::MAX).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend((REQUEST | ACK | CREATE | ALONE).to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
+    message.extend([0; 4]); // the kernel fills in who asks
+    message.extend(body);
     message
 }
 
@@ -230,6 +281,19 @@ mod tests {
         assert_eq!(home[..4], 36_u32.to_ne_bytes());
         assert_eq!(home[16..24], [2, 0, 0, 0, 254, 3, 254, 2]);
         assert_eq!(home[32..], LOOPBACK.to_ne_bytes());
+    }
+
+    #[test]
+    fn attributes_lie_in_each_other_and_begin_at_multiples_of_four() {
+        let pair = pair("cable0", "wire0", 7);
+        assert_eq!(pair.len() % 4, 0);
+        assert_eq!(pair[..4], u32::try_from(pair.len()).unwrap().to_ne_bytes());
+        // Header 32, name 12; then its kind in 12, its data in 4 with the peer in 4, 16 and 12.
+        assert_eq!(pair.len(), 32 + 12 + 4 + 12 + 4 + 4 + 16 + 12);
+        let address = address(5, Ipv4Addr::new(10, 0, 0, 1), 24, 7);
+        assert_eq!(address.len(), 16 + 8 + 2 * 8);
+        assert_eq!(address[16..20], [2, 24, 0, 0]);
+        assert_eq!(address[28..32], [10, 0, 0, 1]);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use evidence::{Segment, SegmentFlags};
 use netlab::{Error, HostsPlan, NetworkSettings, NothingHappens};
-use packets::{Capture, CaptureError, CaptureSetup};
+use observe::ObservedGround;
+use packets::{Capture, CaptureError, CaptureSetup, Recording};
 use report::words::count;
 
 use super::facts::{Attempt, AttemptOutcome, Refusal};
@@ -23,6 +24,7 @@ pub(crate) fn attempt(attempt: &Attempt) -> AttemptOutcome {
         Attempt::Settings(settings) => with_settings(settings),
         Attempt::Cable => cable(),
         Attempt::PacketsInside => packets_inside(),
+        Attempt::Observing => observing(),
         Attempt::PacketsHere => packets_here(),
         Attempt::Tracepoint => tracepoint(),
     }
@@ -114,6 +116,11 @@ fn heard_of(setup: &CaptureSetup, listener: &TcpListener) -> AttemptOutcome {
         Ok(recording) => recording,
         Err(error) => return of_capture(error),
     };
+    seen_in(&recording)
+}
+
+/// Looks whether a handshake is among the packets.
+fn seen_in(recording: &Recording) -> AttemptOutcome {
     let (segments, _) = recording.segments();
     let synchronised = |it: &&Segment| it.has(SegmentFlags::SYN);
     match segments.iter().filter(synchronised).count() {
@@ -125,6 +132,24 @@ fn heard_of(setup: &CaptureSetup, listener: &TcpListener) -> AttemptOutcome {
             let of = format!("of a handshake {heard} of 2 SYNs were heard");
             AttemptOutcome::Failed(of)
         }
+    }
+}
+
+/// As `lab observe` does it, whose program is to run as the user who started it.
+fn observing() -> AttemptOutcome {
+    let mut ground = match ObservedGround::enter(Instant::now()) {
+        Ok(ground) => ground,
+        Err(error) => return of_network(error),
+    };
+    if let Err(error) = ground.begin() {
+        return of_capture(error);
+    }
+    if let Err(error) = connection((Ipv4Addr::LOCALHOST, 0).into()) {
+        return failed("connecting in it failed", &error);
+    }
+    match ground.end() {
+        Ok(heard) => seen_in(&heard.loopback),
+        Err(error) => of_capture(error),
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) enum Attempt {
     Cable,
     /// To hear a handshake in a private network.
     PacketsInside,
+    /// To move into a private network as the user that one is, and to hear a handshake there.
+    Observing,
     /// To hear one in the network of this machine.
     PacketsHere,
     /// To reach the tracepoint that tells changes of sockets.
@@ -74,6 +76,7 @@ pub(crate) struct DoctorFacts {
     pub(crate) settings: Vec<(NetworkSettings, AttemptOutcome)>,
     pub(crate) cable: AttemptOutcome,
     pub(crate) packets_inside: AttemptOutcome,
+    pub(crate) observing: AttemptOutcome,
     pub(crate) packets_here: AttemptOutcome,
     pub(crate) tracepoint: AttemptOutcome,
     /// The settings of the network in which this runs.

@@ -119,6 +119,7 @@ fn rows(facts: &DoctorFacts) -> Vec<DoctorRow> {
         of_settings(facts),
         row("second host, cable", &facts.cable),
         row("packets, in private", &facts.packets_inside),
+        row("observing a program", &facts.observing),
         row("packets, of machine", &facts.packets_here),
         row("tracepoints", &facts.tracepoint),
     ]

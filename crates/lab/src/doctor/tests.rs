@@ -63,6 +63,7 @@ fn healthy() -> DoctorFacts {
         settings: vec![(few_ports(), works(""))],
         cable: works("a connection went through it, in 5 packets"),
         packets_inside: works("8 packets of a connection were heard"),
+        observing: works("8 packets of a connection were heard"),
         packets_here: works("8 packets of a connection were heard"),
         tracepoint: works("sock:inet_sock_set_state may be enabled, at /sys/kernel/tracing"),
         sysctls: vec![
@@ -90,6 +91,7 @@ fn no_private(outcome: AttemptOutcome) -> DoctorFacts {
         settings: Vec::new(),
         cable: not_tried(),
         packets_inside: not_tried(),
+        observing: not_tried(),
         ..healthy()
     }
 }
@@ -170,6 +172,7 @@ fn where_everything_works_it_says_what_was_seen() {
                                       made (1)
       second host, cable   works      a connection went through it, in 5 packets
       packets, in private  works      8 packets of a connection were heard
+      observing a program  works      8 packets of a connection were heard
       packets, of machine  works      8 packets of a connection were heard
       tracepoints          works      sock:inet_sock_set_state may be enabled, at
                                       /sys/kernel/tracing
@@ -207,6 +210,7 @@ fn docker_s_filter_refuses_the_network_and_the_packets_of_the_container_are_hear
       its settings         not tried  it takes a private network
       second host, cable   not tried  it takes a private network
       packets, in private  not tried  it takes a private network
+      observing a program  not tried  it takes a private network
       packets, of machine  works      8 packets of a connection were heard
       tracepoints          does not   reading /sys/kernel/tracing refused by the
                                       kernel, which lets root of the machine alone
@@ -236,6 +240,7 @@ fn ubuntu_s_apparmor_is_cured_by_a_profile_for_this_program_alone() {
       its settings         not tried  it takes a private network
       second host, cable   not tried  it takes a private network
       packets, in private  not tried  it takes a private network
+      observing a program  not tried  it takes a private network
       packets, of machine  does not   opening a packet socket refused (EPERM) by the
                                       kernel, as this process lacks CAP_NET_RAW
                                       cure: enter a private network first, or sudo
@@ -263,6 +268,7 @@ fn without_tun_what_takes_two_hosts_is_skipped_and_the_rest_runs() {
                                       cure: sudo modprobe tun, or in a container:
                                       docker run --device /dev/net/tun
       packets, in private  works      8 packets of a connection were heard
+      observing a program  works      8 packets of a connection were heard
       packets, of machine  works      8 packets of a connection were heard
       tracepoints          works      sock:inet_sock_set_state may be enabled, at
                                       /sys/kernel/tracing
@@ -293,6 +299,7 @@ fn settings_that_are_read_only_fail_the_runs_that_make_them() {
                                       --security-opt systempaths=unconfined
       second host, cable   works      a connection went through it, in 5 packets
       packets, in private  works      8 packets of a connection were heard
+      observing a program  works      8 packets of a connection were heard
       packets, of machine  works      8 packets of a connection were heard
       tracepoints          works      sock:inet_sock_set_state may be enabled, at
                                       /sys/kernel/tracing

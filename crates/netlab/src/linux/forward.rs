@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::tun::{CableDevice, MTU};
+use super::device::{CableDevice, MTU};
 use crate::cable::{CableLaw, CablePlan, CableTally, DueQueue, Fate, HostEnd, Parcel, Passing};
 
 /// Packets taken from one host before the other has its turn.
@@ -112,6 +112,7 @@ impl Carrier {
             let woken = wait(&self.devices, stopped, &self.woken, self.queue.next())?;
             if woken.is_stopped {
                 self.tally.under_way = u64::try_from(self.queue.len()).unwrap_or(u64::MAX);
+                self.tally.missed = self.devices.iter().map(CableDevice::missed).sum();
                 return Ok(self.tally);
             }
             if woken.is_injected {

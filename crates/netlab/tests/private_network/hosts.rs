@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netlab::{
-    CableLaw, CablePlan, Counters, Error, Fate, HostEnd, HostsPlan, NothingHappens, Parcel,
-    Passing, SERVER_HOST, TwoHosts, enter_hosts, lost_before_the_cable,
+    CableLaw, CablePlan, Counters, DeviceChoice, Error, Fate, HostEnd, HostsPlan, NothingHappens,
+    Parcel, Passing, SERVER_HOST, TwoHosts, enter_hosts, lost_before_the_cable,
 };
 use serde_json::{Value, json};
 
@@ -40,15 +40,25 @@ impl<F: FnMut(&Passing<'_>, &str) -> Fate + Send> CableLaw for Heard<F> {
 
 type Packets = Arc<Mutex<Vec<(HostEnd, String, usize)>>>;
 
+/// The device by which the test wants its hosts plugged in.
+fn device(input: &Value) -> DeviceChoice {
+    match input["device"].as_str() {
+        Some("tun") => DeviceChoice::Tun,
+        Some("veth") => DeviceChoice::Veth,
+        _ => DeviceChoice::Auto,
+    }
+}
+
 /// Two hosts under a law, or the reason why there is no cable.
 fn hosts(
+    input: &Value,
     delay: Duration,
     fate: impl FnMut(&Passing<'_>, &str) -> Fate + Send + 'static,
 ) -> Result<Result<(TwoHosts, Packets), Value>, Error> {
     let packets = Packets::default();
     let law = Heard { packets: Arc::clone(&packets), fate };
-    let plan =
-        HostsPlan { cable: CablePlan { delay, ..CablePlan::default() }, ..HostsPlan::default() };
+    let cable = CablePlan { delay, device: device(input), ..CablePlan::default() };
+    let plan = HostsPlan { cable, ..HostsPlan::default() };
     or_no_cable(enter_hosts(&plan, Box::new(law))).map(|it| it.map(|hosts| (hosts, packets)))
 }
 
@@ -97,14 +107,16 @@ fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-pub(crate) fn make_two() -> Result<Value, Error> {
-    let made = or_no_cable(enter_hosts(&HostsPlan::default(), Box::new(NothingHappens)))?;
+pub(crate) fn make_two(input: &Value) -> Result<Value, Error> {
+    let cable = CablePlan { device: device(input), ..CablePlan::default() };
+    let plan = HostsPlan { cable, ..HostsPlan::default() };
+    let made = or_no_cable(enter_hosts(&plan, Box::new(NothingHappens)))?;
     Ok(made.map_or_else(|why| why, |_| json!({ "no_cable": null })))
 }
 
 pub(crate) fn talk(input: &Value) -> Result<Value, Error> {
     let delay = Duration::from_millis(input["delay_ms"].as_u64().unwrap());
-    let (hosts, packets) = match hosts(delay, |_, _| Fate::Pass)? {
+    let (hosts, packets) = match hosts(input, delay, |_, _| Fate::Pass)? {
         Ok(made) => made,
         Err(why) => return Ok(why),
     };
@@ -142,7 +154,7 @@ pub(crate) fn talk(input: &Value) -> Result<Value, Error> {
     }))
 }
 
-pub(crate) fn lose_the_last_ack() -> Result<Value, Error> {
+pub(crate) fn lose_the_last_ack(input: &Value) -> Result<Value, Error> {
     let mut after_server_s_fin = false;
     let mut lost = false;
     let law = move |packet: &Passing<'_>, flags: &str| {
@@ -153,7 +165,7 @@ pub(crate) fn lose_the_last_ack() -> Result<Value, Error> {
         }
         Fate::Pass
     };
-    let (hosts, packets) = match hosts(Duration::ZERO, law)? {
+    let (hosts, packets) = match hosts(input, Duration::ZERO, law)? {
         Ok(made) => made,
         Err(why) => return Ok(why),
     };
@@ -177,10 +189,10 @@ pub(crate) fn lose_the_last_ack() -> Result<Value, Error> {
     }))
 }
 
-pub(crate) fn send_much() -> Result<Value, Error> {
+pub(crate) fn send_much(input: &Value) -> Result<Value, Error> {
     const CONNECTIONS: usize = 8;
     const EACH: usize = 4 << 20;
-    let (hosts, packets) = match hosts(Duration::ZERO, |_, _| Fate::Pass)? {
+    let (hosts, packets) = match hosts(input, Duration::ZERO, |_, _| Fate::Pass)? {
         Ok(made) => made,
         Err(why) => return Ok(why),
     };
@@ -215,6 +227,7 @@ pub(crate) fn send_much() -> Result<Value, Error> {
         "written": CONNECTIONS * EACH,
         "received": received,
         "lost_before_the_cable": { "client": of_client, "server": of_server },
+        "missed": tally.missed,
         "sent": tally.sent,
         "arrived": tally.arrived,
         "largest": largest,
@@ -257,7 +270,7 @@ fn checksum(bytes: &[u8], start: u32) -> u16 {
     !u16::try_from(sum).unwrap()
 }
 
-pub(crate) fn forge_a_reset() -> Result<Value, Error> {
+pub(crate) fn forge_a_reset(input: &Value) -> Result<Value, Error> {
     let law = |packet: &Passing<'_>, flags: &str| {
         if packet.from == HostEnd::Client && flags == "P." {
             let reset = reset_for(packet.bytes);
@@ -266,7 +279,7 @@ pub(crate) fn forge_a_reset() -> Result<Value, Error> {
         }
         Fate::Pass
     };
-    let (hosts, _) = match hosts(Duration::ZERO, law)? {
+    let (hosts, _) = match hosts(input, Duration::ZERO, law)? {
         Ok(made) => made,
         Err(why) => return Ok(why),
     };

@@ -47,10 +47,10 @@ pub(crate) fn play(role: &str) -> ExitCode {
         "die with parent" => die_with_parent(),
         "be an orphan" => be_an_orphan(),
         "talk from host to host" => crate::hosts::talk(&input()),
-        "lose the last ACK" => crate::hosts::lose_the_last_ack(),
-        "send much" => crate::hosts::send_much(),
-        "forge a reset" => crate::hosts::forge_a_reset(),
-        "make two hosts" => crate::hosts::make_two(),
+        "lose the last ACK" => crate::hosts::lose_the_last_ack(&input()),
+        "send much" => crate::hosts::send_much(&input()),
+        "forge a reset" => crate::hosts::forge_a_reset(&input()),
+        "make two hosts" => crate::hosts::make_two(&input()),
         unknown => panic!("there is no role {unknown:?}"),
     };
     say(&report.unwrap_or_else(|error| told(&error)));

@@ -40,6 +40,7 @@ pub(crate) const ALL: &[Test] = tests![
     a_cable_without_a_law_loses_nothing_of_much,
     a_reset_that_nobody_sent_ends_a_connection_at_the_host_that_gets_it,
     whoever_may_not_open_the_device_is_told_so,
+    whoever_may_not_open_the_device_gets_a_cable_all_the_same,
 ];
 
 const NOTHING: Value = Value::Null;
@@ -292,40 +293,56 @@ fn an_orphan_in_the_care_of_process_1_dies_at_once() -> Result<(), Skipped> {
     Ok(())
 }
 
-/// Plays a role on two hosts, unless there is no cable to be had.
-fn seen_on_two_hosts(who: Who, role: &str, input: &Value) -> Result<Value, Skipped> {
-    let seen = seen_by(who, role, input)?;
-    match seen.get("no_cable") {
-        Some(why) => Err(Skipped(why.as_str().unwrap().to_owned())),
-        None => Ok(seen),
+/// Plays a role on two hosts, plugged in by TUN devices and by veth, as far as there is a cable to be
+/// had.
+fn seen_on_two_hosts(who: Who, role: &str, input: &Value) -> Result<Vec<Value>, Skipped> {
+    let mut all = Vec::new();
+    let mut skipped = Vec::new();
+    for device in ["tun", "veth"] {
+        let mut input = if input.is_null() { json!({}) } else { input.clone() };
+        input["device"] = json!(device);
+        let seen = seen_by(who, role, &input)?;
+        match seen.get("no_cable") {
+            Some(why) => skipped.push(format!("{device}: {}", text(why))),
+            None => all.push(seen),
+        }
     }
+    if all.is_empty() {
+        return Err(Skipped(skipped.join("; ")));
+    }
+    skipped.iter().for_each(|why| eprintln!("SKIPPED: {role}: {why}"));
+    Ok(all)
 }
 
 fn each_of_two_hosts_sees_its_own_end_and_counts_for_itself() -> Result<(), Skipped> {
-    let seen = seen_on_two_hosts(Who::Caller, "talk from host to host", &json!({ "delay_ms": 0 }))?;
-    let client = "0100000A"; // 10.0.0.1
-    let server = "0200000A:1F90"; // 10.0.0.2:8080
-    let of_client = seen["of_client"].as_str().unwrap();
-    let of_server = seen["of_server"].as_str().unwrap();
-    assert_eq!(of_client.lines().count(), 2, "a heading and one end: {of_client}");
-    assert!(of_client.contains(&format!(" {client}")), "{of_client}");
-    assert_eq!(of_server.lines().count(), 3, "a heading, a listener and one end: {of_server}");
-    assert!(of_server.contains(&format!(": {server} {client}")), "{of_server}");
-    assert_eq!(seen["dialled"], json!({ "client": 1, "server": 0 }));
-    assert_eq!(seen["accepted"], json!({ "client": 0, "server": 1 }));
+    for seen in seen_on_two_hosts(Who::Caller, "talk from host to host", &json!({ "delay_ms": 0 }))?
+    {
+        let client = "0100000A"; // 10.0.0.1
+        let server = "0200000A:1F90"; // 10.0.0.2:8080
+        let of_client = seen["of_client"].as_str().unwrap();
+        let of_server = seen["of_server"].as_str().unwrap();
+        assert_eq!(of_client.lines().count(), 2, "a heading and one end: {of_client}");
+        assert!(of_client.contains(&format!(" {client}")), "{of_client}");
+        assert_eq!(of_server.lines().count(), 3, "a heading, a listener and one end: {of_server}");
+        assert!(of_server.contains(&format!(": {server} {client}")), "{of_server}");
+        assert_eq!(seen["dialled"], json!({ "client": 1, "server": 0 }));
+        assert_eq!(seen["accepted"], json!({ "client": 0, "server": 1 }));
+    }
     Ok(())
 }
 
 fn every_packet_passes_the_cable_and_the_handshake_in_its_order() -> Result<(), Skipped> {
-    let seen = seen_on_two_hosts(Who::Caller, "talk from host to host", &json!({ "delay_ms": 0 }))?;
-    let packets: Vec<&str> = seen["packets"].as_array().unwrap().iter().map(text).collect();
-    assert_eq!(packets[..3], ["client S", "server S.", "client ."]);
-    for end in ["client F", "server F"] {
-        assert_eq!(packets.iter().filter(|packet| packet.starts_with(end)).count(), 1);
+    for seen in seen_on_two_hosts(Who::Caller, "talk from host to host", &json!({ "delay_ms": 0 }))?
+    {
+        let packets: Vec<&str> = seen["packets"].as_array().unwrap().iter().map(text).collect();
+        assert_eq!(packets[..3], ["client S", "server S.", "client ."]);
+        for end in ["client F", "server F"] {
+            assert_eq!(packets.iter().filter(|packet| packet.starts_with(end)).count(), 1);
+        }
+        assert_eq!(packets.iter().filter(|packet| packet.contains('P')).count(), 2, "{packets:?}");
+        assert_eq!(seen["sent"], packets.len());
+        assert_eq!(seen["arrived"], packets.len());
     }
-    assert_eq!(packets.iter().filter(|packet| packet.contains('P')).count(), 2, "{packets:?}");
-    assert_eq!(seen["sent"], packets.len());
-    assert_eq!(seen["arrived"], packets.len());
     Ok(())
 }
 
@@ -335,34 +352,38 @@ fn text(value: &Value) -> &str {
 
 fn a_round_trip_takes_twice_the_delay_of_the_cable_or_longer() -> Result<(), Skipped> {
     let input = json!({ "delay_ms": 30 });
-    let seen = seen_on_two_hosts(Who::Caller, "talk from host to host", &input)?;
-    for what in ["connecting_ms", "exchange_ms"] {
-        assert!(seen[what].as_u64() >= Some(60), "{what} {}", seen[what]);
+    for seen in seen_on_two_hosts(Who::Caller, "talk from host to host", &input)? {
+        for what in ["connecting_ms", "exchange_ms"] {
+            assert!(seen[what].as_u64() >= Some(60), "{what} {}", seen[what]);
+        }
     }
     Ok(())
 }
 
 fn the_end_whose_fin_is_not_acknowledged_sends_it_again() -> Result<(), Skipped> {
-    let seen = seen_on_two_hosts(Who::Caller, "lose the last ACK", &NOTHING)?;
-    assert_eq!(seen["fins_of_server"].as_u64(), Some(2), "{seen}");
-    assert_eq!(seen["retransmitted"], json!({ "client": 0, "server": 1 }));
-    assert_eq!(seen["state_of_client"], "06", "TIME_WAIT has answered");
+    for seen in seen_on_two_hosts(Who::Caller, "lose the last ACK", &NOTHING)? {
+        assert_eq!(seen["fins_of_server"].as_u64(), Some(2), "{seen}");
+        assert_eq!(seen["retransmitted"], json!({ "client": 0, "server": 1 }));
+        assert_eq!(seen["state_of_client"], "06", "TIME_WAIT has answered");
+    }
     Ok(())
 }
 
 fn a_cable_without_a_law_loses_nothing_of_much() -> Result<(), Skipped> {
-    let seen = seen_on_two_hosts(Who::Caller, "send much", &NOTHING)?;
-    assert_eq!(seen["received"], seen["written"]);
-    assert_eq!(seen["lost_before_the_cable"], json!({ "client": 0, "server": 0 }));
-    assert_eq!(seen["sent"], seen["arrived"]);
-    assert!(seen["largest"].as_u64() <= Some(1500), "{seen}");
+    for seen in seen_on_two_hosts(Who::Caller, "send much", &NOTHING)? {
+        assert_eq!(seen["received"], seen["written"]);
+        assert_eq!(seen["lost_before_the_cable"], json!({ "client": 0, "server": 0 }));
+        assert_eq!(seen["sent"], seen["arrived"]);
+        assert!(seen["largest"].as_u64() <= Some(1500), "{seen}");
+    }
     Ok(())
 }
 
 fn a_reset_that_nobody_sent_ends_a_connection_at_the_host_that_gets_it() -> Result<(), Skipped> {
-    let seen = seen_on_two_hosts(Who::Caller, "forge a reset", &NOTHING)?;
-    assert_eq!(seen["client_sees"], "ConnectionReset");
-    assert_eq!(seen["server_state"], "01", "still ESTABLISHED: it was told nothing");
+    for seen in seen_on_two_hosts(Who::Caller, "forge a reset", &NOTHING)? {
+        assert_eq!(seen["client_sees"], "ConnectionReset");
+        assert_eq!(seen["server_state"], "01", "still ESTABLISHED: it was told nothing");
+    }
     Ok(())
 }
 
@@ -371,7 +392,7 @@ fn whoever_may_not_open_the_device_is_told_so() -> Result<(), Skipped> {
         Ok(device) => device,
         Err(_) => return Err(Skipped("there is no /dev/net/tun".to_owned())),
     };
-    let seen = seen_by(Who::Ordinary, "make two hosts", &NOTHING)?;
+    let seen = seen_by(Who::Ordinary, "make two hosts", &json!({ "device": "tun" }))?;
     let open_to_all = std::os::unix::fs::PermissionsExt::mode(&device.permissions()) & 0o006 == 6;
     if open_to_all {
         assert_eq!(seen["no_cable"], NOTHING);
@@ -383,5 +404,14 @@ fn whoever_may_not_open_the_device_is_told_so() -> Result<(), Skipped> {
         );
         assert!(why.contains("fix: sudo chmod 666 /dev/net/tun"), "{why}");
     }
+    Ok(())
+}
+
+fn whoever_may_not_open_the_device_gets_a_cable_all_the_same() -> Result<(), Skipped> {
+    if let Err(Skipped(why)) = seen_on_two_hosts(Who::Ordinary, "send much", &NOTHING) {
+        return Err(Skipped(why));
+    }
+    let seen = seen_by(Who::Ordinary, "make two hosts", &NOTHING)?;
+    assert_eq!(seen["no_cable"], NOTHING);
     Ok(())
 }

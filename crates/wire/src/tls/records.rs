@@ -296,6 +296,23 @@ mod tests {
         }
 
         #[test]
+        fn bytes_that_nobody_saw_hide_records_and_make_none_up(
+            stream in any_stream(),
+            size in 1_usize..60,
+            unseen in 0_usize..4,
+        ) {
+            let whole = told(&[&stream]);
+            let (mut splitter, mut parts) = (RecordSplitter::default(), Vec::new());
+            for (number, piece) in stream.chunks(size).enumerate() {
+                match number % 4 == unseen {
+                    true => splitter.skip(piece.len() as u64),
+                    false => splitter.feed(piece, |part| parts.push(part)),
+                }
+            }
+            prop_assert!(parts.iter().all(|part| whole.contains(part)));
+        }
+
+        #[test]
         fn records_follow_each_other_without_a_gap(stream in any_stream()) {
             let mut next = 0;
             for part in told(&[&stream]) {

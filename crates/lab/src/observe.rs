@@ -3,6 +3,7 @@
 //! | idea | file |
 //! |---|---|
 //! | what can be typed | `observe/args.rs` |
+//! | from the command line to the report | `observe/run.rs` |
 //! | what is expected, and whether it holds | `observe/expect.rs` |
 //! | the lab's own server on another host | `observe/serve.rs` |
 //! | the way out: connections relayed to the real network | `observe/relay.rs` |
@@ -13,62 +14,48 @@
 //! | the report for people | `observe/text.rs` |
 //! | the report for programs | `observe/json.rs` |
 //! | the report for a CI system | `observe/junit.rs` |
+//!
+//! All but what can be typed is for Linux alone.
 
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "what is typed is refused there"))]
 mod args;
+#[cfg(target_os = "linux")]
 mod expect;
+#[cfg(target_os = "linux")]
 mod json;
+#[cfg(target_os = "linux")]
 mod junit;
 #[cfg(target_os = "linux")]
 mod keys;
 #[cfg(target_os = "linux")]
 mod near_names;
+#[cfg(target_os = "linux")]
 mod outcome;
 #[cfg(target_os = "linux")]
 mod relay;
 #[cfg(target_os = "linux")]
+mod run;
+#[cfg(target_os = "linux")]
 mod serve;
+#[cfg(target_os = "linux")]
 mod text;
 #[cfg(target_os = "linux")]
 mod with_less;
 
-use std::fs::File;
 use std::io::Write;
 
-use report::page::{PageWriter, USUAL_WIDTH};
-
+pub(crate) use args::Observe;
 #[cfg(target_os = "linux")]
-use crate::cli::Isolate;
-pub(crate) use args::{Observe, ObserveFormat, ServeArgs};
-use expect::{Expectation, JudgedExpectation};
+use args::{ObserveFormat, ServeArgs};
 #[cfg(target_os = "linux")]
 pub(crate) use relay::{OUTSIDE, main as outside};
+#[cfg(target_os = "linux")]
+use run::{ObserveReport, code_of, run};
+#[cfg(target_os = "linux")]
+pub(crate) use run::{TRY, try_network};
 
 /// The lab itself failed: what `env`, `timeout` and `docker run` use for it.
 pub(crate) const LAB_FAILED: u8 = 125;
-/// The program cannot be executed.
-#[cfg(target_os = "linux")]
-const NOT_EXECUTABLE: u8 = 126;
-/// There is no such program.
-#[cfg(target_os = "linux")]
-const NOT_FOUND: u8 = 127;
-/// An expectation did not hold, though the program ended well.
-const NOT_AS_EXPECTED: u8 = 1;
-
-/// All that a report is made of.
-struct ObserveReport<'a> {
-    observation: &'a observe::Observation,
-    expectations: &'a [JudgedExpectation],
-    disagreements: &'a [String],
-    notes: &'a [String],
-    /// The exit code of the lab.
-    code: u8,
-}
-
-/// Where a report goes.
-enum ReportPlace {
-    Stderr,
-    File(File),
-}
 
 /// Carries out `lab observe`, and returns the exit code. It is the program's, if nothing is wrong, so
 /// that errors are told here.
@@ -94,308 +81,12 @@ pub(crate) fn main(asked: &Observe) -> u8 {
     }
 }
 
-#[cfg(target_os = "linux")]
-fn code_of(error: &anyhow::Error) -> u8 {
-    match error.downcast_ref::<observe::FamilyError>() {
-        Some(observe::FamilyError::NotFound { .. }) => NOT_FOUND,
-        Some(observe::FamilyError::NotExecutable { .. }) => NOT_EXECUTABLE,
-        _ => LAB_FAILED,
-    }
-}
-
 #[cfg(not(target_os = "linux"))]
 fn code_of(_: &anyhow::Error) -> u8 {
     LAB_FAILED
 }
 
 #[cfg(not(target_os = "linux"))]
-fn run(asked: &Observe) -> anyhow::Result<u8> {
-    let _ = expectations(asked)?;
-    let ground = observe::ObservedGround::enter(std::time::Instant::now())?;
-    let _ = ground.end()?;
+fn run(_: &Observe) -> anyhow::Result<u8> {
     anyhow::bail!("programs are observed on Linux only")
-}
-
-/// Observes the program, writes the report and returns the exit code.
-#[cfg(target_os = "linux")]
-fn run(asked: &Observe) -> anyhow::Result<u8> {
-    use std::time::Instant;
-
-    use anyhow::Context;
-    use packets::{Overwrite, PcapFile};
-
-    let expectations = expectations(asked)?;
-    let serves = asked.serve.serve || serve::is_named_in(&asked.command);
-    anyhow::ensure!(
-        !(serves && asked.outside),
-        "with --outside there is no server of the lab's, so that {{url}}, {{host}} and {{port}} mean nothing"
-    );
-    anyhow::ensure!(
-        serves || !asked.serve.is_described(),
-        "flags of the lab's own server are for a command that has {{url}}, or for --serve"
-    );
-    let place = match &asked.report {
-        None => ReportPlace::Stderr,
-        Some(path) => ReportPlace::File(
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
-        ),
-    };
-    let overwrite = if asked.packets.force { Overwrite::Replace } else { Overwrite::Never };
-    let pcap = asked.packets.pcap.as_ref().map(|path| PcapFile::create(path, overwrite));
-    let pcap = pcap.transpose()?;
-
-    if let Some(why) = why_not_private(asked)? {
-        let needs = [
-            (!expectations.is_empty(), "--expect"),
-            (serves, "the lab's own server"),
-            (asked.outside, "--outside"),
-            (asked.packets.are_heard(), "--packets and --pcap"),
-            (asked.isolate == Isolate::Always, "--isolate always"),
-        ];
-        if let Some((_, what)) = needs.iter().find(|(needed, _)| *needed) {
-            anyhow::bail!("{what} takes a private network: {why}");
-        }
-        return with_less(asked, &why, place);
-    }
-    let wants_keys = asked.packets.pcap.is_some() && !asked.no_keys;
-    let keys = wants_keys.then(keys::KeyFile::make).transpose()?;
-    let outside = asked.outside.then(relay::OutsideProcess::start).transpose()?;
-    let strangers: Vec<u32> = outside.iter().map(|outside| outside.pid).collect();
-
-    // From here on this process lives in another network. It has one thread up to now.
-    let start = Instant::now();
-    let mut ground = observe::ObservedGround::enter(start)?;
-    let mut notes = Vec::new();
-    if asked.packets.are_heard()
-        && let Err(error) = ground.as_on_a_wire()
-    {
-        notes.push(apparatus::with_causes(&error));
-    }
-    let lab_server = match serves {
-        true => Some(serve::LabServer::start(&asked.serve, &mut ground)?),
-        false => None,
-    };
-    if let Some(outside) = outside {
-        relay::start(outside, &mut ground)?;
-        notes.push(
-            "what passed the cable was relayed byte for byte, its ends as they came; beyond the \
-             relay the packets are others"
-                .to_owned(),
-        );
-    }
-    ground.begin()?;
-    let plan = observe::FamilyPlan {
-        command: if serves { serve::with_address(&asked.command) } else { asked.command.clone() },
-        variables: keys.as_ref().map(keys::KeyFile::variables).unwrap_or_default(),
-        time: asked.time,
-        output: None,
-        strangers,
-    };
-    let program = program_of(plan, start)?;
-    let heard = ground.end()?;
-    let mut gathered = heard.gathered();
-    let mut observation = observation(program, &heard, &mut gathered, start.elapsed());
-    observation.server = lab_server.map(|server| server.words());
-
-    let disagreements = observe::disagreements(&observation);
-    let judged: Vec<JudgedExpectation> =
-        expectations.iter().map(|it| it.judged(&observation)).collect();
-    let code = exit_code(&observation, &judged, &disagreements);
-    let report = ObserveReport {
-        observation: &observation,
-        expectations: &judged,
-        disagreements: &disagreements,
-        notes: &notes,
-        code,
-    };
-    let outcomes = outcome::outcomes(&observation, gathered);
-    write(asked, &report, &outcomes, place)?;
-    if let Some(file) = pcap {
-        let has_keys = keep(file, &report, &heard, &outcomes, keys.as_ref())?;
-        if let Some(path) = &asked.packets.pcap {
-            let keys = if has_keys {
-                ", with the keys of TLS: whoever has it reads all (--no-keys leaves them out)"
-            } else {
-                ""
-            };
-            writeln!(anstream::stderr(), "lab: the packets are in {}{keys}", path.display())?;
-        }
-    }
-    Ok(code)
-}
-
-/// The hidden command by which this program finds out whether there can be a private network: who is
-/// refused half-way is in one of no use, so another process tries it.
-#[cfg(target_os = "linux")]
-pub(crate) const TRY: &str = "try-network";
-
-/// What that command does.
-///
-/// # Errors
-/// If there can be none.
-#[cfg(target_os = "linux")]
-pub(crate) fn try_network() -> anyhow::Result<()> {
-    let mut ground = observe::ObservedGround::enter(std::time::Instant::now())?;
-    Ok(ground.begin()?)
-}
-
-/// Why there is no private network, if there is to be none or can be none.
-#[cfg(target_os = "linux")]
-fn why_not_private(asked: &Observe) -> anyhow::Result<Option<String>> {
-    if asked.isolate == Isolate::Never {
-        return Ok(Some("as --isolate never says".to_owned()));
-    }
-    let this = std::env::current_exe()?;
-    let tried = std::process::Command::new(this)
-        .arg(TRY)
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .output()?;
-    let told = String::from_utf8_lossy(&tried.stderr);
-    let why = told.trim().trim_start_matches("lab: ").to_owned();
-    Ok((!tried.status.success()).then_some(why))
-}
-
-/// Runs the program where it is, and looks at the kernel's table.
-#[cfg(target_os = "linux")]
-fn with_less(asked: &Observe, why: &str, place: ReportPlace) -> anyhow::Result<u8> {
-    use with_less::SampledReport;
-
-    let start = std::time::Instant::now();
-    let sampler = observe::SocketSampler::start(start)?;
-    let plan = observe::FamilyPlan {
-        command: asked.command.clone(),
-        variables: Vec::new(),
-        time: asked.time,
-        output: None,
-        strangers: Vec::new(),
-    };
-    let program = program_of(plan, start)?;
-    let sockets = sampler.stop();
-    let code = if program.time_was_over { 0 } else { program.end.status() };
-    let report = SampledReport { program: &program, sockets: &sockets, why };
-    let mut out = page(place);
-    match asked.format {
-        ObserveFormat::Text => with_less::write(&report, &mut out)?,
-        ObserveFormat::Json | ObserveFormat::Jsonl => {
-            with_less::write_json(&report, code, &mut out)?;
-        }
-        ObserveFormat::Junit => anyhow::bail!("--format junit takes a private network: {why}"),
-    }
-    out.flush()?;
-    Ok(code)
-}
-
-#[cfg(target_os = "linux")]
-fn program_of(
-    plan: observe::FamilyPlan,
-    start: std::time::Instant,
-) -> anyhow::Result<observe::ObservedProgram> {
-    let mut program = None;
-    program::block_on(async {
-        program = Some(observe::Family::start(plan, start)?.to_its_end().await);
-        Ok(0)
-    })?;
-    program.ok_or_else(|| anyhow::anyhow!("the program was not waited for"))
-}
-
-fn expectations(asked: &Observe) -> anyhow::Result<Vec<Expectation>> {
-    Ok(asked.expectations.iter().map(|text| Expectation::read(text)).collect::<Result<_, _>>()?)
-}
-
-#[cfg(target_os = "linux")]
-fn observation(
-    program: observe::ObservedProgram,
-    heard: &observe::Heard,
-    gathered: &mut [observe::GatheredConnections],
-    elapsed: std::time::Duration,
-) -> observe::Observation {
-    let mut connections = Vec::new();
-    let mut packets = observe::PacketTally::default();
-    for place in gathered {
-        connections.append(&mut place.connections);
-        packets.segments += place.packets.segments;
-        packets.strays += place.packets.strays;
-        packets.others += place.packets.others;
-    }
-    connections.sort_by_key(|connection| connection.id);
-    let (missed, kernel) = (heard.missed, heard.kernel.clone());
-    observe::Observation { connections, packets, missed, program, kernel, server: None, elapsed }
-}
-
-/// The exit code: the program's, unless something else is to be said.
-fn exit_code(
-    observation: &observe::Observation,
-    judged: &[JudgedExpectation],
-    disagreements: &[String],
-) -> u8 {
-    let program = &observation.program;
-    let of_program = if program.time_was_over { 0 } else { program.end.status() };
-    match () {
-        () if of_program != 0 || judged.is_empty() => of_program,
-        () if !disagreements.is_empty() => LAB_FAILED,
-        () if judged.iter().any(|it| !it.held) => NOT_AS_EXPECTED,
-        () => of_program,
-    }
-}
-
-/// The page that a report is written on.
-fn page(place: ReportPlace) -> PageWriter<Box<dyn Write>> {
-    let width = program::terminal_width().unwrap_or(USUAL_WIDTH);
-    let out: Box<dyn Write> = match place {
-        ReportPlace::Stderr => Box::new(anstream::stderr()),
-        ReportPlace::File(file) => Box::new(anstream::StripStream::new(file)),
-    };
-    PageWriter::new(out, width)
-}
-
-fn write(
-    asked: &Observe,
-    report: &ObserveReport<'_>,
-    outcomes: &[evidence::Outcome],
-    place: ReportPlace,
-) -> anyhow::Result<()> {
-    let mut out = page(place);
-    match asked.format {
-        ObserveFormat::Text => {
-            if let Some((view, options)) = asked.packets.view() {
-                let is_silent = |outcome: &evidence::Outcome| matches!(&outcome.wire, Some(Ok(record)) if record.passages.is_empty());
-                let all_silent = outcomes.iter().all(is_silent);
-                for outcome in outcomes.iter().filter(|it| all_silent || !is_silent(it)) {
-                    report::wire::packets(outcome, view, options, &mut out)?;
-                }
-            }
-            text::write(report, &mut out)?;
-        }
-        ObserveFormat::Json => json::write(report, &mut out)?,
-        ObserveFormat::Jsonl => json::write_lines(report, &mut out)?,
-        ObserveFormat::Junit => junit::write(report, &mut out)?,
-    }
-    out.flush()?;
-    Ok(())
-}
-
-/// Writes the packets, each with what is known of its connection, and the keys of TLS. Returns true if
-/// there are any.
-#[cfg(target_os = "linux")]
-fn keep(
-    file: packets::PcapFile,
-    report: &ObserveReport<'_>,
-    heard: &observe::Heard,
-    outcomes: &[evidence::Outcome],
-    keys: Option<&keys::KeyFile>,
-) -> anyhow::Result<bool> {
-    use packets::PcapWriter;
-    let story = text::story(report);
-    let mut writer = PcapWriter::begin(file, &apparatus::pcap::section(&story))?;
-    let recordings = [Some(&heard.loopback), heard.cable.as_ref()];
-    let mut has_keys = false;
-    for (recording, outcome) in recordings.into_iter().flatten().zip(outcomes) {
-        let keys = keys.map(|keys| keys.keys_of(recording)).unwrap_or_default();
-        has_keys |= !keys.is_empty();
-        apparatus::pcap::write(&mut writer, recording, &keys, outcome)?;
-    }
-    writer.finish()?.keep()?;
-    Ok(has_keys)
 }

@@ -128,6 +128,7 @@ fn run(asked: &Observe) -> anyhow::Result<u8> {
         command: if serves { serve::with_address(&asked.command) } else { asked.command.clone() },
         variables: Vec::new(),
         time: asked.time,
+        without: Vec::new(),
         output: None,
     };
     let program = program_of(plan, start)?;

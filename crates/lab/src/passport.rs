@@ -40,7 +40,7 @@ use carry::ProbeOrder;
 use command::ClientCommand;
 use judge::{Doing, ProbeEntry, ProbeRow, ProbeVerdict};
 use kept::KeptPassport;
-use probe::Probe;
+use probe::{Probe, SAID};
 
 /// The most bytes of a passport that is read again.
 const LONGEST: u64 = 16 << 20;
@@ -125,18 +125,22 @@ async fn all(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<ProbeVerdict>> {
     let bar = progress::bar(probes.len() as u64, "probes", BarPlace::Terminal);
+    let writes = !probes.iter().any(|probe| needs_output(command, probe))
+        || writes_bodies(asked, command, interrupt).await?;
     let mut verdicts: Vec<Option<ProbeVerdict>> = probes.iter().map(|_| None).collect();
     for about_bodies in [false, true] {
         let sends = !about_bodies || has_body(&verdicts);
         let these = probes.iter().enumerate().filter(|(_, probe)| probe.body == about_bodies);
         let mut running = futures_util::stream::iter(these)
             .map(|(number, probe)| async move {
-                let verdict = match (command.is_unfit_for(probe), sends) {
-                    (Some(why), _) => ProbeVerdict::Skipped(why),
-                    (None, false) => {
-                        ProbeVerdict::Skipped("needs a request with a body".to_owned())
+                let needs = |what: &str| ProbeVerdict::Skipped(format!("needs {what}"));
+                let verdict = match command.is_unfit_for(probe) {
+                    Some(why) => ProbeVerdict::Skipped(why),
+                    None if !sends => needs("a request with a body"),
+                    None if !writes && needs_output(command, probe) => {
+                        needs("bodies in the client's output")
                     }
-                    (None, true) => {
+                    None => {
                         let mut runs = Vec::new();
                         for _ in 0..asked.times {
                             runs.push(one(asked, command, probe, interrupt).await);
@@ -157,6 +161,27 @@ async fn all(
     bar.finish_and_clear();
     let interrupted = || ProbeVerdict::Skipped("interrupted".to_owned());
     Ok(verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(interrupted)).collect())
+}
+
+/// Returns true if `probe` is asked, and read by what the client writes to its output.
+fn needs_output(command: &ClientCommand, probe: &Probe) -> bool {
+    command.is_unfit_for(probe).is_none() && probe.words(SAID).next().is_some()
+}
+
+/// Returns true if the client writes the body of a plain response to its output. Of one that does
+/// not, no probe can tell which response it took; nor of one that did not come so far, which then is
+/// for the probes to say.
+async fn writes_bodies(
+    asked: &Passport,
+    command: &ClientCommand,
+    interrupt: &Interrupt,
+) -> anyhow::Result<bool> {
+    let mut plain = battery::plain()?;
+    plain.urls = 1;
+    let verdict = one(asked, command, &plain, interrupt).await;
+    let record = verdict.doing().map(|doing| &doing.record);
+    Ok(record
+        .is_none_or(|record| record.unread().is_some() || record.output.contains("first_answer")))
 }
 
 /// Returns true if a request had a body, or if nothing was asked that would show it.

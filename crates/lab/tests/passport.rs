@@ -130,6 +130,87 @@ fn a_command_that_no_probe_can_use_is_an_error_before_anything_runs() {
     assert!(text(&listed.stdout).contains("16-unasked-answer"));
 }
 
+/// The kind and the words of the entry of one probe, how the standard has it, and the exit status.
+fn entry(options: &[&str], client: &[&str]) -> Option<(String, String, String, Option<i32>)> {
+    let output = lab(&[options, &["--format", "json", "--"], client].concat());
+    let passport: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let probe = &passport["probes"][0];
+    let (kind, words) = probe["entry"].as_object().unwrap().iter().next().unwrap();
+    let words = words.as_str().unwrap().to_owned();
+    if kind == "unread" && !words.starts_with("the client") {
+        eprintln!("SKIPPED: {words}");
+        return None;
+    }
+    let law = probe["law"].as_str().unwrap_or_default().to_owned();
+    Some((kind.to_owned(), words, law, output.status.code()))
+}
+
+#[test]
+fn a_client_that_quotes_in_an_error_what_it_has_thrown_away_has_not_taken_it() {
+    let script = "curl -s $0; echo '\"unasked_answer\" came unasked' >&2; curl -s $1";
+    let Some(entry) = entry(&["--only", "16"], &["sh", "-c", script, "{url}", "{url}"]) else {
+        return;
+    };
+    assert_eq!(entry.1, "throws it away with the connection");
+}
+
+#[test]
+fn of_a_client_that_writes_no_bodies_nobody_says_which_response_it_took() {
+    let curl = ["curl", "-s", "-o", "/dev/null", "-o", "/dev/null", "{url}", "{url}"];
+    let Some((kind, words, ..)) = entry(&["--only", "21"], &curl) else { return };
+    assert_eq!((&*kind, &*words), ("skipped", "needs bodies in the client's output"));
+}
+
+#[test]
+fn a_client_that_did_not_ask_is_accused_of_nothing() {
+    for only in ["8", "17", "22"] {
+        let Some(entry) = entry(&["--only", only], &["false", "{url}", "{url}"]) else { return };
+        let (kind, words, law, status) = entry;
+        assert_eq!((&*kind, &*words, &*law), ("unread", "the client did not connect", ""));
+        assert_eq!(status, Some(2));
+    }
+    let http2 = ["curl", "-s", "--http2-prior-knowledge", "{url}", "{url}"];
+    let Some((_, words, ..)) = entry(&["--only", "22"], &http2) else { return };
+    assert_eq!(words, "the client spoke no HTTP/1");
+}
+
+#[test]
+fn a_client_that_does_not_come_to_an_end_is_told_from_one_that_nobody_foresaw() {
+    let client = ["sh", "-c", "curl -s $0; exec sleep 60", "{url}"];
+    let Some((kind, words, law, _)) = entry(&["--only", "8", "--at-most", "2s"], &client) else {
+        return;
+    };
+    let waits = "waits: still at it when its time was over";
+    assert_eq!((&*kind, &*words, &*law), ("did", waits, ""));
+}
+
+#[test]
+fn a_proxy_that_the_user_has_is_no_part_of_a_probe() {
+    let client = ["sh", "-c", "curl -s $0", "{url}"];
+    let output = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["passport", "--only", "18", "--"])
+        .args(client)
+        .envs([("http_proxy", "http://127.0.0.1:9"), ("ALL_PROXY", "http://127.0.0.1:9")])
+        .output()
+        .unwrap();
+    if output.status.code() == Some(0) {
+        assert!(text(&output.stdout).contains("hands it over"), "{}", text(&output.stdout));
+    } else {
+        assert!(!text(&output.stdout).contains("did not connect"), "{}", text(&output.stdout));
+        eprintln!("SKIPPED: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_request_that_nobody_read_is_sent_again_and_if_it_is_a_post_the_standard_discourages_it() {
+    let get = ["curl", "-s", "{url}", "{url}"];
+    let post = ["curl", "-s", "-d", "x=1", "{url}", "{url}"];
+    for (client, expected) in [(&get[..], "allowed"), (&post[..], "discouraged")] {
+        let Some((_, words, law, _)) = entry(&["--only", "6"], client) else { return };
+        assert_eq!((&*words, &*law), ("sent again on a new connection", expected));
+    }
+}
+
 /// The processes that have this word among their arguments.
 fn with_argument(word: &str) -> usize {
     let all = std::fs::read_dir("/proc").unwrap();

@@ -43,10 +43,21 @@ pub struct FamilyPlan {
     pub variables: Vec<(OsString, OsString)>,
     /// How long it is observed, if not to its end.
     pub time: Option<Duration>,
+    /// Variables of this process that it does not have.
+    pub without: Vec<OsString>,
     /// Where its output and its errors go, if not where this process's go; it reads nothing then.
-    pub output: Option<File>,
+    pub output: Option<FamilyOutput>,
     /// Children of this process that are none of the family.
     pub strangers: Vec<u32>,
+}
+
+/// Files for what a program writes.
+#[derive(Debug)]
+pub struct FamilyOutput {
+    /// For its standard output.
+    pub output: File,
+    /// For its standard error.
+    pub errors: File,
 }
 
 /// Why a program was not started.
@@ -117,13 +128,16 @@ impl Family {
         let mut command = Command::new(&program);
         command.args(plan.command.iter().skip(1));
         command.envs(plan.variables.iter().map(|(name, value)| (name, value)));
+        for name in &plan.without {
+            command.env_remove(name);
+        }
         if !shares_group {
             command.process_group(0);
         }
-        if let Some(output) = &plan.output {
-            let both = output.try_clone().and_then(|other| Ok((output.try_clone()?, other)));
+        if let Some(files) = &plan.output {
             let unkept = |source| FamilyError::Unkept { step: "keeping its output", source };
-            let (output, errors) = both.map_err(unkept)?;
+            let output = files.output.try_clone().map_err(unkept)?;
+            let errors = files.errors.try_clone().map_err(unkept)?;
             command.stdin(Stdio::null()).stdout(output).stderr(errors);
         }
         let child = command.spawn().map_err(|source| match source.kind() {

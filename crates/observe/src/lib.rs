@@ -49,7 +49,7 @@ pub use connection::{ConnectionEnd, DialOutcome, HearingPlace, ObservedConnectio
 pub use everywhere::{EverywhereLaw, PortOpener};
 pub use exchange::{SeenExchange, SeenRequest, SeenResponse, SeenTls, SpokenProtocol};
 #[cfg(target_os = "linux")]
-pub use family::{Family, FamilyError, FamilyPlan};
+pub use family::{Family, FamilyError, FamilyOutput, FamilyPlan};
 pub use gather::{ConnectionGatherer, GatheredConnections, PacketTally};
 pub use ground::{Heard, ObservedGround};
 pub use http2::{SeenGoAway, SeenHttp2, SeenStream};

@@ -112,6 +112,7 @@ pub(super) fn run(asked: &Observe) -> anyhow::Result<u8> {
         command: if serves { serve::with_address(&asked.command) } else { asked.command.clone() },
         variables: keys.as_ref().map(keys::KeyFile::variables).unwrap_or_default(),
         time: asked.time,
+        without: Vec::new(),
         output: None,
         strangers,
     };
@@ -186,6 +187,7 @@ fn with_less(asked: &Observe, why: &str, place: ReportPlace) -> anyhow::Result<u
         command: asked.command.clone(),
         variables: Vec::new(),
         time: asked.time,
+        without: Vec::new(),
         output: None,
         strangers: Vec::new(),
     };

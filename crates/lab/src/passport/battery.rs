@@ -42,6 +42,14 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "30-early-413",
 ];
 
+/// The probe whose server does all as one would wish.
+///
+/// # Errors
+/// As [`battery`].
+pub(crate) fn plain() -> Result<Probe, ProbeError> {
+    Probe::read("01-reuse", include_str!("../../../../passport/01-reuse.toml"))
+}
+
 /// The probes that come with the lab, in the order of their numbers.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use netlab::{CablePlan, Host, NothingHappens, SERVER_HOST};
-use observe::{Family, FamilyPlan, ObservedGround, ProgramEnd};
+use observe::{Family, FamilyOutput, FamilyPlan, ObservedGround, ProgramEnd};
 use peers::{ConnectionScript, PeerStory, ScriptedServer};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,10 @@ const PORT: u16 = 8080;
 const CLOSING: Duration = Duration::from_millis(30);
 /// No more bytes of a client's output are kept.
 const OUTPUT: u64 = 64 * 1024;
+
+/// Variables that send a client to a proxy, which no probe has.
+const PROXIES: [&str; 6] =
+    ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
 /// Where the server is, as a URL has it.
 pub(crate) fn server() -> String {
@@ -57,12 +61,14 @@ pub(crate) fn carry_out(order: ProbeOrder) -> anyhow::Result<Result<ProbeRecord,
         Err(error) => return Ok(Err(error)),
     };
     ground.begin()?;
-    let mut output = tempfile::tempfile().context("there is no place for the client's output")?;
+    let place = || tempfile::tempfile().context("there is no place for the client's output");
+    let (mut output, mut errors) = (place()?, place()?);
     let family = FamilyPlan {
         command: order.command.into_iter().map(Into::into).collect(),
         variables: Vec::new(),
         time: Some(Duration::from_micros(order.at_most_us)),
-        output: Some(output.try_clone()?),
+        without: PROXIES.iter().map(Into::into).collect(),
+        output: Some(FamilyOutput { output: output.try_clone()?, errors: errors.try_clone()? }),
         strangers: Vec::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -82,7 +88,8 @@ pub(crate) fn carry_out(order: ProbeOrder) -> anyhow::Result<Result<ProbeRecord,
         ProgramEnd::Signal(signal) => ClientEnd::Signal(signal),
         ProgramEnd::Unseen => ClientEnd::TookTooLong,
     };
-    Ok(Ok(ProbeRecord { connections, packets, end, output: written(&mut output)? }))
+    let (output, errors) = (written(&mut output)?, written(&mut errors)?);
+    Ok(Ok(ProbeRecord { connections, packets, end, output, errors }))
 }
 
 async fn meet(

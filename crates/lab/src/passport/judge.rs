@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::probe::{Law, Probe};
-use super::record::ProbeRecord;
+use super::record::{ClientEnd, ProbeRecord};
 
 /// A probe, and what the client did in it.
 pub(crate) type ProbeRow<'a> = (&'a Probe, &'a ProbeVerdict);
@@ -24,17 +24,20 @@ pub(crate) enum ProbeVerdict {
     CouldNotRun(String),
 }
 
+/// The words for a client that has not come to an end, where no reading holds.
+const STILL_AT_IT: &str = "waits: still at it when its time was over";
+
 /// What a client did.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Doing {
-    /// In a few words; `None` if it is nothing that the probe foresees.
+    /// In a few words; `None` if it is nothing that can be read, or that the probe foresees.
     pub(crate) words: Option<String>,
     /// How the standard has that, if it is foreseen.
     pub(crate) law: Option<Law>,
     /// The numbers from which it is read.
     pub(crate) numbers: BTreeMap<String, f64>,
-    /// Where the witnesses disagree, in a sentence: then nothing is read.
-    pub(crate) disagreement: Option<String>,
+    /// Why nothing is read, in a sentence.
+    pub(crate) unread: Option<String>,
     /// All that was seen.
     pub(crate) record: ProbeRecord,
 }
@@ -43,16 +46,18 @@ impl Doing {
     /// Reads `record` as the probe says.
     pub(crate) fn of(probe: &Probe, record: ProbeRecord) -> Self {
         let numbers = record.numbers(probe);
-        let disagreement = record.disagreement();
-        let reading = match disagreement {
+        let unread = record.disagreement().or_else(|| record.unread());
+        let reading = match unread {
             None => probe.readings.iter().find(|reading| reading.holds(&numbers)),
             Some(_) => None,
         };
+        let is_late = unread.is_none() && record.end == ClientEnd::TookTooLong;
+        let late = is_late.then(|| STILL_AT_IT.to_owned());
         Self {
-            words: reading.map(|reading| reading.words.clone()),
+            words: reading.map(|reading| reading.words.clone()).or(late),
             law: reading.map(|reading| reading.law),
             numbers,
-            disagreement,
+            unread,
             record,
         }
     }
@@ -94,9 +99,9 @@ impl ProbeVerdict {
     /// What stands in a passport: the words, or why there are none.
     pub(crate) fn entry(&self) -> ProbeEntry {
         match self {
-            Self::Did(doing) => match (&doing.words, &doing.disagreement) {
+            Self::Did(doing) => match (&doing.words, &doing.unread) {
                 (Some(words), _) => ProbeEntry::Did(words.clone()),
-                (None, Some(why)) => ProbeEntry::Unread(format!("the witnesses disagree: {why}")),
+                (None, Some(why)) => ProbeEntry::Unread(why.clone()),
                 (None, None) => ProbeEntry::Unforeseen,
             },
             Self::Varies(entries, _) => {

@@ -79,15 +79,12 @@ impl Reading {
             numbers.get(name).is_some_and(|number| (least..=most).contains(&number))
         })
     }
-
-    /// The words for which its numbers look in what the client says.
-    pub(crate) fn said(&self) -> impl Iterator<Item = &str> {
-        self.expects.keys().filter_map(|name| name.strip_prefix(SAID))
-    }
 }
 
 /// The names of the numbers that count words in the client's output begin so.
 pub(crate) const SAID: &str = "said.";
+/// And of those that count words in its errors.
+pub(crate) const ERROR: &str = "error.";
 
 /// A fault in the file of a probe.
 #[derive(Debug, thiserror::Error)]
@@ -172,9 +169,10 @@ impl Probe {
         })
     }
 
-    /// The words that are looked for in what the client says.
-    pub(crate) fn said(&self) -> impl Iterator<Item = &str> {
-        self.readings.iter().flat_map(Reading::said)
+    /// The words that its readings count under names with `prefix`: [`SAID`] or [`ERROR`].
+    pub(crate) fn words(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        let names = self.readings.iter().flat_map(|reading| reading.expects.keys());
+        names.filter_map(move |name| name.strip_prefix(prefix))
     }
 
     /// Its name without the number.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use peers::{PeerLeft, PeerStory};
 use serde::{Deserialize, Serialize};
 
-use super::probe::{Probe, SAID};
+use super::probe::{ERROR, Probe, SAID};
 
 /// All that was seen of a client in one probe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,8 +16,11 @@ pub(crate) struct ProbeRecord {
     pub(crate) packets: ProbePackets,
     /// How the client ended.
     pub(crate) end: ClientEnd,
-    /// What it wrote to its standard output and error, as far as that is text and not too long.
+    /// What it wrote to its standard output, as far as that is text and not too long.
     pub(crate) output: String,
+    /// And to its standard error.
+    #[serde(default)]
+    pub(crate) errors: String,
 }
 
 /// What packets say.
@@ -77,24 +80,54 @@ impl ProbeRecord {
         if let Some(status) = self.end.status() {
             numbers.insert("exit".to_owned(), f64::from(status));
         }
-        for word in probe.said() {
-            let times = self.output.matches(word).count() as f64;
-            numbers.insert(format!("{SAID}{word}"), times);
+        // What a client was given goes to its output. An error may quote what it has thrown away.
+        for (prefix, text) in [(SAID, &self.output), (ERROR, &self.errors)] {
+            let words = probe.words(prefix).map(|word| (word, times(word, text) as f64));
+            numbers.extend(words.map(|(word, times)| (format!("{prefix}{word}"), times)));
         }
         numbers
     }
 
-    /// Where the witnesses disagree, in a sentence.
+    /// Why nothing can be read from it, in a sentence: where the client did not ask, no number tells
+    /// anything about an answer.
+    pub(crate) fn unread(&self) -> Option<String> {
+        let heads = || self.connections.iter().flat_map(|connection| &connection.heads);
+        if heads().any(|head| head.target.as_deref() == Some("/1")) {
+            return None;
+        }
+        let why = match self.connections.is_empty() {
+            true => "the client did not connect",
+            false if heads().any(|head| head.method.is_none()) => "the client spoke no HTTP/1",
+            false => "the client did not ask for the first URL",
+        };
+        Some(why.to_owned())
+    }
+
+    /// Where the witnesses disagree, in a sentence that says so.
     pub(crate) fn disagreement(&self) -> Option<String> {
         let (accepted, ProbePackets { opened, missed, .. }) =
             (self.connections.len(), self.packets);
         if missed > 0 {
-            return Some(format!("{missed} packets were missed"));
+            return Some(format!("the witnesses disagree: {missed} packets were missed"));
         }
         (accepted != opened).then(|| {
-            format!("the server accepted {accepted} connections, and packets opened {opened}")
+            format!(
+                "the witnesses disagree: the server accepted {accepted} connections, \
+                 and packets opened {opened}"
+            )
         })
     }
+}
+
+/// How often `word` stands in `text`; a number only where it is no part of a longer one.
+fn times(word: &str, text: &str) -> usize {
+    let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+    let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+    let alone = |&(place, _): &(usize, &str)| {
+        let before = place.checked_sub(1).and_then(|before| text.as_bytes().get(before));
+        !digit(before) && !digit(text.as_bytes().get(place + word.len()))
+    };
+    text.match_indices(word).filter(|found| !is_number || alone(found)).count()
 }
 
 impl ClientEnd {
@@ -139,4 +172,15 @@ pub(crate) fn line(number: usize, story: &PeerStory) -> String {
         (_, None) => "it was open to the end",
     };
     format!("#{number}  {asked}; {end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::times;
+
+    #[test]
+    fn a_number_is_found_alone_and_a_word_anywhere() {
+        assert_eq!(times("413", "status 413, from port 41300 and 5413: 413"), 2);
+        assert_eq!(times("hello", "xhello hello2"), 2);
+    }
 }

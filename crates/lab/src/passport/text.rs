@@ -96,9 +96,13 @@ fn seen(doing: &Doing, out: &mut impl Page) -> io::Result<()> {
     };
     paragraph("packets", &format!("{opened} opened{stale}"), out)?;
     paragraph("client", &record.end.words(), out)?;
-    let output = words::printable_lines(&record.output);
-    let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
-    let mut word = "it wrote";
+    written("it wrote", &record.output, out)?;
+    written("errors", &record.errors, out)
+}
+
+fn written(mut word: &str, text: &str, out: &mut impl Page) -> io::Result<()> {
+    let text = words::printable_lines(text);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     for line in lines.iter().take(LINES) {
         paragraph(word, line, out)?;
         word = "";

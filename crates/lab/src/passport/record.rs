@@ -100,7 +100,8 @@ impl ProbeRecord {
             false if heads().any(|head| head.method.is_none()) => "the client spoke no HTTP/1",
             false => "the client did not ask for the first URL",
         };
-        Some(why.to_owned())
+        let late = if self.end == ClientEnd::TookTooLong { ", and its time was over" } else { "" };
+        Some(format!("{why}{late}"))
     }
 
     /// Where the witnesses disagree, in a sentence that says so.

@@ -70,8 +70,9 @@ pub(crate) fn refusal(typed: &Typed) -> Option<String> {
         let said = || String::from_utf8_lossy(&output.stderr).into_owned();
         (!output.status.success()).then(said)
     };
-    let all = || typed.arguments.iter().map(String::as_str);
-    let refused = run(&mut all().chain(["--help"]));
+    // What stands behind `--` is another program's, which is not to run.
+    let own = typed.arguments.iter().map(String::as_str).take_while(|word| *word != "--");
+    let refused = run(&mut own.chain(["--help"]));
     let is_built_in = |name: &str| Path::new(name).extension().is_none_or(|it| it != "toml");
     match &typed.arguments[..] {
         [verb, name, rest @ ..] if verb == "run" && is_built_in(name) && !name.starts_with('-') => {
@@ -92,6 +93,7 @@ pub(crate) fn output(typed: &Typed, build: bool) -> Vec<String> {
 pub(crate) fn run(typed: &Typed, build: bool) -> (bool, Vec<String>) {
     let mut child = Command::new(binary(&typed.program, build))
         .args(&typed.arguments)
+        .current_dir(crate::root())
         .env("NO_COLOR", "1")
         .env_remove("CLICOLOR_FORCE")
         .stdin(Stdio::null())

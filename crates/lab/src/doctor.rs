@@ -77,12 +77,16 @@ fn needs(experiments: &[Experiment]) -> anyhow::Result<Vec<ExperimentNeeds>> {
 async fn gather(experiments: Vec<ExperimentNeeds>) -> anyhow::Result<DoctorFacts> {
     let private = tried(Attempt::Private).await?;
     let mut settings = Vec::new();
-    let [mut cable, mut packets_inside, mut observing] = [no_network(), no_network(), no_network()];
+    let mut tun = no_network();
+    let mut cable = no_network();
+    let mut packets_inside = no_network();
+    let mut observing = no_network();
     if private.works() {
         for wanted in facts::distinct_settings(&experiments) {
             let outcome = tried(Attempt::Settings(Box::new(wanted.clone()))).await?;
             settings.push((wanted, outcome));
         }
+        tun = tried(Attempt::Tun).await?;
         cable = tried(Attempt::Cable).await?;
         packets_inside = tried(Attempt::PacketsInside).await?;
         observing = tried(Attempt::Observing).await?;
@@ -91,6 +95,7 @@ async fn gather(experiments: Vec<ExperimentNeeds>) -> anyhow::Result<DoctorFacts
         system: machine::system(),
         private,
         settings,
+        tun,
         cable,
         packets_inside,
         observing,

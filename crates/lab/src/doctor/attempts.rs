@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use evidence::{Segment, SegmentFlags};
-use netlab::{Error, HostsPlan, NetworkSettings, NothingHappens};
+use netlab::{CablePlan, DeviceChoice, Error, HostsPlan, NetworkSettings, NothingHappens};
 use observe::ObservedGround;
 use packets::{Capture, CaptureError, CaptureSetup, Recording};
 use report::words::count;
@@ -22,7 +22,8 @@ pub(crate) fn attempt(attempt: &Attempt) -> AttemptOutcome {
     match attempt {
         Attempt::Private => private(),
         Attempt::Settings(settings) => with_settings(settings),
-        Attempt::Cable => cable(),
+        Attempt::Tun => cable(DeviceChoice::Tun),
+        Attempt::Cable => cable(DeviceChoice::Auto),
         Attempt::PacketsInside => packets_inside(),
         Attempt::Observing => observing(),
         Attempt::PacketsHere => packets_here(),
@@ -47,8 +48,10 @@ fn with_settings(settings: &NetworkSettings) -> AttemptOutcome {
     }
 }
 
-fn cable() -> AttemptOutcome {
-    let hosts = match netlab::enter_hosts(&HostsPlan::default(), Box::new(NothingHappens)) {
+fn cable(device: DeviceChoice) -> AttemptOutcome {
+    let cable = CablePlan { device, ..CablePlan::default() };
+    let plan = HostsPlan { cable, ..HostsPlan::default() };
+    let hosts = match netlab::enter_hosts(&plan, Box::new(NothingHappens)) {
         Ok(hosts) => hosts,
         Err(error) => return of_network(error),
     };

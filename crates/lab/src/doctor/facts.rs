@@ -11,6 +11,8 @@ pub(crate) enum Attempt {
     Private,
     /// To enter one with these settings.
     Settings(Box<NetworkSettings>),
+    /// The next one, with TUN devices and no others.
+    Tun,
     /// To make two hosts, and to connect from one to the other.
     Cable,
     /// To hear a handshake in a private network.
@@ -74,6 +76,7 @@ pub(crate) struct DoctorFacts {
     pub(crate) private: AttemptOutcome,
     /// Each set of settings that an experiment makes in its network, and whether it could be made.
     pub(crate) settings: Vec<(NetworkSettings, AttemptOutcome)>,
+    pub(crate) tun: AttemptOutcome,
     pub(crate) cable: AttemptOutcome,
     pub(crate) packets_inside: AttemptOutcome,
     pub(crate) observing: AttemptOutcome,

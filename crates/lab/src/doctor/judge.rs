@@ -117,6 +117,7 @@ fn rows(facts: &DoctorFacts) -> Vec<DoctorRow> {
     vec![
         row("private network", &facts.private),
         of_settings(facts),
+        row("TUN device", &facts.tun),
         row("second host, cable", &facts.cable),
         row("packets, in private", &facts.packets_inside),
         row("observing a program", &facts.observing),

@@ -61,6 +61,7 @@ fn healthy() -> DoctorFacts {
         },
         private: works("a server on its port 80 was reached"),
         settings: vec![(few_ports(), works(""))],
+        tun: works("a connection went through it, in 5 packets"),
         cable: works("a connection went through it, in 5 packets"),
         packets_inside: works("8 packets of a connection were heard"),
         observing: works("8 packets of a connection were heard"),
@@ -89,6 +90,7 @@ fn no_private(outcome: AttemptOutcome) -> DoctorFacts {
     DoctorFacts {
         private: outcome,
         settings: Vec::new(),
+        tun: not_tried(),
         cable: not_tried(),
         packets_inside: not_tried(),
         observing: not_tried(),
@@ -130,11 +132,16 @@ fn ubuntu() -> DoctorFacts {
 
 fn no_tun() -> DoctorFacts {
     DoctorFacts {
-        cable: refused(
+        tun: refused(
             "opening /dev/net/tun refused (ENOENT)",
             "a system without it: the kernel's module tun is not loaded, or a container was started \
              without the device",
             "sudo modprobe tun, or in a container: docker run --device /dev/net/tun",
+        ),
+        cable: refused(
+            "making a pair of veth devices refused (EOPNOTSUPP)",
+            "a kernel without such devices: its module veth is not loaded, or it has none",
+            "sudo modprobe veth",
         ),
         ..healthy()
     }
@@ -170,6 +177,7 @@ fn where_everything_works_it_says_what_was_seen() {
       private network      works      a server on its port 80 was reached
       its settings         works      every set that an experiment makes could be
                                       made (1)
+      TUN device           works      a connection went through it, in 5 packets
       second host, cable   works      a connection went through it, in 5 packets
       packets, in private  works      8 packets of a connection were heard
       observing a program  works      8 packets of a connection were heard
@@ -208,6 +216,7 @@ fn docker_s_filter_refuses_the_network_and_the_packets_of_the_container_are_hear
                                       cure: docker run --security-opt
                                       seccomp=unconfined
       its settings         not tried  it takes a private network
+      TUN device           not tried  it takes a private network
       second host, cable   not tried  it takes a private network
       packets, in private  not tried  it takes a private network
       observing a program  not tried  it takes a private network
@@ -238,6 +247,7 @@ fn ubuntu_s_apparmor_is_cured_by_a_profile_for_this_program_alone() {
                                       program alone; to all: sudo sysctl
                                       kernel.apparmor_restrict_unprivileged_userns=0
       its settings         not tried  it takes a private network
+      TUN device           not tried  it takes a private network
       second host, cable   not tried  it takes a private network
       packets, in private  not tried  it takes a private network
       observing a program  not tried  it takes a private network
@@ -255,18 +265,22 @@ fn ubuntu_s_apparmor_is_cured_by_a_profile_for_this_program_alone() {
 }
 
 #[test]
-fn without_tun_what_takes_two_hosts_is_skipped_and_the_rest_runs() {
+fn without_tun_and_veth_what_takes_two_hosts_is_skipped_and_the_rest_runs() {
     insta::assert_snapshot!(in_short(&no_tun()), @r"
     What of the lab works here  Linux 6.12.48+deb13-amd64, as user 1000
       private network      works      a server on its port 80 was reached
       its settings         works      every set that an experiment makes could be
                                       made (1)
-      second host, cable   does not   opening /dev/net/tun refused (ENOENT) by a
+      TUN device           does not   opening /dev/net/tun refused (ENOENT) by a
                                       system without it: the kernel's module tun is
                                       not loaded, or a container was started without
                                       the device
                                       cure: sudo modprobe tun, or in a container:
                                       docker run --device /dev/net/tun
+      second host, cable   does not   making a pair of veth devices refused
+                                      (EOPNOTSUPP) by a kernel without such devices:
+                                      its module veth is not loaded, or it has none
+                                      cure: sudo modprobe veth
       packets, in private  works      8 packets of a connection were heard
       observing a program  works      8 packets of a connection were heard
       packets, of machine  works      8 packets of a connection were heard
@@ -297,6 +311,7 @@ fn settings_that_are_read_only_fail_the_runs_that_make_them() {
                                       containers have it
                                       cure: in a container: docker run
                                       --security-opt systempaths=unconfined
+      TUN device           works      a connection went through it, in 5 packets
       second host, cable   works      a connection went through it, in 5 packets
       packets, in private  works      8 packets of a connection were heard
       observing a program  works      8 packets of a connection were heard
@@ -313,9 +328,9 @@ fn settings_that_are_read_only_fail_the_runs_that_make_them() {
 fn programs_are_told_the_same() {
     let object = json::object(&judge::judge(&no_tun()));
     assert_eq!(object["all_works"], false);
-    let row = &object["rows"][2];
+    let row = &object["rows"][3];
     assert_eq!((&row["what"], &row["state"]), (&"second host, cable".into(), &"does_not".into()));
-    assert!(row["cure"].as_str().unwrap().starts_with("sudo modprobe tun"));
+    assert!(row["cure"].as_str().unwrap().starts_with("sudo modprobe veth"));
     let cost = &object["experiments"][2];
     assert_eq!((&cost["can_run"], &cost["runs"]), (&1.into(), &2.into()));
     assert_eq!((&cost["obstacle"], &cost["skipped"]), (&"no_second_host".into(), &true.into()));

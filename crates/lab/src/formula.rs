@@ -34,10 +34,14 @@ impl Names {
         both
     }
 
-    fn scope(&self) -> Scope<'static> {
+    /// Those of these names that `formula` uses: there are more than a thousand, and most formulas
+    /// use one.
+    fn scope(&self, formula: &str) -> Scope<'static> {
         let mut top = Map::new();
-        for (name, value) in &self.0 {
-            insert(&mut top, name, *value);
+        for name in names_in(formula) {
+            if let Some(value) = self.0.get(name) {
+                insert(&mut top, name, *value);
+            }
         }
         let mut scope = Scope::new();
         for (name, value) in top {
@@ -168,7 +172,7 @@ impl Formula {
     /// [`FormulaError::UnknownName`]; [`FormulaError::NotFinite`], as after a division by zero; or
     /// [`FormulaError::NoNumber`].
     pub(crate) fn value(&self, names: &Names) -> Result<f64, FormulaError> {
-        let mut scope = names.scope();
+        let mut scope = names.scope(&self.text);
         HAS_DIVIDED_BY_ZERO.set(false);
         let result =
             ENGINE.with(|engine| engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.tree));

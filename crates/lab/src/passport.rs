@@ -9,17 +9,20 @@
 //! | a probe: script, readings, the standard | `passport/probe.rs` |
 //! | those that come with the lab | `passport/battery.rs` |
 //! | a client's command, and what it becomes for a probe | `passport/command.rs` |
-//! | one probe, in the child process | `passport/carry.rs` |
+//! | the order for one probe | `passport/order.rs` |
+//! | one probe, in the child process: on Linux alone | `passport/carry.rs` |
 //! | what was seen, and the same as numbers | `passport/record.rs` |
 //! | what the client did | `passport/judge.rs` |
 //! | the table and the evidence | `passport/text.rs` |
 //! | a passport that is kept, and what has changed since | `passport/kept.rs` |
 
 mod battery;
+#[cfg(target_os = "linux")]
 pub(crate) mod carry;
 mod command;
 mod judge;
 mod kept;
+pub(crate) mod order;
 mod probe;
 pub(crate) mod record;
 mod text;
@@ -36,10 +39,10 @@ use crate::bounded_file;
 use crate::cli::{Passport, PassportFormat};
 use crate::run::Child;
 use crate::trial::{ChildAnswer, Order};
-use carry::ProbeOrder;
 use command::ClientCommand;
 use judge::{Doing, ProbeEntry, ProbeRow, ProbeVerdict};
 use kept::KeptPassport;
+use order::ProbeOrder;
 use probe::{Probe, SAID};
 
 /// The most bytes of a passport that is read again.
@@ -214,7 +217,7 @@ async fn one(
     let order = Order::Passport(Box::new(ProbeOrder {
         connections: probe.connections.clone(),
         delay_us: us(probe.delay),
-        command: command.words(probe, &carry::server()),
+        command: command.words(probe, &order::address().to_string()),
         at_most_us: us(asked.at_most),
     }));
     let mut child = match Child::start(&order).await {

@@ -260,17 +260,22 @@ impl Child {
 
     /// Asks the child to end, which ends the program that it looks after first, and ends it if it
     /// does not.
-    #[cfg(target_os = "linux")]
     pub(crate) async fn end_with_its_family(&mut self) {
+        #[cfg(unix)]
+        self.ask_to_end().await;
+        self.end().await;
+    }
+
+    #[cfg(unix)]
+    async fn ask_to_end(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(5);
         let pid = self.0.id().and_then(|pid| i32::try_from(pid).ok());
         if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
             // It may be gone already, which is what is wanted.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        if tokio::time::timeout(PATIENCE, self.0.wait()).await.is_err() {
-            self.end().await;
-        }
+        // One that does not go in this time is ended.
+        let _ = tokio::time::timeout(PATIENCE, self.0.wait()).await;
     }
 
     /// Ends the child, and waits until it is gone.

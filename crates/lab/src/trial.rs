@@ -26,8 +26,9 @@ use crate::doctor::attempts;
 use crate::doctor::facts::{Attempt, AttemptOutcome};
 use crate::ground::{self, Ground, TwoHosts};
 use crate::own_tls;
+#[cfg(target_os = "linux")]
 use crate::passport;
-use crate::passport::carry::ProbeOrder;
+use crate::passport::order::ProbeOrder;
 use crate::passport::record::ProbeRecord;
 use crate::process;
 use crate::real_go::GoClient;
@@ -145,6 +146,9 @@ pub(crate) fn main(parent: u32) -> anyhow::Result<()> {
             Ok(_) => ChildAnswer::Ready,
             Err(error) => refused_or_failed(error),
         },
+        #[cfg(not(target_os = "linux"))]
+        Order::Passport(_) => ChildAnswer::Failed("clients are probed on Linux only".to_owned()),
+        #[cfg(target_os = "linux")]
         Order::Passport(order) => match passport::carry::carry_out(*order) {
             Ok(Ok(record)) => ChildAnswer::Probed(Box::new(record)),
             Ok(Err(error)) => refused_or_failed(error),

@@ -177,7 +177,7 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
         ("", "\"sleep(10)\" = 1", "`sleep(10)` gives no number: "),
         ("", "'\"a\".len()' = 1", "gives no number: "),
         ("", "'true' = 1", "`true` gives no number: it is a bool"),
-        ("", "running = 1", "`running` gives no number: it is a map"),
+        ("", "running = 1", "`running` names `running`, which is unknown"),
         ("", "opened = '..'", "the range `..` is open at both ends"),
         (
             &script("{ snapshot = 'A b' }, { request = {} }"),

@@ -2,20 +2,17 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use netlab::{CablePlan, Host, NothingHappens, SERVER_HOST};
+use netlab::{CablePlan, Host, NothingHappens};
 use observe::{Family, FamilyOutput, FamilyPlan, ObservedGround, ProgramEnd};
 use peers::{ConnectionScript, PeerStory, ScriptedServer};
-use serde::{Deserialize, Serialize};
 
+use super::order::{ProbeOrder, address};
 use super::record::{ClientEnd, ProbePackets, ProbeRecord};
 
-/// The port of the server, on a host that has no others.
-const PORT: u16 = 8080;
 /// So long a close may take from host to host, beside the cable's delay.
 const CLOSING: Duration = Duration::from_millis(30);
 /// No more bytes of a client's output are kept.
@@ -24,24 +21,6 @@ const OUTPUT: u64 = 64 * 1024;
 /// Variables that send a client to a proxy, which no probe has.
 const PROXIES: [&str; 6] =
     ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-
-/// Where the server is, as a URL has it.
-pub(crate) fn server() -> String {
-    SocketAddr::new(IpAddr::V4(SERVER_HOST), PORT).to_string()
-}
-
-/// The order for a probe.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ProbeOrder {
-    /// The server's scripts.
-    pub(crate) connections: Vec<ConnectionScript>,
-    /// How long a packet travels, each way, in microseconds.
-    pub(crate) delay_us: u64,
-    /// The client and its arguments.
-    pub(crate) command: Vec<String>,
-    /// How long it may take, in microseconds.
-    pub(crate) at_most_us: u64,
-}
 
 /// Moves this process to a private network, lets the client meet the server there, and returns what
 /// was seen; or why no private network can be had.
@@ -99,9 +78,8 @@ async fn meet(
     delay: Duration,
     start: Instant,
 ) -> anyhow::Result<(observe::ObservedProgram, Vec<PeerStory>)> {
-    let address = SocketAddr::new(IpAddr::V4(SERVER_HOST), PORT);
     // A socket stays on the host where it was made.
-    let listener = host.run(move || std::net::TcpListener::bind(address))??;
+    let listener = host.run(|| std::net::TcpListener::bind(address()))??;
     let server = ScriptedServer::on(listener, scripts)?;
     let program = Family::start(family, start)?.to_its_end().await;
     // The kernel closes what the client had open; that has yet to come to the server.

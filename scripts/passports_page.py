@@ -26,11 +26,12 @@ SHORT = {
 FORBIDDEN = "forbidden"
 
 
-def page(root, clients):
+def page(root, clients, skipped):
     probes = [read(path) for path in sorted((root / "passport").glob("*.toml"))]
     text = (root / "scripts/passports.md.in").read_text()
     for name, made in {
         "CLIENTS": client_table(clients),
+        "SKIPPED": "".join(f"- Not here, for it could not be had: {it}.\n" for it in skipped),
         "REPEATS": repeat_table(clients),
         "PROBES": "\n".join(probe_section(probe, clients) for probe in probes),
     }.items():

@@ -50,9 +50,12 @@ impl Shown {
                 moments.entry(exchange.0).or_default().push(event.moment.name());
             }
         }
+        let opened = record.counters["TcpActiveOpens"];
         Self {
-            opened: record.counters["TcpActiveOpens"],
-            resets: record.counters["TcpOutRsts"],
+            opened,
+            // Data that still comes to a connection which was reset is answered with one reset more:
+            // how often is a matter of timing alone.
+            resets: record.counters["TcpOutRsts"].min(opened),
             while_running: states(tables.while_running.table.as_ref().unwrap()),
             after_closing: states(tables.after_closing.table.as_ref().unwrap()),
             moments,

@@ -139,10 +139,11 @@ and what it says to the lab's own server, if the command names it.
 Numbers to expect something of, with <, <=, =, !=, >=, > and arithmetic:
 {names}  counter.NAME       by how much a counter of the kernel grew, as in nstat
 
-Exit status: that of the program (128 and the number of a signal that ended it);
-0 if --for ended it; 1 if it ended with 0 and an expectation did not hold; 125 if
-the lab itself failed, or expectations stand on numbers that two witnesses tell
-differently; 126 the program cannot be executed; 127 there is no such program.
+Exit status: 0 the program ended with 0, or --for ended it, and what is expected
+held; 1 it did not; 125 the lab itself failed, or expectations stand on numbers
+that two witnesses tell differently; 126 the program cannot be executed; 127
+there is no such program; else that of the program, 128 and the number of a
+signal that ended it.
 
 {examples}
   lab observe -- npm test

@@ -464,13 +464,13 @@ probes want it twice, fetched one after the other by one process. A word that is
 {{url}} and nothing else is left out where a probe wants fewer. {{pause}} stands for
 the seconds that the client is to wait between two requests.
 
-What is read is what the server and the packets saw, and the client's exit status
-and output: let it write the bodies that it is given to its standard output, and
-errors to its standard error, and end with another status than 0 if it had one.
-Probes that look for a body are left out for a client that writes none. Variables
-that name a proxy (http_proxy and the like) are taken from it; an IPv4 address
-stands in the URLs. A client whose start takes seconds may want a longer --at-most,
-and fewer --jobs.
+What is read is what the server and the packets saw, and the client's exit
+status and output: let it write the bodies that it is given to its standard
+output, errors to its standard error, and end with another status than 0 if it
+had one. Probes that look for a body are left out for a client that writes none.
+Variables that name a proxy (http_proxy and the like) are taken from it; an IPv4
+address stands in the URLs. A client whose start takes seconds may want a longer
+--at-most, and fewer --jobs.
 
 No score: whoever does all that is allowed is not better for it.
 

